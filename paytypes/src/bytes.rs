@@ -1,0 +1,62 @@
+//! Small byte helpers that cannot panic, so that formulas stay readable under the strict lints.
+
+/// XORs `mask` into `target`, over the shorter of the two lengths.
+pub fn xor_into(target: &mut [u8], mask: &[u8]) {
+    for (t, m) in target.iter_mut().zip(mask) {
+        *t ^= m;
+    }
+}
+
+/// The first `N` bytes of `from`, zero filled on the right when there are fewer.
+pub fn left<const N: usize>(from: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    for (o, b) in out.iter_mut().zip(from) {
+        *o = *b;
+    }
+    out
+}
+
+/// The last `N` bytes of `from`, zero filled on the left when there are fewer.
+pub fn right<const N: usize>(from: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    for (o, b) in out.iter_mut().rev().zip(from.iter().rev()) {
+        *o = *b;
+    }
+    out
+}
+
+/// The half-byte at `index`, counted from the left; 0 outside the slice.
+pub fn nibble(bytes: &[u8], index: usize) -> u8 {
+    let byte = bytes.get(index >> 1).copied().unwrap_or_default();
+    if index & 1 == 0 { byte >> 4 } else { byte & 0x0F }
+}
+
+/// Sets the half-byte at `index`, counted from the left; nothing happens outside the slice.
+pub fn set_nibble(bytes: &mut [u8], index: usize, value: u8) {
+    if let Some(byte) = bytes.get_mut(index >> 1) {
+        *byte = if index & 1 == 0 { (*byte & 0x0F) | (value << 4) } else { (*byte & 0xF0) | (value & 0x0F) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nibbles_round_trip_and_stay_inside() {
+        let mut block = [0u8; 2];
+        for i in 0..6 {
+            set_nibble(&mut block, i, u8::try_from(i).unwrap() + 1);
+        }
+        assert_eq!(block, [0x12, 0x34]);
+        assert_eq!(nibble(&block, 3), 4);
+        assert_eq!(nibble(&block, 4), 0);
+    }
+
+    #[test]
+    fn left_and_right_fill_with_zero() {
+        assert_eq!(left::<3>(&[1, 2]), [1, 2, 0]);
+        assert_eq!(right::<3>(&[1, 2]), [0, 1, 2]);
+        assert_eq!(right::<2>(&[1, 2, 3]), [2, 3]);
+    }
+}

@@ -1,0 +1,120 @@
+//! DES key hygiene: odd parity, weak keys, equal parts (NIST SP 800-67 section 3.3).
+
+use crate::ClearKey;
+
+/// True when every byte has an odd number of one bits.
+pub fn is_odd(key: &[u8]) -> bool {
+    key.iter().fold(1, |all, b| all & (b.count_ones() & 1)) == 1
+}
+
+/// Forces odd parity in place: bit 0 of each byte is set as needed.
+pub fn make_odd(key: &mut [u8]) {
+    for b in key {
+        let even = u8::from((*b >> 1).count_ones() & 1 == 0);
+        *b = (*b & 0xFE) | even;
+    }
+}
+
+/// Number of one bits in each byte is judged as above; this is what hygiene finds in a DES or TDES key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weakness {
+    /// Nothing found.
+    None,
+    /// One part is a weak or semi-weak DES key.
+    Weak,
+    /// Two parts are equal, so the key is weaker than its length says.
+    EqualParts,
+}
+
+// The 4 weak and 12 semi-weak DES keys of SP 800-67 are exactly those whose two 28-bit halves after PC-1
+// are each all zero, all one or alternating. As bytes (parity bits aside) the pattern repeats: the first
+// and the last four bytes are each one of these values twice or four times.
+const WEAK: [u64; 16] = [
+    0x0101_0101_0101_0101,
+    0xFEFE_FEFE_FEFE_FEFE,
+    0xE0E0_E0E0_F1F1_F1F1,
+    0x1F1F_1F1F_0E0E_0E0E,
+    0x011F_011F_010E_010E,
+    0x1F01_1F01_0E01_0E01,
+    0x01E0_01E0_01F1_01F1,
+    0xE001_E001_F101_F101,
+    0x01FE_01FE_01FE_01FE,
+    0xFE01_FE01_FE01_FE01,
+    0x1FE0_1FE0_0EF1_0EF1,
+    0xE01F_E01F_F10E_F10E,
+    0x1FFE_1FFE_0EFE_0EFE,
+    0xFE1F_FE1F_FE0E_FE0E,
+    0xE0FE_E0FE_F1FE_F1FE,
+    0xFEE0_FEE0_FEF1_FEF1,
+];
+
+const PARITY_MASK: u64 = 0xFEFE_FEFE_FEFE_FEFE;
+
+fn part_is_weak(part: [u8; 8]) -> bool {
+    let value = u64::from_be_bytes(part) & PARITY_MASK;
+    WEAK.iter().fold(false, |found, weak| found | (weak & PARITY_MASK == value))
+}
+
+/// Judges a DES or TDES key of 8, 16 or 24 bytes; parity bits do not count. Other lengths have no parts.
+pub fn weakness(key: &[u8]) -> Weakness {
+    let (parts, _) = key.as_chunks::<8>();
+    let clean = |p: &[u8; 8]| u64::from_be_bytes(*p) & PARITY_MASK;
+    let equal = match parts {
+        [a, b] => clean(a) == clean(b),
+        [a, b, c] => clean(a) == clean(b) || clean(b) == clean(c) || clean(a) == clean(c),
+        _ => false,
+    };
+    if parts.iter().any(|p| part_is_weak(*p)) {
+        Weakness::Weak
+    } else if equal {
+        Weakness::EqualParts
+    } else {
+        Weakness::None
+    }
+}
+
+/// [`weakness`] of a clear key.
+pub fn weakness_of(key: &ClearKey) -> Weakness {
+    weakness(key.expose())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parity_of_every_byte() {
+        for b in 0..=255u8 {
+            let mut k = [b];
+            make_odd(&mut k);
+            assert!(is_odd(&k));
+            assert_eq!(k[0] & 0xFE, b & 0xFE);
+        }
+        assert!(!is_odd(&[0x01, 0x03]));
+    }
+
+    #[test]
+    fn weak_and_semi_weak_keys_are_found_in_each_part() {
+        let good = [0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF];
+        for weak in WEAK {
+            for flip in [0u64, 0x0101_0101_0101_0101] {
+                let bytes = (weak ^ flip).to_be_bytes();
+                assert_eq!(weakness(&[good, bytes].concat()), Weakness::Weak);
+                assert_eq!(weakness(&[bytes, good].concat()), Weakness::Weak);
+            }
+        }
+        assert_eq!(weakness(&[0; 16]), Weakness::Weak);
+    }
+
+    #[test]
+    fn equal_parts_are_found_whatever_the_parity_bits() {
+        let a = [0x02, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF];
+        let mut b = a;
+        b[0] ^= 1;
+        let c = [0x11; 8];
+        assert_eq!(weakness(&[a, b].concat()), Weakness::EqualParts);
+        assert_eq!(weakness(&[a, c, b].concat()), Weakness::EqualParts);
+        assert_eq!(weakness(&[c, a, b].concat()), Weakness::EqualParts);
+        assert_eq!(weakness(&[a, c].concat()), Weakness::None);
+    }
+}

@@ -1,0 +1,99 @@
+//! A clear PIN.
+
+use crate::ValueError;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// Shortest PIN of ISO 9564-1.
+pub const PIN_LENGTH_MIN: usize = 4;
+/// Longest PIN of ISO 9564-1.
+pub const PIN_LENGTH_MAX: usize = 12;
+
+/// A PIN of 4 to 12 decimal digits (ISO 9564-1), wiped on drop. `Debug` shows nothing of it.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Pin {
+    digits: [u8; PIN_LENGTH_MAX],
+    len: u8,
+}
+
+impl Pin {
+    /// From digit values 0 to 9 (not ASCII).
+    pub fn from_values(values: &[u8]) -> Result<Self, ValueError> {
+        if !(PIN_LENGTH_MIN..=PIN_LENGTH_MAX).contains(&values.len()) {
+            return Err(ValueError::Length);
+        }
+        if values.iter().any(|v| *v > 9) {
+            return Err(ValueError::Digit);
+        }
+        let mut pin = Self { digits: [0; PIN_LENGTH_MAX], len: 0 };
+        for (d, v) in pin.digits.iter_mut().zip(values) {
+            *d = *v;
+            pin.len = pin.len.saturating_add(1);
+        }
+        Ok(pin)
+    }
+
+    /// From ASCII digits.
+    pub fn from_ascii(text: &[u8]) -> Result<Self, ValueError> {
+        let mut values = [0xFF; PIN_LENGTH_MAX];
+        let room = values.get_mut(..text.len()).ok_or(ValueError::Length)?;
+        for (v, c) in room.iter_mut().zip(text) {
+            *v = c.wrapping_sub(b'0');
+        }
+        let pin = Self::from_values(room);
+        values.zeroize();
+        pin
+    }
+
+    /// The digit values 0 to 9.
+    pub fn expose(&self) -> &[u8] {
+        self.digits.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Number of digits, 4 to 12.
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Never true: a PIN has at least four digits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Constant-time comparison over the full width, length included.
+    pub fn same_as(&self, other: &Self) -> bool {
+        bool::from(self.digits.ct_eq(&other.digits) & self.len.ct_eq(&other.len))
+    }
+}
+
+impl core::fmt::Debug for Pin {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Pin")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_and_digits() {
+        assert_eq!(Pin::from_ascii(b"123").unwrap_err(), ValueError::Length);
+        assert_eq!(Pin::from_ascii(b"1234567890123").unwrap_err(), ValueError::Length);
+        assert_eq!(Pin::from_ascii(b"12A4").unwrap_err(), ValueError::Digit);
+        assert_eq!(Pin::from_ascii(b"0123").unwrap().expose(), &[0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn comparison_counts_the_length() {
+        let short = Pin::from_ascii(b"1234").unwrap();
+        let long = Pin::from_ascii(b"12340").unwrap();
+        assert!(!short.same_as(&long));
+        assert!(short.same_as(&Pin::from_ascii(b"1234").unwrap()));
+    }
+
+    #[test]
+    fn debug_is_quiet() {
+        assert_eq!(format!("{:?}", Pin::from_ascii(b"1234").unwrap()), "Pin");
+    }
+}

@@ -1,0 +1,317 @@
+//! [`Cipher`] in software over clear keys: for libraries, clients and the rare paths of the simulator.
+//! AES is constant time (AES-NI or fixsliced); the `des` crate is table driven and is not.
+
+use crate::bytes::{left, xor_into};
+use crate::cipher::{Cipher, CipherError, CipherKind, Direction, KeyShape, MacAlgorithm, MacValue};
+use crate::secret::ClearKey;
+use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
+use cmac::block_api::CmacCipher;
+use cmac::{Cmac, Mac};
+
+/// Software implementation of [`Cipher`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Soft;
+
+/// A clear key with its schedules ready; wiped on drop.
+pub struct SoftKey {
+    clear: ClearKey,
+    schedule: Schedule,
+}
+
+enum Schedule {
+    Des(Box<des::Des>),
+    Tdes2(Box<des::TdesEde2>),
+    Tdes3(Box<des::TdesEde3>),
+    Aes128(Box<aes::Aes128>),
+    Aes192(Box<aes::Aes192>),
+    Aes256(Box<aes::Aes256>),
+}
+
+impl core::fmt::Debug for SoftKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "SoftKey({} bytes)", self.clear.len())
+    }
+}
+
+fn keyed<C: KeyInit>(key: &[u8]) -> Result<Box<C>, CipherError> {
+    C::new_from_slice(key).map(Box::new).map_err(|_| CipherError::KeyLength)
+}
+
+macro_rules! with {
+    ($key:expr, $cipher:ident => $body:expr) => {
+        match &$key.schedule {
+            Schedule::Des($cipher) => $body,
+            Schedule::Tdes2($cipher) => $body,
+            Schedule::Tdes3($cipher) => $body,
+            Schedule::Aes128($cipher) => $body,
+            Schedule::Aes192($cipher) => $body,
+            Schedule::Aes256($cipher) => $body,
+        }
+    };
+}
+
+impl SoftKey {
+    /// Builds the schedules of a clear key.
+    pub fn new(kind: CipherKind, clear: &[u8]) -> Result<Self, CipherError> {
+        let schedule = match (kind, clear.len()) {
+            (CipherKind::Des, 8) => Schedule::Des(keyed(clear)?),
+            (CipherKind::Tdes, 16) => Schedule::Tdes2(keyed(clear)?),
+            (CipherKind::Tdes, 24) => Schedule::Tdes3(keyed(clear)?),
+            (CipherKind::Aes, 16) => Schedule::Aes128(keyed(clear)?),
+            (CipherKind::Aes, 24) => Schedule::Aes192(keyed(clear)?),
+            (CipherKind::Aes, 32) => Schedule::Aes256(keyed(clear)?),
+            _ => return Err(CipherError::KeyLength),
+        };
+        let clear = ClearKey::new(clear).map_err(|_| CipherError::KeyLength)?;
+        Ok(Self { clear, schedule })
+    }
+
+    /// Cipher and length.
+    pub fn shape(&self) -> KeyShape {
+        let kind = match self.schedule {
+            Schedule::Des(_) => CipherKind::Des,
+            Schedule::Tdes2(_) | Schedule::Tdes3(_) => CipherKind::Tdes,
+            _ => CipherKind::Aes,
+        };
+        KeyShape { kind, length: self.clear.len() }
+    }
+
+    /// The clear key.
+    pub fn expose(&self) -> &ClearKey {
+        &self.clear
+    }
+
+    /// Electronic code book, in place.
+    pub fn ecb(&self, way: Direction, data: &mut [u8]) -> Result<(), CipherError> {
+        with!(self, c => ecb(c.as_ref(), way, data))
+    }
+
+    /// Cipher block chaining, in place.
+    pub fn cbc(&self, way: Direction, iv: &[u8], data: &mut [u8]) -> Result<(), CipherError> {
+        with!(self, c => cbc(c.as_ref(), way, iv, data))
+    }
+
+    /// One MAC; see [`MacAlgorithm`].
+    pub fn mac(&self, algorithm: MacAlgorithm, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
+        match algorithm {
+            MacAlgorithm::Iso1 => with!(self, c => cbc_mac(c.as_ref(), iv, data)),
+            MacAlgorithm::Cmac => self.cmac(iv, data),
+            MacAlgorithm::Iso3Chain => self.left_part()?.mac(MacAlgorithm::Iso1, iv, data),
+            MacAlgorithm::Iso3 => self.retail(iv, data),
+        }
+    }
+
+    fn left_part(&self) -> Result<Self, CipherError> {
+        match (self.shape().kind, self.clear.expose().first_chunk::<8>()) {
+            (CipherKind::Tdes | CipherKind::Des, Some(part)) => Self::new(CipherKind::Des, part),
+            _ => Err(CipherError::Unsupported),
+        }
+    }
+
+    fn retail(&self, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
+        let left_part = self.left_part()?;
+        let chained = left_part.mac(MacAlgorithm::Iso1, iv, data)?;
+        let mut block: [u8; 8] = left(chained.as_bytes());
+        let (parts, _) = self.clear.expose().as_chunks::<8>();
+        if let Some(middle) = parts.get(1) {
+            let last = parts.last().filter(|_| parts.len() == 3);
+            Self::new(CipherKind::Des, middle)?.ecb(Direction::Decrypt, &mut block)?;
+            match last {
+                Some(part) => Self::new(CipherKind::Des, part)?.ecb(Direction::Encrypt, &mut block)?,
+                None => left_part.ecb(Direction::Encrypt, &mut block)?,
+            }
+        }
+        Ok(MacValue::new(&block))
+    }
+
+    fn cmac(&self, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
+        let key = self.clear.expose();
+        match &self.schedule {
+            Schedule::Des(_) => cmac::<des::Des>(key, iv, data),
+            Schedule::Tdes2(_) => cmac::<des::TdesEde2>(key, iv, data),
+            Schedule::Tdes3(_) => cmac::<des::TdesEde3>(key, iv, data),
+            Schedule::Aes128(_) => cmac::<aes::Aes128>(key, iv, data),
+            Schedule::Aes192(_) => cmac::<aes::Aes192>(key, iv, data),
+            Schedule::Aes256(_) => cmac::<aes::Aes256>(key, iv, data),
+        }
+    }
+}
+
+fn blocks_of<C: BlockSizeUser>(data: &mut [u8]) -> Result<&mut [Block<C>], CipherError> {
+    let (blocks, rest) = Block::<C>::slice_as_chunks_mut(data);
+    if rest.is_empty() { Ok(blocks) } else { Err(CipherError::DataLength) }
+}
+
+fn ecb<C: BlockCipherEncrypt + BlockCipherDecrypt>(
+    cipher: &C,
+    way: Direction,
+    data: &mut [u8],
+) -> Result<(), CipherError> {
+    let blocks = blocks_of::<C>(data)?;
+    match way {
+        Direction::Encrypt => cipher.encrypt_blocks(blocks),
+        Direction::Decrypt => cipher.decrypt_blocks(blocks),
+    }
+    Ok(())
+}
+
+fn cbc<C: BlockCipherEncrypt + BlockCipherDecrypt>(
+    cipher: &C,
+    way: Direction,
+    iv: &[u8],
+    data: &mut [u8],
+) -> Result<(), CipherError> {
+    let mut chain = Block::<C>::try_from(iv).map_err(|_| CipherError::DataLength)?;
+    for block in blocks_of::<C>(data)? {
+        match way {
+            Direction::Encrypt => {
+                xor_into(block, &chain);
+                cipher.encrypt_block(block);
+                chain.copy_from_slice(block);
+            }
+            Direction::Decrypt => {
+                let next = block.clone();
+                cipher.decrypt_block(block);
+                xor_into(block, &chain);
+                chain = next;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cbc_mac<C: BlockCipherEncrypt>(cipher: &C, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
+    let mut chain = Block::<C>::try_from(iv).map_err(|_| CipherError::DataLength)?;
+    let (blocks, rest) = Block::<C>::slice_as_chunks(data);
+    if !rest.is_empty() {
+        return Err(CipherError::DataLength);
+    }
+    for block in blocks {
+        xor_into(&mut chain, block);
+        cipher.encrypt_block(&mut chain);
+    }
+    Ok(MacValue::new(&chain))
+}
+
+// A CMAC that continues from a chaining value: XOR it into the first block, which `Cmac` then chains on.
+fn cmac<C: CmacCipher + KeyInit>(key: &[u8], iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
+    let mut mac = <Cmac<C> as KeyInit>::new_from_slice(key).map_err(|_| CipherError::KeyLength)?;
+    let mut first = Block::<C>::try_from(iv).map_err(|_| CipherError::DataLength)?;
+    match data.split_at_checked(first.len()) {
+        Some((head, rest)) => {
+            xor_into(&mut first, head);
+            mac.update(&first);
+            mac.update(rest);
+        }
+        None if iv.iter().all(|b| *b == 0) => mac.update(data),
+        None => return Err(CipherError::DataLength),
+    }
+    Ok(MacValue::new(&mac.finalize().into_bytes()))
+}
+
+impl Cipher for Soft {
+    type Key = SoftKey;
+
+    fn shape(&self, key: &SoftKey) -> KeyShape {
+        key.shape()
+    }
+
+    async fn load(&self, kind: CipherKind, clear: &[u8]) -> Result<SoftKey, CipherError> {
+        SoftKey::new(kind, clear)
+    }
+
+    async fn variant(&self, key: &SoftKey, mask: &[u8]) -> Result<SoftKey, CipherError> {
+        if mask.len() != key.clear.len() {
+            return Err(CipherError::KeyLength);
+        }
+        let mut clear = key.clear.duplicate();
+        xor_into(clear.expose_mut(), mask);
+        SoftKey::new(key.shape().kind, clear.expose())
+    }
+
+    async fn ecb(&self, key: &SoftKey, way: Direction, data: &mut [u8]) -> Result<(), CipherError> {
+        key.ecb(way, data)
+    }
+
+    async fn cbc(
+        &self,
+        key: &SoftKey,
+        way: Direction,
+        iv: &[u8],
+        data: &mut [u8],
+    ) -> Result<(), CipherError> {
+        key.cbc(way, iv, data)
+    }
+
+    async fn mac(
+        &self,
+        key: &SoftKey,
+        algorithm: MacAlgorithm,
+        iv: &[u8],
+        data: &[u8],
+    ) -> Result<MacValue, CipherError> {
+        key.mac(algorithm, iv, data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{hex, now};
+
+    // NIST SP 800-38B examples D.1 (AES-128) and, for TDES, the two-key example of the same paper.
+    #[test]
+    fn cmac_of_sp_800_38b() {
+        let key = hex::decode::<16>(b"2B7E151628AED2A6ABF7158809CF4F3C").unwrap();
+        let key = SoftKey::new(CipherKind::Aes, &key).unwrap();
+        let mac = |data: &[u8]| key.mac(MacAlgorithm::Cmac, &[0; 16], data).unwrap();
+        assert_eq!(hex::encode(mac(b"").as_bytes()), "BB1D6929E95937287FA37D129B756746");
+        let data = hex::decode_vec(
+            b"6BC1BEE22E409F96E93D7E117393172AAE2D8A571E03AC9C9EB76FAC45AF8E5130C81C46A35CE411",
+        )
+        .unwrap();
+        assert_eq!(hex::encode(mac(&data).as_bytes()), "DFA66747DE9AE63030CA32611497C827");
+    }
+
+    #[test]
+    fn cmac_continues_from_a_chaining_value() {
+        let key =
+            SoftKey::new(CipherKind::Tdes, &[0x13, 0x57, 0x9B, 0xDF, 2, 4, 6, 8, 1, 3, 5, 7, 9, 11, 13, 15])
+                .unwrap();
+        let data: Vec<u8> = (0..29).collect();
+        let whole = key.mac(MacAlgorithm::Cmac, &[0; 8], &data).unwrap();
+        let chain = key.mac(MacAlgorithm::Iso1, &[0; 8], &data[..16]).unwrap();
+        let rest = key.mac(MacAlgorithm::Cmac, chain.as_bytes(), &data[16..]).unwrap();
+        assert_eq!(whole.as_bytes(), rest.as_bytes());
+    }
+
+    #[test]
+    fn retail_mac_chain_continues() {
+        let key = SoftKey::new(CipherKind::Tdes, &[7; 16]).unwrap();
+        let data: Vec<u8> = (0..32).collect();
+        let whole = key.mac(MacAlgorithm::Iso3, &[0; 8], &data).unwrap();
+        let chain = key.mac(MacAlgorithm::Iso3Chain, &[0; 8], &data[..16]).unwrap();
+        let rest = key.mac(MacAlgorithm::Iso3, chain.as_bytes(), &data[16..]).unwrap();
+        assert_eq!(whole.as_bytes(), rest.as_bytes());
+    }
+
+    #[test]
+    fn cbc_round_trip_and_refusals() {
+        let key = SoftKey::new(CipherKind::Aes, &[9; 32]).unwrap();
+        let mut data = [5; 48];
+        key.cbc(Direction::Encrypt, &[1; 16], &mut data).unwrap();
+        key.cbc(Direction::Decrypt, &[1; 16], &mut data).unwrap();
+        assert_eq!(data, [5; 48]);
+        assert_eq!(key.ecb(Direction::Encrypt, &mut data[..15]), Err(CipherError::DataLength));
+        assert_eq!(key.mac(MacAlgorithm::Iso3, &[0; 16], &data).unwrap_err(), CipherError::Unsupported);
+        assert_eq!(SoftKey::new(CipherKind::Tdes, &[0; 8]).unwrap_err(), CipherError::KeyLength);
+    }
+
+    #[test]
+    fn variant_is_an_xor() {
+        let key = SoftKey::new(CipherKind::Tdes, &[0xF0; 16]).unwrap();
+        let other = now(Soft.variant(&key, &[0x0F; 16])).unwrap().unwrap();
+        assert_eq!(other.expose().expose(), &[0xFF; 16]);
+        assert!(now(Soft.variant(&key, &[0; 8])).unwrap().is_err());
+    }
+}
