@@ -1,0 +1,212 @@
+//! Operations and the batch in which they wait for the backend.
+
+use crate::key::BlockAttributes;
+use crate::{HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Scheme};
+use core::ops::Range;
+use paytypes::{CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
+use zeroize::Zeroize;
+
+/// In which form a key is wrapped under an LMK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealAs {
+    /// Under a variant LMK.
+    Variant {
+        /// `U`, `T`, `X`, `Y` or untagged.
+        scheme: Scheme,
+        /// Type, which selects pair and variant.
+        key_type: KeyType,
+    },
+    /// In an `S` block.
+    Block {
+        /// Header fields.
+        attributes: BlockAttributes,
+        /// Number of optional blocks, two digits.
+        optional_count: u8,
+        /// Optional blocks as they stand in the header.
+        optional: Vec<u8>,
+    },
+}
+
+/// One operation. Data travels beside it, see [`OpView::data`].
+#[derive(Debug)]
+pub enum Op {
+    /// Opens the key token in `data` (text without tag) under an LMK.
+    Open {
+        /// LMK.
+        lmk: LmkId,
+        /// Type, used by variant LMKs.
+        key_type: KeyType,
+        /// Scheme of the token.
+        scheme: Scheme,
+    },
+    /// Wraps a key under an LMK.
+    Seal {
+        /// LMK.
+        lmk: LmkId,
+        /// The key.
+        key: Key,
+        /// Form.
+        form: SealAs,
+    },
+    /// Makes a random key: odd parity and no weak or equal parts for DES and TDES.
+    Generate {
+        /// Cipher and length in bytes.
+        shape: KeyShape,
+    },
+    /// Fills `data` with random bytes.
+    Random,
+    /// Makes a key from the clear bytes in `data`.
+    Load {
+        /// Cipher.
+        kind: CipherKind,
+    },
+    /// Makes the key XOR `data`.
+    Variant {
+        /// The key.
+        key: Key,
+    },
+    /// The clear bytes of a key, for export in a form that the backend does not make itself.
+    Reveal {
+        /// The key.
+        key: Key,
+    },
+    /// A working key of an LMK.
+    LmkKey {
+        /// LMK.
+        lmk: LmkId,
+        /// What for.
+        purpose: LmkPurpose,
+    },
+    /// Electronic code book over `data`.
+    Ecb {
+        /// The key.
+        key: Key,
+        /// Direction.
+        way: Direction,
+    },
+    /// Cipher block chaining over `data` from `iv`.
+    Cbc {
+        /// The key.
+        key: Key,
+        /// Direction.
+        way: Direction,
+    },
+    /// MAC over `data` from `iv`.
+    Mac {
+        /// The key.
+        key: Key,
+        /// Algorithm.
+        algorithm: MacAlgorithm,
+    },
+}
+
+/// What an operation gives besides changed data.
+#[derive(Debug)]
+pub enum Outcome {
+    /// `data` holds the result.
+    Done,
+    /// A key was opened or made.
+    Key(Key),
+    /// A key was wrapped.
+    Token(KeyToken),
+    /// Clear bytes of a key.
+    Clear(ClearKey),
+    /// A MAC.
+    Mac(MacValue),
+}
+
+#[derive(Debug)]
+struct Slot {
+    op: Op,
+    iv: [u8; 16],
+    iv_length: usize,
+    data: Range<usize>,
+    outcome: Option<Result<Outcome, HsmError>>,
+}
+
+/// Operations that run together. Their data lies in one buffer that is wiped and reused.
+#[derive(Debug, Default)]
+pub struct OpBatch {
+    slots: Vec<Slot>,
+    bytes: Vec<u8>,
+}
+
+/// One operation as a backend sees it.
+#[derive(Debug)]
+pub struct OpView<'a> {
+    /// What to do.
+    pub op: &'a Op,
+    /// Initial value, of one block; empty when the operation has none.
+    pub iv: &'a [u8],
+    /// Input, changed in place by ciphers.
+    pub data: &'a mut [u8],
+    /// Where the answer goes.
+    pub outcome: &'a mut Option<Result<Outcome, HsmError>>,
+}
+
+impl OpBatch {
+    /// Number of operations.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// True when nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The operation at `index`.
+    pub fn view(&mut self, index: usize) -> Option<OpView<'_>> {
+        let slot = self.slots.get_mut(index)?;
+        let data = self.bytes.get_mut(slot.data.clone())?;
+        let iv = slot.iv.get(..slot.iv_length).unwrap_or_default();
+        Some(OpView { op: &slot.op, iv, data, outcome: &mut slot.outcome })
+    }
+
+    /// Answers every operation in turn.
+    pub fn for_each(&mut self, mut answer: impl FnMut(&Op, &[u8], &mut [u8]) -> Result<Outcome, HsmError>) {
+        for index in 0..self.len() {
+            if let Some(view) = self.view(index) {
+                *view.outcome = Some(answer(view.op, view.iv, view.data));
+            }
+        }
+    }
+
+    pub(crate) fn push(&mut self, op: Op, iv: &[u8], data: &[u8]) -> usize {
+        self.make_room(data.len());
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(data);
+        let iv_length = iv.len().min(16);
+        let data = start..self.bytes.len();
+        self.slots.push(Slot { op, iv: paytypes::bytes::left(iv), iv_length, data, outcome: None });
+        self.slots.len().saturating_sub(1)
+    }
+
+    /// Takes the answer; copies the data back into `data` when there is room for all of it.
+    pub(crate) fn take(&mut self, index: usize, data: &mut [u8]) -> Result<Outcome, HsmError> {
+        let slot = self.slots.get_mut(index).ok_or(HsmError::Backend)?;
+        let answer = slot.outcome.take().unwrap_or(Err(HsmError::Backend))?;
+        if let Some(from) = self.bytes.get(slot.data.clone()).filter(|from| from.len() == data.len()) {
+            data.copy_from_slice(from);
+        }
+        Ok(answer)
+    }
+
+    /// Forgets everything and wipes the data; keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.bytes.as_mut_slice().zeroize();
+        self.bytes.clear();
+    }
+
+    // A vector that grows by itself leaves an unwiped copy behind, so growth goes through here.
+    fn make_room(&mut self, more: usize) {
+        let wanted = self.bytes.len().saturating_add(more);
+        if wanted > self.bytes.capacity() {
+            let mut larger = Vec::with_capacity(wanted.next_power_of_two().max(4096));
+            larger.extend_from_slice(&self.bytes);
+            self.bytes.as_mut_slice().zeroize();
+            self.bytes = larger;
+        }
+    }
+}
