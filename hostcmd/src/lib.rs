@@ -1,1 +1,28 @@
-//! Empty.
+//! The host command language: frame rules, fields with their parsers and writers, the command table (one
+//! file per command), response codes and the engine: frames in, frames out.
+//!
+//! This crate refuses to know sockets, clocks, configuration files and any particular backend.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
+mod code;
+pub mod command;
+pub mod commands;
+mod context;
+mod engine;
+pub mod service;
+mod settings;
+pub mod table;
+pub mod wire;
+
+pub use code::Code;
+pub use command::{Activity, Authorised, Role};
+pub use context::{Cx, Moment, Port, Unit};
+pub use engine::{Engine, Finished, Ticket};
+pub use settings::{PinLength, Settings};

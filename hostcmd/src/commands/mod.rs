@@ -1,0 +1,3 @@
+//! One file per command, named after its request code, so that the folder reads like the manual.
+
+pub mod b2_echo;

@@ -1,0 +1,69 @@
+//! Frame rules: header, command code, trailer, and the refusal of what cannot be run.
+
+use super::Slot;
+use crate::Code;
+use crate::context::Port;
+use crate::wire::{from_ebcdic, to_ebcdic};
+use smallvec::SmallVec;
+
+/// Longest trailer behind X'19'.
+const TRAILER_MAX: usize = 32;
+const END_OF_MESSAGE: u8 = 0x19;
+
+/// What is read of a frame before its command is known.
+#[derive(Default)]
+pub(crate) struct Head {
+    pub(super) code: [u8; 2],
+    trailer: SmallVec<[u8; 33]>,
+}
+
+impl Head {
+    /// `None` when no reply can be made: shorter than header and code, or a code that is not printable.
+    pub(super) fn read(port: &Port, text: &[u8]) -> Option<Self> {
+        let code = text.get(port.header_length..)?.first_chunk::<2>()?;
+        let printable = code.iter().all(u8::is_ascii_graphic);
+        printable.then(|| Self { code: *code, trailer: SmallVec::new() })
+    }
+
+    /// Mark and trailer as they came; empty when there was none.
+    pub(super) fn trailer(&self) -> &[u8] {
+        &self.trailer
+    }
+
+    pub(super) fn keep_trailer(&mut self, trailer: &[u8]) {
+        self.trailer = SmallVec::from_slice(trailer);
+    }
+
+    /// The trailer of a frame that was refused before its end was found: the last mark with at most 32
+    /// printable characters behind it.
+    pub(super) fn search_trailer(&mut self, raw: &[u8], text: &[u8]) {
+        let tail = text.len().saturating_sub(TRAILER_MAX.saturating_add(1));
+        let found = text.iter().skip(tail).rposition(|c| *c == END_OF_MESSAGE);
+        let Some(at) = found.map(|at| at.saturating_add(tail)) else { return };
+        let behind = text.get(at.saturating_add(1)..).unwrap_or_default();
+        if behind.iter().all(|c| matches!(c, b' '..=b'~')) {
+            self.keep_trailer(raw.get(at..).unwrap_or_default());
+        }
+    }
+}
+
+/// The frame in ASCII, for an EBCDIC port; untouched otherwise.
+pub(super) fn to_text(port: &Port, frame: &[u8], text: &mut Vec<u8>) {
+    if port.ebcdic {
+        text.extend(frame.iter().map(|c| from_ebcdic(*c)));
+    }
+}
+
+/// Reply code and error code behind the header.
+pub(super) fn begin_reply(port: &Port, request: [u8; 2], code: Code, out: &mut Vec<u8>) {
+    let [a, b] = request;
+    for c in [a, b.wrapping_add(1), code.0[0], code.0[1]] {
+        out.push(if port.ebcdic { to_ebcdic(c) } else { c });
+    }
+}
+
+/// A reply that is nothing but a code.
+pub(super) fn refuse(port: &Port, slot: &mut Slot, code: Code) {
+    slot.code = code;
+    begin_reply(port, slot.head.code, code, &mut slot.reply);
+}

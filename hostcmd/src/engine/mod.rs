@@ -1,0 +1,204 @@
+//! The engine: frames in, frames out. It owns a backend, the pools of running commands and the replies,
+//! and is driven by whoever owns the thread: submit every frame that is there, run once, collect replies.
+
+mod frame;
+mod pool;
+
+pub(crate) use pool::{Frame, Runner, runner};
+
+use crate::command::Authorised;
+use crate::context::{Cx, Port, Shared, Unit};
+use crate::table::TABLE;
+use crate::{Code, table};
+use core::cell::{Cell, RefCell};
+use core::task::Poll;
+use frame::Head;
+use hsm::{Backend, Hsm, LmkInfo, LmkScheme};
+use std::rc::Rc;
+use zeroize::Zeroize;
+
+/// A frame that was submitted.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket(usize);
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// A reply was written.
+    Reply {
+        /// Row of the command in the table; `None` for an unknown code.
+        row: Option<usize>,
+        /// Code of the reply.
+        code: Code,
+    },
+    /// No reply can be made of it: close the connection.
+    Close,
+}
+
+#[derive(Default)]
+struct Slot {
+    reply: Vec<u8>,
+    head: Head,
+    row: Option<usize>,
+    running: Option<usize>,
+    code: Code,
+    close: bool,
+}
+
+impl Slot {
+    fn begin(&mut self, head: Head, header: &[u8]) {
+        self.reply.clear();
+        self.reply.extend_from_slice(header);
+        self.row = table::find(head.code);
+        self.running = None;
+        self.close = false;
+        self.head = head;
+    }
+}
+
+/// Runs commands. Single-threaded: one per core, nothing shared.
+pub struct Engine {
+    hsm: Hsm,
+    backend: Box<dyn Backend>,
+    shared: Rc<Shared>,
+    runners: Vec<Box<dyn Runner>>,
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    active: Vec<usize>,
+    text: Vec<u8>,
+}
+
+impl core::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Engine({} running)", self.active.len())
+    }
+}
+
+impl Engine {
+    /// Over a backend.
+    pub fn new(backend: Box<dyn Backend>, unit: Unit) -> Self {
+        let shared = Shared {
+            lmks: backend.lmks().to_vec(),
+            authorised: Cell::new(unit.authorised),
+            unit: RefCell::new(unit),
+        };
+        Self {
+            hsm: Hsm::new(),
+            backend,
+            shared: Rc::new(shared),
+            runners: TABLE.iter().map(|row| (row.runner)()).collect(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            active: Vec::new(),
+            text: Vec::new(),
+        }
+    }
+
+    /// The LMKs of the backend.
+    pub fn lmks(&self) -> &[LmkInfo] {
+        &self.shared.lmks
+    }
+
+    /// Changes the state of the unit: time of the batch, counters, what is authorised.
+    pub fn update_unit(&mut self, change: impl FnOnce(&mut Unit)) {
+        let mut unit = self.shared.unit.borrow_mut();
+        change(&mut unit);
+        self.shared.authorised.set(unit.authorised);
+    }
+
+    /// What is authorised now.
+    pub fn set_authorised(&mut self, authorised: Authorised) {
+        self.update_unit(|unit| unit.authorised = authorised);
+    }
+
+    /// Number of commands that wait for [`Engine::run`].
+    pub fn running(&self) -> usize {
+        self.active.len()
+    }
+
+    /// Takes a whole frame, without its length field. The frame is read now; nothing of it is kept.
+    pub fn submit(&mut self, port: &Rc<Port>, frame: &[u8]) -> Ticket {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len().saturating_sub(1)
+        });
+        let mut text = core::mem::take(&mut self.text);
+        frame::to_text(port, frame, &mut text);
+        let ascii = if port.ebcdic { text.as_slice() } else { frame };
+        self.start(port, Frame { raw: frame, text: ascii }, index);
+        text.as_mut_slice().zeroize();
+        text.clear();
+        self.text = text;
+        Ticket(index)
+    }
+
+    fn start(&mut self, port: &Rc<Port>, frame: Frame<'_>, index: usize) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let Some(head) = Head::read(port, frame.text) else {
+            *slot = Slot { close: true, ..Slot::default() };
+            return;
+        };
+        slot.begin(head, frame.raw.get(..port.header_length).unwrap_or_default());
+        let runner = slot.row.and_then(|row| self.runners.get_mut(row).zip(TABLE.get(row)));
+        let started = match runner {
+            Some((runner, row)) if row.about.audience.admits(port.role) => {
+                let (shared, port) = (Rc::clone(&self.shared), Rc::clone(port));
+                let cx =
+                    Cx { hsm: self.hsm.clone(), lmk: port.lmk, scheme: LmkScheme::Variant, shared, port };
+                runner.start(cx, frame, &mut slot.head)
+            }
+            _ => {
+                slot.head.search_trailer(frame.raw, frame.text);
+                Err(Code::DISABLED)
+            }
+        };
+        match started {
+            Ok(running) => {
+                slot.running = Some(running);
+                self.active.push(index);
+            }
+            Err(code) => frame::refuse(port, slot, code),
+        }
+    }
+
+    /// Runs everything that was submitted to its end. Operations of all commands go to the backend together;
+    /// nothing is waited for but them.
+    pub fn run(&mut self) {
+        while !self.active.is_empty() {
+            self.poll_all();
+            if self.hsm.waiting() > 0 {
+                self.hsm.run(self.backend.as_mut());
+            }
+        }
+    }
+
+    fn poll_all(&mut self) {
+        let (slots, runners) = (&mut self.slots, &mut self.runners);
+        self.active.retain(|index| {
+            let Some(slot) = slots.get_mut(*index) else { return false };
+            let Some((row, running)) = slot.row.zip(slot.running) else { return false };
+            let Some(runner) = runners.get_mut(row) else { return false };
+            match runner.poll(running, &mut slot.reply) {
+                Poll::Pending => true,
+                Poll::Ready(code) => {
+                    slot.code = code;
+                    slot.running = None;
+                    false
+                }
+            }
+        });
+    }
+
+    /// Appends the reply of a frame to `out` and gives its place free.
+    pub fn finish(&mut self, ticket: Ticket, out: &mut Vec<u8>) -> Finished {
+        let Some(slot) = self.slots.get_mut(ticket.0) else { return Finished::Close };
+        self.free.push(ticket.0);
+        if slot.close {
+            return Finished::Close;
+        }
+        out.extend_from_slice(&slot.reply);
+        out.extend_from_slice(slot.head.trailer());
+        slot.reply.as_mut_slice().zeroize();
+        Finished::Reply { row: slot.row, code: slot.code }
+    }
+}

@@ -1,0 +1,75 @@
+//! EBCDIC code page 037 for the printable characters of the command language; hosts on mainframes send
+//! text fields in it. A pair of tables that are the inverse of each other for every byte.
+
+// Code page 037 (CDRA, IBM): index is the ASCII / Latin-1 byte, value the EBCDIC byte.
+const TO: [u8; 256] = make_to();
+const FROM: [u8; 256] = invert(&TO);
+
+const LOW: [u8; 128] = [
+    0x00, 0x01, 0x02, 0x03, 0x37, 0x2D, 0x2E, 0x2F, 0x16, 0x05, 0x25, 0x0B, 0x0C, 0x0D, 0x0E, 0x0F, 0x10,
+    0x11, 0x12, 0x13, 0x3C, 0x3D, 0x32, 0x26, 0x18, 0x19, 0x3F, 0x27, 0x1C, 0x1D, 0x1E, 0x1F, 0x40, 0x5A,
+    0x7F, 0x7B, 0x5B, 0x6C, 0x50, 0x7D, 0x4D, 0x5D, 0x5C, 0x4E, 0x6B, 0x60, 0x4B, 0x61, 0xF0, 0xF1, 0xF2,
+    0xF3, 0xF4, 0xF5, 0xF6, 0xF7, 0xF8, 0xF9, 0x7A, 0x5E, 0x4C, 0x7E, 0x6E, 0x6F, 0x7C, 0xC1, 0xC2, 0xC3,
+    0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xD1, 0xD2, 0xD3, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xD9, 0xE2, 0xE3,
+    0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9, 0xBA, 0xE0, 0xBB, 0xB0, 0x6D, 0x79, 0x81, 0x82, 0x83, 0x84, 0x85,
+    0x86, 0x87, 0x88, 0x89, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0xA2, 0xA3, 0xA4, 0xA5,
+    0xA6, 0xA7, 0xA8, 0xA9, 0xC0, 0x4F, 0xD0, 0xA1, 0x07,
+];
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated at compile time only
+const fn make_to() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut used = [false; 256];
+    let mut i = 0;
+    while i < 128 {
+        table[i] = LOW[i];
+        used[LOW[i] as usize] = true;
+        i += 1;
+    }
+    // No field of the language holds bytes above 7F as text; any one-to-one filling will do.
+    let mut next = 0;
+    while i < 256 {
+        while used[next] {
+            next += 1;
+        }
+        table[i] = next as u8;
+        used[next] = true;
+        i += 1;
+    }
+    table
+}
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated at compile time only
+const fn invert(table: &[u8; 256]) -> [u8; 256] {
+    let mut out = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        out[table[i] as usize] = i as u8;
+        i += 1;
+    }
+    out
+}
+
+/// One character to EBCDIC.
+pub fn to_ebcdic(c: u8) -> u8 {
+    TO.get(usize::from(c)).copied().unwrap_or_default()
+}
+
+/// One character from EBCDIC.
+pub fn from_ebcdic(c: u8) -> u8 {
+    FROM.get(usize::from(c)).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_inverse_and_known_letters_match() {
+        for c in 0..=255 {
+            assert_eq!(from_ebcdic(to_ebcdic(c)), c);
+        }
+        assert_eq!(b"HEAD%00;".map(to_ebcdic), [0xC8, 0xC5, 0xC1, 0xC4, 0x6C, 0xF0, 0xF0, 0x5E]);
+        assert_eq!(to_ebcdic(0x19), 0x19);
+    }
+}

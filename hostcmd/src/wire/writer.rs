@@ -1,0 +1,114 @@
+//! Walks fields of a message that goes out.
+
+use super::{Alphabet, Show, Step, Text, Untagged, Wire, to_ebcdic};
+use crate::Settings;
+use hsm::{KeyToken, LmkId};
+
+/// Appends fields to a buffer.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    settings: &'a Settings,
+    ebcdic: bool,
+    lmk: Option<LmkId>,
+    lmk_walked: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// Onto the end of `out`; `lmk` is the selector to write, if any.
+    pub fn new(out: &'a mut Vec<u8>, settings: &'a Settings, ebcdic: bool, lmk: Option<LmkId>) -> Self {
+        Self { out, settings, ebcdic, lmk, lmk_walked: false }
+    }
+
+    /// Writes text in the character set of the port.
+    pub fn put(&mut self, text: &[u8]) {
+        if self.ebcdic {
+            self.out.extend(text.iter().map(|c| to_ebcdic(*c)));
+        } else {
+            self.out.extend_from_slice(text);
+        }
+    }
+
+    /// Writes the selector when the layout has not.
+    pub fn finish(&mut self) {
+        if !self.lmk_walked {
+            self.put_selector();
+        }
+    }
+
+    fn put_selector(&mut self) {
+        self.lmk_walked = true;
+        if let Some(id) = self.lmk {
+            let [a, b] = id.digits();
+            self.put(&[b'%', a, b]);
+        }
+    }
+}
+
+impl Wire for Writer<'_> {
+    fn reading(&self) -> bool {
+        false
+    }
+
+    fn settings(&self) -> &Settings {
+        self.settings
+    }
+
+    fn fixed(&mut self, _: &'static str, alphabet: Alphabet, _: Show, value: &mut [u8]) -> Step {
+        if alphabet == Alphabet::Binary {
+            self.out.extend_from_slice(value);
+        } else {
+            self.put(value);
+        }
+        Ok(())
+    }
+
+    fn sized(
+        &mut self,
+        name: &'static str,
+        alphabet: Alphabet,
+        show: Show,
+        _: usize,
+        value: &mut Vec<u8>,
+    ) -> Step {
+        self.fixed(name, alphabet, show, value)
+    }
+
+    fn mark(&mut self, _: &'static str, mark: u8, present: &mut bool) -> Step {
+        if *present {
+            self.put(&[mark]);
+        }
+        Ok(())
+    }
+
+    fn more(&mut self, _: &mut bool) -> Step {
+        Ok(())
+    }
+
+    fn key(&mut self, _: &'static str, _: Untagged, value: &mut KeyToken) -> Step {
+        if let Some(tag) = value.scheme.tag() {
+            self.put(&[tag]);
+        }
+        self.put(value.text());
+        Ok(())
+    }
+
+    fn until(&mut self, _: &'static str, mark: u8, _: Show, value: &mut Text) -> Step {
+        self.put(value.as_bytes());
+        self.put(&[mark]);
+        Ok(())
+    }
+
+    fn lmk(&mut self) -> Step {
+        self.put_selector();
+        Ok(())
+    }
+
+    fn selected(&self) -> Option<LmkId> {
+        self.lmk
+    }
+
+    fn ahead(&self) -> &[u8] {
+        &[]
+    }
+}
