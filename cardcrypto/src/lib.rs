@@ -1,1 +1,18 @@
-//! Empty.
+//! Card values, DUKPT and message authentication: every formula once over [`paytypes::Cipher`].
+//!
+//! This crate refuses to know where keys come from and what travels on a wire.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
+pub mod cvv;
+pub mod dukpt;
+mod error;
+pub mod mac;
+
+pub use error::CardError;
