@@ -11,7 +11,7 @@ const BLOCK: usize = 16;
 /// A device never shows a counter with more one bits than this.
 pub const COUNTER_ONES_MAX: u32 = 16;
 
-/// What a working key is for (key usage indicator, X9.24-3 6.3).
+/// What a working key is for (key usage indicator of X9.24-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
     /// Key encryption.
@@ -54,7 +54,7 @@ impl Usage {
 const USAGE_DERIVATION: u16 = 0x8000;
 const USAGE_INITIAL_KEY: u16 = 0x8001;
 
-/// Algorithm and length of a derived key (algorithm indicator, X9.24-3 6.3).
+/// Algorithm and length of a derived key (algorithm indicator of X9.24-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyType {
     /// Two-key TDES.
@@ -279,7 +279,7 @@ async fn derive<C: Cipher>(
     ClearKey::new(clear).map_err(|_| CardError::KeySize)
 }
 
-// Version, block counter, usage, algorithm, key length in bits, context: X9.24-3 6.3.1.
+// Version, block counter, usage, algorithm, key length in bits, context.
 const fn derivation_data(number: u8, usage: u16, kind: KeyType, context: [u8; 8]) -> [u8; BLOCK] {
     let [usage_high, usage_low] = usage.to_be_bytes();
     let [kind_high, kind_low] = kind.indicator().to_be_bytes();
@@ -297,6 +297,9 @@ mod tests {
     use super::*;
     use paytypes::now;
     use paytypes::soft::{Soft, SoftKey};
+
+    assert_lacks!(InitialKey: Clone, PartialEq, core::fmt::Display);
+    assert_lacks!(TransactionKey: Clone, PartialEq, core::fmt::Display);
 
     fn transaction(bdk_length: usize) -> TransactionKey {
         let bdk = SoftKey::new(CipherKind::Aes, &[0x3B; 32][..bdk_length]).unwrap();

@@ -217,6 +217,9 @@ mod tests {
     use paytypes::now;
     use paytypes::soft::{Soft, SoftKey};
 
+    assert_lacks!(InitialKey: Clone, PartialEq, core::fmt::Display);
+    assert_lacks!(TransactionKey: Clone, PartialEq, core::fmt::Display);
+
     fn bdk() -> SoftKey {
         SoftKey::new(CipherKind::Tdes, &[0x3B; 16]).unwrap()
     }
