@@ -62,6 +62,8 @@ impl fmt::Debug for ClearBlock {
 mod tests {
     use super::*;
 
+    assert_lacks!(ClearBlock: Clone, PartialEq, core::fmt::Display);
+
     #[test]
     fn takes_two_lengths_and_shows_neither_content() {
         assert_eq!(format!("{:?}", ClearBlock::new(&[0x12; 8]).unwrap()), "ClearBlock(8 bytes)");

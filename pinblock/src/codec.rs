@@ -81,6 +81,8 @@ mod tests {
     use paytypes::{Drawn, Pan, hex};
     use proptest::prelude::*;
 
+    assert_lacks!(Carried: Clone, PartialEq, core::fmt::Debug);
+
     const RANDOM: [u8; 16] = [0xA1, 0x2B, 0xC3, 0xD4, 5, 0xE6, 0x7F, 8, 0xBB, 0xAC, 0x9D, 0xCE, 1, 2, 3, 4];
     const READABLE: [Format; 13] = [
         Format::Iso0,

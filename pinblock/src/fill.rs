@@ -64,4 +64,25 @@ mod tests {
         let mut zeros = |out: &mut [u8]| out.fill(0);
         assert_eq!(Nibbles::new(&mut zeros).within(10, 15), 10);
     }
+
+    // Chi-square with five degrees of freedom: 25.7 is passed by chance once in ten thousand.
+    #[test]
+    fn fill_of_a_to_f_is_even() {
+        let mut state = 0x9E37_79B9_7F4A_7C15u64;
+        let mut source = |out: &mut [u8]| {
+            for o in out {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                *o = state.to_be_bytes()[0];
+            }
+        };
+        let mut fill = Nibbles::new(&mut source);
+        let mut seen = [0f64; 6];
+        for _ in 0..60_000 {
+            seen[usize::from(fill.within(10, 15) - 10)] += 1.0;
+        }
+        let chi_square: f64 = seen.iter().map(|n| (n - 10_000.0) * (n - 10_000.0) / 10_000.0).sum();
+        assert!(chi_square < 25.7, "{chi_square}");
+    }
 }

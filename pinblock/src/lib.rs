@@ -12,6 +12,22 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
+// Fails to compile when the type has one of the traits: the call is ambiguous then.
+#[cfg(test)]
+macro_rules! assert_lacks {
+    ($type:ty: $($trait:path),+) => {
+        $(const _: fn() = || {
+            trait Lacks<Marker> {
+                fn check() {}
+            }
+            struct Has;
+            impl<T: ?Sized> Lacks<()> for T {}
+            impl<T: ?Sized + $trait> Lacks<Has> for T {}
+            let _ = <$type as Lacks<_>>::check;
+        };)+
+    };
+}
+
 mod account;
 mod block;
 pub mod codec;

@@ -1,7 +1,7 @@
 //! Visa PIN change blocks (formats 41 and 42, VIS appendix on the PIN CHANGE/UNBLOCK command).
 
 use crate::layout::Layout;
-use crate::{Account, ClearBlock, Format, PinBlockError};
+use crate::{ClearBlock, Format, PinBlockError};
 use paytypes::bytes::{set_nibble, xor_into};
 use paytypes::{Drawn, Pin};
 
@@ -12,9 +12,8 @@ pub fn visa_change(
     current: Option<&Pin>,
     card_key_part: [u8; 4],
 ) -> Result<ClearBlock, PinBlockError> {
-    let layout = Layout::of(Format::Iso0)?;
-    let open = layout.write(new.expose(), &mut Drawn::new(&[]))?;
-    let mut block = Layout::of(Format::Iso2)?.bound(&open, &Account::NONE)?;
+    // The PIN field of format 0, which has no random fill, before the account goes on.
+    let mut block = Layout::of(Format::Iso0)?.write(new.expose(), &mut Drawn::new(&[]))?;
     let [a, b, c, d] = card_key_part;
     xor_into(block.expose_mut(), &[0, 0, 0, 0, a, b, c, d]);
     if let Some(pin) = current {

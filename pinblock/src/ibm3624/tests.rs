@@ -2,6 +2,9 @@ use super::*;
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{Pan, hex, now};
 
+assert_lacks!(NaturalPin: Clone, PartialEq, core::fmt::Display);
+assert_lacks!(DecimalisationTable: Clone, PartialEq, core::fmt::Display);
+
 const ACCOUNT: &[u8; 12] = b"223453571273";
 
 fn pin(text: &str) -> Pin {
