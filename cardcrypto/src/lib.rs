@@ -1,1 +1,34 @@
-//! Empty.
+//! Card values, DUKPT and message authentication: every formula once over [`paytypes::Cipher`].
+//!
+//! This crate refuses to know where keys come from and what travels on a wire.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
+// Fails to compile when the type has one of the traits: the call is ambiguous then.
+#[cfg(test)]
+macro_rules! assert_lacks {
+    ($type:ty: $($trait:path),+) => {
+        $(const _: fn() = || {
+            trait Lacks<Marker> {
+                fn check() {}
+            }
+            struct Has;
+            impl<T: ?Sized> Lacks<()> for T {}
+            impl<T: ?Sized + $trait> Lacks<Has> for T {}
+            let _ = <$type as Lacks<_>>::check;
+        };)+
+    };
+}
+
+pub mod cvv;
+pub mod dukpt;
+mod error;
+pub mod mac;
+
+pub use error::CardError;

@@ -44,6 +44,7 @@ macro_rules! commands {
 
 commands! {
     b2_echo::Echo,
+    cc_pin_zpk_to_zpk::PinZpkToZpk,
 }
 
 /// Index of the row of a command code.

@@ -1,1 +1,53 @@
-//! Empty.
+//! PIN blocks and PIN verification: ISO 9564-1 formats 0 to 4 and the older ones hosts still send, the
+//! translation rules as one table, Visa PVV and IBM 3624. Every formula is written once over
+//! [`paytypes::Cipher`], without allocation.
+//!
+//! This crate refuses to know where keys come from and what travels on a wire.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
+// Fails to compile when the type has one of the traits: the call is ambiguous then.
+#[cfg(test)]
+macro_rules! assert_lacks {
+    ($type:ty: $($trait:path),+) => {
+        $(const _: fn() = || {
+            trait Lacks<Marker> {
+                fn check() {}
+            }
+            struct Has;
+            impl<T: ?Sized> Lacks<()> for T {}
+            impl<T: ?Sized + $trait> Lacks<Has> for T {}
+            let _ = <$type as Lacks<_>>::check;
+        };)+
+    };
+}
+
+mod account;
+mod block;
+pub mod codec;
+pub mod encipher;
+mod error;
+mod excluded;
+mod fill;
+mod format;
+pub mod ibm3624;
+mod layout;
+pub mod pvv;
+pub mod rules;
+mod visa_change;
+
+pub use account::{Account, AccountRelation};
+pub use block::ClearBlock;
+pub use codec::{Reformatted, decode, encode, reformat};
+pub use encipher::{EncryptedBlock, decipher, encipher};
+pub use error::PinBlockError;
+pub use excluded::is_excluded;
+pub use fill::RANDOM_LENGTH;
+pub use format::Format;
+pub use visa_change::visa_change;

@@ -1,6 +1,6 @@
 //! Frame rules: header, command code, trailer, and the refusal of what cannot be run.
 
-use super::Slot;
+use super::{Frame, Slot};
 use crate::Code;
 use crate::context::Port;
 use crate::wire::{from_ebcdic, to_ebcdic};
@@ -34,15 +34,16 @@ impl Head {
         self.trailer = SmallVec::from_slice(trailer);
     }
 
-    /// The trailer of a frame that was refused before its end was found: the last mark with at most 32
-    /// printable characters behind it.
-    pub(super) fn search_trailer(&mut self, raw: &[u8], text: &[u8]) {
-        let tail = text.len().saturating_sub(TRAILER_MAX.saturating_add(1));
-        let found = text.iter().skip(tail).rposition(|c| *c == END_OF_MESSAGE);
-        let Some(at) = found.map(|at| at.saturating_add(tail)) else { return };
-        let behind = text.get(at.saturating_add(1)..).unwrap_or_default();
+    /// The trailer of a frame that was refused before its end was found: the last mark behind the command
+    /// code with at most 32 printable characters behind it.
+    pub(super) fn search_trailer(&mut self, port: &Port, frame: Frame<'_>) {
+        let body = port.header_length.saturating_add(2);
+        let from = frame.text.len().saturating_sub(TRAILER_MAX.saturating_add(1)).max(body);
+        let tail = frame.text.get(from..).unwrap_or_default();
+        let Some(at) = tail.iter().rposition(|c| *c == END_OF_MESSAGE) else { return };
+        let behind = tail.get(at.saturating_add(1)..).unwrap_or_default();
         if behind.iter().all(|c| matches!(c, b' '..=b'~')) {
-            self.keep_trailer(raw.get(at..).unwrap_or_default());
+            self.keep_trailer(frame.raw.get(from.saturating_add(at)..).unwrap_or_default());
         }
     }
 }

@@ -148,7 +148,7 @@ impl Engine {
                 runner.start(cx, frame, &mut slot.head)
             }
             _ => {
-                slot.head.search_trailer(frame.raw, frame.text);
+                slot.head.search_trailer(port, frame);
                 Err(Code::DISABLED)
             }
         };

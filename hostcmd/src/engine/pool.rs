@@ -62,7 +62,7 @@ fn parse<C: Command>(cx: &mut Cx, frame: Frame<'_>, head: &mut Head) -> Result<C
     match trailer {
         Ok(trailer) => head.keep_trailer(trailer),
         Err(code) => {
-            head.search_trailer(frame.raw, frame.text);
+            head.search_trailer(&cx.port, frame);
             return Err(code);
         }
     }

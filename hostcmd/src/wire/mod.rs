@@ -159,6 +159,15 @@ pub trait Wire {
         value::walk_pin_block(self, name, key, value)
     }
 
+    /// A PIN block in a reply, followed by a format of two digits: 32 hexadecimal digits when the format is
+    /// ISO 4, else 16.
+    fn reply_pin_block(&mut self, name: &'static str, value: &mut PinBlockText) -> Step
+    where
+        Self: Sized,
+    {
+        value::walk_reply_pin_block(self, name, value)
+    }
+
     /// A PIN under the LMK.
     fn stored_pin(&mut self, name: &'static str, value: &mut StoredPin) -> Step
     where

@@ -198,6 +198,20 @@ pub(super) fn walk_pin_block<W: Wire>(
     wire.fixed(name, Alphabet::Hex, Show::Length, text)
 }
 
+// A reply does not name the key, but a wide block is the only one with more than 16 digits behind it.
+pub(super) fn walk_reply_pin_block<W: Wire>(
+    wire: &mut W,
+    name: &'static str,
+    value: &mut PinBlockText,
+) -> Step {
+    if wire.reading() {
+        value.wide = wire.ahead().iter().take(32).filter(|c| c.is_ascii_hexdigit()).count() == 32;
+    }
+    let length = if value.wide { 32 } else { 16 };
+    let text = value.text.get_mut(..length).unwrap_or_default();
+    wire.fixed(name, Alphabet::Hex, Show::Length, text)
+}
+
 /// Longest text of a PIN under an LMK: `J` and 32 hexadecimal digits.
 const STORED_PIN_MAX: usize = 33;
 

@@ -1,0 +1,22 @@
+//! Derived unique key per transaction, host side: [`tdes`] (ANSI X9.24-1) and [`aes`] (ANSI X9.24-3).
+//!
+//! The base key is used through the cipher only. What is derived from it passes through
+//! [`paytypes::ClearKey`] and is wiped; only working keys are handed out as keys of the cipher, each for one
+//! purpose, so a transaction key can never encrypt a PIN by mistake.
+
+pub mod aes;
+mod descriptor;
+pub mod tdes;
+
+pub use descriptor::KsnDescriptor;
+
+/// The next counter a device uses: one more, but never with more than `ones_max` one bits; `None` when the
+/// counter is exhausted.
+fn advance(counter: u32, ones_max: u32, last: u32) -> Option<u32> {
+    let mut next = counter.checked_add(1)?;
+    while next.count_ones() > ones_max {
+        // Adding the lowest one bit clears it and carries: the smallest larger value with fewer ones.
+        next = next.checked_add(next & next.wrapping_neg())?;
+    }
+    (next <= last).then_some(next)
+}

@@ -1,0 +1,65 @@
+//! Why a formula of this crate was refused.
+
+use core::fmt;
+use paytypes::CipherError;
+
+/// One kind per check. Carries no byte of a key, a PAN or a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CardError {
+    /// Cipher or length of the key does not fit the formula.
+    KeySize,
+    /// DUKPT counter is zero, or has more one bits than a device ever shows.
+    Counter,
+    /// The KSN is not one of this kind of DUKPT, or not as long as its descriptor says.
+    Ksn,
+    /// The KSN descriptor is not three hex digits that add up to a KSN.
+    Descriptor,
+    /// A derived key would be stronger than the base key.
+    Strength,
+    /// No key of this type is derived for this usage.
+    KeyType,
+    /// The segment has no such padding or length (a first or middle part is whole blocks, unpadded).
+    Segment,
+    /// MAC length is not 4 bytes to the whole.
+    MacLength,
+    /// The cipher refused.
+    Cipher(CipherError),
+}
+
+impl CardError {
+    /// Error class of the known-answer vectors (`tests/vectors/schema.json`).
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::KeySize | Self::Cipher(_) => "key_size",
+            Self::Counter => "counter",
+            Self::Ksn | Self::Descriptor => "bad_char",
+            Self::Strength => "kbpk_strength",
+            Self::KeyType => "policy",
+            Self::Segment | Self::MacLength => "block_length",
+        }
+    }
+}
+
+impl fmt::Display for CardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KeySize => "key does not fit the formula",
+            Self::Counter => "DUKPT counter not allowed",
+            Self::Ksn => "KSN does not fit",
+            Self::Descriptor => "KSN descriptor malformed",
+            Self::Strength => "derived key stronger than the base key",
+            Self::KeyType => "key type not derived for this usage",
+            Self::Segment => "message part does not fit its position",
+            Self::MacLength => "MAC length not allowed",
+            Self::Cipher(cause) => return cause.fmt(f),
+        })
+    }
+}
+
+impl core::error::Error for CardError {}
+
+impl From<CipherError> for CardError {
+    fn from(cause: CipherError) -> Self {
+        Self::Cipher(cause)
+    }
+}

@@ -1,0 +1,113 @@
+//! CC: translate a PIN block from one ZPK to another. The busiest command of a switch.
+
+use crate::command::{About, Answer, Audience, Class, Command, Example, Expect};
+use crate::service::keys::{self, Use, Wanted, ZPK};
+use crate::service::pins::{self, Side};
+use crate::wire::{Account, Message, Number, PinBlockText, Step, Untagged, Wire};
+use crate::{Code, Cx};
+use hsm::KeyToken;
+
+/// PIN block, ZPK to ZPK.
+#[derive(Debug)]
+pub struct PinZpkToZpk;
+
+/// Keys, block, formats, account.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// ZPK of the block that came.
+    pub source: KeyToken,
+    /// ZPK of the block to make.
+    pub destination: KeyToken,
+    /// Always `12`.
+    pub maximum_pin_length: Number<2>,
+    /// The block that came.
+    pub block: PinBlockText,
+    /// Its format.
+    pub source_format: [u8; 2],
+    /// Format of the block to make.
+    pub destination_format: [u8; 2],
+    /// Account of both.
+    pub account: Account,
+}
+
+impl Message for Request {
+    fn walk<W: Wire>(&mut self, wire: &mut W) -> Step {
+        wire.key("source ZPK", Untagged::Single, &mut self.source)?;
+        wire.key("destination ZPK", Untagged::Single, &mut self.destination)?;
+        wire.number("maximum PIN length", &mut self.maximum_pin_length)?;
+        wire.pin_block("source PIN block", &self.source, &mut self.block)?;
+        wire.digits("source format", &mut self.source_format)?;
+        wire.digits("destination format", &mut self.destination_format)?;
+        wire.account("account", &[self.source_format, self.destination_format], &mut self.account)
+    }
+}
+
+/// PIN length, block and format.
+#[derive(Debug, Default)]
+pub struct Reply {
+    /// Length of the PIN.
+    pub pin_length: Number<2>,
+    /// The block that was made.
+    pub block: PinBlockText,
+    /// Its format.
+    pub format: [u8; 2],
+}
+
+impl Message for Reply {
+    fn walk<W: Wire>(&mut self, wire: &mut W) -> Step {
+        wire.number("PIN length", &mut self.pin_length)?;
+        wire.reply_pin_block("PIN block", &mut self.block)?;
+        wire.digits("format", &mut self.format)
+    }
+}
+
+impl Command for PinZpkToZpk {
+    const ABOUT: About = About {
+        code: *b"CC",
+        title: "Translate a PIN from one ZPK to another",
+        audience: Audience::Traffic,
+        class: Class::Pins,
+    };
+    const EXAMPLES: &'static [Example] = &[
+        Example {
+            lmk: 0,
+            request: b"CCU4F2E0FFE78C277771B15A5434BD03188U908933434BF4AC9473952D615C535905\
+                12B4FACE42D28DC39E0501471610006884",
+            expect: Expect::Reply(b"CD0006D04B70B919CB882101"),
+            source: "wire-examples CC-0-00040",
+        },
+        Example {
+            lmk: 1,
+            request: b"CCS00072P0TB00E0001EA421618B34F5FA1A77F7CF6480111B97CF0FAE7BD77D589EC921EF9\
+                S00072P0TB00E00010D869FE84C1F77AE64E0019151533363D4CCE7E1C3F89F3D86115EE8\
+                12AD72F973446E84E70101850103093936%01",
+            expect: Expect::Reply(b"CD0006E614D4AFD47BD3BF01"),
+            source: "s-blocks kb-CC, request of an open client",
+        },
+        Example {
+            lmk: 0,
+            request: b"CCU4EE02708EF6E43FFE6B80E86CE8959FCU0BD883FE1C0C45282A40FB2F2F762E29\
+                12BCE75A6BD613D91C0105838748559544",
+            expect: Expect::Code(b"23"),
+            source: "security.md 1.1: ISO 0 never becomes ISO 1",
+        },
+    ];
+    type Request = Request;
+    type Reply = Reply;
+
+    async fn run(cx: Cx, request: Request) -> Answer<Reply> {
+        let r = request;
+        let (from_format, to_format) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
+        let account = pins::account(&r.account)?;
+        if r.maximum_pin_length != Number(12) {
+            return Err(Code::PIN_LENGTH);
+        }
+        let source = Wanted { token: &r.source, rule: &ZPK, how: Use::Decrypt };
+        let destination = Wanted { token: &r.destination, rule: &ZPK, how: Use::Encrypt };
+        let (source, destination) = keys::open_two(&cx, source, destination).await?;
+        let from = Side { key: &source, format: from_format, account: &account };
+        let to = Side { key: &destination, format: to_format, account: &account };
+        let (length, block) = pins::translate(&cx, from, &r.block, to).await?;
+        Ok(Reply { pin_length: Number(length.into()), block, format: r.destination_format }.into())
+    }
+}

@@ -1,0 +1,145 @@
+//! Keys under a key-block LMK: `S` blocks of version 0 (3DES) and 1 (AES).
+
+use crate::random::RandomSource;
+use hsm::{BlockAttributes, BlockFault, HsmError, KeyToken, LmkId, LmkPurpose, Scheme};
+use paytypes::soft::{Soft, SoftKey};
+use paytypes::{Algorithm, CipherKind, ClearKey, MacAlgorithm, bytes, now};
+use tr31::sblock::{self, SBlock, SHeader, SKeys};
+use tr31::{Attributes, ErrorKind, KeyBlockError, OptionalBlocks, field};
+
+/// A loaded key-block LMK: what is derived from it once, and the LMK for the rest.
+#[derive(Debug)]
+pub(crate) struct BlockLmk {
+    id: LmkId,
+    kind: CipherKind,
+    keys: SKeys<SoftKey>,
+    clear: SoftKey,
+}
+
+impl BlockLmk {
+    pub(crate) fn new(id: LmkId, kind: CipherKind, clear: &[u8]) -> Result<Self, HsmError> {
+        let clear = SoftKey::new(kind, clear)?;
+        let keys = ready(SKeys::new(&Soft, &clear))?;
+        Ok(Self { id, kind, keys, clear })
+    }
+
+    /// Opens a block; gives the key, the cipher that it is for, and its header fields.
+    pub(crate) fn open(&self, text: &[u8]) -> Result<(ClearKey, CipherKind, BlockAttributes), HsmError> {
+        let block = SBlock::parse(text).map_err(fault)?;
+        let header = block.header();
+        if header.version != self.keys.version() {
+            return Err(BlockFault::Authentication.into());
+        }
+        if header.lmk.index() != Some(self.id.0) {
+            return Err(BlockFault::LmkId.into());
+        }
+        let a = header.attributes;
+        let clear = ready(sblock::open(&Soft, &self.keys, &block))?;
+        let kind = cipher_of(a.algorithm, clear.len())?;
+        let version = a.key_version;
+        let attributes =
+            BlockAttributes { usage: a.usage, mode: a.mode, version, exportability: a.exportability };
+        Ok((clear, kind, attributes))
+    }
+
+    /// Makes a block under this LMK.
+    pub(crate) fn seal(
+        &self,
+        key: &SoftKey,
+        attributes: &BlockAttributes,
+        optional_count: u8,
+        optional: &[u8],
+        random: &mut RandomSource,
+    ) -> Result<KeyToken, HsmError> {
+        let version = self.keys.version();
+        let attributes = Attributes {
+            usage: attributes.usage,
+            algorithm: algorithm_of(key.shape().kind),
+            mode: attributes.mode,
+            key_version: attributes.version,
+            exportability: attributes.exportability,
+        };
+        // Alignment 1: padding to the cipher block is added when the block is made.
+        let blocks = OptionalBlocks::parse(optional, optional_count, 1).map_err(fault)?;
+        let lmk = sblock::LmkId::new(self.id.0).ok_or(HsmError::NoSuchLmk)?;
+        let header = SHeader { blocks, ..SHeader::new(version, attributes, lmk) };
+        header.check_blocks().map_err(fault)?;
+        let mut pad = [0; 64];
+        random.fill(&mut pad)?;
+        let mut text = Vec::with_capacity(128);
+        let mut drawn = paytypes::Drawn::new(&pad);
+        ready(sblock::seal(&Soft, &self.keys, &header, key.expose().expose(), &mut drawn, &mut text))?;
+        Ok(KeyToken::new(Scheme::S, &text))
+    }
+
+    /// A key of the LMK for other things than keys: never one that wraps blocks.
+    ///
+    /// 3DES: the LMK with a mask of its own, as KBEK and KBAK are (0x45, 0x4D); the masks here are ours.
+    /// AES: CMAC in counter mode over a label of ours, as in SP 800-108.
+    pub(crate) fn working_key(&self, purpose: LmkPurpose) -> Result<(CipherKind, ClearKey), HsmError> {
+        let label = match purpose {
+            LmkPurpose::PinStorage => b'P',
+            LmkPurpose::DecimalisationTable => b'T',
+        };
+        if self.kind != CipherKind::Aes {
+            let mut clear = self.clear.expose().duplicate();
+            bytes::xor_into(clear.expose_mut(), &[label; 24]);
+            return Ok((CipherKind::Tdes, clear));
+        }
+        let mut clear = ClearKey::new(&[0; 32]).map_err(|_| HsmError::KeyLength)?;
+        for (counter, half) in (1u8..).zip(clear.expose_mut().chunks_exact_mut(16)) {
+            let data = [counter, b'L', b'M', b'K', label, 0, 0x01, 0x00];
+            half.copy_from_slice(self.clear.mac(MacAlgorithm::Cmac, &[0; 16], &data)?.as_bytes());
+        }
+        Ok((CipherKind::Aes, clear))
+    }
+}
+
+// Software ciphers are ready at the first poll.
+fn ready<T>(future: impl Future<Output = Result<T, KeyBlockError>>) -> Result<T, HsmError> {
+    now(future).unwrap_or(Err(KeyBlockError::from(paytypes::CipherError::Backend))).map_err(fault)
+}
+
+fn algorithm_of(kind: CipherKind) -> Algorithm {
+    match kind {
+        CipherKind::Aes => Algorithm::AES,
+        CipherKind::Tdes => Algorithm::TDES,
+        CipherKind::Des => Algorithm::DES,
+    }
+}
+
+fn cipher_of(algorithm: Algorithm, length: usize) -> Result<CipherKind, HsmError> {
+    let kind = match algorithm {
+        Algorithm::AES => CipherKind::Aes,
+        Algorithm::TDES if length == 8 => CipherKind::Des,
+        Algorithm::TDES => CipherKind::Tdes,
+        Algorithm::DES => CipherKind::Des,
+        _ => return Err(BlockFault::Algorithm.into()),
+    };
+    if kind.takes(length) { Ok(kind) } else { Err(BlockFault::Algorithm.into()) }
+}
+
+/// What a host may know of a key block's fault.
+fn fault(error: KeyBlockError) -> HsmError {
+    use ErrorKind as Kind;
+    HsmError::Block(match error.kind {
+        Kind::HeaderField => match error.field {
+            field::USAGE => BlockFault::Usage,
+            field::ALGORITHM => BlockFault::Algorithm,
+            field::MODE => BlockFault::Mode,
+            field::KEY_VERSION => BlockFault::Version,
+            field::EXPORTABILITY => BlockFault::Exportability,
+            field::LMK => BlockFault::LmkId,
+            _ => BlockFault::Format,
+        },
+        Kind::TooShort | Kind::LengthField | Kind::PayloadLength => BlockFault::Length,
+        Kind::OptCount => BlockFault::OptionalCount,
+        Kind::OptId | Kind::OptLength | Kind::OptDuplicate | Kind::OptPadding => BlockFault::OptionalHeader,
+        Kind::OptData => BlockFault::OptionalData,
+        // A character that is no hex digit is one more way to alter a block, not another class of fault.
+        Kind::MacMismatch | Kind::PayloadEncoding => BlockFault::Authentication,
+        Kind::KeyLength => BlockFault::Algorithm,
+        Kind::Backend => return HsmError::Backend,
+        _ => BlockFault::Format,
+    })
+}

@@ -1,0 +1,323 @@
+//! The backend: answers batches of operations with keys in memory.
+
+use crate::block::BlockLmk;
+use crate::cache::KeyCache;
+use crate::lmk::{LmkKind, LmkSet};
+use crate::random::RandomSource;
+use crate::variant::VariantLmk;
+use hsm::{
+    Backend, BackendClass, Binding, HsmError, Hygiene, Key, KeyAttributes, KeyToken, KeyType, LmkId, LmkInfo,
+    LmkPair, LmkPurpose, Op, OpBatch, Outcome, Scheme, SealAs,
+};
+use paytypes::parity::{Weakness, is_odd, make_odd, weakness};
+use paytypes::secret::KEY_LENGTH_MAX;
+use paytypes::soft::SoftKey;
+use paytypes::{CipherKind, Direction, KeyShape, bytes, hex};
+use zeroize::Zeroizing;
+
+/// How a simulator is set up.
+#[derive(Debug)]
+pub struct Options {
+    /// Bytes that opened keys may take; 0 opens a key at every use.
+    pub cache_bytes: usize,
+    /// Randomness.
+    pub random: RandomSource,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache_bytes: 8 << 20, random: RandomSource::System }
+    }
+}
+
+#[derive(Debug)]
+enum Lmk {
+    Variant(VariantLmk),
+    Block(BlockLmk),
+}
+
+/// The software HSM of one thread.
+pub struct Simulator {
+    infos: Vec<LmkInfo>,
+    lmks: Vec<(LmkId, Lmk)>,
+    cache: KeyCache,
+    random: RandomSource,
+    name: Vec<u8>,
+}
+
+impl core::fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Simulator({:?})", self.infos)
+    }
+}
+
+impl Simulator {
+    /// Over a set of LMKs. A seeded random source is refused without a test LMK.
+    pub fn new(set: &LmkSet, options: Options) -> Result<Self, HsmError> {
+        if matches!(options.random, RandomSource::Seeded(_)) && !set.is_test() {
+            return Err(HsmError::Backend);
+        }
+        let mut lmks = Vec::new();
+        for secret in set.iter() {
+            let clear = secret.clear.expose();
+            let lmk = match secret.kind {
+                LmkKind::Variant => Lmk::Variant(VariantLmk::new(clear)?),
+                LmkKind::TdesBlock => Lmk::Block(BlockLmk::new(secret.id, CipherKind::Tdes, clear)?),
+                LmkKind::AesBlock => Lmk::Block(BlockLmk::new(secret.id, CipherKind::Aes, clear)?),
+            };
+            lmks.push((secret.id, lmk));
+        }
+        Ok(Self {
+            infos: set.iter().map(crate::LmkSecret::info).collect(),
+            lmks,
+            cache: KeyCache::new(options.cache_bytes),
+            random: options.random,
+            name: Vec::with_capacity(256),
+        })
+    }
+
+    fn answer(&mut self, op: &Op, iv: &[u8], data: &mut [u8]) -> Result<Outcome, HsmError> {
+        match op {
+            Op::Open { lmk, key_type, scheme } => self.open(*lmk, *key_type, *scheme, data),
+            Op::Seal { lmk, key, form } => self.seal(*lmk, key, form).map(Outcome::Token),
+            Op::Generate { shape } => self.generate(*shape).map(Outcome::Key),
+            Op::Random => self.random.fill(data).map(|()| Outcome::Done),
+            Op::Load { kind } => session_key(*kind, data).map(Outcome::Key),
+            Op::Variant { key } => masked(key, data).map(Outcome::Key),
+            Op::Reveal { key } => Ok(Outcome::Clear(soft(key)?.expose().duplicate())),
+            Op::LmkKey { lmk, purpose } => self.lmk_key(*lmk, *purpose).map(Outcome::Key),
+            Op::Ecb { key, way } => soft(key)?.ecb(*way, data).map(|()| Outcome::Done).map_err(Into::into),
+            Op::Cbc { key, way } => {
+                soft(key)?.cbc(*way, iv, data).map(|()| Outcome::Done).map_err(Into::into)
+            }
+            Op::Mac { key, algorithm } => Ok(Outcome::Mac(soft(key)?.mac(*algorithm, iv, data)?)),
+        }
+    }
+
+    fn open(
+        &mut self,
+        id: LmkId,
+        key_type: KeyType,
+        scheme: Scheme,
+        text: &[u8],
+    ) -> Result<Outcome, HsmError> {
+        let mut name = core::mem::take(&mut self.name);
+        name.clear();
+        name.extend_from_slice(&[id.0, scheme.tag().unwrap_or_default()]);
+        name.extend_from_slice(&key_type.0);
+        name.extend_from_slice(text);
+        let key = match self.cache.get(&name) {
+            Some(key) => Ok(key),
+            None => self.unwrap(id, key_type, scheme, text).inspect(|key| self.cache.put(&name, key)),
+        };
+        self.name = name;
+        key.map(Outcome::Key)
+    }
+
+    fn unwrap(&mut self, id: LmkId, key_type: KeyType, scheme: Scheme, text: &[u8]) -> Result<Key, HsmError> {
+        if scheme == Scheme::K || text.first() == Some(&b'K') {
+            return Err(HsmError::EmptyIndex);
+        }
+        match self.lmk(id)? {
+            Lmk::Variant(_) if matches!(scheme, Scheme::S | Scheme::R) => Err(HsmError::Scheme),
+            Lmk::Variant(lmk) => unwrap_variant(lmk, key_type, scheme, text),
+            Lmk::Block(lmk) if scheme == Scheme::S => {
+                let (clear, kind, block) = lmk.open(text)?;
+                opened(kind, clear.expose(), Binding::Block(block))
+            }
+            Lmk::Block(_) => Err(HsmError::Scheme),
+        }
+    }
+
+    fn seal(&mut self, id: LmkId, key: &Key, form: &SealAs) -> Result<KeyToken, HsmError> {
+        let material = soft(key)?;
+        let random = &mut self.random;
+        match (find(&mut self.lmks, id)?, form) {
+            (Lmk::Variant(lmk), SealAs::Variant { scheme, key_type }) => {
+                let mut clear = material.expose().duplicate();
+                lmk.parts(Direction::Encrypt, *key_type, *scheme, clear.expose_mut())?;
+                Ok(KeyToken::new(*scheme, hex::encode(clear.expose()).as_bytes()))
+            }
+            (Lmk::Block(lmk), SealAs::Block { attributes, optional_count, optional }) => {
+                lmk.seal(material, attributes, *optional_count, optional, random)
+            }
+            _ => Err(HsmError::Scheme),
+        }
+    }
+
+    fn generate(&mut self, shape: KeyShape) -> Result<Key, HsmError> {
+        if !shape.kind.takes(shape.length) {
+            return Err(HsmError::KeyLength);
+        }
+        let mut clear = Zeroizing::new([0; KEY_LENGTH_MAX]);
+        let room = clear.get_mut(..shape.length).ok_or(HsmError::KeyLength)?;
+        loop {
+            self.random.fill(room)?;
+            if shape.kind == CipherKind::Aes {
+                break;
+            }
+            make_odd(room);
+            if weakness(room) == Weakness::None {
+                break;
+            }
+        }
+        session_key(shape.kind, room)
+    }
+
+    fn lmk_key(&mut self, id: LmkId, purpose: LmkPurpose) -> Result<Key, HsmError> {
+        let (kind, clear) = match self.lmk(id)? {
+            Lmk::Variant(lmk) => {
+                // Pair 02-03 wraps PINs; decimalisation tables are type 104: variant 1 of pair 18-19.
+                let key = match purpose {
+                    LmkPurpose::PinStorage => lmk.pair(LmkPair(1), 0)?,
+                    LmkPurpose::DecimalisationTable => lmk.pair(LmkPair(9), 1)?,
+                };
+                (CipherKind::Tdes, key.expose().duplicate())
+            }
+            Lmk::Block(lmk) => lmk.working_key(purpose)?,
+        };
+        session_key(kind, clear.expose())
+    }
+
+    fn lmk(&mut self, id: LmkId) -> Result<&mut Lmk, HsmError> {
+        find(&mut self.lmks, id)
+    }
+}
+
+impl Backend for Simulator {
+    fn run(&mut self, ops: &mut OpBatch) {
+        ops.for_each(|op, iv, data| self.answer(op, iv, data));
+    }
+
+    fn lmks(&self) -> &[LmkInfo] {
+        &self.infos
+    }
+
+    fn class(&self) -> BackendClass {
+        BackendClass::C
+    }
+}
+
+fn find(lmks: &mut [(LmkId, Lmk)], id: LmkId) -> Result<&mut Lmk, HsmError> {
+    lmks.iter_mut().find(|(known, _)| *known == id).map(|(_, lmk)| lmk).ok_or(HsmError::NoSuchLmk)
+}
+
+fn soft(key: &Key) -> Result<&SoftKey, HsmError> {
+    key.material::<SoftKey>().ok_or(HsmError::Backend)
+}
+
+fn opened(kind: CipherKind, clear: &[u8], binding: Binding) -> Result<Key, HsmError> {
+    let material = SoftKey::new(kind, clear)?;
+    let hygiene = match kind {
+        CipherKind::Aes => Hygiene::GOOD,
+        _ => Hygiene { odd_parity: is_odd(clear), weakness: weakness(clear) },
+    };
+    Ok(Key::new(KeyAttributes { shape: material.shape(), binding, hygiene }, material))
+}
+
+fn session_key(kind: CipherKind, clear: &[u8]) -> Result<Key, HsmError> {
+    opened(kind, clear, Binding::Session)
+}
+
+fn masked(key: &Key, mask: &[u8]) -> Result<Key, HsmError> {
+    let material = soft(key)?;
+    let mut clear = material.expose().duplicate();
+    if mask.len() != clear.len() {
+        return Err(HsmError::KeyLength);
+    }
+    bytes::xor_into(clear.expose_mut(), mask);
+    session_key(material.shape().kind, clear.expose())
+}
+
+fn unwrap_variant(
+    lmk: &mut VariantLmk,
+    key_type: KeyType,
+    scheme: Scheme,
+    text: &[u8],
+) -> Result<Key, HsmError> {
+    let length = scheme.key_length().ok_or(HsmError::Scheme)?;
+    let mut clear = Zeroizing::new([0; KEY_LENGTH_MAX]);
+    let room = clear.get_mut(..length).ok_or(HsmError::KeyLength)?;
+    hex::decode_into(text, room).map_err(|_| HsmError::Token)?;
+    lmk.parts(Direction::Decrypt, key_type, scheme, room)?;
+    let kind = if length == 8 { CipherKind::Des } else { CipherKind::Tdes };
+    opened(kind, room, Binding::Variant(key_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+    use hsm::{BlockAttributes, BlockFault, Hsm};
+    use paytypes::{Exportability, KeyUsage, KeyVersion, ModeOfUse};
+
+    fn drive<T>(sim: &mut Simulator, task: impl AsyncFnOnce(Hsm) -> T) -> T {
+        let hsm = Hsm::new();
+        let mut future = pin!(task(hsm.clone()));
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(value) => return value,
+                Poll::Pending => hsm.run(sim),
+            }
+        }
+    }
+
+    fn simulator(cache_bytes: usize) -> Simulator {
+        Simulator::new(&LmkSet::public_test(), Options { cache_bytes, random: RandomSource::seeded(1) })
+            .unwrap()
+    }
+
+    const FORM: SealAs = SealAs::Block {
+        attributes: BlockAttributes {
+            usage: KeyUsage(*b"P0"),
+            mode: ModeOfUse::BOTH,
+            version: KeyVersion::UNUSED,
+            exportability: Exportability::EXPORTABLE,
+        },
+        optional_count: 0,
+        optional: Vec::new(),
+    };
+
+    #[test]
+    fn every_kind_of_lmk_seals_and_opens() {
+        for cache in [0, 1 << 20] {
+            let mut sim = simulator(cache);
+            drive(&mut sim, async |hsm| {
+                let key = hsm.generate(KeyShape { kind: CipherKind::Tdes, length: 16 }).await.unwrap();
+                let clear = hsm.reveal(&key).await.unwrap();
+                let variant = SealAs::Variant { scheme: Scheme::U, key_type: KeyType::ZPK };
+                for (id, form) in [(0, variant), (1, FORM), (2, FORM)] {
+                    let token = hsm.seal(LmkId(id), &key, form).await.unwrap();
+                    for _ in 0..2 {
+                        let again = hsm.open(LmkId(id), KeyType::ZPK, &token).await.unwrap();
+                        assert!(hsm.reveal(&again).await.unwrap().same_as(&clear));
+                        assert_eq!(again.attributes().hygiene, Hygiene::GOOD);
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let mut sim = simulator(1 << 20);
+        drive(&mut sim, async |hsm| {
+            let key = hsm.generate(KeyShape { kind: CipherKind::Aes, length: 16 }).await.unwrap();
+            let block = hsm.seal(LmkId(2), &key, FORM).await.unwrap();
+            let open = async |id, token: &KeyToken| hsm.open(LmkId(id), KeyType::ZPK, token).await.err();
+            assert_eq!(open(9, &block).await, Some(HsmError::NoSuchLmk));
+            assert_eq!(open(0, &block).await, Some(HsmError::Scheme));
+            assert_eq!(open(1, &block).await, Some(BlockFault::Authentication.into()));
+            assert_eq!(open(2, &KeyToken::new(Scheme::U, &[b'0'; 32])).await, Some(HsmError::Scheme));
+            assert_eq!(open(0, &KeyToken::new(Scheme::U, &[b'x'; 32])).await, Some(HsmError::Token));
+            assert_eq!(open(0, &KeyToken::new(Scheme::K, b"123")).await, Some(HsmError::EmptyIndex));
+            let odd = hsm.generate(KeyShape { kind: CipherKind::Tdes, length: 15 }).await;
+            assert_eq!(odd.err(), Some(HsmError::KeyLength));
+        });
+        assert!(
+            Simulator::new(&LmkSet::default(), Options { cache_bytes: 0, random: RandomSource::seeded(1) })
+                .is_err()
+        );
+    }
+}

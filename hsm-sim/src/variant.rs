@@ -1,0 +1,117 @@
+//! Keys under a variant LMK: pair by key type, variant byte into the left half, scheme byte into the right
+//! half, each 8-byte part encrypted alone (host-commands.md section 4).
+
+use crate::lmk::VARIANT_LENGTH;
+use hsm::{HsmError, KeyType, LmkPair, Scheme};
+use paytypes::soft::SoftKey;
+use paytypes::{CipherKind, ClearKey, Direction};
+use std::collections::HashMap;
+
+/// XORed into byte 0 of the pair; index is the variant digit, 0 is no variant.
+const VARIANTS: [u8; 10] = [0x00, 0xA6, 0x5A, 0x6A, 0xDE, 0x2B, 0x50, 0x74, 0x9C, 0xFA];
+/// XORed into byte 8 of the pair for each part of a key of scheme `U` or `T`.
+const DOUBLE: [u8; 2] = [0xA6, 0x5A];
+const TRIPLE: [u8; 3] = [0x6A, 0xDE, 0x2B];
+
+/// A loaded variant LMK. Working keys are made when first needed; there are few.
+#[derive(Debug)]
+pub(crate) struct VariantLmk {
+    pairs: Box<[ClearKey]>,
+    working: HashMap<(u8, u8, u8), SoftKey>,
+}
+
+impl VariantLmk {
+    pub(crate) fn new(clear: &[u8]) -> Result<Self, HsmError> {
+        if clear.len() != VARIANT_LENGTH {
+            return Err(HsmError::KeyLength);
+        }
+        let pairs = clear.as_chunks::<16>().0.iter();
+        let pairs: Result<_, _> = pairs.map(|p| ClearKey::new(p).map_err(|_| HsmError::KeyLength)).collect();
+        Ok(Self { pairs: pairs?, working: HashMap::new() })
+    }
+
+    /// A plain pair with a variant, for other things than keys.
+    pub(crate) fn pair(&mut self, pair: LmkPair, variant: u8) -> Result<&SoftKey, HsmError> {
+        self.working_key(pair, variant, 0)
+    }
+
+    fn working_key(&mut self, pair: LmkPair, variant: u8, scheme: u8) -> Result<&SoftKey, HsmError> {
+        use std::collections::hash_map::Entry;
+        match self.working.entry((pair.0, variant, scheme)) {
+            Entry::Occupied(found) => Ok(found.into_mut()),
+            Entry::Vacant(place) => {
+                let base = self.pairs.get(usize::from(pair.0)).ok_or(HsmError::KeyType)?;
+                let mut key = base.duplicate();
+                let mask = VARIANTS.get(usize::from(variant)).ok_or(HsmError::KeyType)?;
+                if let [left, .., _, _, _, _, _, _, _, _] = key.expose_mut() {
+                    *left ^= mask;
+                }
+                if let Some(right) = key.expose_mut().get_mut(8) {
+                    *right ^= scheme;
+                }
+                Ok(place.insert(SoftKey::new(CipherKind::Tdes, key.expose())?))
+            }
+        }
+    }
+
+    /// Encrypts or decrypts the parts of a key in place.
+    pub(crate) fn parts(
+        &mut self,
+        way: Direction,
+        key_type: KeyType,
+        scheme: Scheme,
+        key: &mut [u8],
+    ) -> Result<(), HsmError> {
+        if scheme.key_length() != Some(key.len()) {
+            return Err(HsmError::KeyLength);
+        }
+        let pair = key_type.pair().ok_or(HsmError::KeyType)?;
+        let scheme_bytes: &[u8] = match scheme {
+            Scheme::U => &DOUBLE,
+            Scheme::T => &TRIPLE,
+            _ => &[],
+        };
+        for (index, part) in key.chunks_exact_mut(8).enumerate() {
+            let byte = scheme_bytes.get(index).copied().unwrap_or_default();
+            self.working_key(pair, key_type.variant(), byte)?.ecb(way, part)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LmkSet;
+    use paytypes::hex;
+
+    // An issuer master key of type 209 and its cryptogram under the public test set, from the tests of an
+    // open client project (CryptoCarver); see tests/vectors/s-blocks.json, var-MKSMI.
+    #[test]
+    fn published_example() {
+        let set = LmkSet::public_test();
+        let mut lmk = VariantLmk::new(set.iter().next().unwrap().clear.expose()).unwrap();
+        let mut key = hex::decode::<16>(b"F1F1F1F1F1F1F1F1C1C1C1C1C1C1C1C1").unwrap();
+        let key_type = KeyType::new(*b"209").unwrap();
+        lmk.parts(Direction::Encrypt, key_type, Scheme::U, &mut key).unwrap();
+        assert_eq!(hex::encode(&key), "5178C9D3D1052B15BF6AEC458B4A4564");
+        lmk.parts(Direction::Decrypt, key_type, Scheme::U, &mut key).unwrap();
+        assert_eq!(hex::encode(&key), "F1F1F1F1F1F1F1F1C1C1C1C1C1C1C1C1");
+    }
+
+    #[test]
+    fn length_and_type_are_checked() {
+        let set = LmkSet::public_test();
+        let mut lmk = VariantLmk::new(set.iter().next().unwrap().clear.expose()).unwrap();
+        let mut key = [0; 16];
+        assert_eq!(
+            lmk.parts(Direction::Encrypt, KeyType::ZPK, Scheme::T, &mut key),
+            Err(HsmError::KeyLength)
+        );
+        assert_eq!(
+            lmk.parts(Direction::Encrypt, KeyType::FROM_BLOCK, Scheme::U, &mut key),
+            Err(HsmError::KeyType)
+        );
+        assert!(VariantLmk::new(&[0; 319]).is_err());
+    }
+}

@@ -1,0 +1,177 @@
+//! The account a PIN block is bound to, in the forms that hosts send it.
+
+use crate::PinBlockError;
+use core::fmt;
+use paytypes::bytes::set_nibble;
+use paytypes::pan::ACCOUNT_LENGTH;
+use paytypes::{Pan, ValueError};
+
+const TOKEN_LENGTH: usize = 18;
+// ISO 9564-1 formats 0 and 3 take twelve digits beside the check digit. A shorter text given as a PAN is
+// nearly always an account field in the wrong place, so it is refused instead of zero filled.
+const PAN_LENGTH_MIN: usize = 13;
+
+/// Whose PIN: nobody's, a twelve-digit account field, or a whole PAN. `Debug` shows the form only.
+#[derive(Clone, Copy)]
+pub struct Account(Form);
+
+#[derive(Clone, Copy)]
+enum Form {
+    None,
+    Field([u8; ACCOUNT_LENGTH]),
+    Pan(Pan),
+}
+
+/// Whether source and destination of a translation name the same account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountRelation {
+    /// One account, or two that are equal.
+    Same,
+    /// Two different accounts.
+    Changed,
+}
+
+impl Account {
+    /// For formats that bind no account.
+    pub const NONE: Self = Self(Form::None);
+
+    /// The usual field of host commands: twelve ASCII digits, the right-most of the PAN without its check
+    /// digit. ISO 4 takes them as a PAN of twelve digits, zero filled, because nothing more is known.
+    pub fn from_field(text: &[u8]) -> Result<Self, ValueError> {
+        let digits: [u8; ACCOUNT_LENGTH] = text.try_into().map_err(|_| ValueError::Length)?;
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return Err(ValueError::Digit);
+        }
+        Ok(Self(Form::Field(digits)))
+    }
+
+    /// The 18-character field that accompanies format 04: the PAN right justified, filled with F on the left.
+    pub fn from_token(text: &[u8]) -> Result<Self, ValueError> {
+        if text.len() != TOKEN_LENGTH {
+            return Err(ValueError::Length);
+        }
+        let fillers = text.iter().take_while(|c| matches!(c, b'F' | b'f')).count();
+        let pan = Pan::new(text.get(fillers..).unwrap_or_default())?;
+        Ok(Self(Form::Pan(pan)))
+    }
+
+    /// A whole PAN, check digit included.
+    pub const fn from_pan(pan: Pan) -> Self {
+        Self(Form::Pan(pan))
+    }
+
+    /// The twelve right-most digits without the check digit (formats 01, 35, 47), ASCII.
+    /// A PAN of fewer than 13 digits is refused.
+    pub fn right12(&self) -> Result<[u8; ACCOUNT_LENGTH], PinBlockError> {
+        match &self.0 {
+            Form::Field(digits) => Ok(*digits),
+            Form::Pan(pan) if pan.digits().len() >= PAN_LENGTH_MIN => Ok(pan.account()),
+            _ => Err(PinBlockError::PanLength),
+        }
+    }
+
+    /// The twelve left-most digits of the PAN (format 04), ASCII. A twelve-digit field does not hold them.
+    pub fn left12(&self) -> Result<[u8; ACCOUNT_LENGTH], PinBlockError> {
+        match &self.0 {
+            Form::Pan(pan) => pan.digits().first_chunk().copied().ok_or(PinBlockError::PanLength),
+            _ => Err(PinBlockError::PanLength),
+        }
+    }
+
+    /// PAN field of ISO 9564-1 format 4, 16 bytes: PAN length less twelve, the PAN, zeros. A PAN of fewer
+    /// than twelve digits counts as twelve, filled with zeros on the left.
+    pub fn pan_field(&self) -> Result<[u8; 16], PinBlockError> {
+        let digits = match &self.0 {
+            Form::Field(digits) => digits.as_slice(),
+            Form::Pan(pan) => pan.digits(),
+            Form::None => return Err(PinBlockError::PanLength),
+        };
+        let zeros = ACCOUNT_LENGTH.saturating_sub(digits.len());
+        let beyond = u8::try_from(digits.len().saturating_sub(ACCOUNT_LENGTH)).unwrap_or_default();
+        let mut field = [0; 16];
+        set_nibble(&mut field, 0, beyond);
+        for (i, digit) in digits.iter().enumerate() {
+            set_nibble(&mut field, i.saturating_add(zeros).saturating_add(1), *digit);
+        }
+        Ok(field)
+    }
+
+    /// Compares two accounts; a field equals the PAN it was taken from.
+    pub fn relation(&self, other: &Self) -> AccountRelation {
+        let same = match (&self.0, &other.0) {
+            (Form::Pan(a), Form::Pan(b)) => a == b,
+            (Form::None, Form::None) => true,
+            (Form::Field(a), Form::Field(b)) => a == b,
+            (Form::Field(field), Form::Pan(pan)) | (Form::Pan(pan), Form::Field(field)) => {
+                *field == pan.account()
+            }
+            _ => false,
+        };
+        if same { AccountRelation::Same } else { AccountRelation::Changed }
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Form::None => f.write_str("Account(none)"),
+            Form::Field(_) => f.write_str("Account(12 digits)"),
+            Form::Pan(pan) => write!(f, "Account({} digits)", pan.digits().len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paytypes::hex;
+
+    fn pan(text: &[u8]) -> Account {
+        Account::from_pan(Pan::new(text).unwrap())
+    }
+
+    #[test]
+    fn digits_of_each_form() {
+        let field = Account::from_field(b"400000123456").unwrap();
+        assert_eq!(&field.right12().unwrap(), b"400000123456");
+        assert_eq!(field.left12(), Err(PinBlockError::PanLength));
+        assert_eq!(&pan(b"4000001234562").right12().unwrap(), b"400000123456");
+        assert_eq!(pan(b"400000123456").right12(), Err(PinBlockError::PanLength));
+        assert_eq!(&Account::from_token(b"FF4321987654321098").unwrap().left12().unwrap(), b"432198765432");
+        assert_eq!(pan(b"40000012345").left12(), Err(PinBlockError::PanLength));
+        assert_eq!(Account::NONE.right12(), Err(PinBlockError::PanLength));
+        assert_eq!(Account::NONE.pan_field(), Err(PinBlockError::PanLength));
+    }
+
+    #[test]
+    fn pan_field_of_iso_4() {
+        let field = |a: Account| hex::encode(&a.pan_field().unwrap());
+        assert_eq!(field(pan(b"1234567890123456789")), "71234567890123456789000000000000");
+        assert_eq!(field(pan(b"4111111111111111")), "44111111111111111000000000000000");
+        assert_eq!(field(pan(b"6536")), "00000000065360000000000000000000");
+        let twelve = "04000001234560000000000000000000";
+        assert_eq!(field(Account::from_field(b"400000123456").unwrap()), twelve);
+        assert_eq!(field(pan(b"400000123456")), twelve);
+    }
+
+    #[test]
+    fn refusals() {
+        assert_eq!(Account::from_field(b"40000012345").unwrap_err(), ValueError::Length);
+        assert_eq!(Account::from_field(b"40000012345A").unwrap_err(), ValueError::Digit);
+        assert_eq!(Account::from_token(b"4321987654321098").unwrap_err(), ValueError::Length);
+        assert_eq!(Account::from_token(b"4321F8765432109812").unwrap_err(), ValueError::Digit);
+        assert_eq!(Account::from_token(b"FFFFFFFFFFFFFFFFFF").unwrap_err(), ValueError::Length);
+    }
+
+    #[test]
+    fn relations_and_debug() {
+        let field = Account::from_field(b"400000123456").unwrap();
+        let long = pan(b"4000001234562");
+        assert_eq!(field.relation(&long), AccountRelation::Same);
+        assert_eq!(long.relation(&field), AccountRelation::Same);
+        assert_eq!(long.relation(&pan(b"4000001234563")), AccountRelation::Changed);
+        assert_eq!(field.relation(&Account::NONE), AccountRelation::Changed);
+        assert_eq!(Account::NONE.relation(&Account::NONE), AccountRelation::Same);
+        assert_eq!(format!("{field:?} {long:?}"), "Account(12 digits) Account(13 digits)");
+    }
+}

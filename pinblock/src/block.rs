@@ -1,0 +1,75 @@
+//! A clear PIN block.
+
+use crate::PinBlockError;
+use core::fmt;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A clear PIN block of 8 bytes, or the clear PIN field of ISO 4 of 16, wiped on drop. No `Clone`, no
+/// comparison, nothing of the content in `Debug`.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct ClearBlock {
+    bytes: [u8; 16],
+    len: u8,
+}
+
+impl ClearBlock {
+    /// From 8 or 16 bytes; the caller wipes its own.
+    pub fn new(bytes: &[u8]) -> Result<Self, PinBlockError> {
+        let len = match bytes.len() {
+            8 => 8,
+            16 => 16,
+            _ => return Err(PinBlockError::BlockLength),
+        };
+        Ok(Self { bytes: paytypes::bytes::left(bytes), len })
+    }
+
+    pub(crate) const fn zeroed(len: u8) -> Self {
+        Self { bytes: [0; 16], len }
+    }
+
+    /// The clear bytes.
+    pub fn expose(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// The clear bytes, to be changed in place.
+    pub fn expose_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Length in bytes: 8 or 16.
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Never true.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn duplicate(&self) -> Self {
+        Self { bytes: self.bytes, len: self.len }
+    }
+}
+
+impl fmt::Debug for ClearBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClearBlock({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    assert_lacks!(ClearBlock: Clone, PartialEq, core::fmt::Display);
+
+    #[test]
+    fn takes_two_lengths_and_shows_neither_content() {
+        assert_eq!(format!("{:?}", ClearBlock::new(&[0x12; 8]).unwrap()), "ClearBlock(8 bytes)");
+        assert_eq!(ClearBlock::new(&[7; 16]).unwrap().expose(), &[7; 16]);
+        for len in [0, 7, 9, 15, 17] {
+            assert_eq!(ClearBlock::new(&vec![0; len]).unwrap_err(), PinBlockError::BlockLength);
+        }
+    }
+}

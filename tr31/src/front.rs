@@ -1,0 +1,162 @@
+//! The text of a block from its first to its last character, in the order of checks that makes results
+//! comparable: size, printable, version, length, fields, optional blocks, key data. Both families share it.
+
+use crate::blocks::OptionalBlocks;
+use crate::error::{ErrorKind, KeyBlockError, field};
+use crate::header::Attributes;
+use crate::scheme::{Order, Scheme};
+use paytypes::{Algorithm, Exportability, KeyUsage, KeyVersion, ModeOfUse, hex};
+
+/// Characters of the fixed header.
+pub(crate) const FIXED: usize = 16;
+/// Longest block that the length field can say.
+pub(crate) const LENGTH_MAX: usize = 9999;
+
+/// A block's text in its parts.
+pub(crate) struct Front<'a> {
+    pub attributes: Attributes,
+    pub tail: [u8; 2],
+    pub blocks: OptionalBlocks<'a>,
+    /// Length of the header with its optional blocks.
+    pub header: usize,
+    /// Key data in hex.
+    pub payload: &'a [u8],
+    /// Authenticator in hex.
+    pub mac: &'a [u8],
+}
+
+/// Size and alphabet; gives the version letter.
+pub(crate) fn version_letter(text: &[u8]) -> Result<u8, KeyBlockError> {
+    let first = match text {
+        [first, ..] if text.len() >= FIXED => *first,
+        _ => return Err(KeyBlockError::new(ErrorKind::TooShort, field::BLOCK, text.len())),
+    };
+    match text.iter().position(|c| !matches!(c, b' '..=b'~')) {
+        Some(at) => Err(KeyBlockError::new(ErrorKind::BadChar, field::BLOCK, at)),
+        None => Ok(first),
+    }
+}
+
+/// The length that the first five characters of a block declare; `None` when they are not there or not
+/// digits.
+pub(crate) fn declared(text: &[u8]) -> Option<usize> {
+    decimal(text.get(1..5)?)
+}
+
+fn decimal(digits: &[u8]) -> Option<usize> {
+    digits.iter().try_fold(0usize, |value, c| {
+        let digit = c.is_ascii_digit().then(|| usize::from(c & 0x0F))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+impl<'a> Front<'a> {
+    /// Reads everything behind the version letter.
+    pub(crate) fn parse(text: &'a [u8], scheme: &Scheme) -> Result<Self, KeyBlockError> {
+        if declared(text) != Some(text.len()) {
+            return Err(KeyBlockError::new(ErrorKind::LengthField, field::LENGTH, 1));
+        }
+        let attributes = attributes(text)?;
+        let (count, behind) = text.split_at_checked(FIXED).ok_or(KeyBlockError::new(
+            ErrorKind::TooShort,
+            field::BLOCK,
+            text.len(),
+        ))?;
+        let count = count
+            .get(12..14)
+            .and_then(decimal)
+            .and_then(|n| u8::try_from(n).ok())
+            .ok_or(KeyBlockError::new(ErrorKind::OptCount, field::OPT_COUNT, 12))?;
+        let tail = [text.get(14), text.get(15)].map(|c| c.copied().unwrap_or_default());
+        let blocks = OptionalBlocks::parse(behind, count, scheme.block())?;
+        let header = FIXED.saturating_add(blocks.text().len());
+        let (payload, mac) = split(text.get(header..).unwrap_or_default(), header, scheme)?;
+        Ok(Self { attributes, tail, blocks, header, payload, mac })
+    }
+}
+
+fn attributes(text: &[u8]) -> Result<Attributes, KeyBlockError> {
+    let at = |range: core::ops::Range<usize>| text.get(range).unwrap_or_default();
+    let one = |index: usize| text.get(index).copied().unwrap_or_default();
+    let bad = |name, offset| move |_| KeyBlockError::new(ErrorKind::HeaderField, name, offset);
+    Ok(Attributes {
+        usage: KeyUsage::new(at(5..7)).map_err(bad(field::USAGE, 5))?,
+        algorithm: Algorithm::new(one(7)).map_err(bad(field::ALGORITHM, 7))?,
+        mode: ModeOfUse::new(one(8)).map_err(bad(field::MODE, 8))?,
+        key_version: KeyVersion::new(at(9..11)).map_err(bad(field::KEY_VERSION, 9))?,
+        exportability: Exportability::new(one(11)).map_err(bad(field::EXPORTABILITY, 11))?,
+    })
+}
+
+fn split<'a>(
+    hex_text: &'a [u8],
+    header: usize,
+    scheme: &Scheme,
+) -> Result<(&'a [u8], &'a [u8]), KeyBlockError> {
+    if let Some(at) = hex_text.iter().position(|c| hex::digit(*c).is_none()) {
+        return Err(KeyBlockError::new(
+            ErrorKind::PayloadEncoding,
+            field::PAYLOAD,
+            header.saturating_add(at),
+        ));
+    }
+    let wrong = KeyBlockError::new(ErrorKind::PayloadLength, field::PAYLOAD, header);
+    let mac = scheme.mac_length.saturating_mul(2);
+    let (payload, mac) =
+        hex_text.len().checked_sub(mac).and_then(|at| hex_text.split_at_checked(at)).ok_or(wrong)?;
+    // Two bytes of length and at least one of key.
+    let whole = match scheme.order {
+        Order::MacThenCtr => payload.len().is_multiple_of(2) && payload.len() >= 6,
+        _ => payload.len().is_multiple_of(scheme.block().saturating_mul(2)) && !payload.is_empty(),
+    };
+    if whole { Ok((payload, mac)) } else { Err(wrong) }
+}
+
+/// Position of the first lower-case hex digit, which only a lenient reader accepts.
+pub(crate) fn lower_case(payload: &[u8], mac: &[u8]) -> Option<usize> {
+    payload.iter().chain(mac).position(u8::is_ascii_lowercase)
+}
+
+/// Refuses header characters that a parser would refuse, before a block is made with them.
+pub(crate) fn check_written(attributes: &Attributes, tail: [u8; 2]) -> Result<(), KeyBlockError> {
+    let Attributes { usage, algorithm, mode, key_version, exportability } = attributes;
+    let fields: [(&'static str, usize, &[u8]); 6] = [
+        (field::USAGE, 5, &usage.0),
+        (field::ALGORITHM, 7, &[algorithm.0]),
+        (field::MODE, 8, &[mode.0]),
+        (field::KEY_VERSION, 9, &key_version.0),
+        (field::EXPORTABILITY, 11, &[exportability.0]),
+        (field::CONTEXT, 14, &tail),
+    ];
+    match fields.iter().find(|(_, _, code)| !code.iter().all(u8::is_ascii_alphanumeric)) {
+        Some((name, at, _)) => Err(KeyBlockError::new(ErrorKind::HeaderField, name, *at)),
+        None => Ok(()),
+    }
+}
+
+/// Writes version, length, attributes, count, tail and optional blocks. `total` is at most [`LENGTH_MAX`].
+pub(crate) fn write(
+    version: u8,
+    total: usize,
+    attributes: &Attributes,
+    tail: [u8; 2],
+    blocks: &OptionalBlocks<'_>,
+    out: &mut Vec<u8>,
+) {
+    out.push(version);
+    for unit in [1000, 100, 10, 1usize] {
+        out.push(digit(total.checked_div(unit).unwrap_or_default()));
+    }
+    out.extend(attributes.usage.0);
+    out.extend([attributes.algorithm.0, attributes.mode.0]);
+    out.extend(attributes.key_version.0);
+    out.push(attributes.exportability.0);
+    let count = usize::from(blocks.count());
+    out.extend([digit(count.checked_div(10).unwrap_or_default()), digit(count)]);
+    out.extend(tail);
+    out.extend(blocks.text());
+}
+
+fn digit(value: usize) -> u8 {
+    u8::try_from(value % 10).unwrap_or_default() | b'0'
+}

@@ -1,0 +1,79 @@
+//! Opening an `S` block.
+
+use crate::binding::inner_key;
+use crate::block::{check_length, open_text};
+use crate::error::{ErrorKind, KeyBlockError, field};
+use crate::sblock::header::{SBlock, SVersion};
+use crate::scheme::BlockKeys;
+use crate::work::Work;
+use paytypes::{Cipher, CipherKind, ClearBytes, ClearKey};
+
+/// KBEK and KBAK of an LMK or ZMK, derived once and kept.
+pub struct SKeys<K> {
+    pub(super) keys: BlockKeys<K>,
+    pub(super) version: SVersion,
+}
+
+impl<K> SKeys<K> {
+    /// Derives both keys of `key`: a TDES key serves version 0, an AES key version 1. Refuses single DES.
+    pub async fn new<C: Cipher<Key = K>>(cipher: &C, key: &K) -> Result<Self, KeyBlockError> {
+        let version = match cipher.shape(key).kind {
+            CipherKind::Aes => SVersion::Aes,
+            CipherKind::Tdes | CipherKind::Des => SVersion::Tdes,
+        };
+        Ok(Self { keys: BlockKeys::derive(cipher, key, version.scheme()).await?, version })
+    }
+
+    /// Version of the blocks that these keys open and make.
+    pub const fn version(&self) -> SVersion {
+        self.version
+    }
+}
+
+impl<K> core::fmt::Debug for SKeys<K> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "SKeys({:?})", self.version)
+    }
+}
+
+/// Proves `block` and gives its key: the path for every symmetric key, without allocation while header and
+/// key data fit 192 bytes. Refuses a block of the other version, a MAC that does not match or an impossible
+/// inner length (one answer), a length that does not fit the algorithm, and more than 32 bytes.
+pub async fn open<C: Cipher>(
+    cipher: &C,
+    keys: &SKeys<C::Key>,
+    block: &SBlock<'_>,
+) -> Result<ClearKey, KeyBlockError> {
+    let work = prove(cipher, keys, block).await?;
+    ClearKey::new(key(block, &work)?)
+        .map_err(|_| KeyBlockError::new(ErrorKind::KeyLength, field::KEY, 0).because("longer than 32 bytes"))
+}
+
+/// As [`open`], for keys of any length: RSA and ECC private keys, long HMAC keys.
+pub async fn open_long<C: Cipher>(
+    cipher: &C,
+    keys: &SKeys<C::Key>,
+    block: &SBlock<'_>,
+) -> Result<ClearBytes, KeyBlockError> {
+    let work = prove(cipher, keys, block).await?;
+    Ok(ClearBytes::new(key(block, &work)?.to_vec()))
+}
+
+async fn prove<C: Cipher>(
+    cipher: &C,
+    keys: &SKeys<C::Key>,
+    block: &SBlock<'_>,
+) -> Result<Work, KeyBlockError> {
+    if keys.version != block.header.version {
+        return Err(KeyBlockError::new(ErrorKind::KbpkAlgorithm, field::KBPK, 0));
+    }
+    open_text(cipher, &keys.keys, keys.version.scheme(), block.text, block.header_length).await
+}
+
+fn key<'w>(block: &SBlock<'_>, work: &'w Work) -> Result<&'w [u8], KeyBlockError> {
+    let mac = block.header.version.scheme().mac_length.saturating_mul(2);
+    let key = inner_key(work.after(block.header_length))
+        .map_err(|error| error.at(block.text.len().saturating_sub(mac)))?;
+    check_length(block.header.attributes.algorithm, key.len())?;
+    Ok(key)
+}
