@@ -40,28 +40,26 @@ impl Pump {
                 self.frames.extend(self.room.get(..count).unwrap_or_default());
                 Ok(())
             }
-            written = write(&mut self.output, unsent), if !unsent.is_empty() => {
-                self.sent += written?;
-                self.unflushed = true;
+            pushed = push(&mut self.output, unsent), if self.unflushed || !unsent.is_empty() => {
+                self.unflushed = !unsent.is_empty();
+                self.sent += pushed?;
                 if self.sent == self.out.len() {
                     self.out.clear();
                     self.sent = 0;
                 }
                 Ok(())
             }
-            // TLS keeps records back until it is flushed; on a TCP socket flushing does nothing.
-            flushed = self.output.flush(), if unsent.is_empty() && self.unflushed => {
-                self.unflushed = false;
-                flushed
-            }
         }
     }
 }
 
-async fn write(output: &mut WriteHalf<Stream>, bytes: &[u8]) -> io::Result<usize> {
-    let count = output.write(bytes).await?;
-    if count == 0 {
-        return Err(io::ErrorKind::WriteZero.into());
+// TLS keeps records back until it is flushed; on a TCP socket flushing does nothing.
+async fn push(output: &mut WriteHalf<Stream>, bytes: &[u8]) -> io::Result<usize> {
+    if bytes.is_empty() {
+        return output.flush().await.map(|()| 0);
     }
-    Ok(count)
+    match output.write(bytes).await? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        count => Ok(count),
+    }
 }
