@@ -15,6 +15,7 @@ mod code;
 pub mod command;
 pub mod commands;
 mod context;
+pub mod decode;
 mod engine;
 pub mod service;
 mod settings;
