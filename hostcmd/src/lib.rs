@@ -16,6 +16,7 @@ pub mod command;
 pub mod commands;
 mod context;
 pub mod decode;
+pub mod docs;
 mod engine;
 pub mod service;
 mod settings;
