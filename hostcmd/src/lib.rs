@@ -15,6 +15,8 @@ mod code;
 pub mod command;
 pub mod commands;
 mod context;
+pub mod decode;
+pub mod docs;
 mod engine;
 pub mod service;
 mod settings;

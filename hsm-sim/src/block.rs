@@ -136,7 +136,8 @@ fn fault(error: KeyBlockError) -> HsmError {
         Kind::OptCount => BlockFault::OptionalCount,
         Kind::OptId | Kind::OptLength | Kind::OptDuplicate | Kind::OptPadding => BlockFault::OptionalHeader,
         Kind::OptData => BlockFault::OptionalData,
-        Kind::MacMismatch => BlockFault::Authentication,
+        // A character that is no hex digit is one more way to alter a block, not another class of fault.
+        Kind::MacMismatch | Kind::PayloadEncoding => BlockFault::Authentication,
         Kind::KeyLength => BlockFault::Algorithm,
         Kind::Backend => return HsmError::Backend,
         _ => BlockFault::Format,

@@ -13,6 +13,7 @@
 
 mod block;
 mod cache;
+pub mod forming;
 pub mod key_file;
 mod lmk;
 mod lmk_check;

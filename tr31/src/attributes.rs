@@ -1,7 +1,7 @@
 //! Readable names of the codes in a header, for inspection, and small questions about them. An unknown code
 //! has no name; it still prints as itself.
 
-use crate::blocks::BlockId;
+use crate::block_id::BlockId;
 use crate::matrix;
 use paytypes::{Algorithm, Exportability, KeyUsage, ModeOfUse};
 

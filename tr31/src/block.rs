@@ -2,7 +2,7 @@
 //! policy.
 
 use crate::binding::{inner_key, open};
-use crate::blocks::BlockId;
+use crate::block_id::BlockId;
 use crate::content;
 use crate::error::{ErrorKind, KeyBlockError, field};
 use crate::front::{self, Front};
@@ -10,6 +10,7 @@ use crate::header::Header;
 use crate::kbpk::Kbpk;
 use crate::kcv::{KcvMethod, kcv_cmac, kcv_legacy};
 use crate::policy::Policy;
+use crate::scheme::{BlockKeys, Scheme};
 use crate::version::Version;
 use crate::work::Work;
 use paytypes::{Algorithm, Cipher, CipherKind, ClearBytes, hex};
@@ -22,7 +23,6 @@ pub fn declared_length(text: &[u8]) -> Option<usize> {
 }
 
 /// A parsed block. Nothing is proved yet.
-#[derive(Debug)]
 pub struct KeyBlock<'a> {
     header: Header<'a>,
     text: &'a [u8],
@@ -129,11 +129,17 @@ impl<'a> KeyBlock<'a> {
     }
 }
 
+impl core::fmt::Debug for KeyBlock<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "KeyBlock({:?}, {} bytes of key data)", self.header, self.payload_length())
+    }
+}
+
 /// Decodes and opens key data and MAC of a parsed text; the result is header text and clear key data.
 pub(crate) async fn open_text<C: Cipher>(
     cipher: &C,
-    keys: &crate::scheme::BlockKeys<C::Key>,
-    scheme: &crate::scheme::Scheme,
+    keys: &BlockKeys<C::Key>,
+    scheme: &Scheme,
     text: &[u8],
     header: usize,
 ) -> Result<Work, KeyBlockError> {

@@ -4,6 +4,7 @@
 //! an extended length: 04 (a count of characters) and 4 hex digits. All blocks together end at a cipher
 //! block; a last block PB fills up.
 
+use crate::block_id::BlockId;
 use crate::error::{ErrorKind, KeyBlockError, field};
 use crate::kcv::{Kcv, KcvMethod};
 use paytypes::hex;
@@ -13,76 +14,6 @@ use std::borrow::Cow;
 const COUNT_MAX: u8 = 99;
 /// Longest block that the two-digit length can say.
 const SHORT_MAX: usize = 255;
-
-/// Id of an optional block.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct BlockId(pub [u8; 2]);
-
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident;)*) => {
-        impl BlockId {
-            $($(#[$doc])* pub const $name: Self = Self(two(stringify!($name)));)*
-
-            /// The id's text for a message; an id outside X9.143 is named in general terms.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => stringify!($name),)*
-                    _ => field::OPT,
-                }
-            }
-        }
-    };
-}
-
-const fn two(text: &str) -> [u8; 2] {
-    match text.as_bytes() {
-        [a, b] => [*a, *b],
-        _ => *b"??",
-    }
-}
-
-ids! {
-    /// Asymmetric key life.
-    AL;
-    /// Base derivation key identifier.
-    BI;
-    /// Public key certificate.
-    CT;
-    /// Derivations allowed.
-    DA;
-    /// Flags.
-    FL;
-    /// Hash algorithm of an HMAC key.
-    HM;
-    /// Initial key identifier of AES DUKPT.
-    IK;
-    /// Check value of the wrapped key.
-    KC;
-    /// Check value of the protection key.
-    KP;
-    /// Initial key serial number of TDES DUKPT.
-    KS;
-    /// Key block values.
-    KV;
-    /// Label.
-    LB;
-    /// Padding.
-    PB;
-    /// Check value of the export protection key.
-    PK;
-    /// Time of creation.
-    TC;
-    /// Time stamp.
-    TS;
-    /// Wrapping pedigree.
-    WP;
-}
-
-impl core::fmt::Debug for BlockId {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(core::str::from_utf8(&self.0).unwrap_or("??"))
-    }
-}
 
 /// One optional block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +29,7 @@ pub struct OptionalBlock<'a> {
 }
 
 /// The optional blocks of a header as text; borrowed when parsed, owned when built.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct OptionalBlocks<'a> {
     text: Cow<'a, [u8]>,
     count: u8,
@@ -243,6 +174,13 @@ impl<'a> OptionalBlocks<'a> {
             self.text.to_mut().truncate(start);
             self.count = self.count.saturating_sub(1);
         }
+    }
+}
+
+impl core::fmt::Debug for OptionalBlocks<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let text = |data| core::str::from_utf8(data).unwrap_or("?");
+        f.debug_map().entries(self.iter().map(|block| (block.id, text(block.data)))).finish()
     }
 }
 

@@ -1,7 +1,8 @@
 //! What an optional block may hold (X9.143:2021 6.3.6.1 to 6.3.6.15, tables 8 to 23). Only standard ids are
 //! judged; a proprietary block is the owner's.
 
-use crate::blocks::{BlockId, OptionalBlock, OptionalBlocks};
+use crate::block_id::BlockId;
+use crate::blocks::{OptionalBlock, OptionalBlocks};
 use crate::error::{ErrorKind, KeyBlockError};
 use crate::kcv::KcvMethod;
 use paytypes::{Algorithm, hex};

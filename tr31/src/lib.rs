@@ -18,6 +18,7 @@
 pub mod attributes;
 mod binding;
 mod block;
+mod block_id;
 mod blocks;
 mod content;
 mod error;
@@ -35,7 +36,8 @@ mod work;
 mod wrap;
 
 pub use block::{Key, KeyBlock, declared_length};
-pub use blocks::{BlockId, OptionalBlock, OptionalBlocks};
+pub use block_id::BlockId;
+pub use blocks::{OptionalBlock, OptionalBlocks};
 pub use error::{ErrorKind, KeyBlockError, field};
 pub use header::{Attributes, Header};
 pub use kbpk::Kbpk;

@@ -136,7 +136,6 @@ pub fn declared_length(text: &[u8]) -> Option<usize> {
 }
 
 /// A parsed block. Nothing is proved yet.
-#[derive(Debug)]
 pub struct SBlock<'a> {
     pub(super) header: SHeader<'a>,
     pub(super) text: &'a [u8],
@@ -173,6 +172,12 @@ impl<'a> SBlock<'a> {
     /// The text that was parsed.
     pub const fn text(&self) -> &'a [u8] {
         self.text
+    }
+}
+
+impl fmt::Debug for SBlock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SBlock({:?}, {} characters)", self.header, self.text.len())
     }
 }
 

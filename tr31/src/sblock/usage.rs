@@ -39,10 +39,10 @@ const ROWS: &[Row] = &[
     stays(b"37", "EMV card key: application cryptograms"),
     stays(b"38", "EMV card key: secure messaging integrity"),
     stays(b"39", "EMV card key: secure messaging confidentiality"),
-    leaves(b"41", "BDK-1", b"B0"),
-    leaves(b"42", "BDK-2", b"B0"),
-    leaves(b"43", "BDK-3", b"B0"),
-    leaves(b"44", "BDK-4", b"B0"),
+    leaves(b"41", "BDK-2", b"B0"),
+    leaves(b"42", "BDK-3", b"B0"),
+    leaves(b"43", "BDK-4", b"B0"),
+    leaves(b"44", "BDK-5", b"B0"),
     stays(b"47", "EMV session key: application cryptograms"),
     stays(b"48", "EMV session key: secure messaging integrity"),
     stays(b"49", "EMV session key: secure messaging confidentiality"),
@@ -66,7 +66,7 @@ fn find(usage: KeyUsage) -> Option<&'static Row> {
 }
 
 /// Name of a usage in an `S` block: the field's own abbreviation for the numeric ones, else the name of
-/// X9.143. In a block for exchange `B0` also stands for BDK-5.
+/// X9.143. `B0` is the BDK-1 of the numeric series, so 41 to 44 are BDK-2 to BDK-5.
 pub fn usage_name(usage: KeyUsage) -> Option<&'static str> {
     find(usage).map(|row| row.name).or_else(|| matrix::find(usage).map(|row| row.name))
 }
@@ -118,6 +118,8 @@ mod tests {
     fn codes_are_in_order_and_named() {
         assert!(ROWS.windows(2).all(|w| w[0].code < w[1].code));
         assert_eq!(usage_name(KeyUsage(*b"72")), Some("ZPK"));
+        assert_eq!(usage_name(KeyUsage(*b"41")), Some("BDK-2"));
+        assert_eq!(usage_name(KeyUsage(*b"44")), Some("BDK-5"));
         assert_eq!(usage_name(KeyUsage(*b"P0")), Some("PIN encryption key"));
         assert_eq!(usage_name(KeyUsage(*b"00")), None);
         assert!(usages().all(|u| usage_name(u).is_some()));

@@ -1,0 +1,32 @@
+//! Exit codes: 0 ok, 1 the thing checked does not hold, 2 usage, 3 environment.
+
+use core::fmt;
+
+/// Why a verb ends with another code than 0.
+#[derive(Debug)]
+pub struct Failure {
+    /// Exit code.
+    pub code: u8,
+    /// One line for people.
+    pub message: String,
+}
+
+/// What a verb gives.
+pub type Exit = Result<(), Failure>;
+
+impl Failure {
+    /// The thing checked does not hold: 1.
+    pub fn check(message: impl fmt::Display) -> Self {
+        Self { code: 1, message: message.to_string() }
+    }
+
+    /// Wrong usage: 2.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self { code: 2, message: message.to_string() }
+    }
+
+    /// Something of the environment is missing: 3.
+    pub fn environment(message: impl fmt::Display) -> Self {
+        Self { code: 3, message: message.to_string() }
+    }
+}

@@ -1,0 +1,33 @@
+# The one door: `just check` is what CI runs. Needs only Rust and a C compiler; `just` itself is optional,
+# every recipe is a plain command.
+
+default: check
+
+# Format, lints, tests, docs, dependencies, demo.
+check:
+    bash .ci/run
+
+# Formats all code, the files behind the command table too.
+fmt:
+    cargo fmt --all
+    rustfmt --edition 2024 hostcmd/src/commands/*.rs
+
+# Unit, vector, property and end-to-end tests.
+test:
+    cargo test --workspace
+
+# Lints with warnings denied.
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# The main job on embedded defaults.
+demo:
+    cargo run --release -- demo
+
+# Side-by-side ratios: echo, gateway, `des` crate.
+ratios:
+    cargo run --release -p benches -- ratios
+
+# Writes docs/commands.md from the command table.
+docs:
+    cargo run -q -- explain --commands-page > docs/commands.md

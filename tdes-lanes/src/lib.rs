@@ -1,0 +1,1 @@
+//! Constant-time bit-sliced triple DES, a different key in every lane.
