@@ -178,6 +178,8 @@ impl Core {
             second: Cell::new(now),
             busy: Cell::default(),
             closing: Cell::new(false),
+            lost: Cell::new(false),
+            health: setup.health,
         }
     }
 }

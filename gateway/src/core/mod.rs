@@ -20,6 +20,7 @@ pub(crate) use handle::{CoreHandle, CoreSetup, Handed, Sender, start};
 use crate::Limits;
 use crate::clock;
 use crate::frame::{Cut, FrameRules, write_frame};
+use crate::gateway::Health;
 use crate::metrics::{BadFrame, Metrics};
 use crate::stats::{CoreStats, Stats};
 use batch::{Batch, Item};
@@ -70,6 +71,9 @@ pub(crate) struct Core {
     busy: Cell<Duration>,
     /// Connections that are quiet are ended.
     closing: Cell<bool>,
+    /// The backend panicked and could not be made anew.
+    lost: Cell<bool>,
+    health: Health,
 }
 
 // Frames may carry clear PINs (BA, NG). A plain fill is as fast as memory is; `black_box` keeps the compiler
@@ -184,7 +188,11 @@ impl Core {
     }
 
     // False when the backend panicked: then the engine is made anew, and nothing of this batch is answered.
+    // A backend that cannot be made anew leaves a core that closes every connection at its first frame.
     fn run(&self, status: bool) -> bool {
+        if self.lost.get() {
+            return false;
+        }
         let mut engine = self.engine.borrow_mut();
         self.tell_time(&mut engine, status);
         if catch_unwind(AssertUnwindSafe(|| engine.run())).is_ok() {
@@ -193,7 +201,13 @@ impl Core {
         tracing::error!("the backend panicked: its engine is made anew");
         let mut unit = self.unit.clone();
         engine.update_unit(|old| unit = old.clone());
-        *engine = Engine::new((self.backend)(), unit);
+        match catch_unwind(AssertUnwindSafe(|| Engine::new((self.backend)(), unit))) {
+            Ok(fresh) => *engine = fresh,
+            Err(_) => {
+                self.lost.set(true);
+                self.health.core_lost();
+            }
+        }
         false
     }
 

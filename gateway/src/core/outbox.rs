@@ -40,8 +40,7 @@ impl Outbox {
         }
     }
 
-    /// Goes on with what is kept; ready when nothing is left. `true` in the pending case's place is told
-    /// by [`Outbox::waiting`] having become less.
+    /// Goes on with what is kept; ready when nothing is left. [`Outbox::waiting`] tells progress.
     pub(crate) fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.bytes.get(self.sent..).filter(|rest| !rest.is_empty()) {
             self.held = true;
