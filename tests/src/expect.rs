@@ -195,7 +195,11 @@ pub fn judge(step: &Step, reply: &[u8], saved: &mut Saved) -> Result<Verdict, St
         return if expect.also_ok.iter().flatten().any(|c| *c == code) && body.is_empty() {
             Ok(Verdict::AlsoRight)
         } else {
-            Err(format!("code {code}, expected {} {:?}", expect.code, expect.also_ok.as_deref().unwrap_or(&[])))
+            Err(format!(
+                "code {code}, expected {} {:?}",
+                expect.code,
+                expect.also_ok.as_deref().unwrap_or(&[])
+            ))
         };
     }
     let bodies = match (&expect.alts, &expect.body) {
@@ -247,7 +251,13 @@ impl Part {
             }
             Self::Bytes { n } | Self::Kcv { n, .. } => *n,
             Self::Key(key) => key.length(body)?,
-            Self::PinBlock { alg, .. } => if *alg == 'A' { 32 } else { 16 },
+            Self::PinBlock { alg, .. } => {
+                if *alg == 'A' {
+                    32
+                } else {
+                    16
+                }
+            }
         };
         if length > body.len() {
             return Err(format!("{length} characters expected, there are {}", body.len()));
@@ -311,7 +321,8 @@ impl KeyPart {
             same("clear key", &hex::encode(&clear), &hex::encode(other))?;
         }
         for (name, expected) in &self.hdr {
-            let found = header.as_ref().and_then(|h| h.field(name)).ok_or(format!("no header field {name}"))?;
+            let found =
+                header.as_ref().and_then(|h| h.field(name)).ok_or(format!("no header field {name}"))?;
             same(name, &found, &expected.as_str())?;
         }
         if let Some(name) = &self.save {
@@ -328,9 +339,7 @@ impl KeyPart {
                 let lmk = if self.slot == Some(1) { model::TDES_BLOCK_LMK } else { model::AES_BLOCK_LMK };
                 model::open_s(&hex::decode(lmk)?, &token[1..]).map(|(h, k)| (Some(h), k))
             }
-            ("S", false) => {
-                model::open_s(&hex::decode(&self.under)?, &token[1..]).map(|(h, k)| (Some(h), k))
-            }
+            ("S", false) => model::open_s(&hex::decode(&self.under)?, &token[1..]).map(|(h, k)| (Some(h), k)),
             ("R", _) => model::open_tr31(&hex::decode(&self.under)?, &token[1..]).map(|(h, k)| (Some(h), k)),
             (_, true) => model::open_variant(&self.vtype, token).map(|k| (None, k)),
             (_, false) => model::open_x917(&hex::decode(&self.under)?, token).map(|k| (None, k)),

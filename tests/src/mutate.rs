@@ -67,7 +67,9 @@ fn change(out: &mut Vec<u8>, others: &[Vec<u8>], n: &mut Numbers) {
         }
         8 => splice(out, at, others, n),
         // Digits and capitals in EBCDIC where ASCII is due.
-        9 => out.iter_mut().skip(at).for_each(|c| *c = if c.is_ascii_digit() { *c + 0xC0 } else { *c | 0x80 }),
+        9 => {
+            out.iter_mut().skip(at).for_each(|c| *c = if c.is_ascii_digit() { *c + 0xC0 } else { *c | 0x80 })
+        }
         _ => {
             let filler = *n.one(b"0F9A\x00\x19%");
             let length = n.below(2000);

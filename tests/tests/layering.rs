@@ -24,8 +24,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "gateway", "keymgr", "hostclient", "hsm-sim", "hsm-pkcs11", "hostcmd", "hsm", "pinblock", "tr31",
-            "cardcrypto", "tdes-lanes", "keylink",
+            "gateway",
+            "keymgr",
+            "hostclient",
+            "hsm-sim",
+            "hsm-pkcs11",
+            "hostcmd",
+            "hsm",
+            "pinblock",
+            "tr31",
+            "cardcrypto",
+            "tdes-lanes",
+            "keylink",
         ],
     ),
 ];
@@ -37,7 +47,15 @@ const TEST_ARROWS: &[(&str, &[&str])] = &[("hostcmd", &["hsm-sim"]), ("gateway",
 const FREE: &[&str] = &["tests", "benches", "p11-shim"];
 
 const DATA_PLANE: &[&str] = &[
-    "paytypes", "pinblock", "tr31", "cardcrypto", "tdes-lanes", "hsm", "hsm-sim", "hsm-pkcs11", "hostcmd",
+    "paytypes",
+    "pinblock",
+    "tr31",
+    "cardcrypto",
+    "tdes-lanes",
+    "hsm",
+    "hsm-sim",
+    "hsm-pkcs11",
+    "hostcmd",
     "gateway",
 ];
 
@@ -133,8 +151,11 @@ fn data_plane_crates_carry_the_strict_lints() {
     let mut missing = Vec::new();
     for name in DATA_PLANE.iter().filter(|name| members.contains_key(**name)) {
         let text = std::fs::read_to_string(&members[*name].root).expect("crate root");
-        let denied: String = text.split("#![deny(").skip(1).filter_map(|rest| rest.split(")]").next()).collect();
-        missing.extend(STRICT.iter().filter(|lint| !denied.contains(**lint)).map(|lint| format!("{name}: {lint}")));
+        let denied: String =
+            text.split("#![deny(").skip(1).filter_map(|rest| rest.split(")]").next()).collect();
+        missing.extend(
+            STRICT.iter().filter(|lint| !denied.contains(**lint)).map(|lint| format!("{name}: {lint}")),
+        );
     }
     assert!(missing.is_empty(), "crate roots without strict lints: {missing:#?}");
 }

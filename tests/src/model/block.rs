@@ -78,7 +78,8 @@ fn parts(block: &str, mac_digits: usize) -> Result<Parts<'_>, String> {
 
 // Bit length, key, padding.
 fn inner_key(clear: &[u8]) -> Result<Key, String> {
-    let bits = clear.first_chunk::<2>().map(|b| usize::from(u16::from_be_bytes(*b))).ok_or("no key length")?;
+    let bits =
+        clear.first_chunk::<2>().map(|b| usize::from(u16::from_be_bytes(*b))).ok_or("no key length")?;
     clear[2..].get(..bits / 8).map(<[u8]>::to_vec).ok_or(format!("key of {bits} bits does not fit"))
 }
 
@@ -134,7 +135,8 @@ pub fn open_tr31(kbpk: &[u8], block: &str) -> Result<(Header, Key), String> {
     let clear = cbc_decrypt(alg, &derive(alg, kbpk, 0), &parts.mac, &parts.cryptogram);
     let authenticated = [parts.front.as_bytes(), &clear].concat();
     let mac_key = derive(alg, kbpk, 1);
-    let mac = if alg == 'A' { aes_cmac(&mac_key, &authenticated) } else { tdes_cmac(&mac_key, &authenticated) };
+    let mac =
+        if alg == 'A' { aes_cmac(&mac_key, &authenticated) } else { tdes_cmac(&mac_key, &authenticated) };
     if mac != parts.mac {
         return Err(format!("MAC of {block}"));
     }

@@ -6,13 +6,21 @@ use cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use cmac::{Cmac, Mac};
 use des::TdesEde3;
 
-fn ecb<C: KeyInit + BlockCipherEncrypt + BlockCipherDecrypt>(key: &[u8], encrypt: bool, data: &[u8]) -> Vec<u8> {
+fn ecb<C: KeyInit + BlockCipherEncrypt + BlockCipherDecrypt>(
+    key: &[u8],
+    encrypt: bool,
+    data: &[u8],
+) -> Vec<u8> {
     let cipher = C::new_from_slice(key).expect("key length");
     let size = C::block_size();
     assert!(data.len().is_multiple_of(size), "whole blocks");
     let block = |bytes: &[u8]| {
         let mut block = Array::try_from(bytes).expect("a block");
-        if encrypt { cipher.encrypt_block(&mut block) } else { cipher.decrypt_block(&mut block) }
+        if encrypt {
+            cipher.encrypt_block(&mut block)
+        } else {
+            cipher.decrypt_block(&mut block)
+        }
         block.to_vec()
     };
     data.chunks(size).flat_map(block).collect()
@@ -55,9 +63,24 @@ pub fn tdes_cbc_mac(key: &[u8], data: &[u8]) -> Vec<u8> {
 /// AES CMAC (NIST SP 800-38B).
 pub fn aes_cmac(key: &[u8], data: &[u8]) -> Vec<u8> {
     match key.len() {
-        16 => Cmac::<Aes128>::new_from_slice(key).expect("key").chain_update(data).finalize().into_bytes().to_vec(),
-        24 => Cmac::<Aes192>::new_from_slice(key).expect("key").chain_update(data).finalize().into_bytes().to_vec(),
-        _ => Cmac::<Aes256>::new_from_slice(key).expect("key").chain_update(data).finalize().into_bytes().to_vec(),
+        16 => Cmac::<Aes128>::new_from_slice(key)
+            .expect("key")
+            .chain_update(data)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
+        24 => Cmac::<Aes192>::new_from_slice(key)
+            .expect("key")
+            .chain_update(data)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
+        _ => Cmac::<Aes256>::new_from_slice(key)
+            .expect("key")
+            .chain_update(data)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
     }
 }
 

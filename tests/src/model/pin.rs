@@ -21,7 +21,12 @@ pub fn pin_of(alg: Alg, key: &[u8], format: &str, account: &str, block: &str) ->
 }
 
 // Formats 0 and 3: exclusive or with four zeros and the twelve digits of the account field.
-fn with_account(clear: &[u8], account: &str, control: char, fill: impl Fn(char) -> bool) -> Result<String, String> {
+fn with_account(
+    clear: &[u8],
+    account: &str,
+    control: char,
+    fill: impl Fn(char) -> bool,
+) -> Result<String, String> {
     let account = hex::decode(&format!("0000{account}"))?;
     field(&hex::encode(&exclusive_or(clear, &account)), control, fill)
 }
