@@ -58,6 +58,10 @@ pub async fn translate(
     let (clear, random) = join(decipher(cx, from, block), fill(cx, to.format)).await;
     let (clear, random) = (clear?, random?);
     let digit_check = cx.settings().digit_check;
+    if digit_check {
+        // Old units judge every position of the block, digits and filler.
+        pinblock::decode(from.format, &clear, from.account).map_err(|_| Code::PIN_BLOCK)?;
+    }
     let mut source = Drawn::new(&random);
     let made = pinblock::reformat(
         from.format,
