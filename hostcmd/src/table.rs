@@ -43,8 +43,25 @@ macro_rules! commands {
 }
 
 commands! {
+    a0_generate::GenerateKey,
+    a4_form_from_components::FormKey,
+    a6_import::ImportKey,
+    a8_export::ExportKey,
+    ae_tmk_to_tmk::ExportUnderTmk,
+    b0_change_scheme::ChangeScheme,
     b2_echo::Echo,
+    bu_check_value::KeyCheckValue,
     cc_pin_zpk_to_zpk::PinZpkToZpk,
+    fa_import_zpk::ImportZpk,
+    fc_import_tmk::ImportTmk,
+    fe_export_tmk::ExportTmk,
+    fk_import_zek_zak::ImportZekZak,
+    fm_export_zek_zak::ExportZekZak,
+    gc_export_zpk::ExportZpk,
+    hc_generate_tmk::GenerateTmk,
+    ia_generate_zpk::GenerateZpk,
+    mg_export_tak::ExportTak,
+    mi_import_tak::ImportTak,
 }
 
 /// Index of the row of a command code.

@@ -3,6 +3,7 @@
 //! parser and its writer cannot drift apart, and whatever knows one message knows both directions.
 
 mod ebcdic;
+mod exchange;
 mod grammar;
 mod groups;
 mod reader;
@@ -10,9 +11,10 @@ mod value;
 mod writer;
 
 pub use ebcdic::{from_ebcdic, to_ebcdic};
-pub use groups::{BlockGroup, ExportGroup, LegacyGroup};
+pub use exchange::{AtallaVariant, BlockVersion, CheckValue, MasterFlag};
+pub use groups::{BlockGroup, ExportGroup, LegacyGroup, OptionalBlocks};
 pub use reader::{Reader, Span};
-pub use value::{Account, Number, PinBlockText, StoredPin, Text};
+pub use value::{Account, Number, PinBlockText, StoredPin, Text, names_aes};
 pub use writer::Writer;
 
 use crate::{Code, Settings};
