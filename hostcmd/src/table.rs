@@ -44,7 +44,27 @@ macro_rules! commands {
 
 commands! {
     b2_echo::Echo,
+    ba_clear_pin_to_lmk::ClearPinToLmk,
+    bc_verify_pin_tpk_comparison::VerifyPinTpkComparison,
+    be_verify_pin_zpk_comparison::VerifyPinZpkComparison,
+    bk_offset_ibm_of_pin_block::OffsetIbmOfPinBlock,
+    ca_pin_tpk_to_zpk::PinTpkToZpk,
     cc_pin_zpk_to_zpk::PinZpkToZpk,
+    ci_pin_dukpt_to_zpk::PinDukptToZpk,
+    da_verify_pin_tpk_ibm::VerifyPinTpkIbm,
+    dc_verify_pin_tpk_pvv::VerifyPinTpkPvv,
+    de_offset_ibm_of_lmk_pin::OffsetIbmOfLmkPin,
+    dg_pvv_of_lmk_pin::PvvOfLmkPin,
+    ea_verify_pin_zpk_ibm::VerifyPinZpkIbm,
+    ec_verify_pin_zpk_pvv::VerifyPinZpkPvv,
+    ee_derive_pin_ibm::DerivePinIbm,
+    fw_pvv_of_pin_block::PvvOfPinBlock,
+    g0_pin_dukpt_to_zpk_or_dukpt::PinDukptToAny,
+    ja_random_pin::RandomPin,
+    jc_pin_tpk_to_lmk::PinTpkToLmk,
+    je_pin_zpk_to_lmk::PinZpkToLmk,
+    jg_pin_lmk_to_zpk::PinLmkToZpk,
+    ng_clear_pin_from_lmk::ClearPinFromLmk,
 }
 
 /// Index of the row of a command code.

@@ -12,7 +12,7 @@ mod writer;
 pub use ebcdic::{from_ebcdic, to_ebcdic};
 pub use groups::{BlockGroup, ExportGroup, LegacyGroup};
 pub use reader::{Reader, Span};
-pub use value::{Account, Number, PinBlockText, StoredPin, Text};
+pub use value::{Account, Number, PinBlockText, StoredPin, Text, names_aes};
 pub use writer::Writer;
 
 use crate::{Code, Settings};
