@@ -31,9 +31,10 @@ codes! {
     VERIFICATION = b"01", "verification failed; on import: parity of the key was forced to odd";
     ALGORITHM_LENGTH = b"02", "key length unusual for the algorithm, or mode not known";
     COUNT = b"03", "number of components, or input format not known";
-    KEY_TYPE_CODE = b"04", "key type code, or size field not known";
-    LENGTH_FLAG = b"05", "key length flag, or algorithm not known";
-    PADDING = b"06", "padding or data length not allowed";
+    KEY_TYPE_CODE = b"04", "key type code; data commands: output format, MAC algorithm or size not known";
+    LENGTH_FLAG = b"05", "key length flag; data commands: key type not allowed";
+    PADDING = b"06", "data length not allowed";
+    PADDING_METHOD = b"09", "padding method not known, or not allowed here";
     SOURCE_PARITY = b"10", "source key has bad parity or is weak";
     DESTINATION_PARITY = b"11", "destination key has bad parity, is weak or all zero";
     STORAGE_EMPTY = b"12", "user storage holds nothing at this index";

@@ -25,6 +25,6 @@ pub mod wire;
 
 pub use code::Code;
 pub use command::{Activity, Authorised, Role};
-pub use context::{Cx, Moment, Port, Unit};
+pub use context::{Cx, Moment, PinLimits, Port, Unit};
 pub use engine::{Engine, Finished, Ticket};
 pub use settings::{PinLength, Settings};

@@ -45,6 +45,19 @@ macro_rules! commands {
 commands! {
     b2_echo::Echo,
     cc_pin_zpk_to_zpk::PinZpkToZpk,
+    cw_card_value::CardValue,
+    cy_verify_card_value::VerifyCardValue,
+    j2_load::Load,
+    j4_volumes::Volumes,
+    j8_health_counts::HealthCounts,
+    jk_health::Health,
+    m0_encrypt_data::EncryptData,
+    m2_decrypt_data::DecryptData,
+    m6_make_mac::MakeMac,
+    m8_verify_mac::VerifyMac,
+    n0_random::Random,
+    nc_diagnostics::Diagnostics,
+    no_status::Status,
 }
 
 /// Index of the row of a command code.

@@ -20,7 +20,7 @@ pub(super) fn belongs(alphabet: Alphabet, c: u8) -> bool {
         Alphabet::Digits => c.is_ascii_digit(),
         Alphabet::Hex => c.is_ascii_hexdigit(),
         Alphabet::Printable => matches!(c, b' '..=b'~'),
-        Alphabet::Binary => true,
+        Alphabet::Characters | Alphabet::Binary => true,
     }
 }
 
