@@ -82,20 +82,21 @@ pub fn combine(components: &[Component]) -> Result<ClearKey, Code> {
     for component in rest {
         xor_into(key.expose_mut(), component.clear.expose());
     }
-    if is_zero(&key) {
-        return Err(Code::DESTINATION_PARITY);
-    }
+    let zero = is_zero(&key);
     if first.kind() != CipherKind::Aes {
         make_odd(key.expose_mut());
     }
     let mut left = components;
     while let Some((one, others)) = left.split_first() {
-        if is_zero(&one.clear) || one.clear.same_as(&key) || others.iter().any(|other| other.clear.same_as(&one.clear)) {
+        if is_zero(&one.clear)
+            || one.clear.same_as(&key)
+            || others.iter().any(|other| other.clear.same_as(&one.clear))
+        {
             return Err(Code::COMPONENT);
         }
         left = others;
     }
-    Ok(key)
+    if zero { Err(Code::DESTINATION_PARITY) } else { Ok(key) }
 }
 
 fn is_zero(key: &ClearKey) -> bool {
