@@ -312,7 +312,8 @@ impl Connection {
         };
         if let Some(reason) = broken {
             core.metrics.rejected(reason);
-            tracing::debug!(reason = reason.name(), "connection ended");
+            let tally = core.tally.borrow();
+            tracing::debug!(reason = reason.name(), listener = tally.name(self.listener), "connection ended");
             self.kill();
         }
     }

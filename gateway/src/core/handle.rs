@@ -295,7 +295,7 @@ async fn shake_hands(
         Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
         _ => {
             core.metrics.rejected(Reason::Handshake);
-            tracing::debug!(listener, "TLS handshake failed");
+            tracing::debug!(listener = core.tally.borrow().name(listener), "TLS handshake failed");
             None
         }
     }

@@ -271,9 +271,10 @@ impl Core {
         };
         match finished {
             Finished::Reply { row, code } if count => {
-                self.tally.borrow_mut().count(listener, row, code);
+                let mut tally = self.tally.borrow_mut();
+                tally.count(listener, row, code);
                 if code != Code::OK {
-                    trace_refusal(row, code, listener);
+                    trace_refusal(row, code, tally.name(listener));
                 }
                 true
             }
@@ -336,7 +337,7 @@ impl Core {
 }
 
 // By command code, response code and listener: nothing of the frame.
-fn trace_refusal(row: Option<usize>, code: Code, listener: usize) {
+fn trace_refusal(row: Option<usize>, code: Code, listener: &str) {
     let command = row.and_then(|row| TABLE.get(row)).map_or("unknown", |row| row.about.code_text());
     tracing::debug!(command, %code, listener, "refused");
 }
