@@ -26,7 +26,9 @@ struct Bench {
 impl Bench {
     fn new(lmk: u8, settings: Settings) -> Self {
         let backend = Simulator::new(&LmkSet::public_test(), Options::default()).expect("simulator");
-        let unit = Unit { authorised: Authorised::ALL, ..Unit::default() };
+        let tables = vec![*b"0123456789012345"];
+        let unit =
+            Unit { authorised: Authorised::ALL, decimalisation_tables: tables, ..Unit::default() };
         let port = Rc::new(Port::new(LmkId(lmk), settings));
         Self { engine: Engine::new(Box::new(backend), unit), port }
     }
