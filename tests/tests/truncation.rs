@@ -27,8 +27,7 @@ impl Bench {
     fn new(lmk: u8, settings: Settings) -> Self {
         let backend = Simulator::new(&LmkSet::public_test(), Options::default()).expect("simulator");
         let tables = vec![*b"0123456789012345"];
-        let unit =
-            Unit { authorised: Authorised::ALL, decimalisation_tables: tables, ..Unit::default() };
+        let unit = Unit { authorised: Authorised::ALL, decimalisation_tables: tables, ..Unit::default() };
         let port = Rc::new(Port::new(LmkId(lmk), settings));
         Self { engine: Engine::new(Box::new(backend), unit), port }
     }
