@@ -22,6 +22,16 @@ pub enum CardError {
     Segment,
     /// MAC length is not 4 bytes to the whole.
     MacLength,
+    /// PAN sequence number is not two decimal digits.
+    PanSequence,
+    /// The PAN has not the length that the formula takes its digits from.
+    PanLength,
+    /// A field of the formula is too short, too long or outside its range.
+    DataLength,
+    /// The session key tree has not a leaf for every counter.
+    Tree,
+    /// Amount is negative, finer than its currency, or has more than twelve digits.
+    Amount,
     /// The cipher refused.
     Cipher(CipherError),
 }
@@ -32,10 +42,11 @@ impl CardError {
         match self {
             Self::KeySize | Self::Cipher(_) => "key_size",
             Self::Counter => "counter",
-            Self::Ksn | Self::Descriptor => "bad_char",
+            Self::Ksn | Self::Descriptor | Self::PanSequence | Self::Amount => "bad_char",
+            Self::PanLength => "pan_length",
             Self::Strength => "kbpk_strength",
-            Self::KeyType => "policy",
-            Self::Segment | Self::MacLength => "block_length",
+            Self::KeyType | Self::Tree => "policy",
+            Self::Segment | Self::MacLength | Self::DataLength => "block_length",
         }
     }
 }
@@ -51,6 +62,11 @@ impl fmt::Display for CardError {
             Self::KeyType => "key type not derived for this usage",
             Self::Segment => "message part does not fit its position",
             Self::MacLength => "MAC length not allowed",
+            Self::PanSequence => "PAN sequence number is not two digits",
+            Self::PanLength => "PAN has the wrong length for the formula",
+            Self::DataLength => "field of the formula outside its range",
+            Self::Tree => "session key tree too small for the counter",
+            Self::Amount => "amount is not whole minor units of up to twelve digits",
             Self::Cipher(cause) => return cause.fmt(f),
         })
     }

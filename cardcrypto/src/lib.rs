@@ -1,4 +1,4 @@
-//! Card values, DUKPT and message authentication: every formula once over [`paytypes::Cipher`].
+//! Card values, DUKPT, EMV and message authentication: every formula once over [`paytypes::Cipher`].
 //!
 //! This crate refuses to know where keys come from and what travels on a wire.
 #![deny(
@@ -26,8 +26,11 @@ macro_rules! assert_lacks {
     };
 }
 
+pub mod authentication;
+pub mod csc;
 pub mod cvv;
 pub mod dukpt;
+pub mod emv;
 mod error;
 pub mod mac;
 

@@ -2,6 +2,7 @@
 //! file per command), response codes and the engine: frames in, frames out.
 //!
 //! This crate refuses to know sockets, clocks, configuration files and any particular backend.
+#![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,

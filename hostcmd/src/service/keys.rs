@@ -130,6 +130,9 @@ pub async fn open_as(
         return Err(Code::KEY_LENGTH);
     }
     let key = cx.hsm.open(cx.lmk, key_type, token).await?;
+    if key.attributes().shape.kind == CipherKind::Des && !cx.settings().single_des {
+        return Err(Code::KEY_LENGTH);
+    }
     judge_binding(&key, rule, how)?;
     judge_hygiene(&key.attributes().hygiene, cx, place)?;
     Ok(key)

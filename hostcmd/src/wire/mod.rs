@@ -5,6 +5,7 @@
 mod count;
 mod data;
 mod ebcdic;
+mod exchange;
 mod grammar;
 mod groups;
 mod reader;
@@ -14,7 +15,8 @@ mod writer;
 pub use count::Count;
 pub use data::{BlockText, Data, DataFormat, LengthUnit};
 pub use ebcdic::{from_ebcdic, to_ebcdic};
-pub use groups::{BlockGroup, ExportGroup, LegacyGroup};
+pub use exchange::{AtallaVariant, BlockVersion, CheckValue, MasterFlag};
+pub use groups::{BlockGroup, ExportGroup, LegacyGroup, OptionalBlocks};
 pub use reader::{Reader, Span};
 pub use value::{Account, Number, PinBlockText, StoredPin, Text, block_digits, names_aes};
 pub use writer::Writer;
