@@ -1,5 +1,6 @@
 //! Response codes: two characters to the host, a name and a sentence for people.
 
+use cardcrypto::CardError;
 use core::fmt;
 use hsm::{BlockFault, HsmError};
 use paytypes::CipherError;
@@ -146,6 +147,24 @@ impl From<CipherError> for Code {
             CipherError::DataLength => Self::DATA_LENGTH,
             CipherError::Unsupported => Self::KEY_LENGTH,
             CipherError::Backend => Self::DEVICE,
+        }
+    }
+}
+
+/// What a card formula or DUKPT refused.
+impl From<CardError> for Code {
+    fn from(error: CardError) -> Self {
+        match error {
+            CardError::KeySize | CardError::Strength | CardError::KeyType => Self::KEY_LENGTH,
+            CardError::Segment | CardError::MacLength | CardError::DataLength => Self::DATA_LENGTH,
+            CardError::PanLength => Self::ACCOUNT,
+            CardError::Counter
+            | CardError::Ksn
+            | CardError::Descriptor
+            | CardError::PanSequence
+            | CardError::Tree
+            | CardError::Amount => Self::INPUT,
+            CardError::Cipher(inner) => inner.into(),
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::service::keys::Use;
 use crate::service::new_key::{Plan, plan};
 use crate::service::seal::seal;
 use crate::wire::{
-    AtallaVariant, BlockGroup, BlockVersion, CheckValue, ExportGroup, MasterFlag, Message, Step, Untagged, Wire,
+    AtallaVariant, BlockGroup, BlockVersion, CheckValue, ExportGroup, MasterFlag, Message, Step, Untagged,
+    Wire,
 };
 use crate::{Code, Cx};
 use hsm::{Key, KeyToken, KeyType, join};

@@ -82,7 +82,8 @@ impl Command for FormKey {
         },
         Example {
             lmk: 1,
-            request: b"A42FFFSS0007252TBc1E0001C9ED3207A1A79BCA1CAB8C05FEC9429E2232067D1F9E908F15E9DCA7S0007252T\
+            request:
+                b"A42FFFSS0007252TBc1E0001C9ED3207A1A79BCA1CAB8C05FEC9429E2232067D1F9E908F15E9DCA7S0007252T\
                 Bc2E000125276E9C8BC0FA0F70109274FAB9647EF89A189C019465182A345009#0000",
             expect: Expect::Like(
                 b"A500S0007252TB00E0001........................................................2AE082",

@@ -10,9 +10,7 @@ use crate::service::exchange::{self, Imported, Master, open_master};
 use crate::service::key_types::{self, has_parity};
 use crate::service::keys::Use;
 use crate::service::seal::{LmkForm, lmk_scheme, seal};
-use crate::wire::{
-    AtallaVariant, BlockGroup, CheckValue, ExportGroup, Message, Step, Untagged, Wire,
-};
+use crate::wire::{AtallaVariant, BlockGroup, CheckValue, ExportGroup, Message, Step, Untagged, Wire};
 use crate::{Code, Cx};
 use hsm::{KeyToken, KeyType, Scheme, join};
 use paytypes::KeyUsage;

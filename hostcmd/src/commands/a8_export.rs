@@ -3,6 +3,7 @@
 //! What may leave is judged by exportability (AA) under a key-block LMK; a variant LMK knows none. Forms that
 //! are weaker than a key block need the authorised state (17).
 
+use crate::Cx;
 use crate::command::{About, Answer, Audience, Class, Command, Example, Expect};
 use crate::service::exchange::{self, Form, Master, open_master};
 use crate::service::key_types;
@@ -11,7 +12,6 @@ use crate::service::seal::open_any;
 use crate::wire::{
     AtallaVariant, BlockVersion, CheckValue, ExportGroup, MasterFlag, Message, Step, Untagged, Wire,
 };
-use crate::Cx;
 use hsm::{KeyToken, join};
 
 /// Export a key.

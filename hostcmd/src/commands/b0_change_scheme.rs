@@ -3,13 +3,13 @@
 //! `X` and `Y` are allowed here in both profiles: under the LMK old units take them, and nothing leaves. What
 //! they lack, the binding of the parts, is a matter of export. A key-block LMK has one scheme only: A1.
 
+use crate::Cx;
 use crate::command::{About, Answer, Audience, Class, Command, Example, Expect};
 use crate::service::key_types;
 use crate::service::keys::Place;
 use crate::service::legacy::variant_only;
 use crate::service::seal::{LmkForm, lmk_scheme, open_any, seal};
 use crate::wire::{Message, Step, Untagged, Wire};
-use crate::Cx;
 use hsm::KeyToken;
 
 /// Change the scheme of a key.

@@ -10,8 +10,12 @@ use hsm::KeyType;
 pub struct ImportTmk;
 
 impl Command for ImportTmk {
-    const ABOUT: About =
-        About { code: *b"FC", title: "Import a TMK, TPK or PVK", audience: Audience::Officer, class: Class::Keys };
+    const ABOUT: About = About {
+        code: *b"FC",
+        title: "Import a TMK, TPK or PVK",
+        audience: Audience::Officer,
+        class: Class::Keys,
+    };
     const EXAMPLES: &'static [Example] = &[
         Example {
             lmk: 0,

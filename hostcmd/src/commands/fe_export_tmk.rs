@@ -10,8 +10,12 @@ use hsm::KeyType;
 pub struct ExportTmk;
 
 impl Command for ExportTmk {
-    const ABOUT: About =
-        About { code: *b"FE", title: "Export a TMK, TPK or PVK", audience: Audience::Officer, class: Class::Keys };
+    const ABOUT: About = About {
+        code: *b"FE",
+        title: "Export a TMK, TPK or PVK",
+        audience: Audience::Officer,
+        class: Class::Keys,
+    };
     const EXAMPLES: &'static [Example] = &[
         Example {
             lmk: 0,

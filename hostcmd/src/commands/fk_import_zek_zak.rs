@@ -1,9 +1,9 @@
 //! FK: ZEK or ZAK from encryption under a ZMK to encryption under the LMK.
 
+use crate::Cx;
 use crate::command::{About, Answer, Audience, Class, Command, Example, Expect};
 use crate::service::legacy::{self, Checked, Pair, zek_or_zak};
 use crate::wire::{Message, Step, Wire};
-use crate::Cx;
 
 /// Import a ZEK or ZAK.
 #[derive(Debug)]

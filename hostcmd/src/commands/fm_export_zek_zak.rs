@@ -1,9 +1,9 @@
 //! FM: ZEK or ZAK from encryption under the LMK to encryption under a ZMK.
 
+use crate::Cx;
 use crate::command::{About, Answer, Audience, Class, Command, Example, Expect};
 use crate::service::legacy::{self, Checked, Pair, zek_or_zak};
 use crate::wire::{Message, Step, Wire};
-use crate::Cx;
 
 /// Export a ZEK or ZAK.
 #[derive(Debug)]

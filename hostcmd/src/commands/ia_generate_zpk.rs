@@ -34,7 +34,9 @@ impl Command for GenerateZpk {
         Example {
             lmk: 0,
             request: b"IAU51D5BF3061432BF3FDA0A4E9D19DD4BB;UU1",
-            expect: Expect::Like(b"IB00U................................U......................................"),
+            expect: Expect::Like(
+                b"IB00U................................U......................................",
+            ),
             source: "wire-examples IA-0-00110",
         },
         Example {

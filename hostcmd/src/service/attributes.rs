@@ -168,9 +168,13 @@ mod tests {
     #[test]
     fn imports_only_narrow() {
         let change = |from, to| restrict(&of(from), &of(to)).err();
-        for (from, to) in
-            [(b"P0BE", b"P0BE"), (b"P0BE", b"72DE"), (b"C0CS", b"13VN"), (b"D0NE", b"21BE"), (b"P0BS", b"P0BE")]
-        {
+        for (from, to) in [
+            (b"P0BE", b"P0BE"),
+            (b"P0BE", b"72DE"),
+            (b"C0CS", b"13VN"),
+            (b"D0NE", b"21BE"),
+            (b"P0BS", b"P0BE"),
+        ] {
             assert_eq!(change(from, to), None);
         }
         assert_eq!(change(b"72BE", b"P0BE"), Some(Code::BLOCK_USAGE));

@@ -2,7 +2,6 @@
 
 use crate::wire::{Show, Step, Text, Wire};
 use crate::{Code, Cx};
-use cardcrypto::CardError;
 use paytypes::{Expiry, Pan, ServiceCode};
 
 /// The fields of CW and CY.
@@ -44,23 +43,13 @@ impl CardData {
     }
 }
 
-/// The host code of a formula that refused.
-pub fn code(error: CardError) -> Code {
-    match error {
-        CardError::KeySize | CardError::Strength | CardError::KeyType => Code::KEY_LENGTH,
-        CardError::Counter | CardError::Ksn | CardError::Descriptor => Code::INPUT,
-        CardError::Segment | CardError::MacLength => Code::DATA_LENGTH,
-        CardError::Cipher(inner) => inner.into(),
-    }
-}
-
 /// The card verification value.
 pub async fn cvv(cx: &Cx, key: &hsm::Key, card: Card) -> Result<[u8; 3], Code> {
-    cardcrypto::cvv::cvv(&cx.hsm, key, &card.pan, card.expiry, card.service).await.map_err(code)
+    Ok(cardcrypto::cvv::cvv(&cx.hsm, key, &card.pan, card.expiry, card.service).await?)
 }
 
 /// Compares with the value that the host sent, in constant time.
 pub async fn cvv_matches(cx: &Cx, key: &hsm::Key, card: Card, sent: &[u8; 3]) -> Result<bool, Code> {
     let Card { pan, expiry, service } = card;
-    cardcrypto::cvv::verify(&cx.hsm, key, &pan, expiry, service, sent).await.map_err(code)
+    Ok(cardcrypto::cvv::verify(&cx.hsm, key, &pan, expiry, service, sent).await?)
 }

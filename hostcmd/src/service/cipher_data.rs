@@ -1,13 +1,12 @@
 //! The messages of M0 and M2: flags, key, initial value and data, enciphered or deciphered.
 
-use super::card_data::code;
 use super::cfb::cfb;
 use super::data_keys::{self, BDK_BOTH, BDK_EACH, DATA, Types};
+use super::dukpt::KsnField;
 use super::keys::{KeyRule, Use};
-use crate::wire::{Alphabet, Show, block_digits, names_aes};
-use crate::wire::{BlockText, Data, DataFormat, LengthUnit, Message, Step, Text, Untagged, Wire};
+use crate::wire::{BlockText, Data, DataFormat, LengthUnit, Message, Step, Untagged, Wire, block_digits};
 use crate::{Code, Cx};
-use cardcrypto::dukpt::{KsnDescriptor, aes, tdes};
+use cardcrypto::dukpt::{aes, tdes};
 use hsm::{Key, KeyToken};
 use paytypes::{Cipher, CipherKind, Direction};
 
@@ -17,27 +16,6 @@ const REPLY_MAX: usize = 32_000;
 
 const ENCRYPT_TYPES: Types = &[b"00A", b"00B", b"30B", b"10A", b"009", b"609", b"FFF"];
 const DECRYPT_TYPES: Types = &[b"00A", b"00B", b"30B", b"20A", b"009", b"609", b"FFF"];
-
-/// KSN of a data key derived by DUKPT.
-#[derive(Clone, Debug, Default)]
-pub struct KsnField {
-    /// Lengths of the parts of the KSN.
-    pub descriptor: [u8; 3],
-    /// The KSN: as long as the descriptor says, 24 digits under an AES key.
-    pub ksn: Text,
-}
-
-impl KsnField {
-    fn walk<W: Wire>(&mut self, wire: &mut W, is_aes: bool) -> Step {
-        wire.hex("KSN descriptor", &mut self.descriptor)?;
-        if wire.reading() {
-            let descriptor = KsnDescriptor::new(&self.descriptor).map_err(code)?;
-            let length = if is_aes { descriptor.aes_length() } else { descriptor.tdes_length() };
-            self.ksn.0.resize(length.map_err(code)?, b'0');
-        }
-        wire.fixed("KSN", Alphabet::Hex, Show::All, &mut self.ksn.0)
-    }
-}
 
 /// What a key field names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +62,7 @@ impl<const ENCRYPT: bool> Message for Request<ENCRYPT> {
         data_keys::walk_type(wire, types, &mut self.key_type)?;
         wire.key("data key", Untagged::Single, &mut self.key)?;
         if self.named() != Named::DataKey {
-            self.ksn.walk(wire, names_aes(&self.key))?;
+            self.ksn.walk(wire, &self.key)?;
         }
         if self.mode != *b"00" {
             self.iv.walk(wire, "IV", block_digits(&self.key))?;
@@ -144,24 +122,22 @@ impl<const ENCRYPT: bool> Request<ENCRYPT> {
 
     // The device sends requests, which this unit deciphers, and takes responses, which it enciphers.
     async fn derive(&self, cx: &Cx, base: &Key, each: bool) -> Result<Key, Code> {
-        let descriptor = KsnDescriptor::new(&self.ksn.descriptor).map_err(code)?;
+        let ksn = self.ksn.read()?;
         let shape = base.attributes().shape;
         if shape.kind != CipherKind::Aes {
-            let ksn = descriptor.read_tdes(self.ksn.ksn.as_bytes()).map_err(code)?;
             let purpose =
                 if each && ENCRYPT { tdes::Purpose::DataResponse } else { tdes::Purpose::DataRequest };
-            let transaction = tdes::TransactionKey::derive(&cx.hsm, base, &ksn).await.map_err(code)?;
-            return transaction.working_key(&cx.hsm, purpose).await.map_err(code);
+            let transaction = tdes::TransactionKey::derive(&cx.hsm, base, &ksn).await?;
+            return Ok(transaction.working_key(&cx.hsm, purpose).await?);
         }
-        let ksn = descriptor.read_aes(self.ksn.ksn.as_bytes()).map_err(code)?;
         let usage = match (each, ENCRYPT) {
             (false, _) => aes::Usage::DataBoth,
             (true, true) => aes::Usage::DataDecrypt,
             (true, false) => aes::Usage::DataEncrypt,
         };
         let kind = aes::KeyType::aes(shape.length).ok_or(Code::KEY_LENGTH)?;
-        let transaction = aes::TransactionKey::derive(&cx.hsm, base, &ksn).await.map_err(code)?;
-        transaction.working_key(&cx.hsm, usage, kind).await.map_err(code)
+        let transaction = aes::TransactionKey::derive(&cx.hsm, base, &ksn).await?;
+        Ok(transaction.working_key(&cx.hsm, usage, kind).await?)
     }
 }
 

@@ -90,7 +90,10 @@ pub fn combine(components: &[Component]) -> Result<ClearKey, Code> {
     }
     let mut left = components;
     while let Some((one, others)) = left.split_first() {
-        if is_zero(&one.clear) || one.clear.same_as(&key) || others.iter().any(|other| other.clear.same_as(&one.clear)) {
+        if is_zero(&one.clear)
+            || one.clear.same_as(&key)
+            || others.iter().any(|other| other.clear.same_as(&one.clear))
+        {
             return Err(Code::COMPONENT);
         }
         left = others;

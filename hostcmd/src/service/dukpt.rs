@@ -76,9 +76,9 @@ impl KsnField {
         wire.hex("KSN descriptor", &mut self.descriptor)?;
         if wire.reading() {
             self.aes = names_aes(bdk);
-            let descriptor = self.descriptor().map_err(code)?;
+            let descriptor = self.descriptor()?;
             let length = if self.aes { descriptor.aes_length() } else { descriptor.tdes_length() };
-            self.len = u8::try_from(length.map_err(code)?).unwrap_or_default();
+            self.len = u8::try_from(length?).unwrap_or_default();
         }
         let text = self.text.get_mut(..usize::from(self.len)).unwrap_or_default();
         wire.fixed("KSN", Alphabet::Hex, Show::All, text)
@@ -91,23 +91,15 @@ impl KsnField {
     /// The KSN; 15 when its counter is one that no device shows.
     pub fn read(&self) -> Result<Ksn, Code> {
         let text = self.text.get(..usize::from(self.len)).unwrap_or_default();
-        let descriptor = self.descriptor().map_err(code)?;
+        let descriptor = self.descriptor()?;
         let ksn = if self.aes { descriptor.read_aes(text) } else { descriptor.read_tdes(text) };
-        let ksn = ksn.map_err(code)?;
+        let ksn = ksn?;
         let judged = match ksn {
             Ksn::Tdes(_) => tdes::judge_counter(ksn.counter()),
             Ksn::Aes(_) => aes::judge_counter(ksn.counter()),
         };
-        judged.map(|_| ksn).map_err(code)
-    }
-}
-
-/// The host code of what DUKPT refuses.
-pub fn code(error: CardError) -> Code {
-    match error {
-        CardError::KeySize | CardError::Strength => Code::KEY_LENGTH,
-        CardError::Cipher(inner) => inner.into(),
-        _ => Code::INPUT,
+        judged?;
+        Ok(ksn)
     }
 }
 
@@ -129,13 +121,13 @@ pub async fn pin_key(cx: &Cx, bdk: &Key, ksn: &Ksn) -> Result<Key, Code> {
     let shape = bdk.attributes().shape;
     let key = if shape.kind == CipherKind::Aes {
         let kind = aes::KeyType::aes(shape.length).ok_or(Code::KEY_LENGTH)?;
-        let transaction = aes::TransactionKey::derive(&cx.hsm, bdk, ksn).await.map_err(code)?;
+        let transaction = aes::TransactionKey::derive(&cx.hsm, bdk, ksn).await?;
         transaction.working_key(&cx.hsm, aes::Usage::Pin, kind).await
     } else {
-        let transaction = tdes::TransactionKey::derive(&cx.hsm, bdk, ksn).await.map_err(code)?;
+        let transaction = tdes::TransactionKey::derive(&cx.hsm, bdk, ksn).await?;
         transaction.working_key(&cx.hsm, tdes::Purpose::Pin).await
     };
-    key.map_err(code)
+    Ok(key?)
 }
 
 /// Where a translated block goes: under a ZPK, or with a flag in front under the PIN key of a BDK.

@@ -1,6 +1,5 @@
 //! The message of M6 and M8: flags, key, initial value and data, and the MAC over it.
 
-use super::card_data::code;
 use super::data_keys::{self, MAC_CBC, MAC_CMAC, MAC_RETAIL, Types};
 use super::keys::{KeyRule, Use};
 use crate::wire::{BlockText, Data, DataFormat, LengthUnit, Step, Untagged, Wire};
@@ -105,12 +104,12 @@ impl MacMessage {
         if self.mode == *b"3" && self.padding == *b"1" && data.is_empty() {
             return Err(Code::DATA_LENGTH);
         }
-        mac(&cx.hsm, key, algorithm, padding, part, data).await.map_err(code)
+        Ok(mac(&cx.hsm, key, algorithm, padding, part, data).await?)
     }
 
     /// Compares with the MAC that the host sent, in constant time.
     pub async fn verify(&self, cx: &Cx, key: &Key, sent: &BlockText) -> Result<bool, Code> {
         let own = self.compute(cx, key).await?;
-        same(own.as_bytes(), &sent.to_bytes()?).map_err(code)
+        Ok(same(own.as_bytes(), &sent.to_bytes()?)?)
     }
 }

@@ -1,5 +1,5 @@
-//! What several commands do alike: opening keys with the right use, PIN blocks, PINs under the LMK, card
-//! values, MACs and data, the figures of status replies.
+//! What several commands do alike: opening keys with the right use, keys under other keys, PIN blocks, PINs
+//! under the LMK, card values, MACs and data, the figures of status replies.
 
 pub mod attributes;
 pub mod card_data;
@@ -27,6 +27,3 @@ pub mod seal;
 pub mod stored_pin;
 pub mod storing;
 pub mod visa;
-//! What several commands do alike: opening keys with the right use, PIN blocks, PINs under the LMK, and the
-//! layouts and rules of commands that differ in one key only.
-

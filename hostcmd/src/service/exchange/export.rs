@@ -1,7 +1,7 @@
 //! Wrapping a key for another unit.
 
-use super::blocks;
 use super::block_code;
+use super::blocks;
 use super::parts;
 use crate::command::Activity;
 use crate::service::attributes::{self, Header};
@@ -176,8 +176,7 @@ async fn padding(cx: &Cx) -> Result<[u8; 32], Code> {
 }
 
 async fn wrap_own(cx: &Cx, master: &Key, key: &Key, header: &Header) -> Result<KeyToken, Code> {
-    let (keys, (clear, pad)) =
-        join(SKeys::new(&cx.hsm, master), join(cx.hsm.reveal(key), padding(cx))).await;
+    let (keys, (clear, pad)) = join(SKeys::new(&cx.hsm, master), join(cx.hsm.reveal(key), padding(cx))).await;
     let (keys, clear, pad) = (keys.map_err(block_code)?, clear?, pad?);
     let own = &header.attributes;
     let all = attributes::whole(own, own.usage, key.attributes().shape.kind);
