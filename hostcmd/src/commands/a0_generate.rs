@@ -133,6 +133,18 @@ impl Command for GenerateKey {
         },
         Example {
             lmk: 2,
+            request: b"A0BFFFS02S10096B0AN00S0002E5A9B82387A004D54B70D189ED6D880E6BE0F31830BDFAEC92C056607D689B\
+                1627C2A4105ED950AAFFFFFFFFFFFFFF42S10128K0AN00S000246EC035003BEA52D14C316001A4EDF9BA1688\
+                D66D7177545975DE3FF46D3060B36CCAE1AC8D5E87C74A3DF9D2AC9E9FE554C933A170C210CR#B1A1N00S00",
+            expect: Expect::Like(
+                b"A100S10096B1AN00S0002...................................................................\
+                .............RD0144B1AN00S0000..........................................................\
+                ......................................................................DD3ABE",
+            ),
+            source: "s-blocks aes-A0-00: the same keys under LMK 02; our block hides the length of the key",
+        },
+        Example {
+            lmk: 2,
             request: b"A00FFFS#P0T2B00Q00",
             expect: Expect::Code(b"AA"),
             source: "wire-examples A0-2-00177",

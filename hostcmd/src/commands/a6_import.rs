@@ -73,7 +73,7 @@ impl Command for ImportKey {
     const EXAMPLES: &'static [Example] = &[
         Example {
             lmk: 0,
-            request: b"A6009U629E44274EBBB8A23DAE2D5AF744E4B6RB0080B0TN00E0000B5AC37F57F42864DFF33E75F48025F9050C7\
+            request: b"A6009U629E44274EBBB8A23DAE2D5AF744E4B6RB0080B0TN00E0000B5AC37F57F42864FDF33E75F48025F9050C7\
                 59D80D3043C8ACE3FB7B0A1225B8X",
             expect: Expect::Like(b"A700X......................................"),
             source: "wire-examples A6-0-00006",
@@ -107,7 +107,7 @@ impl Command for ImportKey {
         },
         Example {
             lmk: 0,
-            request: b"A6001U629E44274EBBB8A23DAE2D5AF744E4B6RB0080B0TN00E0000B5AC37F57F42864DFF33E75F48025F9050C7\
+            request: b"A6001U629E44274EBBB8A23DAE2D5AF744E4B6RB0080B0TN00E0000B5AC37F57F42864FDF33E75F48025F9050C7\
                 59D80D3043C8ACE3FB7B0A1225B8X",
             expect: Expect::Code(b"A6"),
             source: "security.md 1.2, key separation: a BDK does not become a ZPK",

@@ -51,24 +51,24 @@ impl ClearPinField {
         Pin::from_ascii(digits).map_err(|_| Code::PIN_LENGTH)
     }
 
-    /// Walks the field that stands in front of twelve account digits at the end of the body: nothing but
-    /// the account tells where it ends.
+    /// Walks the field that stands in front of twelve account digits at the end of the body: with
+    /// [`PinLength::Own`] nothing but the account tells where it ends.
     pub fn walk_in_front_of_account<W: Wire>(&mut self, wire: &mut W) -> Step {
-        self.walk(wire, ACCOUNT)
+        let length = match wire.settings().pin_length {
+            PinLength::Own => rest(wire).saturating_sub(ACCOUNT),
+            PinLength::Fixed(clear) => usize::from(clear).saturating_add(1),
+        };
+        self.walk(wire, length)
     }
 
     /// Walks the field that is the rest of the body.
     pub fn walk_to_the_end<W: Wire>(&mut self, wire: &mut W) -> Step {
-        self.walk(wire, 0)
+        let length = rest(wire);
+        self.walk(wire, length)
     }
 
-    fn walk<W: Wire>(&mut self, wire: &mut W, behind: usize) -> Step {
+    fn walk<W: Wire>(&mut self, wire: &mut W, length: usize) -> Step {
         if wire.reading() {
-            let rest = wire.ahead().iter().take_while(|c| c.is_ascii_hexdigit()).count();
-            let length = match wire.settings().pin_length {
-                PinLength::Own => rest.saturating_sub(behind),
-                PinLength::Fixed(clear) => usize::from(clear).saturating_add(1),
-            };
             if !(LENGTH_MIN..=LENGTH_MAX).contains(&length) {
                 return Err(Code::INPUT);
             }
@@ -81,6 +81,11 @@ impl ClearPinField {
     fn set_length(&mut self, length: usize) {
         self.len = u8::try_from(length.min(LENGTH_MAX)).unwrap_or_default();
     }
+}
+
+// Characters up to the end of the body, where a selector or the trailer begins.
+fn rest<W: Wire>(wire: &W) -> usize {
+    wire.ahead().iter().take_while(|c| c.is_ascii_hexdigit()).count()
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ pub struct CompareRequest<K> {
     pub account: Account,
     /// The stored PIN.
     pub stored: StoredPin,
-    kind: PhantomData<K>,
+    /// Which key it is.
+    pub kind: PhantomData<K>,
 }
 
 impl<K: PinKey> Message for CompareRequest<K> {

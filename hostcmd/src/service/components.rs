@@ -82,9 +82,7 @@ pub fn combine(components: &[Component]) -> Result<ClearKey, Code> {
     for component in rest {
         xor_into(key.expose_mut(), component.clear.expose());
     }
-    if is_zero(&key) {
-        return Err(Code::DESTINATION_PARITY);
-    }
+    let zero = is_zero(&key);
     if first.kind() != CipherKind::Aes {
         make_odd(key.expose_mut());
     }
@@ -98,7 +96,7 @@ pub fn combine(components: &[Component]) -> Result<ClearKey, Code> {
         }
         left = others;
     }
-    Ok(key)
+    if zero { Err(Code::DESTINATION_PARITY) } else { Ok(key) }
 }
 
 fn is_zero(key: &ClearKey) -> bool {

@@ -71,6 +71,12 @@ impl fmt::Debug for KsnField {
 }
 
 impl KsnField {
+    /// From descriptor and KSN.
+    pub fn new(descriptor: [u8; 3], ksn: &[u8]) -> Self {
+        let len = u8::try_from(ksn.len().min(24)).unwrap_or_default();
+        Self { descriptor, text: paytypes::bytes::left(ksn), len, aes: len == 24 }
+    }
+
     /// Walks descriptor and KSN of the key.
     pub fn walk<W: Wire>(&mut self, wire: &mut W, bdk: &KeyToken) -> Step {
         wire.hex("KSN descriptor", &mut self.descriptor)?;
@@ -167,5 +173,41 @@ impl Destination {
             Some(ksn) => open_pin_key(cx, &self.key, &BdkType::rule(self.bdk), ksn, Place::Destination).await,
             None => keys::open(cx, &self.key, &ZPK, Use::Encrypt, Place::Destination).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(descriptor: &[u8; 3], ksn: &[u8]) -> Result<u32, Code> {
+        KsnField::new(*descriptor, ksn).read().map(|ksn| ksn.counter())
+    }
+
+    #[test]
+    fn counters_that_no_device_shows_answer_15() {
+        assert_eq!(read(b"A05", b"FFFF9876543210E00001"), Ok(1));
+        assert_eq!(read(b"605", b"9876543210E003FF"), Ok(0x3FF));
+        assert_eq!(read(b"A05", b"FFFF9876543210E00000"), Err(Code::INPUT));
+        assert_eq!(read(b"A05", b"FFFF9876543210E007FF"), Err(Code::INPUT));
+        assert_eq!(read(b"808", b"12345678901234560000FFFF"), Ok(0xFFFF));
+        assert_eq!(read(b"808", b"123456789012345600000000"), Err(Code::INPUT));
+        assert_eq!(read(b"808", b"12345678901234560001FFFF"), Err(Code::INPUT));
+    }
+
+    #[test]
+    fn flags_name_the_type_of_a_variant_key_and_narrow_that_of_a_block() {
+        let types = BdkType::FLAGS.map(|(_, kind)| BdkType::rule(Some(kind)).key_type);
+        assert_eq!(types, [KeyType::BDK1, KeyType::BDK2, KeyType::BDK3]);
+        assert_eq!(BdkType::rule(None).key_type, KeyType::BDK1);
+        assert!(!BdkType::rule(Some(BdkType::Two)).usages.contains(&KeyUsage(*b"41")));
+    }
+
+    #[test]
+    fn every_refusal_has_a_host_code() {
+        assert_eq!(code(CardError::KeySize), Code::KEY_LENGTH);
+        assert_eq!(code(CardError::Strength), Code::KEY_LENGTH);
+        assert_eq!(code(CardError::Counter), Code::INPUT);
+        assert_eq!(code(CardError::Cipher(paytypes::CipherError::Backend)), Code::DEVICE);
     }
 }

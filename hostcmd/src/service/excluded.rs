@@ -53,3 +53,19 @@ impl ExcludedPins {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_pins_of_the_table_and_of_another_length() {
+        let table =
+            ExcludedPins { present: true, count: Number(2), length: Number(4), pins: b"11112345".to_vec() };
+        let judge = |pin: &[u8]| table.judge(&Pin::from_ascii(pin).unwrap());
+        assert_eq!(judge(b"2345"), Err(Code::EXCLUDED_PIN));
+        assert_eq!(judge(b"1112"), Ok(()));
+        assert_eq!(judge(b"11111"), Err(Code::PIN_MISMATCH));
+        assert_eq!(ExcludedPins::default().judge(&Pin::from_ascii(b"1111").unwrap()), Ok(()));
+    }
+}

@@ -36,6 +36,12 @@ impl fmt::Debug for ValidationField {
 }
 
 impl ValidationField {
+    /// From its text.
+    pub fn new(text: &[u8]) -> Self {
+        let len = u8::try_from(text.len().min(VALIDATION_MAX)).unwrap_or_default();
+        Self { text: paytypes::bytes::left(text), len }
+    }
+
     fn walk<W: Wire>(&mut self, wire: &mut W) -> Step {
         if wire.reading() {
             self.len = if wire.ahead().first() == Some(&b'P') { 17 } else { 12 };
@@ -171,7 +177,8 @@ pub struct VerifyRequest<K> {
     pub ibm: IbmFields,
     /// Offset, digits on the left, then F.
     pub offset: [u8; 12],
-    kind: PhantomData<K>,
+    /// Which key it is.
+    pub kind: PhantomData<K>,
 }
 
 impl<K: PinKey> Message for VerifyRequest<K> {

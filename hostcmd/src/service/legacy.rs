@@ -7,7 +7,7 @@
 use crate::command::{Activity, Done};
 use crate::service::exchange::{self, Form, Imported, Master, open_master};
 use crate::service::keys::{Place, Use};
-use crate::service::seal::{LmkForm, lmk_scheme, natural_scheme, open_any, seal};
+use crate::service::seal::{LmkForm, allow_single, lmk_scheme, natural_scheme, open_any, seal};
 use crate::wire::{AtallaVariant, CheckValue, LegacyGroup, Message, Step, Untagged, Wire};
 use crate::{Code, Cx};
 use hsm::{Key, KeyToken, KeyType, Scheme, join};
@@ -200,7 +200,7 @@ fn kept_scheme(cx: &Cx, letter: [u8; 1], length: usize) -> Result<Scheme, Code> 
         return lmk_scheme(cx, letter);
     }
     let scheme = natural_scheme(length)?;
-    crate::service::seal::allow_single(cx, scheme)?;
+    allow_single(cx, scheme)?;
     Ok(scheme)
 }
 

@@ -1,6 +1,7 @@
 //! Putting keys under the LMK of the command, and opening keys whose use is not the question.
 
 use crate::service::attributes::{Header, fits_lmk};
+use crate::service::exchange::parse_optional;
 use crate::service::key_types::key_has_parity;
 use crate::service::keys::{self, Ciphers, KeyRule, Place, Use};
 use crate::{Code, Cx};
@@ -56,6 +57,9 @@ pub fn natural_scheme(length: usize) -> Result<Scheme, Code> {
 pub async fn seal(cx: &Cx, key: &Key, form: LmkForm) -> Result<KeyToken, Code> {
     let shape = key.attributes().shape;
     fits_lmk(cx.scheme, shape.kind)?;
+    if let LmkForm::Block(header) = &form {
+        parse_optional(&header.optional)?;
+    }
     let form = match form {
         LmkForm::Variant { scheme, .. } if scheme.key_length() != Some(shape.length) => {
             return Err(Code::SCHEME);

@@ -21,7 +21,8 @@ pub struct StoreRequest<K> {
     pub format: [u8; 2],
     /// Account of the block and of the stored PIN.
     pub account: Account,
-    kind: PhantomData<K>,
+    /// Which key it is.
+    pub kind: PhantomData<K>,
 }
 
 impl<K: PinKey> Message for StoreRequest<K> {

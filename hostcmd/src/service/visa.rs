@@ -66,7 +66,8 @@ pub struct VerifyRequest<K, const SECOND: bool> {
     pub index: [u8; 1],
     /// The PVV that the host holds.
     pub pvv: [u8; 4],
-    kind: PhantomData<K>,
+    /// Which key it is.
+    pub kind: PhantomData<K>,
 }
 
 impl<K: PinKey, const SECOND: bool> Message for VerifyRequest<K, SECOND> {

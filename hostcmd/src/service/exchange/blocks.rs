@@ -29,8 +29,9 @@ pub(super) fn for_exchange(field: &OptionalBlocks) -> Result<tr31::OptionalBlock
     Ok(kept)
 }
 
-/// As they stand in a command. The number of blocks was walked, so nothing is left over.
-pub(super) fn parse(field: &OptionalBlocks) -> Result<tr31::OptionalBlocks<'_>, Code> {
+/// As they stand in a command. The number of blocks was walked, so nothing is left over. Refuses what no header
+/// holds: a bad id or length (AC), a repeated block (BC).
+pub fn parse(field: &OptionalBlocks) -> Result<tr31::OptionalBlocks<'_>, Code> {
     let count = u8::try_from(field.count.0).map_err(|_| Code::OPTIONAL_COUNT)?;
     // Alignment 1: padding to the cipher block is added when a block is made.
     tr31::OptionalBlocks::parse(&field.text, count, 1).map_err(block_code)

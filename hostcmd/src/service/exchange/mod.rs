@@ -13,6 +13,7 @@ mod import;
 mod master;
 mod parts;
 
+pub use blocks::parse as parse_optional;
 pub use code::block_code;
 pub use export::{Form, header_of_new, header_of_token, header_of_variant, wrap};
 pub use import::{Imported, unwrap};
