@@ -23,7 +23,7 @@ pub enum StartError {
     #[error("no LMK is loaded")]
     NoLmk,
     /// Two listeners would share a port.
-    #[error("listeners {0} and {1} overlap")]
+    #[error("two listeners overlap: {0} and {1}")]
     Overlap(SocketAddr, SocketAddr),
     /// Base port and LMK identifier are more than a port can be.
     #[error("listener {0} has no port for LMK {1}")]

@@ -151,7 +151,12 @@ impl Gateway {
             limits: config.limits,
             header_length: config.header_length,
             echo: config.echo,
-            unit: Unit { authorised: config.authorised, ..config.unit.clone() },
+            unit: Unit {
+                authorised: config.authorised,
+                sockets: u32::try_from(config.limits.per_address.min(config.limits.connections))
+                    .unwrap_or(u32::MAX),
+                ..config.unit.clone()
+            },
             stats,
             metrics: Arc::clone(&metrics),
             health: health.clone(),

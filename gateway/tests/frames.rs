@@ -3,9 +3,11 @@
 mod common;
 
 use common::*;
-use gateway::{Config, Limits};
-use std::io::Write;
+use gateway::{Config, Gateway, Limits};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -87,15 +89,17 @@ fn an_oversize_frame_gets_15_under_its_header_after_the_replies_before_it() {
     still_serves(&running);
 }
 
+// Closing a socket with unread bytes resets the connection, and a reset can overtake the reply.
 #[test]
-fn the_refusal_of_an_oversize_frame_survives_what_was_sent_behind_it() {
+fn the_refusal_of_an_oversize_frame_is_followed_by_a_clean_end_whatever_was_sent_behind_it() {
     let running = start(config());
-    for _ in 0..20 {
+    for _ in 0..5 {
         let mut stream = connect(&running);
         let mut bytes = b"\x80\x01HEADCA".to_vec();
-        bytes.resize(8 + 0x8001, b'x');
+        bytes.resize(1 << 20, b'x');
         stream.write_all(&bytes).unwrap();
         assert_eq!(receive(&mut stream), b"HEADCB15");
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "not a reset");
     }
 }
 
@@ -193,13 +197,60 @@ fn echo_mode_answers_a_canned_frame_of_the_length_asked_for() {
 }
 
 #[test]
-fn depth_one_answers_one_by_one() {
-    let limits = Limits { depth: 1, ..Limits::default() };
-    let running = start(Config { limits, ..config() });
-    let mut stream: TcpStream = connect(&running);
-    let all: Vec<u8> = (0..300).flat_map(|n| echo(n, b"data")).collect();
-    stream.write_all(&all).unwrap();
-    for n in 0..300 {
-        assert_eq!(receive(&mut stream), echoed(n, b"data"));
+fn no_batch_takes_more_of_a_connection_than_the_depth() {
+    for depth in [1, 4] {
+        let limits = Limits { depth, ..Limits::default() };
+        let running = start(with_admin(Config { limits, ..config() }));
+        let mut stream: TcpStream = connect(&running);
+        let all: Vec<u8> = (0..300).flat_map(|n| echo(n, b"data")).collect();
+        stream.write_all(&all).unwrap();
+        for n in 0..300 {
+            assert_eq!(receive(&mut stream), echoed(n, b"data"));
+        }
+        let text = http(running.admin().unwrap(), "/metrics").1;
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| value.trim().parse::<usize>().ok()).unwrap()
+        };
+        let batches = value("payhsm_batch_frames_count");
+        assert!(batches >= 300 / depth);
+        assert_eq!(value(&format!("payhsm_batch_frames_bucket{{le=\"{depth}\"}}")), batches, "{depth}");
     }
+}
+
+// While the backend of the one core is busy with the first frame, the others arrive: they run together.
+#[test]
+fn frames_of_all_ready_connections_run_together() {
+    let slow = || slow_backend(Duration::from_millis(200), &Arc::default());
+    let running = Gateway::start(with_admin(Config { cores: 1, ..config() }), Arc::new(slow)).unwrap();
+    let mut all: Vec<_> = (0..8).map(|_| connect(&running)).collect();
+    all[0].write_all(&frame(b"HEADN0008")).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    for stream in &mut all[1..] {
+        stream.write_all(&frame(b"HEADN0008")).unwrap();
+    }
+    for stream in &mut all {
+        assert_eq!(receive(stream), b"HEADN142");
+    }
+    let text = http(running.admin().unwrap(), "/metrics").1;
+    for line in ["{le=\"1\"} 1", "{le=\"4\"} 1", "{le=\"8\"} 2", "{le=\"+Inf\"} 2"] {
+        assert!(text.contains(&format!("payhsm_batch_frames_bucket{line}")), "{line} in\n{text}");
+    }
+}
+
+#[test]
+fn a_backend_that_panics_costs_its_batch_and_nothing_else() {
+    let panics = Arc::new(AtomicBool::new(false));
+    let made = Arc::clone(&panics);
+    let backend = move || slow_backend(Duration::ZERO, &made);
+    let running = Gateway::start(Config { cores: 1, ..config() }, Arc::new(backend)).unwrap();
+    let (mut hit, mut other) = (connect(&running), connect(&running));
+    other.write_all(&echo(1, b"x")).unwrap();
+    receive(&mut other);
+    panics.store(true, Ordering::Relaxed);
+    hit.write_all(&frame(b"HEADN0008")).unwrap();
+    assert!(closed(&mut hit));
+    other.write_all(&frame(b"HEADN0008")).unwrap();
+    assert_eq!(receive(&mut other), b"HEADN142");
+    assert!(running.health().ready());
 }

@@ -18,7 +18,8 @@ impl Source {
     }
 
     pub(crate) fn problem(&self, message: impl Into<String>, at: Option<Range<usize>>) -> Problem {
-        let place = at.filter(|at| at.start <= at.end && self.text.get(at.clone()).is_some());
+        // What came from the command line stands at 0..0.
+        let place = at.filter(|at| at.end > 0 && self.text.get(at.clone()).is_some());
         let file = NamedSource::new(&*self.name, self.text.to_string()).with_language("TOML");
         Problem(Box::new(Parts { message: message.into(), help: None, place, file }))
     }

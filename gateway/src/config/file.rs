@@ -145,6 +145,11 @@ pub struct File {
 }
 
 impl File {
+    /// Sets the header length from the command line.
+    pub fn set_header_len(&mut self, length: u16) {
+        self.header_len = Some(Spanned::new(0..0, length));
+    }
+
     /// Reads a file's text; `name` is shown in diagnostics.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problem> {
         let source = Source::new(name, text);
@@ -158,6 +163,53 @@ impl File {
                 })
             }
         }
+    }
+}
+
+impl ListenerTable {
+    /// A listener from the command line.
+    pub fn new(listen: &str, allow: &[String]) -> Self {
+        let plain = |text: &str| Spanned::new(0..0, text.to_owned());
+        Self {
+            listen: plain(listen),
+            name: None,
+            allow: allow.iter().map(|net| plain(net)).collect(),
+            profile: None,
+            ebcdic: false,
+            settings: SettingsTable::default(),
+        }
+    }
+}
+
+impl SettingsTable {
+    /// Changes one setting, given as `NAME=VALUE`.
+    pub fn set(&mut self, change: &str) -> Result<(), Problem> {
+        let (name, value) = change.split_once('=').unwrap_or((change, ""));
+        let quote = if value.starts_with(|c: char| c.is_ascii_digit()) || ["true", "false"].contains(&value) {
+            ""
+        } else {
+            "'"
+        };
+        let source = Source::new("--set", change);
+        let table = toml::from_str::<Self>(&format!("{name} = {quote}{value}{quote}")).map_err(|error| {
+            let problem = source.problem(format!("`{change}`: {}", one_line(error.message())), None);
+            match unknown_field(error.message()) {
+                Some(help) => problem.with_help(help),
+                None => problem,
+            }
+        })?;
+        *self = Self {
+            clear_dectab: table.clear_dectab.or(self.clear_dectab),
+            digit_check: table.digit_check.or(self.digit_check),
+            single_des: table.single_des.or(self.single_des),
+            x_export: table.x_export.or(self.x_export),
+            legacy_translate: table.legacy_translate.or(self.legacy_translate),
+            pin_length: table
+                .pin_length
+                .map(|length| Spanned::new(0..0, length.into_inner()))
+                .or(self.pin_length.take()),
+        };
+        Ok(())
     }
 }
 
@@ -194,6 +246,25 @@ mod tests {
             let problem = File::parse("payhsm.toml", text).unwrap_err();
             assert_eq!(problem.span().map(|at| &text[at]), Some(wrong), "{problem}");
             assert_eq!(problem.advice(), Some(help), "{problem}");
+        }
+    }
+
+    #[test]
+    fn single_settings_from_the_command_line() {
+        let mut table = SettingsTable::default();
+        for change in ["single_des=true", "single_des=false", "x_export=true", "pin_length=own"] {
+            table.set(change).unwrap();
+        }
+        assert_eq!((table.single_des, table.x_export, table.digit_check), (Some(false), Some(true), None));
+        assert!(table.pin_length.is_some_and(|l| *l.get_ref() == PinLengthText::Word("own".into())));
+        let mut table = SettingsTable::default();
+        let advice = |p: Problem| p.advice().map(str::to_owned);
+        assert_eq!(
+            table.set("singel_des=true").map_err(advice),
+            Err(Some("did you mean `single_des`?".into()))
+        );
+        for wrong in ["", "single_des", "single_des=yes", "pin_length=999", "x_export=true\ndata=1"] {
+            assert!(table.set(wrong).is_err(), "{wrong}");
         }
     }
 

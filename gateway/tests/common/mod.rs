@@ -6,16 +6,24 @@ use hsm::{Backend, BackendClass, HsmError, LmkId, LmkInfo, LmkScheme, OpBatch};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub struct Idle(Vec<LmkInfo>);
+/// A backend that refuses everything, after `pause`; the first batch of `panics` panics.
+pub struct Idle {
+    lmks: Vec<LmkInfo>,
+    pause: Duration,
+    panics: Arc<AtomicBool>,
+}
 
 impl Backend for Idle {
     fn run(&mut self, ops: &mut OpBatch) {
+        std::thread::sleep(self.pause);
+        assert!(!self.panics.swap(false, Ordering::Relaxed), "as the test wants it");
         ops.for_each(|_, _, _| Err(HsmError::Backend));
     }
     fn lmks(&self) -> &[LmkInfo] {
-        &self.0
+        &self.lmks
     }
     fn class(&self) -> BackendClass {
         BackendClass::C
@@ -23,9 +31,14 @@ impl Backend for Idle {
 }
 
 pub fn backend() -> Box<dyn Backend> {
+    slow_backend(Duration::ZERO, &Arc::default())
+}
+
+pub fn slow_backend(pause: Duration, panics: &Arc<AtomicBool>) -> Box<dyn Backend> {
     let info =
         |id, scheme| LmkInfo { id: LmkId(id), scheme, test: true, check: *b"000000", comment: "".into() };
-    Box::new(Idle(vec![info(0, LmkScheme::Variant), info(1, LmkScheme::TdesBlock)]))
+    let lmks = vec![info(0, LmkScheme::Variant), info(1, LmkScheme::TdesBlock)];
+    Box::new(Idle { lmks, pause, panics: Arc::clone(panics) })
 }
 
 /// One listener for LMK 00 on a free port, two cores.

@@ -205,9 +205,9 @@ mod tests {
 
     #[test]
     fn every_refusal_has_a_host_code() {
-        assert_eq!(code(CardError::KeySize), Code::KEY_LENGTH);
-        assert_eq!(code(CardError::Strength), Code::KEY_LENGTH);
-        assert_eq!(code(CardError::Counter), Code::INPUT);
-        assert_eq!(code(CardError::Cipher(paytypes::CipherError::Backend)), Code::DEVICE);
+        assert_eq!(Code::from(CardError::KeySize), Code::KEY_LENGTH);
+        assert_eq!(Code::from(CardError::Strength), Code::KEY_LENGTH);
+        assert_eq!(Code::from(CardError::Counter), Code::INPUT);
+        assert_eq!(Code::from(CardError::Cipher(paytypes::CipherError::Backend)), Code::DEVICE);
     }
 }

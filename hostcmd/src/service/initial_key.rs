@@ -5,7 +5,6 @@ use crate::service::new_key::Plan;
 use crate::service::seal::LmkForm;
 use crate::wire::{Alphabet, Show, Step, Untagged, Wire, names_aes};
 use crate::{Code, Cx};
-use cardcrypto::CardError;
 use cardcrypto::dukpt::{aes, tdes};
 use hsm::{Binding, Key, KeyToken, KeyType};
 use paytypes::bytes::left;
@@ -56,13 +55,13 @@ impl Derivation {
         }
         if shape.kind == CipherKind::Aes {
             let identifier = hex::decode(&self.identity).map_err(|_| Code::INPUT)?;
-            let initial = aes::InitialKey::derive(&cx.hsm, &base, identifier).await.map_err(code)?;
+            let initial = aes::InitialKey::derive(&cx.hsm, &base, identifier).await?;
             return Ok(cx.hsm.load(CipherKind::Aes, initial.expose().expose()).await?);
         }
         let mut digits = left::<20>(self.identity.get(..15).unwrap_or_default());
         digits.iter_mut().skip(15).for_each(|digit| *digit = b'0');
         let ksn = Ksn::Tdes(hex::decode(&digits).map_err(|_| Code::INPUT)?);
-        let initial = tdes::InitialKey::derive(&cx.hsm, &base, &ksn).await.map_err(code)?;
+        let initial = tdes::InitialKey::derive(&cx.hsm, &base, &ksn).await?;
         Ok(cx.hsm.load(CipherKind::Tdes, initial.expose().expose()).await?)
     }
 
@@ -83,13 +82,5 @@ impl Derivation {
             }
             _ => Ok(base),
         }
-    }
-}
-
-fn code(error: CardError) -> Code {
-    match error {
-        CardError::Cipher(inner) => inner.into(),
-        CardError::KeySize => Code::KEY_LENGTH,
-        _ => Code::INPUT,
     }
 }

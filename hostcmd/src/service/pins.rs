@@ -61,7 +61,7 @@ pub async fn translate(
     let (clear, random) = (clear?, random?);
     if cx.settings().digit_check {
         // Old units judge every position of the block, digits and filler.
-        pinblock::decode(from.format, &clear, from.account).map_err(|_| Code::PIN_BLOCK)?;
+        pinblock::decode(from.format, &clear, from.account).map_err(code)?;
     }
     let mut source = Drawn::new(&random);
     let (old, new) = (from.account, to.account);
