@@ -10,7 +10,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
         "engine" => requests(),
         "decode" => requests().into_iter().chain(replies()).collect(),
-        "keyblock" => texts("tr31.json", "block").into_iter().chain(s_blocks()).collect(),
+        "keyblock" => texts("tr31.json", "key_block").into_iter().chain(s_blocks()).collect(),
         "pinblock" => pin_blocks(),
         _ => Vec::new(),
     }

@@ -346,3 +346,97 @@ impl KeyPart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(expect: &str) -> Step {
+        let text = format!(r#"{{"req": "CC1", "trailer": null, "expect": {expect}}}"#);
+        serde_json::from_str(&text).expect("a step")
+    }
+
+    fn verdict(expect: &str, reply: &str) -> Result<Verdict, String> {
+        judge(&step(expect), reply.as_bytes(), &mut Saved::default())
+    }
+
+    #[test]
+    fn every_case_of_the_file_is_understood() {
+        let cases = File::load().cases;
+        assert_eq!(cases.len(), 345);
+        assert!(cases.iter().all(|case| case.commands().len() == case.steps.len()));
+    }
+
+    #[test]
+    fn codes() {
+        let refusal = r#"{"code": "20", "body": null, "also_ok": ["24"]}"#;
+        assert_eq!(verdict(refusal, "CD20"), Ok(Verdict::Expected));
+        assert_eq!(verdict(refusal, "CD24"), Ok(Verdict::AlsoRight));
+        for wrong in ["CD00", "CD15", "CC20", "CD20x", "CD24x", "CD2", ""] {
+            assert!(verdict(refusal, wrong).is_err(), "{wrong}");
+        }
+        let any = r#"{"code": "!", "body": null}"#;
+        assert_eq!(verdict(any, "CD77"), Ok(Verdict::Expected));
+        assert!(verdict(any, "CD00").is_err());
+    }
+
+    #[test]
+    fn bodies_are_judged_to_their_end() {
+        let body = r#"{"code": "00", "body": [{"k": "re", "re": "\\d{1,3}", "save": "n"}, {"k": "lit", "v": "9x"}]}"#;
+        assert_eq!(verdict(body, "CD00129x"), Ok(Verdict::Expected));
+        for wrong in ["CD009x", "CD00129y", "CD00129xx", "CD0012"] {
+            assert!(verdict(body, wrong).is_err(), "{wrong}");
+        }
+        let alternatives =
+            r#"{"code": "00", "body": [], "alts": [[{"k": "lit", "v": "a"}], [{"k": "bytes", "n": 2}]]}"#;
+        assert_eq!(verdict(alternatives, "CD00a"), Ok(Verdict::Expected));
+        assert_eq!(verdict(alternatives, "CD00zz"), Ok(Verdict::Expected));
+        assert!(verdict(alternatives, "CD00").is_err() && verdict(alternatives, "CD00b").is_err());
+    }
+
+    #[test]
+    fn trailers_and_saved_text() {
+        let mut saved = Saved::default();
+        let text = r#"{"req": "CC${n}!", "trailer": "tail", "expect": {"code": "00", "body": []}}"#;
+        let step: Step = serde_json::from_str(text).expect("a step");
+        assert!(saved.request(&step).is_err(), "nothing was saved");
+        saved.text.insert("n".to_owned(), b"12".to_vec());
+        assert_eq!(saved.request(&step).expect("request"), b"CC12!\x19tail");
+        assert!(judge(&step, b"CD00\x19tail", &mut saved).is_ok());
+        assert!(judge(&step, b"CD00", &mut saved).is_err());
+        assert!(judge(&step, b"CD00\x19tale", &mut saved).is_err());
+    }
+
+    #[test]
+    fn keys_and_check_values_are_opened_not_believed() {
+        let expect = |clear: &str| {
+            format!(
+                r#"{{"code": "00", "body": [{{"k": "key", "under": "lmk", "slot": 0, "vtype": "209", "scheme": "U",
+                "clear": "{clear}", "save": "key", "n": 16, "alg": "T"}}, {{"k": "kcv", "of": "key", "n": 6}}]}}"#
+            )
+        };
+        let right = expect("F1F1F1F1F1F1F1F1C1C1C1C1C1C1C1C1");
+        assert!(verdict(&right, "CD00U5178C9D3D1052B15BF6AEC458B4A45648357D9").is_ok());
+        assert!(verdict(&right, "CD00U5178C9D3D1052B15BF6AEC458B4A45648357D8").is_err(), "check value");
+        assert!(verdict(&right, "CD00U5178C9D3D1052B15BF6AEC458B4A45658357D9").is_err(), "cryptogram");
+        assert!(verdict(&right, "CD00X5178C9D3D1052B15BF6AEC458B4A45648357D9").is_err(), "scheme");
+        let wrong = expect("F1F1F1F1F1F1F1F1C1C1C1C1C1C1C1C2");
+        assert!(verdict(&wrong, "CD00U5178C9D3D1052B15BF6AEC458B4A45648357D9").is_err(), "clear key");
+    }
+
+    #[test]
+    fn pin_blocks_are_opened() {
+        let expect = |pin: &str| {
+            format!(
+                r#"{{"code": "00", "body": [{{"k": "pinblock", "key": "F1F1F1F1F1F1F1F1C1C1C1C1C1C1C1C1",
+                "alg": "T", "fmt": "01", "acct": "111111111111", "pin": "{pin}"}}]}}"#
+            )
+        };
+        let key = hex::decode("F1F1F1F1F1F1F1F1C1C1C1C1C1C1C1C1").expect("hex");
+        let block = model::tdes_ecb(&key, true, &hex::decode("041225EEEEEEEEEE").expect("hex"));
+        let reply = format!("CD00{}", hex::encode(&block));
+        assert!(verdict(&expect("1234"), &reply).is_ok());
+        assert!(verdict(&expect("1235"), &reply).is_err());
+        assert!(verdict(&expect("1234"), "CD000000000000000000").is_err());
+    }
+}

@@ -4,7 +4,7 @@ use crate::wire::Wire;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -26,9 +26,20 @@ impl Server {
         Self::start_with(&[&listen, options].concat(), &[0, 1, 2])
     }
 
+    /// Starts it with a configuration file, and waits for listeners of the LMKs named.
+    pub fn configured(file: &Path, lmks: &[u8]) -> Self {
+        Self::start_with(&["--config", file.to_str().expect("path")], lmks)
+    }
+
     /// Starts it with listeners of the caller's choice, and waits for those of the LMKs named.
     pub fn start_with(options: &[&str], lmks: &[u8]) -> Self {
-        let mut child = Command::new(program())
+        let mut command = Command::new(program());
+        // Variables of this prefix configure the program; those of the test run are none of its business.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PAYHSM_"))
+        {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(["serve", "--insecure-test-lmk", "--admin", "127.0.0.1:0"])
             .args(options)
             .stdin(Stdio::null())

@@ -8,7 +8,7 @@ use hostcmd::wire::Number;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tests::server::Server;
+use tests::server::{Server, program};
 
 fn ping() -> Request {
     Request { length: Number(4), data: b"ping".to_vec() }
@@ -63,7 +63,7 @@ async fn load_is_verified_reply_by_reply() {
 }
 
 struct Certificates {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     ca: PathBuf,
     chain: PathBuf,
     key: PathBuf,
@@ -79,18 +79,24 @@ fn certificates() -> Certificates {
     };
     let (ca, chain) = (write("ca.pem", made.cert.pem()), write("chain.pem", made.cert.pem()));
     let key = write("key.pem", made.signing_key.serialize_pem());
-    Certificates { _folder: folder, ca, chain, key }
+    Certificates { folder, ca, chain, key }
 }
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
+// `key = "value"` lines with paths in them.
+fn configured(folder: &Path, text: &str) -> Server {
+    let file = folder.join("payhsm.toml");
+    std::fs::write(&file, text).unwrap();
+    Server::configured(&file, &[0])
 }
 
 #[tokio::test]
 async fn tls_is_verified_and_works() {
     let own = certificates();
-    let files = ["--tls-cert", text(&own.chain), "--tls-key", text(&own.key)];
-    let server = Server::start_with(&[&["--listen", "tls:127.0.0.1:0/00"], &files[..]].concat(), &[0]);
+    let text = format!(
+        "[tls]\ncertificate = {:?}\nkey = {:?}\n[[listener]]\nlisten = \"tls:127.0.0.1:0/00\"\n",
+        own.chain, own.key
+    );
+    let server = configured(own.folder.path(), &text);
     let address = server.address(0).to_string();
 
     let tls = Tls::new("localhost", &own.ca, None).unwrap();
@@ -107,4 +113,29 @@ async fn tls_is_verified_and_works() {
         let connected = Client::connect(&address, Options { tls: Some(tls), ..Options::default() }).await;
         assert!(matches!(connected, Err(Error::Connect { .. })), "an unverified server is refused");
     }
+
+    let send = |words: &[&str]| {
+        let fixed = ["send", "--target", &address, "--tls", "--ca", own.ca.to_str().unwrap()];
+        let output = std::process::Command::new(program()).args(fixed).args(words).output().unwrap();
+        output.status.code()
+    };
+    assert_eq!(send(&["--server-name", "localhost", "B20004ping"]), Some(0));
+    assert_eq!(send(&["B20004ping"]), Some(3), "the certificate names localhost and not the address");
+}
+
+#[tokio::test]
+async fn an_ebcdic_listener_is_spoken_to_in_ebcdic() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = configured(folder.path(), "[[listener]]\nlisten = \"127.0.0.1:0/00\"\nebcdic = true\n");
+    let address = server.address(0).to_string();
+    let options = Options { ebcdic: true, ..Options::default() };
+    let client = Client::connect(&address, options).await.unwrap();
+    let (code, reply) = client.call::<Echo>(ping()).await.unwrap();
+    // Binary data is not converted: it comes back as it was sent.
+    assert_eq!((code, reply.unwrap().data.as_slice()), (Code::OK, b"ping".as_slice()));
+    let words = ["send", "--target", &address, "--ebcdic", "--json", "NC"];
+    let output = std::process::Command::new(program()).args(words).output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&document["decoded"]["command"], &document["decoded"]["code"]), (&"NC".into(), &"00".into()));
+    assert_eq!(document["decoded"]["whole"], true);
 }

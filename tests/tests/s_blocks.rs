@@ -1,9 +1,6 @@
 //! Key blocks and traffic of physical units under the public test LMKs: the model opens every block, the
 //! program takes every block, and answers every exchange as the unit did.
 
-#![allow(clippy::print_stdout)] // counts for whoever reads the log
-
-use hostcmd::decode::{Way, find};
 use serde_json::Value;
 use tests::server::Server;
 use tests::{hex, model, wire};
@@ -33,8 +30,8 @@ fn open(token: &str) -> Result<(model::Header, model::Key), String> {
     model::open_s(&lmk_of(block), block)
 }
 
-fn exists(command: &str) -> bool {
-    find(Way::Request, command.as_bytes().try_into().expect("two characters")).is_some()
+fn has_odd_parity(key: &[u8]) -> bool {
+    key.iter().all(|byte| byte.count_ones() % 2 == 1)
 }
 
 #[test]
@@ -78,10 +75,6 @@ fn initial_keys_of_aes_dukpt_are_those_of_the_unit() {
 
 #[test]
 fn the_program_takes_every_block() {
-    if !exists("BU") {
-        println!("no BU: nothing to ask the program with");
-        return;
-    }
     let server = Server::start(&["--authorised"]);
     for id in ["tkb-1-T", "tkb-1-A", "tkb-0-T", "tkb-neg-1"] {
         let case = case(id);
@@ -96,7 +89,16 @@ fn the_program_takes_every_block() {
             _ => {
                 let (header, key) = open(block).expect("opens");
                 let alg = header.algorithm.chars().next().expect("algorithm");
-                format!("BV00{}|BV00{}", model::check_value(alg, &key, 6), model::check_value(alg, &key, 16))
+                if alg == 'T' && !has_odd_parity(&key) {
+                    // The unit's test key counts up from 00: a TDES key of that kind is refused.
+                    "BV10".to_owned()
+                } else {
+                    format!(
+                        "BV00{}|BV00{}",
+                        model::check_value(alg, &key, 6),
+                        model::check_value(alg, &key, 16)
+                    )
+                }
             }
         };
         let reply = wire::text(&reply);
@@ -114,19 +116,13 @@ fn the_program_answers_as_the_units_did() {
     for id in ["kb-CW", "kb-CC", "kb-DC", "kb-EC"] {
         let case = case(id);
         let (request, response) = (field(&case, "request"), field(&case, "response"));
-        if exists(&request[..2]) {
-            let reply = server.connect(1).exchange(request.as_bytes()).expect("reply");
-            assert_eq!(wire::text(&reply), response, "{id}");
-        }
+        let reply = server.connect(1).exchange(request.as_bytes()).expect("reply");
+        assert_eq!(wire::text(&reply), response, "{id}");
     }
 }
 
 #[test]
 fn components_combine_to_the_key_of_the_unit() {
-    if !exists("A4") {
-        println!("no A4");
-        return;
-    }
     let case = case("kb-A4");
     let server = Server::start(&["--authorised"]);
     let reply = server.connect(1).exchange(field(&case, "request").as_bytes()).expect("reply");
@@ -142,10 +138,6 @@ fn components_combine_to_the_key_of_the_unit() {
 
 #[test]
 fn requests_for_initial_keys_are_judged_by_their_lmk() {
-    if !exists("A0") {
-        println!("no A0");
-        return;
-    }
     let server = Server::start(&["--authorised"]);
     let mut wire = server.connect(2);
     // The unit had its AES LMK in slot 01 and the blocks say so; here it is 02.
