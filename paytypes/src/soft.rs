@@ -6,7 +6,9 @@ use crate::cipher::{Cipher, CipherError, CipherKind, Direction, KeyShape, MacAlg
 use crate::secret::ClearKey;
 use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use cmac::block_api::CmacCipher;
+use cmac::digest::common::InnerInit;
 use cmac::{Cmac, Mac};
+use std::sync::OnceLock;
 
 /// Software implementation of [`Cipher`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +18,8 @@ pub struct Soft;
 pub struct SoftKey {
     clear: ClearKey,
     schedule: Schedule,
+    // Single-DES schedules of the parts, made when the first retail MAC asks for them and then kept.
+    parts: OnceLock<Vec<des::Des>>,
 }
 
 enum Schedule {
@@ -63,7 +67,7 @@ impl SoftKey {
             _ => return Err(CipherError::KeyLength),
         };
         let clear = ClearKey::new(clear).map_err(|_| CipherError::KeyLength)?;
-        Ok(Self { clear, schedule })
+        Ok(Self { clear, schedule, parts: OnceLock::new() })
     }
 
     /// Cipher and length.
@@ -96,44 +100,32 @@ impl SoftKey {
         match algorithm {
             MacAlgorithm::Iso1 => with!(self, c => cbc_mac(c.as_ref(), iv, data)),
             MacAlgorithm::Cmac => self.cmac(iv, data),
-            MacAlgorithm::Iso3Chain => self.left_part()?.mac(MacAlgorithm::Iso1, iv, data),
+            MacAlgorithm::Iso3Chain => cbc_mac(self.part(0)?, iv, data),
             MacAlgorithm::Iso3 => self.retail(iv, data),
         }
     }
 
-    fn left_part(&self) -> Result<Self, CipherError> {
-        match (self.shape().kind, self.clear.expose().first_chunk::<8>()) {
-            (CipherKind::Tdes | CipherKind::Des, Some(part)) => Self::new(CipherKind::Des, part),
-            _ => Err(CipherError::Unsupported),
+    fn part(&self, index: usize) -> Result<&des::Des, CipherError> {
+        if self.shape().kind == CipherKind::Aes {
+            return Err(CipherError::Unsupported);
         }
+        let (parts, _) = self.clear.expose().as_chunks::<8>();
+        let kept = self.parts.get_or_init(|| parts.iter().map(|part| des::Des::new(part.into())).collect());
+        kept.get(index).ok_or(CipherError::Unsupported)
     }
 
     fn retail(&self, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
-        let left_part = self.left_part()?;
-        let chained = left_part.mac(MacAlgorithm::Iso1, iv, data)?;
+        let chained = cbc_mac(self.part(0)?, iv, data)?;
         let mut block: [u8; 8] = left(chained.as_bytes());
-        let (parts, _) = self.clear.expose().as_chunks::<8>();
-        if let Some(middle) = parts.get(1) {
-            let last = parts.last().filter(|_| parts.len() == 3);
-            Self::new(CipherKind::Des, middle)?.ecb(Direction::Decrypt, &mut block)?;
-            match last {
-                Some(part) => Self::new(CipherKind::Des, part)?.ecb(Direction::Encrypt, &mut block)?,
-                None => left_part.ecb(Direction::Encrypt, &mut block)?,
-            }
+        if let Ok(middle) = self.part(1) {
+            ecb(middle, Direction::Decrypt, &mut block)?;
+            ecb(self.part(2).or_else(|_| self.part(0))?, Direction::Encrypt, &mut block)?;
         }
         Ok(MacValue::new(&block))
     }
 
     fn cmac(&self, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
-        let key = self.clear.expose();
-        match &self.schedule {
-            Schedule::Des(_) => cmac::<des::Des>(key, iv, data),
-            Schedule::Tdes2(_) => cmac::<des::TdesEde2>(key, iv, data),
-            Schedule::Tdes3(_) => cmac::<des::TdesEde3>(key, iv, data),
-            Schedule::Aes128(_) => cmac::<aes::Aes128>(key, iv, data),
-            Schedule::Aes192(_) => cmac::<aes::Aes192>(key, iv, data),
-            Schedule::Aes256(_) => cmac::<aes::Aes256>(key, iv, data),
-        }
+        with!(self, c => cmac(c.as_ref(), iv, data))
     }
 }
 
@@ -194,8 +186,9 @@ fn cbc_mac<C: BlockCipherEncrypt>(cipher: &C, iv: &[u8], data: &[u8]) -> Result<
 }
 
 // A CMAC that continues from a chaining value: XOR it into the first block, which `Cmac` then chains on.
-fn cmac<C: CmacCipher + KeyInit>(key: &[u8], iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
-    let mut mac = <Cmac<C> as KeyInit>::new_from_slice(key).map_err(|_| CipherError::KeyLength)?;
+// `cipher` is borrowed: the schedule stays with the key.
+fn cmac<C: CmacCipher>(cipher: C, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
+    let mut mac = Cmac::inner_init(cipher);
     let mut first = Block::<C>::try_from(iv).map_err(|_| CipherError::DataLength)?;
     match data.split_at_checked(first.len()) {
         Some((head, rest)) => {
@@ -293,6 +286,31 @@ mod tests {
         let chain = key.mac(MacAlgorithm::Iso3Chain, &[0; 8], &data[..16]).unwrap();
         let rest = key.mac(MacAlgorithm::Iso3, chain.as_bytes(), &data[16..]).unwrap();
         assert_eq!(whole.as_bytes(), rest.as_bytes());
+    }
+
+    // One part: its CBC-MAC. Two: decrypted with the second, encrypted with the first. Three: with the third.
+    #[test]
+    fn retail_mac_of_each_key_length() {
+        let clear: Vec<u8> = (1..25).collect();
+        let part = |n: usize| SoftKey::new(CipherKind::Des, &clear[n * 8..][..8]).unwrap();
+        let data = [0xA5; 24];
+        let chain = part(0).mac(MacAlgorithm::Iso1, &[0; 8], &data).unwrap();
+        for (kind, length, last) in
+            [(CipherKind::Des, 8, None), (CipherKind::Tdes, 16, Some(0)), (CipherKind::Tdes, 24, Some(2))]
+        {
+            let mut wanted = chain.as_bytes().to_vec();
+            if let Some(last) = last {
+                part(1).ecb(Direction::Decrypt, &mut wanted).unwrap();
+                part(last).ecb(Direction::Encrypt, &mut wanted).unwrap();
+            }
+            let key = SoftKey::new(kind, &clear[..length]).unwrap();
+            for _ in 0..2 {
+                let made = key.mac(MacAlgorithm::Iso3, &[0; 8], &data).unwrap();
+                assert_eq!(made.as_bytes(), wanted, "{length}");
+            }
+            let made = key.mac(MacAlgorithm::Iso3Chain, &[0; 8], &data).unwrap();
+            assert_eq!(made.as_bytes(), chain.as_bytes());
+        }
     }
 
     #[test]
