@@ -4,11 +4,13 @@
 use crate::bytes::{left, xor_into};
 use crate::cipher::{Cipher, CipherError, CipherKind, Direction, KeyShape, MacAlgorithm, MacValue};
 use crate::secret::ClearKey;
-use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
+use cipher::{
+    Block, BlockCipherDecrypt, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt,
+    BlockSizeUser, KeyInit,
+};
 use cmac::block_api::CmacCipher;
-use cmac::digest::common::InnerInit;
-use cmac::{Cmac, Mac};
 use std::sync::OnceLock;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Software implementation of [`Cipher`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,7 +22,12 @@ pub struct SoftKey {
     schedule: Schedule,
     // Single-DES schedules of the parts, made when the first retail MAC asks for them and then kept.
     parts: OnceLock<Vec<des::Des>>,
+    // Subkeys of CMAC, likewise.
+    subkeys: OnceLock<Subkeys>,
 }
+
+// K1 and K2 of SP 800-38B 6.1, in the left of each row.
+type Subkeys = Zeroizing<[[u8; 16]; 2]>;
 
 enum Schedule {
     Des(Box<des::Des>),
@@ -67,7 +74,7 @@ impl SoftKey {
             _ => return Err(CipherError::KeyLength),
         };
         let clear = ClearKey::new(clear).map_err(|_| CipherError::KeyLength)?;
-        Ok(Self { clear, schedule, parts: OnceLock::new() })
+        Ok(Self { clear, schedule, parts: OnceLock::new(), subkeys: OnceLock::new() })
     }
 
     /// Cipher and length.
@@ -125,7 +132,7 @@ impl SoftKey {
     }
 
     fn cmac(&self, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
-        with!(self, c => cmac(c.as_ref(), iv, data))
+        with!(self, c => cmac(c.as_ref(), self.subkeys.get_or_init(|| subkeys(c.as_ref())), iv, data))
     }
 }
 
@@ -154,22 +161,68 @@ fn cbc<C: BlockCipherEncrypt + BlockCipherDecrypt>(
     data: &mut [u8],
 ) -> Result<(), CipherError> {
     let mut chain = Block::<C>::try_from(iv).map_err(|_| CipherError::DataLength)?;
-    for block in blocks_of::<C>(data)? {
-        match way {
-            Direction::Encrypt => {
-                xor_into(block, &chain);
-                cipher.encrypt_block(block);
-                chain.copy_from_slice(block);
-            }
-            Direction::Decrypt => {
-                let next = block.clone();
-                cipher.decrypt_block(block);
-                xor_into(block, &chain);
-                chain = next;
+    let blocks = blocks_of::<C>(data)?;
+    match way {
+        Direction::Encrypt => cipher.encrypt_with_backend(Chain::<C> { chain: &mut chain, blocks }),
+        Direction::Decrypt => {
+            // Cipher text is put aside by the run, so that the cipher may take its blocks side by side.
+            for run in blocks.chunks_mut(RUN) {
+                let mut before: [Block<C>; RUN] = core::array::from_fn(|_| Block::<C>::default());
+                for (kept, block) in before.iter_mut().zip(run.iter()) {
+                    kept.copy_from_slice(block);
+                }
+                cipher.decrypt_blocks(run);
+                for (block, kept) in run.iter_mut().zip(&before) {
+                    xor_into(block, &chain);
+                    chain.copy_from_slice(kept);
+                }
             }
         }
     }
     Ok(())
+}
+
+const RUN: usize = 8;
+
+// CBC encryption of all blocks in one call to the cipher.
+struct Chain<'a, C: BlockSizeUser> {
+    chain: &'a mut Block<C>,
+    blocks: &'a mut [Block<C>],
+}
+
+impl<C: BlockSizeUser> BlockSizeUser for Chain<'_, C> {
+    type BlockSize = C::BlockSize;
+}
+
+impl<C: BlockSizeUser> BlockCipherEncClosure for Chain<'_, C> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = C::BlockSize>>(self, backend: &B) {
+        for block in self.blocks {
+            xor_into(block, self.chain);
+            backend.encrypt_block_inplace(block);
+            self.chain.copy_from_slice(block);
+        }
+    }
+}
+
+// The chaining value after all blocks, in one call to the cipher.
+struct Digest<'a, C: BlockSizeUser> {
+    chain: &'a mut Block<C>,
+    blocks: &'a [Block<C>],
+}
+
+impl<C: BlockSizeUser> BlockSizeUser for Digest<'_, C> {
+    type BlockSize = C::BlockSize;
+}
+
+impl<C: BlockSizeUser> BlockCipherEncClosure for Digest<'_, C> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = C::BlockSize>>(self, backend: &B) {
+        for block in self.blocks {
+            xor_into(self.chain, block);
+            backend.encrypt_block_inplace(self.chain);
+        }
+    }
 }
 
 fn cbc_mac<C: BlockCipherEncrypt>(cipher: &C, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
@@ -178,28 +231,44 @@ fn cbc_mac<C: BlockCipherEncrypt>(cipher: &C, iv: &[u8], data: &[u8]) -> Result<
     if !rest.is_empty() {
         return Err(CipherError::DataLength);
     }
-    for block in blocks {
-        xor_into(&mut chain, block);
-        cipher.encrypt_block(&mut chain);
-    }
+    cipher.encrypt_with_backend(Digest::<C> { chain: &mut chain, blocks });
     Ok(MacValue::new(&chain))
 }
 
-// A CMAC that continues from a chaining value: XOR it into the first block, which `Cmac` then chains on.
-// `cipher` is borrowed: the schedule stays with the key.
-fn cmac<C: CmacCipher>(cipher: C, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
-    let mut mac = Cmac::inner_init(cipher);
-    let mut first = Block::<C>::try_from(iv).map_err(|_| CipherError::DataLength)?;
-    match data.split_at_checked(first.len()) {
-        Some((head, rest)) => {
-            xor_into(&mut first, head);
-            mac.update(&first);
-            mac.update(rest);
-        }
-        None if iv.iter().all(|b| *b == 0) => mac.update(data),
-        None => return Err(CipherError::DataLength),
+fn subkeys<C: CmacCipher>(cipher: &C) -> Subkeys {
+    let mut first = Block::<C>::default();
+    cipher.encrypt_block(&mut first);
+    let first = C::dbl(first);
+    Zeroizing::new([left(&first), left(&C::dbl(first.clone()))])
+}
+
+// SP 800-38B 6.2 over subkeys that the key keeps (the `cmac` crate makes them for every message; a test holds
+// this against it). `iv` takes the place of the zero block, so that a chained MAC can go on.
+fn cmac<C: CmacCipher>(
+    cipher: &C,
+    subkeys: &Subkeys,
+    iv: &[u8],
+    data: &[u8],
+) -> Result<MacValue, CipherError> {
+    let mut chain = Block::<C>::try_from(iv).map_err(|_| CipherError::DataLength)?;
+    if data.len() < chain.len() && iv.iter().any(|b| *b != 0) {
+        return Err(CipherError::DataLength);
     }
-    Ok(MacValue::new(&mac.finalize().into_bytes()))
+    let (blocks, rest) = Block::<C>::slice_as_chunks(data);
+    let [whole, partial] = &**subkeys;
+    let (subkey, before, end) = match blocks.split_last() {
+        Some((end, before)) if rest.is_empty() => (whole, before, end.as_slice()),
+        _ => (partial, blocks, rest),
+    };
+    let mut last = Block::<C>::default();
+    for (l, b) in last.iter_mut().zip(end.iter().chain(&[0x80])) {
+        *l = *b;
+    }
+    xor_into(&mut last, subkey);
+    cipher.encrypt_with_backend(Digest::<C> { chain: &mut chain, blocks: before });
+    cipher.encrypt_with_backend(Digest::<C> { chain: &mut chain, blocks: core::slice::from_ref(&last) });
+    last.as_mut_slice().zeroize();
+    Ok(MacValue::new(&chain))
 }
 
 impl Cipher for Soft {
@@ -276,6 +345,53 @@ mod tests {
         let chain = key.mac(MacAlgorithm::Iso1, &[0; 8], &data[..16]).unwrap();
         let rest = key.mac(MacAlgorithm::Cmac, chain.as_bytes(), &data[16..]).unwrap();
         assert_eq!(whole.as_bytes(), rest.as_bytes());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn cmac_is_that_of_the_crate(
+            secret in proptest::prelude::any::<[u8; 32]>(),
+            data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+        ) {
+            use cmac::Mac;
+            fn crate_mac<M: Mac + KeyInit>(key: &[u8], data: &[u8]) -> Vec<u8> {
+                <M as KeyInit>::new_from_slice(key).unwrap().chain_update(data).finalize().into_bytes().to_vec()
+            }
+            type Oracle = fn(&[u8], &[u8]) -> Vec<u8>;
+            let all: [(CipherKind, usize, Oracle); 6] = [
+                (CipherKind::Des, 8, crate_mac::<cmac::Cmac<des::Des>>),
+                (CipherKind::Tdes, 16, crate_mac::<cmac::Cmac<des::TdesEde2>>),
+                (CipherKind::Tdes, 24, crate_mac::<cmac::Cmac<des::TdesEde3>>),
+                (CipherKind::Aes, 16, crate_mac::<cmac::Cmac<aes::Aes128>>),
+                (CipherKind::Aes, 24, crate_mac::<cmac::Cmac<aes::Aes192>>),
+                (CipherKind::Aes, 32, crate_mac::<cmac::Cmac<aes::Aes256>>),
+            ];
+            for (kind, length, oracle) in all {
+                let key = SoftKey::new(kind, &secret[..length]).unwrap();
+                let iv = &[0; 16][..kind.block_length()];
+                for _ in 0..2 {
+                    let made = key.mac(MacAlgorithm::Cmac, iv, &data).unwrap();
+                    proptest::prop_assert_eq!(made.as_bytes(), oracle(&secret[..length], &data));
+                }
+            }
+        }
+
+        #[test]
+        fn cbc_of_any_length_comes_back(blocks in 0usize..30, seed in proptest::prelude::any::<u8>()) {
+            let key = SoftKey::new(CipherKind::Aes, &[seed; 16]).unwrap();
+            let clear: Vec<u8> = (0..blocks * 16).map(|n| (n as u8).wrapping_mul(7) ^ seed).collect();
+            let mut data = clear.clone();
+            key.cbc(Direction::Encrypt, &[seed; 16], &mut data).unwrap();
+            // One block after the other, by hand.
+            let mut chain = [seed; 16];
+            for (shown, hidden) in clear.chunks(16).zip(data.chunks(16)) {
+                xor_into(&mut chain, shown);
+                key.ecb(Direction::Encrypt, &mut chain).unwrap();
+                proptest::prop_assert_eq!(&chain, hidden);
+            }
+            key.cbc(Direction::Decrypt, &[seed; 16], &mut data).unwrap();
+            proptest::prop_assert_eq!(data, clear);
+        }
     }
 
     #[test]
