@@ -7,7 +7,7 @@ use crate::command::{About, Activity, Answer, Audience, Class, Command, Example,
 use crate::service::key_types;
 use crate::service::keys::Place;
 use crate::service::legacy::check_value;
-use crate::service::seal::open_part;
+use crate::service::seal::open_to_check;
 use crate::wire::{CheckValue, Message, Step, Untagged, Wire};
 use crate::{Code, Cx};
 use hsm::{KeyToken, KeyType};
@@ -132,7 +132,7 @@ impl Command for KeyCheckValue {
         let key_type = key_type(&cx, &r)?;
         judge_length(&cx, &r)?;
         let digits = digits(&cx, &r)?;
-        let key = open_part(&cx, &r.key, key_type, Place::Source).await?;
+        let key = open_to_check(&cx, &r.key, key_type, Place::Source).await?;
         Ok(Reply { check: check_value(&cx, &key, digits).await? }.into())
     }
 }

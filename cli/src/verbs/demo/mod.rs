@@ -72,7 +72,8 @@ fn backend() -> Box<dyn hsm::Backend> {
 
 fn random(out: &mut [u8]) {
     // Without randomness nothing here is worth showing.
-    getrandom::fill(out).unwrap_or_else(|error| unreachable!("the operating system gave no randomness: {error}"));
+    getrandom::fill(out)
+        .unwrap_or_else(|error| unreachable!("the operating system gave no randomness: {error}"));
 }
 
 fn converse(
