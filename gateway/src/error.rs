@@ -78,12 +78,16 @@ impl StartError {
             Self::NoAllowList(_) => {
                 "give the clients' networks: `--allow 10.0.0.0/8`, or `allow` in the file"
             }
-            Self::NoClientCa(_) => "set `client_ca` in the `[tls]` table of the file",
+            Self::NoClientCa(_) => {
+                "give `--tls-client-ca FILE`, or `client_ca` in the `[tls]` table of the file"
+            }
             Self::NoRole(..) => "name one: `--listen acquirer@ADDR`, issuer@ or officer@",
             Self::Overlap(..) => {
                 "an address without `/LMK` takes one port for every LMK from its base port on"
             }
-            Self::NoCertificate(_) => "set `certificate` and `key` in the `[tls]` table of the file",
+            Self::NoCertificate(_) => {
+                "give `--tls-cert FILE --tls-key FILE`, or the `[tls]` table of the file"
+            }
             Self::NoSuchLmk(..) => "`payhsm lmk show` lists the LMKs that are loaded",
             Self::Authorised(_) => "authorise activities with two officers: `payhsm authorise`",
             _ => return None,

@@ -4,9 +4,13 @@
 use crate::bytes::{left, xor_into};
 use crate::cipher::{Cipher, CipherError, CipherKind, Direction, KeyShape, MacAlgorithm, MacValue};
 use crate::secret::ClearKey;
-use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
+use cipher::{
+    Block, BlockCipherDecrypt, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt,
+    BlockSizeUser, KeyInit,
+};
 use cmac::block_api::CmacCipher;
-use cmac::{Cmac, Mac};
+use std::sync::OnceLock;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Software implementation of [`Cipher`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,7 +20,14 @@ pub struct Soft;
 pub struct SoftKey {
     clear: ClearKey,
     schedule: Schedule,
+    // Single-DES schedules of the parts, made when the first retail MAC asks for them and then kept.
+    parts: OnceLock<Vec<des::Des>>,
+    // Subkeys of CMAC, likewise.
+    subkeys: OnceLock<Subkeys>,
 }
+
+// K1 and K2 of SP 800-38B 6.1, in the left of each row.
+type Subkeys = Zeroizing<[[u8; 16]; 2]>;
 
 enum Schedule {
     Des(Box<des::Des>),
@@ -63,7 +74,7 @@ impl SoftKey {
             _ => return Err(CipherError::KeyLength),
         };
         let clear = ClearKey::new(clear).map_err(|_| CipherError::KeyLength)?;
-        Ok(Self { clear, schedule })
+        Ok(Self { clear, schedule, parts: OnceLock::new(), subkeys: OnceLock::new() })
     }
 
     /// Cipher and length.
@@ -96,44 +107,32 @@ impl SoftKey {
         match algorithm {
             MacAlgorithm::Iso1 => with!(self, c => cbc_mac(c.as_ref(), iv, data)),
             MacAlgorithm::Cmac => self.cmac(iv, data),
-            MacAlgorithm::Iso3Chain => self.left_part()?.mac(MacAlgorithm::Iso1, iv, data),
+            MacAlgorithm::Iso3Chain => cbc_mac(self.part(0)?, iv, data),
             MacAlgorithm::Iso3 => self.retail(iv, data),
         }
     }
 
-    fn left_part(&self) -> Result<Self, CipherError> {
-        match (self.shape().kind, self.clear.expose().first_chunk::<8>()) {
-            (CipherKind::Tdes | CipherKind::Des, Some(part)) => Self::new(CipherKind::Des, part),
-            _ => Err(CipherError::Unsupported),
+    fn part(&self, index: usize) -> Result<&des::Des, CipherError> {
+        if self.shape().kind == CipherKind::Aes {
+            return Err(CipherError::Unsupported);
         }
+        let (parts, _) = self.clear.expose().as_chunks::<8>();
+        let kept = self.parts.get_or_init(|| parts.iter().map(|part| des::Des::new(part.into())).collect());
+        kept.get(index).ok_or(CipherError::Unsupported)
     }
 
     fn retail(&self, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
-        let left_part = self.left_part()?;
-        let chained = left_part.mac(MacAlgorithm::Iso1, iv, data)?;
+        let chained = cbc_mac(self.part(0)?, iv, data)?;
         let mut block: [u8; 8] = left(chained.as_bytes());
-        let (parts, _) = self.clear.expose().as_chunks::<8>();
-        if let Some(middle) = parts.get(1) {
-            let last = parts.last().filter(|_| parts.len() == 3);
-            Self::new(CipherKind::Des, middle)?.ecb(Direction::Decrypt, &mut block)?;
-            match last {
-                Some(part) => Self::new(CipherKind::Des, part)?.ecb(Direction::Encrypt, &mut block)?,
-                None => left_part.ecb(Direction::Encrypt, &mut block)?,
-            }
+        if let Ok(middle) = self.part(1) {
+            ecb(middle, Direction::Decrypt, &mut block)?;
+            ecb(self.part(2).or_else(|_| self.part(0))?, Direction::Encrypt, &mut block)?;
         }
         Ok(MacValue::new(&block))
     }
 
     fn cmac(&self, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
-        let key = self.clear.expose();
-        match &self.schedule {
-            Schedule::Des(_) => cmac::<des::Des>(key, iv, data),
-            Schedule::Tdes2(_) => cmac::<des::TdesEde2>(key, iv, data),
-            Schedule::Tdes3(_) => cmac::<des::TdesEde3>(key, iv, data),
-            Schedule::Aes128(_) => cmac::<aes::Aes128>(key, iv, data),
-            Schedule::Aes192(_) => cmac::<aes::Aes192>(key, iv, data),
-            Schedule::Aes256(_) => cmac::<aes::Aes256>(key, iv, data),
-        }
+        with!(self, c => cmac(c.as_ref(), self.subkeys.get_or_init(|| subkeys(c.as_ref())), iv, data))
     }
 }
 
@@ -162,22 +161,68 @@ fn cbc<C: BlockCipherEncrypt + BlockCipherDecrypt>(
     data: &mut [u8],
 ) -> Result<(), CipherError> {
     let mut chain = Block::<C>::try_from(iv).map_err(|_| CipherError::DataLength)?;
-    for block in blocks_of::<C>(data)? {
-        match way {
-            Direction::Encrypt => {
-                xor_into(block, &chain);
-                cipher.encrypt_block(block);
-                chain.copy_from_slice(block);
-            }
-            Direction::Decrypt => {
-                let next = block.clone();
-                cipher.decrypt_block(block);
-                xor_into(block, &chain);
-                chain = next;
+    let blocks = blocks_of::<C>(data)?;
+    match way {
+        Direction::Encrypt => cipher.encrypt_with_backend(Chain::<C> { chain: &mut chain, blocks }),
+        Direction::Decrypt => {
+            // Cipher text is put aside by the run, so that the cipher may take its blocks side by side.
+            for run in blocks.chunks_mut(RUN) {
+                let mut before: [Block<C>; RUN] = core::array::from_fn(|_| Block::<C>::default());
+                for (kept, block) in before.iter_mut().zip(run.iter()) {
+                    kept.copy_from_slice(block);
+                }
+                cipher.decrypt_blocks(run);
+                for (block, kept) in run.iter_mut().zip(&before) {
+                    xor_into(block, &chain);
+                    chain.copy_from_slice(kept);
+                }
             }
         }
     }
     Ok(())
+}
+
+const RUN: usize = 8;
+
+// CBC encryption of all blocks in one call to the cipher.
+struct Chain<'a, C: BlockSizeUser> {
+    chain: &'a mut Block<C>,
+    blocks: &'a mut [Block<C>],
+}
+
+impl<C: BlockSizeUser> BlockSizeUser for Chain<'_, C> {
+    type BlockSize = C::BlockSize;
+}
+
+impl<C: BlockSizeUser> BlockCipherEncClosure for Chain<'_, C> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = C::BlockSize>>(self, backend: &B) {
+        for block in self.blocks {
+            xor_into(block, self.chain);
+            backend.encrypt_block_inplace(block);
+            self.chain.copy_from_slice(block);
+        }
+    }
+}
+
+// The chaining value after all blocks, in one call to the cipher.
+struct Digest<'a, C: BlockSizeUser> {
+    chain: &'a mut Block<C>,
+    blocks: &'a [Block<C>],
+}
+
+impl<C: BlockSizeUser> BlockSizeUser for Digest<'_, C> {
+    type BlockSize = C::BlockSize;
+}
+
+impl<C: BlockSizeUser> BlockCipherEncClosure for Digest<'_, C> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = C::BlockSize>>(self, backend: &B) {
+        for block in self.blocks {
+            xor_into(self.chain, block);
+            backend.encrypt_block_inplace(self.chain);
+        }
+    }
 }
 
 fn cbc_mac<C: BlockCipherEncrypt>(cipher: &C, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
@@ -186,27 +231,44 @@ fn cbc_mac<C: BlockCipherEncrypt>(cipher: &C, iv: &[u8], data: &[u8]) -> Result<
     if !rest.is_empty() {
         return Err(CipherError::DataLength);
     }
-    for block in blocks {
-        xor_into(&mut chain, block);
-        cipher.encrypt_block(&mut chain);
-    }
+    cipher.encrypt_with_backend(Digest::<C> { chain: &mut chain, blocks });
     Ok(MacValue::new(&chain))
 }
 
-// A CMAC that continues from a chaining value: XOR it into the first block, which `Cmac` then chains on.
-fn cmac<C: CmacCipher + KeyInit>(key: &[u8], iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
-    let mut mac = <Cmac<C> as KeyInit>::new_from_slice(key).map_err(|_| CipherError::KeyLength)?;
-    let mut first = Block::<C>::try_from(iv).map_err(|_| CipherError::DataLength)?;
-    match data.split_at_checked(first.len()) {
-        Some((head, rest)) => {
-            xor_into(&mut first, head);
-            mac.update(&first);
-            mac.update(rest);
-        }
-        None if iv.iter().all(|b| *b == 0) => mac.update(data),
-        None => return Err(CipherError::DataLength),
+fn subkeys<C: CmacCipher>(cipher: &C) -> Subkeys {
+    let mut first = Block::<C>::default();
+    cipher.encrypt_block(&mut first);
+    let first = C::dbl(first);
+    Zeroizing::new([left(&first), left(&C::dbl(first.clone()))])
+}
+
+// SP 800-38B 6.2 over subkeys that the key keeps (the `cmac` crate makes them for every message; a test holds
+// this against it). `iv` takes the place of the zero block, so that a chained MAC can go on.
+fn cmac<C: CmacCipher>(
+    cipher: &C,
+    subkeys: &Subkeys,
+    iv: &[u8],
+    data: &[u8],
+) -> Result<MacValue, CipherError> {
+    let mut chain = Block::<C>::try_from(iv).map_err(|_| CipherError::DataLength)?;
+    if data.len() < chain.len() && iv.iter().any(|b| *b != 0) {
+        return Err(CipherError::DataLength);
     }
-    Ok(MacValue::new(&mac.finalize().into_bytes()))
+    let (blocks, rest) = Block::<C>::slice_as_chunks(data);
+    let [whole, partial] = &**subkeys;
+    let (subkey, before, end) = match blocks.split_last() {
+        Some((end, before)) if rest.is_empty() => (whole, before, end.as_slice()),
+        _ => (partial, blocks, rest),
+    };
+    let mut last = Block::<C>::default();
+    for (l, b) in last.iter_mut().zip(end.iter().chain(&[0x80])) {
+        *l = *b;
+    }
+    xor_into(&mut last, subkey);
+    cipher.encrypt_with_backend(Digest::<C> { chain: &mut chain, blocks: before });
+    cipher.encrypt_with_backend(Digest::<C> { chain: &mut chain, blocks: core::slice::from_ref(&last) });
+    last.as_mut_slice().zeroize();
+    Ok(MacValue::new(&chain))
 }
 
 impl Cipher for Soft {
@@ -285,6 +347,53 @@ mod tests {
         assert_eq!(whole.as_bytes(), rest.as_bytes());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn cmac_is_that_of_the_crate(
+            secret in proptest::prelude::any::<[u8; 32]>(),
+            data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+        ) {
+            use cmac::Mac;
+            fn crate_mac<M: Mac + KeyInit>(key: &[u8], data: &[u8]) -> Vec<u8> {
+                <M as KeyInit>::new_from_slice(key).unwrap().chain_update(data).finalize().into_bytes().to_vec()
+            }
+            type Oracle = fn(&[u8], &[u8]) -> Vec<u8>;
+            let all: [(CipherKind, usize, Oracle); 6] = [
+                (CipherKind::Des, 8, crate_mac::<cmac::Cmac<des::Des>>),
+                (CipherKind::Tdes, 16, crate_mac::<cmac::Cmac<des::TdesEde2>>),
+                (CipherKind::Tdes, 24, crate_mac::<cmac::Cmac<des::TdesEde3>>),
+                (CipherKind::Aes, 16, crate_mac::<cmac::Cmac<aes::Aes128>>),
+                (CipherKind::Aes, 24, crate_mac::<cmac::Cmac<aes::Aes192>>),
+                (CipherKind::Aes, 32, crate_mac::<cmac::Cmac<aes::Aes256>>),
+            ];
+            for (kind, length, oracle) in all {
+                let key = SoftKey::new(kind, &secret[..length]).unwrap();
+                let iv = &[0; 16][..kind.block_length()];
+                for _ in 0..2 {
+                    let made = key.mac(MacAlgorithm::Cmac, iv, &data).unwrap();
+                    proptest::prop_assert_eq!(made.as_bytes(), oracle(&secret[..length], &data));
+                }
+            }
+        }
+
+        #[test]
+        fn cbc_of_any_length_comes_back(blocks in 0usize..30, seed in proptest::prelude::any::<u8>()) {
+            let key = SoftKey::new(CipherKind::Aes, &[seed; 16]).unwrap();
+            let clear: Vec<u8> = (0..blocks * 16).map(|n| (n as u8).wrapping_mul(7) ^ seed).collect();
+            let mut data = clear.clone();
+            key.cbc(Direction::Encrypt, &[seed; 16], &mut data).unwrap();
+            // One block after the other, by hand.
+            let mut chain = [seed; 16];
+            for (shown, hidden) in clear.chunks(16).zip(data.chunks(16)) {
+                xor_into(&mut chain, shown);
+                key.ecb(Direction::Encrypt, &mut chain).unwrap();
+                proptest::prop_assert_eq!(&chain, hidden);
+            }
+            key.cbc(Direction::Decrypt, &[seed; 16], &mut data).unwrap();
+            proptest::prop_assert_eq!(data, clear);
+        }
+    }
+
     #[test]
     fn retail_mac_chain_continues() {
         let key = SoftKey::new(CipherKind::Tdes, &[7; 16]).unwrap();
@@ -293,6 +402,31 @@ mod tests {
         let chain = key.mac(MacAlgorithm::Iso3Chain, &[0; 8], &data[..16]).unwrap();
         let rest = key.mac(MacAlgorithm::Iso3, chain.as_bytes(), &data[16..]).unwrap();
         assert_eq!(whole.as_bytes(), rest.as_bytes());
+    }
+
+    // One part: its CBC-MAC. Two: decrypted with the second, encrypted with the first. Three: with the third.
+    #[test]
+    fn retail_mac_of_each_key_length() {
+        let clear: Vec<u8> = (1..25).collect();
+        let part = |n: usize| SoftKey::new(CipherKind::Des, &clear[n * 8..][..8]).unwrap();
+        let data = [0xA5; 24];
+        let chain = part(0).mac(MacAlgorithm::Iso1, &[0; 8], &data).unwrap();
+        for (kind, length, last) in
+            [(CipherKind::Des, 8, None), (CipherKind::Tdes, 16, Some(0)), (CipherKind::Tdes, 24, Some(2))]
+        {
+            let mut wanted = chain.as_bytes().to_vec();
+            if let Some(last) = last {
+                part(1).ecb(Direction::Decrypt, &mut wanted).unwrap();
+                part(last).ecb(Direction::Encrypt, &mut wanted).unwrap();
+            }
+            let key = SoftKey::new(kind, &clear[..length]).unwrap();
+            for _ in 0..2 {
+                let made = key.mac(MacAlgorithm::Iso3, &[0; 8], &data).unwrap();
+                assert_eq!(made.as_bytes(), wanted, "{length}");
+            }
+            let made = key.mac(MacAlgorithm::Iso3Chain, &[0; 8], &data).unwrap();
+            assert_eq!(made.as_bytes(), chain.as_bytes());
+        }
     }
 
     #[test]

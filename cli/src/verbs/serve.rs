@@ -5,7 +5,7 @@ use crate::backend;
 use crate::exit::{Exit, Failure};
 use crate::hardening;
 use clap::ValueEnum;
-use gateway::config::{File, ListenerTable, LogFormat, Problem, Profile, Resolved};
+use gateway::config::{File, ListenerTable, LogFormat, Problem, Profile, Resolved, TlsTable};
 use gateway::{Gateway, Running, StartError};
 use std::error::Error as _;
 use std::io::{self, Write};
@@ -41,6 +41,15 @@ pub struct Args {
     /// File with the passphrase of the key file; asked for when missing.
     #[arg(long, env = "PAYHSM_LMK_PASS_FILE", value_name = "FILE")]
     lmk_pass_file: Option<PathBuf>,
+    /// Certificate chain of TLS listeners, PEM.
+    #[arg(long, env = "PAYHSM_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Key of the certificate, PEM.
+    #[arg(long, env = "PAYHSM_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// CA of the clients, PEM: they must show a certificate of it. Needed off loopback.
+    #[arg(long, env = "PAYHSM_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
     /// Length of the message header in bytes.
     #[arg(long, env = "PAYHSM_HEADER_LEN", value_parser = clap::value_parser!(u16).range(..=255))]
     header_len: Option<u16>,
@@ -115,6 +124,10 @@ fn resolve(args: Args) -> Result<Resolved, Failure> {
     }
     for change in &args.set {
         file.settings.set(change).map_err(usage)?;
+    }
+    if let Some((certificate, key)) = args.tls_cert.zip(args.tls_key) {
+        let min_version = file.tls.take().and_then(|tls| tls.min_version);
+        file.tls = Some(TlsTable { certificate, key, client_ca: args.tls_client_ca, min_version });
     }
     if let Some(length) = args.header_len {
         file.set_header_len(length);

@@ -47,9 +47,10 @@ pub(crate) struct Connection {
     resting: Cell<bool>,
     seen: Cell<bool>,
     partial: Cell<bool>,
-    /// Begin of the present state, of the frame in `carry`, and of the peer's last progress, by `partial`
-    /// and the outbox; in milliseconds of the core's coarse clock.
+    /// Begin of the frame in `carry` when that is `partial`, else of the present quiet; in milliseconds of
+    /// the core's clock.
     since_ms: Cell<u64>,
+    /// When the peer last took a byte of what waits for it.
     progress_ms: Cell<u64>,
     _guest: Guest,
 }
@@ -112,7 +113,7 @@ impl Connection {
 
     fn enter(&self, state: State, core: &Core) {
         self.state.set(state);
-        self.since_ms.set(core.now_ms.get());
+        self.since_ms.set(core.read_clock());
     }
 
     // Sends what the peer did not take at once.
@@ -124,11 +125,11 @@ impl Connection {
         let before = outbox.waiting();
         let polled = outbox.poll(&mut self.stream.borrow_mut(), cx);
         if outbox.waiting() < before {
-            self.progress_ms.set(core.now_ms.get());
+            self.progress_ms.set(core.read_clock());
         }
         match polled {
             Poll::Ready(Err(_)) => self.state.set(State::Dead),
-            Poll::Ready(Ok(())) => self.since_ms.set(core.now_ms.get()),
+            Poll::Ready(Ok(())) => self.since_ms.set(core.read_clock()),
             Poll::Pending => return Poll::Pending,
         }
         Poll::Ready(())
@@ -211,10 +212,10 @@ impl Connection {
         let stalled = self.in_flight.get() >= core.limits.depth && core.rules.wanted(rest) <= rest.len();
         self.stalled.set(stalled);
         self.resting.set(stalled);
-        if fresh || rest.is_empty() {
-            self.since_ms.set(core.now_ms.get());
-        }
         self.partial.set(!rest.is_empty() && !stalled);
+        if fresh && self.partial.get() {
+            self.since_ms.set(core.read_clock());
+        }
     }
 
     /// Frames that may be taken before the batch is answered.
@@ -283,13 +284,12 @@ impl Connection {
         Poll::Ready(())
     }
 
-    /// Ends the connection when it broke a limit. A tick is added to every limit, since the clock may be
-    /// that much behind: nobody is cut before the time.
+    /// Ends the connection when it broke a limit. Both times are cut to milliseconds, so only what is more
+    /// than the limit is certainly over it: nobody is cut before the time.
     pub(crate) fn check(&self, core: &Core) {
         let now_ms = core.now_ms.get();
         let over = |since_ms: u64, limit: std::time::Duration| {
-            let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-            now_ms.saturating_sub(since_ms) >= limit_ms.saturating_add(core.tick_ms)
+            u128::from(now_ms.saturating_sub(since_ms)) > limit.as_millis()
         };
         let (limits, since_ms) = (&core.limits, self.since_ms.get());
         let broken = match self.state.get() {
@@ -312,7 +312,8 @@ impl Connection {
         };
         if let Some(reason) = broken {
             core.metrics.rejected(reason);
-            tracing::debug!(reason = reason.name(), "connection ended");
+            let tally = core.tally.borrow();
+            tracing::debug!(reason = reason.name(), listener = tally.name(self.listener), "connection ended");
             self.kill();
         }
     }

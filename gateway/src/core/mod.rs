@@ -53,7 +53,6 @@ pub(crate) struct Core {
     metrics: Arc<Metrics>,
     stats: Stats,
     index: usize,
-    tick_ms: u64,
     started: Instant,
     unit: Unit,
     backend: Arc<BackendFactory>,
@@ -64,7 +63,7 @@ pub(crate) struct Core {
     tally: RefCell<Tally>,
     connections: RefCell<Vec<Rc<Connection>>>,
     flusher: RefCell<Option<Waker>>,
-    /// Milliseconds since the start, kept by the tick.
+    /// Milliseconds since the start, as last read.
     now_ms: Cell<u64>,
     /// Second of the unit's clock.
     second: Cell<u64>,
@@ -165,6 +164,7 @@ impl Core {
         }
         let sound = self.run(core::mem::take(&mut batch.status));
         let ran_at = Instant::now();
+        self.set_clock(ran_at);
         if sound {
             self.answer(&mut batch);
         } else {
@@ -271,9 +271,10 @@ impl Core {
         };
         match finished {
             Finished::Reply { row, code } if count => {
-                self.tally.borrow_mut().count(listener, row, code);
+                let mut tally = self.tally.borrow_mut();
+                tally.count(listener, row, code);
                 if code != Code::OK {
-                    trace_refusal(row, code, listener);
+                    trace_refusal(row, code, tally.name(listener));
                 }
                 true
             }
@@ -285,9 +286,20 @@ impl Core {
         }
     }
 
-    /// Looks at every connection; called once per tick.
-    fn tick(&self, elapsed: Duration) {
+    fn set_clock(&self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.started);
         self.now_ms.set(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// Milliseconds since the start. The frame of a busy connection takes the time of its batch instead.
+    fn read_clock(&self) -> u64 {
+        self.set_clock(Instant::now());
+        self.now_ms.get()
+    }
+
+    /// Looks at every connection; called once per tick.
+    fn check_all(&self) {
+        self.read_clock();
         for connection in self.connections.borrow().iter() {
             connection.check(self);
         }
@@ -325,7 +337,7 @@ impl Core {
 }
 
 // By command code, response code and listener: nothing of the frame.
-fn trace_refusal(row: Option<usize>, code: Code, listener: usize) {
+fn trace_refusal(row: Option<usize>, code: Code, listener: &str) {
     let command = row.and_then(|row| TABLE.get(row)).map_or("unknown", |row| row.about.code_text());
     tracing::debug!(command, %code, listener, "refused");
 }

@@ -47,6 +47,11 @@ impl Tally {
         self.rows = vec![0; TABLE.len()];
     }
 
+    /// Name of a listener.
+    pub(crate) fn name(&self, listener: usize) -> &str {
+        self.listeners.get(listener).map_or("", |name| name)
+    }
+
     /// A reply.
     pub(crate) fn count(&mut self, listener: usize, row: Option<usize>, code: Code) {
         let column = row.map_or(0, |row| row.saturating_add(1));

@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
         let pvv = oracle::pvv(&pvk.0, PIN, ACCOUNT, "1");
         let visa = |pin| format!("DC{}{}{}01{ACCOUNT}1{pvv}", tpk.1, pvk.1, block(pin));
         self.step("verify a PIN by PVV", &visa(PIN), "00", str::is_empty)?;
-        self.step("a wrong PIN is refused", &visa("92380"), "01", str::is_empty)?;
+        self.step("a wrong PIN is refused", &visa("82389"), "01", str::is_empty)?;
         // Validation data: the account with its last five digits where N stands.
         let offset = oracle::ibm_offset(&ibm.0, PIN, &format!("{}FFFF", ACCOUNT));
         let validation = format!("{}N", &ACCOUNT[..7]);
