@@ -5,6 +5,14 @@ use hostcmd::command::Expect;
 use hostcmd::table::TABLE;
 use serde_json::Value;
 
+const CONFIGURATIONS: [&str; 4] = [
+    "insecure_test_lmk = true\nauthorised = true\nprofile = \"legacy\"\nheader_len = 4\n",
+    "lmk_file = \"lmk.json\"\ndata = \"data\"\ncores = 2\nadmin = \"127.0.0.1:9400\"\nport_map = \"unit\"\n",
+    "[limits]\nconnections = 100\nidle_s = 60\n[settings]\nclear_dectab = true\npin_length = 4\n",
+    "[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n[[listener]]\nlisten = \"acquirer@tls:10.1.2.3:2500/02\"\n\
+     allow = [\"10.0.0.0/8\"]\nprofile = \"strict\"\nebcdic = true\n",
+];
+
 /// Seeds of a target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
@@ -12,6 +20,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "decode" => requests().into_iter().chain(replies()).collect(),
         "keyblock" => texts("tr31.json", "key_block").into_iter().chain(s_blocks()).collect(),
         "pinblock" => pin_blocks(),
+        "config" => CONFIGURATIONS.map(|text| text.as_bytes().to_vec()).to_vec(),
         _ => Vec::new(),
     }
 }
