@@ -1,0 +1,154 @@
+//! The rounds of DES over rows: a row holds one bit of every lane. Straight-line code: no branch and no
+//! address depends on a row.
+//!
+//! Everything here is inlined into the functions of `engine`, which say what the CPU may do; there the loop
+//! over the words of a row becomes vector instructions.
+
+use crate::sboxes::Boxes;
+use crate::wiring::{BOXES, REGISTER, TURNS, TURNS_BACK};
+
+/// One bit of each of `64 * N` lanes.
+pub type Row<const N: usize> = [u64; N];
+
+/// One half of the blocks of all lanes.
+pub type Half<const N: usize> = [Row<N>; 32];
+
+/// A register of the key schedule, written twice in a row so that turning it is reading further on. The
+/// rows from 56 on are never read: with them every start below 32 leaves a whole register.
+pub type Register<const N: usize> = [Row<N>; 64];
+
+/// The registers C and D of one DES key of every lane, before the first turn.
+#[derive(Clone)]
+pub struct KeyRows<const N: usize> {
+    /// Register C.
+    pub c: Register<N>,
+    /// Register D.
+    pub d: Register<N>,
+}
+
+/// Which way the lanes of a DES stage go. Directions are public, so they may choose the code; inside a mixed
+/// stage every lane still does the same work.
+#[derive(Clone, Copy)]
+pub enum Course<'a, const N: usize> {
+    /// All lanes encrypt.
+    Forth,
+    /// All lanes decrypt.
+    Back,
+    /// Lanes whose bit is set decrypt, the others encrypt.
+    Mixed(&'a Row<N>),
+    /// Lanes whose bit is set encrypt, the others decrypt.
+    MixedBack(&'a Row<N>),
+}
+
+/// The key registers as one round sees them.
+#[derive(Clone, Copy)]
+struct View<'a, const N: usize> {
+    c: &'a [Row<N>; REGISTER],
+    d: &'a [Row<N>; REGISTER],
+}
+
+/// Where a round takes its key bits from: the second view for lanes whose bit in the mask is set.
+#[derive(Clone, Copy)]
+struct RoundKey<'a, const N: usize> {
+    first: View<'a, N>,
+    second: View<'a, N>,
+    mask: &'a Row<N>,
+}
+
+/// Sixteen rounds on the halves `l` and `r`, whose roles end as they began: `l` is the left half again.
+#[inline(always)]
+pub fn stage<B: Boxes, const N: usize>(
+    l: &mut Half<N>,
+    r: &mut Half<N>,
+    key: &KeyRows<N>,
+    course: Course<'_, N>,
+) {
+    let unused = &[0; N];
+    match course {
+        Course::Forth => rounds::<B, N, false>(l, r, key, [&TURNS, &TURNS], unused),
+        Course::Back => rounds::<B, N, false>(l, r, key, [&TURNS_BACK, &TURNS_BACK], unused),
+        Course::Mixed(mask) => rounds::<B, N, true>(l, r, key, [&TURNS, &TURNS_BACK], mask),
+        Course::MixedBack(mask) => rounds::<B, N, true>(l, r, key, [&TURNS_BACK, &TURNS], mask),
+    }
+}
+
+#[inline(always)]
+fn rounds<B: Boxes, const N: usize, const MIXED: bool>(
+    l: &mut Half<N>,
+    r: &mut Half<N>,
+    key: &KeyRows<N>,
+    [first, second]: [&[[u8; 2]; 8]; 2],
+    mask: &Row<N>,
+) {
+    for ([odd, even], [odd2, even2]) in first.iter().zip(second) {
+        let round_key =
+            |turn: u8, turn2: u8| RoundKey { first: view(key, turn), second: view(key, turn2), mask };
+        round::<B, N, MIXED>(l, r, round_key(*odd, *odd2));
+        round::<B, N, MIXED>(r, l, round_key(*even, *even2));
+    }
+}
+
+/// The registers turned left by `turn`, at most 28.
+#[inline(always)]
+fn view<const N: usize>(key: &KeyRows<N>, turn: u8) -> View<'_, N> {
+    View { c: turned(&key.c, turn), d: turned(&key.d, turn) }
+}
+
+#[inline(always)]
+fn turned<const N: usize>(register: &Register<N>, turn: u8) -> &[Row<N>; REGISTER] {
+    let start = usize::from(turn & 31);
+    match register.get(start..).and_then(<[Row<N>]>::first_chunk) {
+        Some(turned) => turned,
+        // 64 - 31 rows are left at least, which is more than a register.
+        None => unreachable!("a register has 64 rows"),
+    }
+}
+
+#[inline(always)]
+fn round<B: Boxes, const N: usize, const MIXED: bool>(l: &mut Half<N>, r: &Half<N>, key: RoundKey<'_, N>) {
+    add_box::<B, N, MIXED, 0>(l, r, key);
+    add_box::<B, N, MIXED, 1>(l, r, key);
+    add_box::<B, N, MIXED, 2>(l, r, key);
+    add_box::<B, N, MIXED, 3>(l, r, key);
+    add_box::<B, N, MIXED, 4>(l, r, key);
+    add_box::<B, N, MIXED, 5>(l, r, key);
+    add_box::<B, N, MIXED, 6>(l, r, key);
+    add_box::<B, N, MIXED, 7>(l, r, key);
+}
+
+/// Adds what box `S` makes of the right half and the round key to the left half.
+#[inline(always)]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "constant positions and lanes below N: the compiler drops every check"
+)]
+fn add_box<B: Boxes, const N: usize, const MIXED: bool, const S: usize>(
+    l: &mut Half<N>,
+    r: &Half<N>,
+    key: RoundKey<'_, N>,
+) {
+    let wires = const { &BOXES[S] };
+    for lane in 0..N {
+        let input = core::array::from_fn(|n| {
+            let (data, bit) = (wires.data[n], wires.key[n]);
+            let mut subkey = key_bit(key.first, bit)[lane];
+            if MIXED {
+                subkey ^= (subkey ^ key_bit(key.second, bit)[lane]) & key.mask[lane];
+            }
+            r[data][lane] ^ subkey
+        });
+        for (&at, word) in wires.out.iter().zip(B::apply::<S>(input)) {
+            l[at][lane] ^= word;
+        }
+    }
+}
+
+/// The row at a position in C and D taken together.
+#[inline(always)]
+#[expect(clippy::indexing_slicing, reason = "positions come from permuted choice 2 and are below 56")]
+fn key_bit<'a, const N: usize>(view: View<'a, N>, position: usize) -> &'a Row<N> {
+    match position.checked_sub(REGISTER) {
+        Some(in_d) => &view.d[in_d],
+        None => &view.c[position],
+    }
+}
