@@ -13,10 +13,13 @@
 
 mod block;
 mod cache;
+mod chain;
 pub mod forming;
+mod gather;
 pub mod key_file;
 mod lmk;
 mod lmk_check;
+mod material;
 mod random;
 mod simulator;
 mod variant;

@@ -97,7 +97,11 @@ pub async fn open_to_check(cx: &Cx, token: &KeyToken, key_type: KeyType, place: 
     let key = cx.hsm.open(cx.lmk, key_type, token).await?;
     let found = key.attributes().hygiene;
     let proven = matches!(key.attributes().binding, Binding::Block(_));
-    keys::judge_hygiene(&Hygiene { odd_parity: found.odd_parity || proven, ..found }, cx, place)?;
+    keys::judge_hygiene(
+        &Hygiene { odd_parity: found.odd_parity || proven || !key_has_parity(&key), ..found },
+        cx,
+        place,
+    )?;
     Ok(key)
 }
 
