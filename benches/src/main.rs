@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program for people
 
 mod client;
+mod engine;
 mod frames;
 mod host;
 mod limit;
@@ -26,6 +27,8 @@ struct Cli {
 enum Verb {
     /// Measures and prints the ratios.
     Ratios(ratios::Args),
+    /// The engine alone, for profilers.
+    Engine(engine::Args),
     /// A server in a process of its own, so that its CPU time can be told from the client's.
     #[command(hide = true)]
     Serve(server::Args),
@@ -34,6 +37,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Ratios(args) => ratios::run(&args),
+        Verb::Engine(args) => engine::run(&args),
         Verb::Serve(args) => server::run(&args),
     };
     match done {
