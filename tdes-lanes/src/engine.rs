@@ -2,7 +2,6 @@
 //! need a feature.
 #![expect(unsafe_code, reason = "calling a function compiled for a CPU feature, after the feature was found")]
 
-use crate::sboxes::Two;
 use crate::scratch::Scratch;
 
 /// Code for one kind of CPU.
@@ -74,11 +73,11 @@ impl Narrow {
         match self.0 {
             // SAFETY: a `Narrow` of these engines exists only where `available` found their features.
             #[cfg(target_arch = "x86_64")]
-            Engine::Avx2 => unsafe { x86::avx2(scratch) },
+            Engine::Avx2 => unsafe { avx2::pass(scratch) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Engine::Avx512Vl | Engine::Avx512 => unsafe { x86::avx512_256(scratch) },
-            _ => portable(scratch),
+            Engine::Avx512Vl | Engine::Avx512 => unsafe { avx512vl::pass(scratch) },
+            _ => portable::pass(scratch),
         }
     }
 }
@@ -93,38 +92,63 @@ impl Wide {
         // SAFETY: a `Wide` exists only where `available` found the features of AVX-512.
         #[cfg(target_arch = "x86_64")]
         unsafe {
-            x86::avx512_512(scratch);
+            avx512::pass(scratch);
         }
         #[cfg(not(target_arch = "x86_64"))]
-        scratch.compute::<Two>();
+        let _ = scratch;
     }
 }
 
-#[inline(never)]
-fn portable(scratch: &mut Scratch<4>) {
-    scratch.compute::<Two>();
+/// Compiles a pass for one kind of CPU, from its circuits, the words in a row and the features it needs.
+///
+/// Transposition and stages are functions of their own: only as arguments of one are rows known not to
+/// overlap, and without that no vector code is made.
+macro_rules! code {
+    ($name:ident: $boxes:ty, $words:literal $(, $features:literal)?) => {
+        mod $name {
+            use crate::kernel::{Half, KeyRows, Row, Turns, stage};
+            use crate::scratch::Scratch;
+
+            $(#[target_feature(enable = $features)])?
+            pub fn pass(scratch: &mut Scratch<$words>) {
+                scratch.compute(
+                    |rows| transpose(rows),
+                    |l, r, key, turns| uniform(l, r, key, turns),
+                    |l, r, key, turns, mask| mixed(l, r, key, turns, mask),
+                );
+            }
+
+            $(#[target_feature(enable = $features)])?
+            #[inline(never)]
+            fn transpose(rows: &mut [Row<$words>; 64]) {
+                crate::transpose::transpose(rows);
+            }
+
+            $(#[target_feature(enable = $features)])?
+            #[inline(never)]
+            fn uniform(l: &mut Half<$words>, r: &mut Half<$words>, key: &KeyRows<$words>, turns: &Turns) {
+                stage::<$boxes, $words, false>(l, r, key, [turns; 2], &[0; $words]);
+            }
+
+            $(#[target_feature(enable = $features)])?
+            #[inline(never)]
+            fn mixed(
+                l: &mut Half<$words>,
+                r: &mut Half<$words>,
+                key: &KeyRows<$words>,
+                turns: [&Turns; 2],
+                mask: &Row<$words>,
+            ) {
+                stage::<$boxes, $words, true>(l, r, key, turns, mask);
+            }
+        }
+    };
 }
 
+code!(portable: crate::sboxes::Two, 4);
 #[cfg(target_arch = "x86_64")]
-mod x86 {
-    use crate::sboxes::{Three, Two};
-    use crate::scratch::Scratch;
-
-    #[target_feature(enable = "avx2")]
-    #[inline(never)]
-    pub fn avx2(scratch: &mut Scratch<4>) {
-        scratch.compute::<Two>();
-    }
-
-    #[target_feature(enable = "avx512f,avx512vl")]
-    #[inline(never)]
-    pub fn avx512_256(scratch: &mut Scratch<4>) {
-        scratch.compute::<Three>();
-    }
-
-    #[target_feature(enable = "avx512f,avx512vl")]
-    #[inline(never)]
-    pub fn avx512_512(scratch: &mut Scratch<8>) {
-        scratch.compute::<Three>();
-    }
-}
+code!(avx2: crate::sboxes::Two, 4, "avx2");
+#[cfg(target_arch = "x86_64")]
+code!(avx512vl: crate::sboxes::Three, 4, "avx512f,avx512vl");
+#[cfg(target_arch = "x86_64")]
+code!(avx512: crate::sboxes::Three, 8, "avx512f,avx512vl");

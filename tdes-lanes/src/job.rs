@@ -12,12 +12,73 @@ pub enum Direction {
     Decrypt,
 }
 
-/// How many DES keys a job has. Never secret: it is the length of the key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    Single,
-    Double,
-    Triple,
+/// What a job needs of the pass that carries it, as bits. Never secret: direction and length of the key.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Needs(u8);
+
+impl Needs {
+    const ENCRYPT: u8 = 1;
+    const DECRYPT: u8 = 2;
+    const STAGES: u8 = 4;
+    const THIRD: u8 = 8;
+
+    /// Each shape has a bit of its own, so that a sum of different kinds never looks like one kind.
+    const SINGLE: u8 = 16;
+    const DOUBLE: u8 = Self::STAGES | 32;
+    const TRIPLE: u8 = Self::STAGES | Self::THIRD;
+
+    /// All that a job can need, neighbours being cheap to have in one pass.
+    pub(crate) const ALL: [Self; 6] = [
+        Self(Self::SINGLE | Self::ENCRYPT),
+        Self(Self::SINGLE | Self::DECRYPT),
+        Self(Self::DOUBLE | Self::DECRYPT),
+        Self(Self::DOUBLE | Self::ENCRYPT),
+        Self(Self::TRIPLE | Self::ENCRYPT),
+        Self(Self::TRIPLE | Self::DECRYPT),
+    ];
+
+    fn new(shape: u8, direction: Direction) -> Self {
+        match direction {
+            Direction::Encrypt => Self(shape | Self::ENCRYPT),
+            Direction::Decrypt => Self(shape | Self::DECRYPT),
+        }
+    }
+
+    /// Adds what another job needs.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Some job encrypts.
+    #[inline(always)]
+    pub(crate) fn encrypt(self) -> bool {
+        self.0 & Self::ENCRYPT != 0
+    }
+
+    /// Some job decrypts.
+    #[inline(always)]
+    pub(crate) fn decrypt(self) -> bool {
+        self.0 & Self::DECRYPT != 0
+    }
+
+    /// Jobs of both directions.
+    #[inline(always)]
+    pub(crate) fn mixed(self) -> bool {
+        self.encrypt() && self.decrypt()
+    }
+
+    /// Some job has more than one DES key: three stages, not one.
+    #[inline(always)]
+    pub(crate) fn stages(self) -> bool {
+        self.0 & Self::STAGES != 0
+    }
+
+    /// Some job has a third DES key of its own.
+    #[inline(always)]
+    pub(crate) fn third(self) -> bool {
+        self.0 & Self::THIRD != 0
+    }
 }
 
 /// One 8-byte block with its own key and direction. [`crate::Lanes::run`] replaces the block by the result.
@@ -26,31 +87,34 @@ pub(crate) enum Shape {
 /// ignored, as DES does. Key and block are wiped when the job goes.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Job {
+    /// In the order in which the stages take them: K3 first when decrypting.
     keys: [u64; 3],
     block: u64,
     #[zeroize(skip)]
-    shape: Shape,
-    #[zeroize(skip)]
-    direction: Direction,
+    needs: Needs,
 }
 
 impl Job {
     /// A job of single DES (the chain of a retail MAC, ISO 9797-1 algorithm 3).
     #[inline]
     pub fn single(key: u64, block: u64, direction: Direction) -> Self {
-        Self { keys: [key; 3], block, shape: Shape::Single, direction }
+        Self { keys: [key; 3], block, needs: Needs::new(Needs::SINGLE, direction) }
     }
 
     /// A job of two-key TDES: K1, K2, K1.
     #[inline]
     pub fn double([k1, k2]: [u64; 2], block: u64, direction: Direction) -> Self {
-        Self { keys: [k1, k2, k1], block, shape: Shape::Double, direction }
+        Self { keys: [k1, k2, k1], block, needs: Needs::new(Needs::DOUBLE, direction) }
     }
 
     /// A job of three-key TDES.
     #[inline]
-    pub fn triple(keys: [u64; 3], block: u64, direction: Direction) -> Self {
-        Self { keys, block, shape: Shape::Triple, direction }
+    pub fn triple([k1, k2, k3]: [u64; 3], block: u64, direction: Direction) -> Self {
+        let keys = match direction {
+            Direction::Encrypt => [k1, k2, k3],
+            Direction::Decrypt => [k3, k2, k1],
+        };
+        Self { keys, block, needs: Needs::new(Needs::TRIPLE, direction) }
     }
 
     /// A job with a key of 8, 16 or 24 bytes; `None` for any other length.
@@ -78,40 +142,45 @@ impl Job {
         self.block = block;
     }
 
+    /// Which way the block goes.
+    #[inline]
+    pub fn direction(&self) -> Direction {
+        if self.needs.decrypt() { Direction::Decrypt } else { Direction::Encrypt }
+    }
+
     /// Sets the direction, for a key that is used both ways.
     #[inline]
     pub fn set_direction(&mut self, direction: Direction) {
-        self.direction = direction;
+        if direction != self.direction() {
+            self.keys.reverse();
+            self.needs.0 ^= Needs::ENCRYPT | Needs::DECRYPT;
+        }
     }
 
-    pub(crate) fn shape(&self) -> Shape {
-        self.shape
-    }
-
-    pub(crate) fn direction(&self) -> Direction {
-        self.direction
+    #[inline(always)]
+    pub(crate) fn needs(&self) -> Needs {
+        self.needs
     }
 
     /// The DES keys in the order in which the three stages take them.
-    #[inline]
-    pub(crate) fn stage_keys(&self) -> [u64; 3] {
-        let [k1, k2, k3] = self.keys;
-        match self.direction {
-            Direction::Encrypt => [k1, k2, k3],
-            Direction::Decrypt => [k3, k2, k1],
-        }
+    #[inline(always)]
+    pub(crate) fn stage_keys(&self) -> &[u64; 3] {
+        &self.keys
     }
 }
 
 /// Says what a job does, never its key or block.
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.shape {
-            Shape::Single => "single",
-            Shape::Double => "double",
-            Shape::Triple => "triple",
+        let name = match (self.needs.stages(), self.needs.third()) {
+            (false, _) => "single",
+            (true, false) => "double",
+            (true, true) => "triple",
         };
-        f.debug_struct("Job").field("key", &name).field("direction", &self.direction).finish_non_exhaustive()
+        f.debug_struct("Job")
+            .field("key", &name)
+            .field("direction", &self.direction())
+            .finish_non_exhaustive()
     }
 }
 
@@ -124,6 +193,22 @@ mod tests {
         for length in 0..=40 {
             let job = Job::with_key(&vec![0x11; length], [0; 8], Direction::Encrypt);
             assert_eq!(job.is_some(), [8, 16, 24].contains(&length), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_turned_job_is_the_job_made_that_way() {
+        for (mut turned, straight) in [
+            (Job::triple([1, 2, 3], 4, Direction::Encrypt), Job::triple([1, 2, 3], 4, Direction::Decrypt)),
+            (Job::double([1, 2], 4, Direction::Encrypt), Job::double([1, 2], 4, Direction::Decrypt)),
+        ] {
+            turned.set_direction(Direction::Decrypt);
+            turned.set_direction(Direction::Decrypt);
+            assert_eq!(turned.stage_keys(), straight.stage_keys());
+            assert!(turned.needs() == straight.needs());
+            turned.set_direction(Direction::Encrypt);
+            assert_eq!(turned.direction(), Direction::Encrypt);
+            assert_eq!(turned.stage_keys()[0], 1);
         }
     }
 

@@ -5,7 +5,7 @@
 //! over the words of a row becomes vector instructions.
 
 use crate::sboxes::Boxes;
-use crate::wiring::{BOXES, REGISTER, TURNS, TURNS_BACK};
+use crate::wiring::{BOXES, REGISTER};
 
 /// One bit of each of `64 * N` lanes.
 pub type Row<const N: usize> = [u64; N];
@@ -26,19 +26,9 @@ pub struct KeyRows<const N: usize> {
     pub d: Register<N>,
 }
 
-/// Which way the lanes of a DES stage go. Directions are public, so they may choose the code; inside a mixed
-/// stage every lane still does the same work.
-#[derive(Clone, Copy)]
-pub enum Course<'a, const N: usize> {
-    /// All lanes encrypt.
-    Forth,
-    /// All lanes decrypt.
-    Back,
-    /// Lanes whose bit is set decrypt, the others encrypt.
-    Mixed(&'a Row<N>),
-    /// Lanes whose bit is set encrypt, the others decrypt.
-    MixedBack(&'a Row<N>),
-}
+/// The turns of the rounds of one DES stage: [`TURNS`](crate::wiring::TURNS) to encrypt,
+/// [`TURNS_BACK`](crate::wiring::TURNS_BACK) to decrypt.
+pub type Turns = [[u8; 2]; 8];
 
 /// The key registers as one round sees them.
 #[derive(Clone, Copy)]
@@ -56,28 +46,15 @@ struct RoundKey<'a, const N: usize> {
 }
 
 /// Sixteen rounds on the halves `l` and `r`, whose roles end as they began: `l` is the left half again.
+///
+/// With `MIXED`, lanes whose bit in `mask` is set take the turns `second` instead of `first`; every lane does
+/// the work of both. Without, `second` and `mask` are not looked at.
 #[inline(always)]
-pub fn stage<B: Boxes, const N: usize>(
+pub fn stage<B: Boxes, const N: usize, const MIXED: bool>(
     l: &mut Half<N>,
     r: &mut Half<N>,
     key: &KeyRows<N>,
-    course: Course<'_, N>,
-) {
-    let unused = &[0; N];
-    match course {
-        Course::Forth => rounds::<B, N, false>(l, r, key, [&TURNS, &TURNS], unused),
-        Course::Back => rounds::<B, N, false>(l, r, key, [&TURNS_BACK, &TURNS_BACK], unused),
-        Course::Mixed(mask) => rounds::<B, N, true>(l, r, key, [&TURNS, &TURNS_BACK], mask),
-        Course::MixedBack(mask) => rounds::<B, N, true>(l, r, key, [&TURNS_BACK, &TURNS], mask),
-    }
-}
-
-#[inline(always)]
-fn rounds<B: Boxes, const N: usize, const MIXED: bool>(
-    l: &mut Half<N>,
-    r: &mut Half<N>,
-    key: &KeyRows<N>,
-    [first, second]: [&[[u8; 2]; 8]; 2],
+    [first, second]: [&Turns; 2],
     mask: &Row<N>,
 ) {
     for ([odd, even], [odd2, even2]) in first.iter().zip(second) {
@@ -106,39 +83,48 @@ fn turned<const N: usize>(register: &Register<N>, turn: u8) -> &[Row<N>; REGISTE
 
 #[inline(always)]
 fn round<B: Boxes, const N: usize, const MIXED: bool>(l: &mut Half<N>, r: &Half<N>, key: RoundKey<'_, N>) {
-    add_box::<B, N, MIXED, 0>(l, r, key);
-    add_box::<B, N, MIXED, 1>(l, r, key);
-    add_box::<B, N, MIXED, 2>(l, r, key);
-    add_box::<B, N, MIXED, 3>(l, r, key);
-    add_box::<B, N, MIXED, 4>(l, r, key);
-    add_box::<B, N, MIXED, 5>(l, r, key);
-    add_box::<B, N, MIXED, 6>(l, r, key);
-    add_box::<B, N, MIXED, 7>(l, r, key);
+    add_boxes::<B, N, MIXED, 0, 1>(l, r, key);
+    add_boxes::<B, N, MIXED, 2, 3>(l, r, key);
+    add_boxes::<B, N, MIXED, 4, 5>(l, r, key);
+    add_boxes::<B, N, MIXED, 6, 7>(l, r, key);
 }
 
-/// Adds what box `S` makes of the right half and the round key to the left half.
+/// The work of two boxes, word by word of the rows. Two make the loop large enough for the compiler not to
+/// unroll it instead of making vectors of it, and small enough to be understood.
 #[inline(always)]
-#[expect(
-    clippy::indexing_slicing,
-    reason = "constant positions and lanes below N: the compiler drops every check"
-)]
-fn add_box<B: Boxes, const N: usize, const MIXED: bool, const S: usize>(
+#[expect(clippy::indexing_slicing, reason = "words below N")]
+fn add_boxes<B: Boxes, const N: usize, const MIXED: bool, const S: usize, const T: usize>(
     l: &mut Half<N>,
     r: &Half<N>,
     key: RoundKey<'_, N>,
 ) {
-    let wires = const { &BOXES[S] };
-    for lane in 0..N {
-        let input = core::array::from_fn(|n| {
-            let (data, bit) = (wires.data[n], wires.key[n]);
-            let mut subkey = key_bit(key.first, bit)[lane];
-            if MIXED {
-                subkey ^= (subkey ^ key_bit(key.second, bit)[lane]) & key.mask[lane];
-            }
-            r[data][lane] ^ subkey
-        });
-        for (&at, word) in wires.out.iter().zip(B::apply::<S>(input)) {
-            l[at][lane] ^= word;
+    for word in 0..N {
+        let mut halves = Halves { l, r, word };
+        let subkey = |bit: usize| {
+            let first = key_bit(key.first, bit)[word];
+            if MIXED { first ^ ((first ^ key_bit(key.second, bit)[word]) & key.mask[word]) } else { first }
+        };
+        halves.add_box::<B, S>(subkey);
+        halves.add_box::<B, T>(subkey);
+    }
+}
+
+/// One word of each row of the halves.
+struct Halves<'a, const N: usize> {
+    l: &'a mut Half<N>,
+    r: &'a Half<N>,
+    word: usize,
+}
+
+impl<const N: usize> Halves<'_, N> {
+    /// Adds what box `S` makes of the right half and the round key to the left half.
+    #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "positions of the wiring and words below N")]
+    fn add_box<B: Boxes, const S: usize>(&mut self, subkey: impl Fn(usize) -> u64) {
+        let wires = const { &BOXES[S] };
+        let input = core::array::from_fn(|n| self.r[wires.data[n]][self.word] ^ subkey(wires.key[n]));
+        for (&at, value) in wires.out.iter().zip(B::apply::<S>(input)) {
+            self.l[at][self.word] ^= value;
         }
     }
 }

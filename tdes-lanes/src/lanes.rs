@@ -12,7 +12,7 @@ use zeroize::zeroize_stack;
 const WIDE_FROM: usize = 320;
 
 /// What a pass may leave on the stack below us: the registers that its code puts aside.
-const STACK_BYTES: usize = 4096;
+const STACK_BYTES: usize = 1024;
 
 /// The lanes of one thread: working memory for a pass, allocated and fitted to the CPU once.
 pub struct Lanes {
@@ -98,18 +98,14 @@ fn pass<const N: usize>(
     jobs: &mut [Job],
     compute: impl Fn(&mut Scratch<N>),
 ) {
-    scratch.begin();
-    let mut filled = 0usize;
-    for (lane, position) in positions.iter_mut().enumerate().take(Scratch::<N>::LANES) {
-        let Some((at, job)) = queue.take(jobs) else { break };
-        scratch.fill(lane, job);
-        *position = at;
-        filled = lane.saturating_add(1);
-    }
+    let (room, _) = positions.split_at_mut(Scratch::<N>::LANES.min(512));
+    let (filled, needs) = queue.take(jobs, room);
+    let (taken, _) = room.split_at(filled.min(room.len()));
+    scratch.fill(jobs, taken, needs);
     compute(scratch);
-    for (lane, &at) in positions.iter().enumerate().take(filled) {
+    for (&at, &result) in taken.iter().zip(scratch.results()) {
         if let Some(job) = jobs.get_mut(at) {
-            job.set_block(scratch.result(lane));
+            job.set_block(result);
         }
     }
 }

@@ -1,25 +1,12 @@
 //! The memory of one pass: filled lane by lane, computed on, emptied lane by lane, wiped.
 
-use crate::job::{Direction, Job, Shape};
-use crate::kernel::{Course, Half, KeyRows, Row, stage};
-use crate::sboxes::Boxes;
-use crate::transpose::transpose;
-use crate::wiring::{IP, PC1, REGISTER};
+use crate::job::{Job, Needs};
+use crate::kernel::{Half, KeyRows, Row, Turns};
+use crate::wiring::{IP, PC1, REGISTER, TURNS, TURNS_BACK};
 use zeroize::optimization_barrier;
 
 /// Blocks or DES keys as they come: lane `n` is word `n % N` of row `n / N`.
 type Words<const N: usize> = [Row<N>; 64];
-
-/// What a pass has to do, gathered while it is filled. Nothing here is secret.
-#[derive(Clone, Copy, Default)]
-struct Needs {
-    encrypt: bool,
-    decrypt: bool,
-    /// Some lane has more than one DES key.
-    stages: bool,
-    /// Some lane has a third DES key of its own.
-    third: bool,
-}
 
 /// Working memory for `64 * N` lanes.
 #[repr(align(64))]
@@ -32,6 +19,8 @@ pub struct Scratch<const N: usize> {
     r: Half<N>,
     registers: [KeyRows<N>; 3],
     needs: Needs,
+    /// How many registers were written since the last wipe.
+    registers_used: usize,
 }
 
 impl<const N: usize> Scratch<N> {
@@ -50,76 +39,85 @@ impl<const N: usize> Scratch<N> {
             r: [Self::ZERO; 32],
             registers: [key(), key(), key()],
             needs: Needs::default(),
+            registers_used: 0,
         })
     }
 
-    /// Forgets what the next pass needs; lanes that are not filled compute on whatever is there.
-    pub fn begin(&mut self) {
-        self.decrypt = Self::ZERO;
-        self.needs = Needs::default();
-    }
-
-    /// Gives lane `lane` its job. Lanes beyond the last are ignored.
-    #[inline]
-    pub fn fill(&mut self, lane: usize, job: &Job) {
-        let [k1, k2, k3] = job.stage_keys();
-        put(&mut self.blocks, lane, job.block());
+    /// Gives the jobs at these positions to the lanes, in order. Lanes that get none compute on whatever is
+    /// there.
+    pub fn fill(&mut self, jobs: &[Job], positions: &[usize], needs: Needs) {
+        self.needs = needs;
         let [first, second, third] = &mut self.keys;
-        put(first, lane, k1);
-        put(second, lane, k2);
-        put(third, lane, k3);
-        self.needs.stages |= job.shape() != Shape::Single;
-        self.needs.third |= job.shape() == Shape::Triple;
-        match job.direction() {
-            Direction::Encrypt => self.needs.encrypt = true,
-            Direction::Decrypt => {
-                self.needs.decrypt = true;
+        let keys =
+            first.as_flattened_mut().iter_mut().zip(second.as_flattened_mut()).zip(third.as_flattened_mut());
+        let lanes = self.blocks.as_flattened_mut().iter_mut().zip(keys);
+        for ((block, ((first, second), third)), &at) in lanes.zip(positions) {
+            if let Some(job) = jobs.get(at) {
+                *block = job.block();
+                [*first, *second, *third] = *job.stage_keys();
+            }
+        }
+        self.decrypt = Self::ZERO;
+        if needs.mixed() {
+            for (lane, job) in positions.iter().filter_map(|&at| jobs.get(at)).enumerate() {
                 if let Some(word) = self.decrypt.get_mut(lane % N) {
-                    *word |= 1 << ((lane / N) & 63);
+                    *word |= u64::from(job.needs().decrypt()) << ((lane / N) & 63);
                 }
             }
         }
     }
 
-    /// The result of lane `lane`; zero beyond the last.
-    #[inline]
-    pub fn result(&self, lane: usize) -> u64 {
-        self.blocks.as_flattened().get(lane).copied().unwrap_or_default()
+    /// The results, lane by lane.
+    #[inline(always)]
+    pub fn results(&self) -> &[u64] {
+        self.blocks.as_flattened()
     }
 
     /// Computes all lanes. Which stages run and which way depends on shapes and directions only.
+    ///
+    /// The work itself is handed in as the engine compiled it: the transposition, a stage in which all lanes
+    /// take the same turns, and one in which the lanes of the mask take the second turns.
     #[inline(always)]
-    pub fn compute<B: Boxes>(&mut self) {
+    pub fn compute(
+        &mut self,
+        transpose: impl Fn(&mut Words<N>),
+        uniform: impl Fn(&mut Half<N>, &mut Half<N>, &KeyRows<N>, &Turns),
+        mixed: impl Fn(&mut Half<N>, &mut Half<N>, &KeyRows<N>, [&Turns; 2], &Row<N>),
+    ) {
         transpose(&mut self.blocks);
         take_halves(&self.blocks, &mut self.l, &mut self.r);
-        let used = match self.needs {
-            Needs { third: true, .. } => 3,
-            Needs { stages: true, .. } => 2,
-            _ => 1,
+        let needs = self.needs;
+        let keys = if needs.third() {
+            3
+        } else if needs.stages() {
+            2
+        } else {
+            1
         };
-        for (words, registers) in self.keys.iter_mut().zip(&mut self.registers).take(used) {
+        for (words, registers) in self.keys.iter_mut().zip(&mut self.registers).take(keys) {
             transpose(words);
             take_registers(words, registers);
         }
         let [first, second, third] = &self.registers;
-        let third = if self.needs.third { third } else { first };
-        let (there, back) = match self.needs {
-            Needs { encrypt: true, decrypt: true, .. } => {
-                (Course::Mixed(&self.decrypt), Course::MixedBack(&self.decrypt))
+        let third = if needs.third() { third } else { first };
+        let stages = if needs.stages() { 3 } else { 1 };
+        // Lanes of the mask go the other way, but only a mixed stage looks at it.
+        let (there, back) = if needs.encrypt() { (&TURNS, &TURNS_BACK) } else { (&TURNS_BACK, &TURNS) };
+        let (mut l, mut r) = (&mut self.l, &mut self.r);
+        let plan = [(first, there, back), (second, back, there), (third, there, back)];
+        for (key, turns, other) in plan.into_iter().take(stages) {
+            if needs.mixed() {
+                mixed(l, r, key, [turns, other], &self.decrypt);
+            } else {
+                uniform(l, r, key, turns);
             }
-            Needs { decrypt: true, .. } => (Course::Back, Course::Forth),
-            _ => (Course::Forth, Course::Back),
-        };
-        stage::<B, N>(&mut self.l, &mut self.r, first, there);
-        if self.needs.stages {
-            stage::<B, N>(&mut self.r, &mut self.l, second, back);
-            stage::<B, N>(&mut self.l, &mut self.r, third, there);
+            core::mem::swap(&mut l, &mut r);
         }
-        give_halves(&self.r, &self.l, &mut self.blocks);
+        give_halves(l, r, &mut self.blocks);
         transpose(&mut self.blocks);
     }
 
-    /// Overwrites everything that a key or block may have left.
+    /// Overwrites everything that a key or block may have left since the last wipe.
     pub fn wipe(&mut self) {
         self.blocks.fill(Self::ZERO);
         self.l.fill(Self::ZERO);
@@ -127,11 +125,11 @@ impl<const N: usize> Scratch<N> {
         for words in &mut self.keys {
             words.fill(Self::ZERO);
         }
-        for registers in &mut self.registers {
+        for registers in self.registers.iter_mut().take(self.registers_used) {
             registers.c.fill(Self::ZERO);
             registers.d.fill(Self::ZERO);
         }
-        self.begin();
+        self.registers_used = 0;
         optimization_barrier(self);
     }
 }
@@ -139,13 +137,6 @@ impl<const N: usize> Scratch<N> {
 impl<const N: usize> Drop for Scratch<N> {
     fn drop(&mut self) {
         self.wipe();
-    }
-}
-
-#[inline(always)]
-fn put<const N: usize>(words: &mut Words<N>, lane: usize, value: u64) {
-    if let Some(word) = words.as_flattened_mut().get_mut(lane) {
-        *word = value;
     }
 }
 

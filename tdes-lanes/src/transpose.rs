@@ -4,27 +4,62 @@ use crate::kernel::Row;
 
 /// Swaps lane and bit: afterwards bit `n` of a word of row `b` is what bit `b` of that word of row `n` was,
 /// bits counted from the least significant. Its own inverse.
+///
+/// Six levels of swapping quarters of ever smaller squares, three levels at a time on eight rows.
 #[inline(always)]
+#[expect(clippy::indexing_slicing, reason = "eight rows of eight, and words below N")]
 pub fn transpose<const N: usize>(rows: &mut [Row<N>; 64]) {
-    swap_quarters::<N, 32>(rows, 0x0000_0000_FFFF_FFFF);
-    swap_quarters::<N, 16>(rows, 0x0000_FFFF_0000_FFFF);
-    swap_quarters::<N, 8>(rows, 0x00FF_00FF_00FF_00FF);
-    swap_quarters::<N, 4>(rows, 0x0F0F_0F0F_0F0F_0F0F);
-    swap_quarters::<N, 2>(rows, 0x3333_3333_3333_3333);
-    swap_quarters::<N, 1>(rows, 0x5555_5555_5555_5555);
-}
-
-/// In every square of `2 * SIDE` rows and bits, swaps the quarter above the diagonal with the one below.
-#[inline(always)]
-fn swap_quarters<const N: usize, const SIDE: usize>(rows: &mut [Row<N>; 64], low: u64) {
-    let (pairs, _) = rows.as_chunks_mut::<SIDE>().0.as_chunks_mut::<2>();
-    for [upper, lower] in pairs {
-        for (a, b) in upper.as_flattened_mut().iter_mut().zip(lower.as_flattened_mut()) {
-            let swap = ((*a >> SIDE) ^ *b) & low;
-            *b ^= swap;
-            *a ^= swap << SIDE;
+    let (eights, _) = rows.as_chunks_mut::<8>();
+    let Some(eights) = eights.first_chunk_mut::<8>() else { return };
+    for row in 0..8 {
+        for word in 0..N {
+            let values = three_levels::<8>(core::array::from_fn(|n| eights[n][row][word]));
+            for n in 0..8 {
+                eights[n][row][word] = values[n];
+            }
         }
     }
+    for eight in eights {
+        for word in 0..N {
+            let values = three_levels::<1>(core::array::from_fn(|n| eight[n][word]));
+            for n in 0..8 {
+                eight[n][word] = values[n];
+            }
+        }
+    }
+}
+
+/// The levels with sides `4 * STRIDE`, `2 * STRIDE` and `STRIDE` on words of rows `STRIDE` apart.
+#[inline(always)]
+fn three_levels<const STRIDE: usize>(
+    [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h]: [u64; 8],
+) -> [u64; 8] {
+    for (upper, lower) in [(&mut a, &mut e), (&mut b, &mut f), (&mut c, &mut g), (&mut d, &mut h)] {
+        swap_quarters(upper, lower, 4 * STRIDE);
+    }
+    for (upper, lower) in [(&mut a, &mut c), (&mut b, &mut d), (&mut e, &mut g), (&mut f, &mut h)] {
+        swap_quarters(upper, lower, 2 * STRIDE);
+    }
+    for (upper, lower) in [(&mut a, &mut b), (&mut c, &mut d), (&mut e, &mut f), (&mut g, &mut h)] {
+        swap_quarters(upper, lower, STRIDE);
+    }
+    [a, b, c, d, e, f, g, h]
+}
+
+/// In two rows that are `side` apart, swaps the bits above the diagonal of a square with those below.
+#[inline(always)]
+fn swap_quarters(upper: &mut u64, lower: &mut u64, side: usize) {
+    let low = match side {
+        32 => 0x0000_0000_FFFF_FFFF,
+        16 => 0x0000_FFFF_0000_FFFF,
+        8 => 0x00FF_00FF_00FF_00FF,
+        4 => 0x0F0F_0F0F_0F0F_0F0F,
+        2 => 0x3333_3333_3333_3333,
+        _ => 0x5555_5555_5555_5555,
+    };
+    let swap = ((*upper >> side) ^ *lower) & low;
+    *lower ^= swap;
+    *upper ^= swap << side;
 }
 
 #[cfg(test)]
