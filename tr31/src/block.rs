@@ -11,9 +11,10 @@ use crate::kbpk::Kbpk;
 use crate::kcv::{KcvMethod, kcv_cmac, kcv_legacy};
 use crate::policy::Policy;
 use crate::scheme::{BlockKeys, Scheme};
+use crate::text;
 use crate::version::Version;
 use crate::work::Work;
-use paytypes::{Algorithm, Cipher, CipherKind, ClearBytes, hex};
+use paytypes::{Algorithm, Cipher, CipherKind, ClearBytes};
 
 /// Length in characters that the start of a block declares, to cut the block out of a longer text. `None`
 /// when the text does not begin with a version letter and four digits.
@@ -146,7 +147,7 @@ pub(crate) async fn open_text<C: Cipher>(
     let mac_at = text.len().saturating_sub(scheme.mac_length.saturating_mul(2));
     let (front, mac_hex) = text.split_at_checked(mac_at).unwrap_or_default();
     let (head, payload) = front.split_at_checked(header).unwrap_or_default();
-    let mut work = Work::zeroed(header.saturating_add(payload.len() >> 1));
+    let mut work = Work::zeroed(header, payload.len() >> 1);
     if let Some((room, data)) = work.bytes_mut().split_at_mut_checked(header) {
         room.copy_from_slice(head);
         decode(payload, data, header)?;
@@ -162,8 +163,11 @@ pub(crate) async fn open_text<C: Cipher>(
 
 // The text was parsed, so this cannot fail; were it to, it is named like the check of the parser.
 fn decode(text: &[u8], out: &mut [u8], at: usize) -> Result<(), KeyBlockError> {
-    hex::decode_into(text, out)
-        .map_err(|_| KeyBlockError::new(ErrorKind::PayloadEncoding, field::PAYLOAD, at))
+    if text::decode(text, out) {
+        Ok(())
+    } else {
+        Err(KeyBlockError::new(ErrorKind::PayloadEncoding, field::PAYLOAD, at))
+    }
 }
 
 /// Key length for the algorithm. Asymmetric keys and HMAC keys have any length but none.

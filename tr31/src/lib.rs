@@ -31,6 +31,7 @@ mod policy;
 pub mod sblock;
 mod scheme;
 mod strength;
+mod text;
 mod version;
 mod work;
 mod wrap;
