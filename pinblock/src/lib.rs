@@ -34,6 +34,7 @@ pub mod codec;
 pub mod encipher;
 mod error;
 mod excluded;
+mod field;
 mod fill;
 mod format;
 pub mod ibm3624;
