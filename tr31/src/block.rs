@@ -3,7 +3,7 @@
 
 use crate::binding::{inner_key, open};
 use crate::block_id::BlockId;
-use crate::content;
+use crate::content::CheckValue;
 use crate::error::{ErrorKind, KeyBlockError, field};
 use crate::front::{self, Front};
 use crate::header::Header;
@@ -184,9 +184,7 @@ pub(crate) fn check_length(algorithm: Algorithm, length: usize) -> Result<(), Ke
 pub(crate) fn check_kp<K>(header: &Header<'_>, kbpk: &Kbpk<K>) -> Result<(), KeyBlockError> {
     let claimed = |method| kbpk.check_value(method);
     match claim(header, BlockId::KP)? {
-        Some((method, bytes, length))
-            if !claimed(method).matches(bytes.get(..length).unwrap_or_default()) =>
-        {
+        Some(claim) if !claim.names(claimed(claim.method())) => {
             Err(KeyBlockError::new(ErrorKind::KpMismatch, BlockId::KP.name(), offset(header, BlockId::KP)))
         }
         _ => Ok(()),
@@ -205,25 +203,23 @@ pub(crate) async fn check_kc<C: Cipher>(
         Algorithm::DES | Algorithm::TDES => CipherKind::Tdes,
         _ => return Ok(()),
     };
-    let Some((method, bytes, length)) = claim(header, BlockId::KC)? else { return Ok(()) };
+    let Some(claim) = claim(header, BlockId::KC)? else { return Ok(()) };
     let loaded = cipher.load(kind, key).await?;
-    let value = match method {
+    let value = match claim.method() {
         KcvMethod::Legacy => kcv_legacy(cipher, &loaded).await?,
         KcvMethod::Cmac => kcv_cmac(cipher, &loaded).await?,
     };
-    if value.matches(bytes.get(..length).unwrap_or_default()) {
+    if claim.names(&value) {
         Ok(())
     } else {
         Err(KeyBlockError::new(ErrorKind::KcMismatch, BlockId::KC.name(), offset(header, BlockId::KC)))
     }
 }
 
-type Claim = Option<(KcvMethod, [u8; 5], usize)>;
-
-fn claim(header: &Header<'_>, id: BlockId) -> Result<Claim, KeyBlockError> {
+fn claim(header: &Header<'_>, id: BlockId) -> Result<Option<CheckValue>, KeyBlockError> {
     match header.blocks.get(id) {
         None => Ok(None),
-        Some(data) => match content::check_value(data) {
+        Some(data) => match CheckValue::decode(data) {
             Some(claim) => Ok(Some(claim)),
             None => Err(KeyBlockError::new(ErrorKind::OptData, id.name(), offset(header, id))),
         },

@@ -39,6 +39,10 @@ mod wrap;
 pub use block::{Key, KeyBlock, declared_length};
 pub use block_id::BlockId;
 pub use blocks::{OptionalBlock, OptionalBlocks};
+pub use content::{
+    BaseKeyId, CertificateFormat, Certificates, CheckValue, Content, Derivation, Derivations, Hash,
+    InitialKsn, KeyLife, Pedigree,
+};
 pub use error::{ErrorKind, KeyBlockError, field};
 pub use header::{Attributes, Header};
 pub use kbpk::Kbpk;
