@@ -55,6 +55,8 @@ impl<'a> Certificates<'a> {
     }
 }
 
+type Entry<'a> = (CertificateFormat, &'a [u8]);
+
 // A malformed entry is `None` and ends the list.
 struct Entries<'a> {
     rest: &'a [u8],
@@ -62,7 +64,7 @@ struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    fn read(&self) -> Option<((CertificateFormat, &'a [u8]), &'a [u8])> {
+    fn read(&self) -> Option<(Entry<'a>, &'a [u8])> {
         let (code, rest) = self.rest.split_first_chunk::<2>()?;
         let format = CertificateFormat::from_code(*code)?;
         let (text, after) = if self.is_chain {
@@ -77,7 +79,7 @@ impl<'a> Entries<'a> {
 }
 
 impl<'a> Iterator for Entries<'a> {
-    type Item = Option<(CertificateFormat, &'a [u8])>;
+    type Item = Option<Entry<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {

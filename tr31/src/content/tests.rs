@@ -47,7 +47,7 @@ fn good_and_bad_content() {
         (BlockId::WP, b"004"),
     ];
     for (id, data) in bad {
-        assert!(!Content::decode(*id, data).is_some(), "{id:?}");
+        assert!(Content::decode(*id, data).is_none(), "{id:?}");
     }
 }
 
