@@ -5,10 +5,23 @@
 //! purpose, so a transaction key can never encrypt a PIN by mistake.
 
 pub mod aes;
+mod base;
 mod descriptor;
 pub mod tdes;
+mod working;
 
+pub use base::Bdk;
 pub use descriptor::KsnDescriptor;
+pub use working::{DataUse, MacUse, PinUse, WorkingKey};
+
+/// Direction of a message of TDES DUKPT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the device, or both directions in older systems.
+    Request,
+    /// To the device.
+    Response,
+}
 
 /// The next counter a device uses: one more, but never with more than `ones_max` one bits; `None` when the
 /// counter is exhausted.

@@ -49,6 +49,26 @@ impl CardError {
             Self::Segment | Self::MacLength | Self::DataLength => "block_length",
         }
     }
+
+    /// Stable code for documents and searches.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::KeySize => "E_CARD_KEY_SIZE",
+            Self::Counter => "E_CARD_COUNTER",
+            Self::Ksn => "E_CARD_KSN",
+            Self::Descriptor => "E_CARD_DESCRIPTOR",
+            Self::Strength => "E_CARD_STRENGTH",
+            Self::KeyType => "E_CARD_KEY_TYPE",
+            Self::Segment => "E_CARD_SEGMENT",
+            Self::MacLength => "E_CARD_MAC_LENGTH",
+            Self::PanSequence => "E_CARD_PAN_SEQUENCE",
+            Self::PanLength => "E_CARD_PAN_LENGTH",
+            Self::DataLength => "E_CARD_DATA_LENGTH",
+            Self::Tree => "E_CARD_TREE",
+            Self::Amount => "E_CARD_AMOUNT",
+            Self::Cipher(_) => "E_CARD_CIPHER",
+        }
+    }
 }
 
 impl fmt::Display for CardError {
@@ -77,5 +97,33 @@ impl core::error::Error for CardError {}
 impl From<CipherError> for CardError {
     fn from(cause: CipherError) -> Self {
         Self::Cipher(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique() {
+        let all = [
+            CardError::KeySize,
+            CardError::Counter,
+            CardError::Ksn,
+            CardError::Descriptor,
+            CardError::Strength,
+            CardError::KeyType,
+            CardError::Segment,
+            CardError::MacLength,
+            CardError::PanSequence,
+            CardError::PanLength,
+            CardError::DataLength,
+            CardError::Tree,
+            CardError::Amount,
+            CardError::Cipher(CipherError::Backend),
+        ];
+        let codes: std::collections::HashSet<_> = all.iter().map(|error| error.code()).collect();
+        assert_eq!(codes.len(), all.len());
+        assert!(all.iter().all(|error| !error.to_string().is_empty() && !error.class().is_empty()));
     }
 }

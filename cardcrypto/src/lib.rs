@@ -1,6 +1,22 @@
 //! Card values, DUKPT, EMV and message authentication: every formula once over [`paytypes::Cipher`].
 //!
 //! This crate refuses to know where keys come from and what travels on a wire.
+//!
+//! ```
+//! use cardcrypto::cvv::cvv;
+//! use paytypes::soft::{Soft, SoftKey};
+//! use paytypes::{CipherKind, Expiry, Pan, ServiceCode, now};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // The public example of the CVV.
+//! let cvk = paytypes::hex::decode::<16>(b"0123456789ABCDEFFEDCBA9876543210")?;
+//! let cvk = SoftKey::new(CipherKind::Tdes, &cvk)?;
+//! let (pan, expiry) = (Pan::new(b"4123456789012345")?, Expiry::new(b"8701")?);
+//! let value = now(cvv(&Soft, &cvk, &pan, expiry, ServiceCode::new(b"101")?));
+//! assert_eq!(value.ok_or("software is ready at once")??, *b"561");
+//! # Ok(())
+//! # }
+//! ```
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,

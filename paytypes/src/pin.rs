@@ -33,6 +33,22 @@ impl Pin {
         Ok(pin)
     }
 
+    /// From packed digits: the last `len` half-bytes of `packed`, as a PIN block holds them. Makes no copy
+    /// that would have to be wiped.
+    pub fn from_packed(packed: u64, len: usize) -> Result<Self, ValueError> {
+        let mut pin = Self { digits: [0; PIN_LENGTH_MAX], len: 0 };
+        let room = pin.digits.get_mut(..len).filter(|room| room.len() >= PIN_LENGTH_MIN);
+        let mut rest = packed;
+        let mut highest = 0;
+        for digit in room.ok_or(ValueError::Length)?.iter_mut().rev() {
+            *digit = u8::try_from(rest & 0xF).unwrap_or_default();
+            highest = highest.max(*digit);
+            rest >>= 4;
+        }
+        pin.len = u8::try_from(len).map_err(|_| ValueError::Length)?;
+        if highest > 9 { Err(ValueError::Digit) } else { Ok(pin) }
+    }
+
     /// From ASCII digits.
     pub fn from_ascii(text: &[u8]) -> Result<Self, ValueError> {
         let mut values = [0xFF; PIN_LENGTH_MAX];
@@ -82,6 +98,17 @@ mod tests {
         assert_eq!(Pin::from_ascii(b"1234567890123").unwrap_err(), ValueError::Length);
         assert_eq!(Pin::from_ascii(b"12A4").unwrap_err(), ValueError::Digit);
         assert_eq!(Pin::from_ascii(b"0123").unwrap().expose(), &[0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn packed_digits_are_the_last_ones() {
+        assert_eq!(Pin::from_packed(0xFF_0123, 4).unwrap().expose(), &[0, 1, 2, 3]);
+        assert_eq!(Pin::from_packed(0x1234_5678_9012, 12).unwrap().len(), 12);
+        assert_eq!(Pin::from_packed(0x12A4, 4).unwrap_err(), ValueError::Digit);
+        assert_eq!(Pin::from_packed(0xA1234, 4).unwrap().expose(), &[1, 2, 3, 4]);
+        for len in [0, 3, 13, 99] {
+            assert_eq!(Pin::from_packed(0, len).unwrap_err(), ValueError::Length);
+        }
     }
 
     #[test]

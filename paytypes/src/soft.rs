@@ -10,7 +10,7 @@ use cipher::{
 };
 use cmac::block_api::CmacCipher;
 use std::sync::OnceLock;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Software implementation of [`Cipher`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -260,15 +260,34 @@ fn cmac<C: CmacCipher>(
         Some((end, before)) if rest.is_empty() => (whole, before, end.as_slice()),
         _ => (partial, blocks, rest),
     };
-    let mut last = Block::<C>::default();
-    for (l, b) in last.iter_mut().zip(end.iter().chain(&[0x80])) {
-        *l = *b;
-    }
-    xor_into(&mut last, subkey);
-    cipher.encrypt_with_backend(Digest::<C> { chain: &mut chain, blocks: before });
-    cipher.encrypt_with_backend(Digest::<C> { chain: &mut chain, blocks: core::slice::from_ref(&last) });
-    last.as_mut_slice().zeroize();
+    cipher.encrypt_with_backend(End::<C> { chain: &mut chain, before, end, subkey });
     Ok(MacValue::new(&chain))
+}
+
+// All of a CMAC in one call to the cipher; the last block is never copied.
+struct End<'a, C: BlockSizeUser> {
+    chain: &'a mut Block<C>,
+    before: &'a [Block<C>],
+    end: &'a [u8],
+    subkey: &'a [u8; 16],
+}
+
+impl<C: BlockSizeUser> BlockSizeUser for End<'_, C> {
+    type BlockSize = C::BlockSize;
+}
+
+impl<C: BlockSizeUser> BlockCipherEncClosure for End<'_, C> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = C::BlockSize>>(self, backend: &B) {
+        let Self { chain, before, end, subkey } = self;
+        Digest::<C> { chain, blocks: before }.call(backend);
+        xor_into(chain, end);
+        if let Some(mark) = chain.get_mut(end.len()) {
+            *mark ^= 0x80;
+        }
+        xor_into(chain, subkey);
+        backend.encrypt_block_inplace(chain);
+    }
 }
 
 impl Cipher for Soft {

@@ -1,6 +1,7 @@
 //! The account a PIN block is bound to, in the forms that hosts send it.
 
 use crate::PinBlockError;
+use crate::field::digits_to;
 use core::fmt;
 use paytypes::bytes::set_nibble;
 use paytypes::pan::ACCOUNT_LENGTH;
@@ -13,7 +14,11 @@ const PAN_LENGTH_MIN: usize = 13;
 
 /// Whose PIN: nobody's, a twelve-digit account field, or a whole PAN. `Debug` shows the form only.
 #[derive(Clone, Copy)]
-pub struct Account(Form);
+pub struct Account {
+    form: Form,
+    // The twelve digits that formats 0 and 3 bind, packed once: every block needs them.
+    right12: Option<u64>,
+}
 
 #[derive(Clone, Copy)]
 enum Form {
@@ -33,7 +38,7 @@ pub enum AccountRelation {
 
 impl Account {
     /// For formats that bind no account.
-    pub const NONE: Self = Self(Form::None);
+    pub const NONE: Self = Self { form: Form::None, right12: None };
 
     /// The usual field of host commands: twelve ASCII digits, the right-most of the PAN without its check
     /// digit. ISO 4 takes them as a PAN of twelve digits, zero filled, because nothing more is known.
@@ -42,7 +47,7 @@ impl Account {
         if !digits.iter().all(u8::is_ascii_digit) {
             return Err(ValueError::Digit);
         }
-        Ok(Self(Form::Field(digits)))
+        Ok(Self { form: Form::Field(digits), right12: Some(digits_to(&digits)) })
     }
 
     /// The 18-character field that accompanies format 04: the PAN right justified, filled with F on the left.
@@ -52,27 +57,33 @@ impl Account {
         }
         let fillers = text.iter().take_while(|c| matches!(c, b'F' | b'f')).count();
         let pan = Pan::new(text.get(fillers..).unwrap_or_default())?;
-        Ok(Self(Form::Pan(pan)))
+        Ok(Self::from_pan(pan))
     }
 
     /// A whole PAN, check digit included.
-    pub const fn from_pan(pan: Pan) -> Self {
-        Self(Form::Pan(pan))
+    pub fn from_pan(pan: Pan) -> Self {
+        let long_enough = pan.digits().len() >= PAN_LENGTH_MIN;
+        Self { form: Form::Pan(pan), right12: long_enough.then(|| digits_to(&pan.account())) }
     }
 
     /// The twelve right-most digits without the check digit (formats 01, 35, 47), ASCII.
     /// A PAN of fewer than 13 digits is refused.
     pub fn right12(&self) -> Result<[u8; ACCOUNT_LENGTH], PinBlockError> {
-        match &self.0 {
+        match &self.form {
             Form::Field(digits) => Ok(*digits),
             Form::Pan(pan) if pan.digits().len() >= PAN_LENGTH_MIN => Ok(pan.account()),
             _ => Err(PinBlockError::PanLength),
         }
     }
 
+    /// As [`Account::right12`], packed.
+    pub(crate) fn right12_packed(&self) -> Result<u64, PinBlockError> {
+        self.right12.ok_or(PinBlockError::PanLength)
+    }
+
     /// The twelve left-most digits of the PAN (format 04), ASCII. A twelve-digit field does not hold them.
     pub fn left12(&self) -> Result<[u8; ACCOUNT_LENGTH], PinBlockError> {
-        match &self.0 {
+        match &self.form {
             Form::Pan(pan) => pan.digits().first_chunk().copied().ok_or(PinBlockError::PanLength),
             _ => Err(PinBlockError::PanLength),
         }
@@ -81,7 +92,7 @@ impl Account {
     /// PAN field of ISO 9564-1 format 4, 16 bytes: PAN length less twelve, the PAN, zeros. A PAN of fewer
     /// than twelve digits counts as twelve, filled with zeros on the left.
     pub fn pan_field(&self) -> Result<[u8; 16], PinBlockError> {
-        let digits = match &self.0 {
+        let digits = match &self.form {
             Form::Field(digits) => digits.as_slice(),
             Form::Pan(pan) => pan.digits(),
             Form::None => return Err(PinBlockError::PanLength),
@@ -98,7 +109,7 @@ impl Account {
 
     /// Compares two accounts; a field equals the PAN it was taken from.
     pub fn relation(&self, other: &Self) -> AccountRelation {
-        let same = match (&self.0, &other.0) {
+        let same = match (&self.form, &other.form) {
             (Form::Pan(a), Form::Pan(b)) => a == b,
             (Form::None, Form::None) => true,
             (Form::Field(a), Form::Field(b)) => a == b,
@@ -113,7 +124,7 @@ impl Account {
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.form {
             Form::None => f.write_str("Account(none)"),
             Form::Field(_) => f.write_str("Account(12 digits)"),
             Form::Pan(pan) => write!(f, "Account({} digits)", pan.digits().len()),

@@ -1,12 +1,13 @@
 //! What the formats have in common, as data: where control field, length, PIN and filler are.
-//! Positions count half-bytes from the left.
+//! Positions count half-bytes from the left. The first eight bytes of a block are worked on as one number,
+//! so that no step depends on a digit; the rest of an ISO 4 field is random and never read.
 
+use crate::field::{digits_of, digits_to, from, non_decimal, repeated, shifted, word_of};
 use crate::fill::Nibbles;
 use crate::{Account, ClearBlock, Format, PinBlockError};
-use paytypes::bytes::{nibble, set_nibble, xor_into};
 use paytypes::pin::{PIN_LENGTH_MAX, PIN_LENGTH_MIN};
 use paytypes::{Pin, Random};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 enum Length {
     Counted { at: usize },
@@ -16,7 +17,9 @@ enum Length {
 
 enum Filler {
     Value(u8),
-    Range(u8, u8),
+    Any,
+    Decimal,
+    Letters,
 }
 
 enum Binding {
@@ -32,16 +35,11 @@ pub(crate) struct Layout {
     length: Length,
     digits_at: usize,
     digits_max: usize,
-    /// Room of the PIN that is zero filled, whatever the filler (Docutel and its kin).
+    // Room of the PIN that is zero filled, whatever the filler (Docutel and its kin).
     zeros_to: usize,
     filler: Filler,
-    /// Everything from here on is random and never judged (second half of the ISO 4 field).
-    random_from: usize,
     binding: Binding,
 }
-
-const ANY: Filler = Filler::Range(0, 15);
-const DECIMAL: Filler = Filler::Range(0, 9);
 
 const ISO: Layout = Layout {
     bytes: 8,
@@ -51,7 +49,6 @@ const ISO: Layout = Layout {
     digits_max: PIN_LENGTH_MAX,
     zeros_to: 0,
     filler: Filler::Value(0xF),
-    random_from: 16,
     binding: Binding::None,
 };
 
@@ -61,7 +58,7 @@ const DOCUTEL: Layout = Layout {
     digits_at: 1,
     digits_max: 6,
     zeros_to: 7,
-    filler: DECIMAL,
+    filler: Filler::Decimal,
     ..ISO
 };
 
@@ -73,106 +70,110 @@ impl Layout {
     pub(crate) const fn of(format: Format) -> Result<Self, PinBlockError> {
         Ok(match format {
             Format::Iso0 => Self { binding: Binding::Right12, ..ISO },
-            Format::Iso1 => Self { control: Some(1), filler: ANY, ..ISO },
+            Format::Iso1 => Self { control: Some(1), filler: Filler::Any, ..ISO },
             Format::Iso2 => Self { control: Some(2), ..ISO },
             Format::Iso3 => {
-                Self { control: Some(3), filler: Filler::Range(0xA, 0xF), binding: Binding::Right12, ..ISO }
+                Self { control: Some(3), filler: Filler::Letters, binding: Binding::Right12, ..ISO }
             }
             Format::Iso4 => Self { bytes: 16, control: Some(4), filler: Filler::Value(0xA), ..ISO },
             Format::Plus => Self { binding: Binding::Left12, ..ISO },
             Format::Mastercard => Self { control: Some(2), binding: Binding::Right12, ..ISO },
             Format::Docutel | Format::Visa2 => DOCUTEL,
-            Format::Eci3 => Self { filler: ANY, ..DOCUTEL },
+            Format::Eci3 => Self { filler: Filler::Any, ..DOCUTEL },
             Format::Diebold => DELIMITED,
-            Format::Visa3 => Self { filler: ANY, ..DELIMITED },
-            Format::Eci2 => Self { length: Length::Four, digits_max: 4, filler: ANY, ..DELIMITED },
+            Format::Visa3 => Self { filler: Filler::Any, ..DELIMITED },
+            Format::Eci2 => Self { length: Length::Four, digits_max: 4, filler: Filler::Any, ..DELIMITED },
             Format::As2805 | Format::VisaNew | Format::VisaNewOld => return Err(PinBlockError::Format),
         })
     }
 
-    /// The block with the account taken off (or put on: it is the same XOR).
-    pub(crate) fn bound(&self, block: &ClearBlock, account: &Account) -> Result<ClearBlock, PinBlockError> {
+    /// The first half of a block with the account taken off.
+    pub(crate) fn opened(
+        &self,
+        block: &ClearBlock,
+        account: &Account,
+    ) -> Result<Zeroizing<u64>, PinBlockError> {
         if block.len() != usize::from(self.bytes) {
             return Err(PinBlockError::BlockLength);
         }
-        let digits = match self.binding {
-            Binding::None => return Ok(block.duplicate()),
-            Binding::Right12 => account.right12()?,
-            Binding::Left12 => account.left12()?,
-        };
-        let mut mask = [0u8; 8];
-        for (i, digit) in digits.iter().enumerate() {
-            set_nibble(&mut mask, i.saturating_add(4), *digit);
+        Ok(Zeroizing::new(word_of(block.expose()) ^ self.mask(account)?))
+    }
+
+    // What the account adds: its twelve digits on the right of eight bytes.
+    fn mask(&self, account: &Account) -> Result<u64, PinBlockError> {
+        match self.binding {
+            Binding::None => Ok(0),
+            Binding::Right12 => account.right12_packed(),
+            Binding::Left12 => Ok(digits_to(&account.left12()?)),
         }
-        let mut out = block.duplicate();
-        xor_into(out.expose_mut(), &mask);
-        Ok(out)
     }
 
     /// Judges control field and PIN length of an unbound block, nothing else, and takes out the PIN.
-    pub(crate) fn read(&self, block: &ClearBlock) -> Result<Carried, PinBlockError> {
-        let bytes = block.expose();
-        if self.control.is_some_and(|control| nibble(bytes, 0) != control) {
+    pub(crate) fn read(&self, word: u64) -> Result<Carried, PinBlockError> {
+        if self.control.is_some_and(|control| digits_of(word, 0, 1) != u64::from(control)) {
             return Err(PinBlockError::ControlField);
         }
         let length = match self.length {
-            Length::Counted { at } => usize::from(nibble(bytes, at)),
+            Length::Counted { at } => usize::try_from(digits_of(word, at, 1)).unwrap_or_default(),
             Length::Four => 4,
-            Length::EndsAtF => (0..16).take_while(|i| nibble(bytes, *i) != 0xF).count(),
+            Length::EndsAtF => (0..16).take_while(|i| digits_of(word, *i, 1) != 0xF).count(),
         };
         if !(PIN_LENGTH_MIN..=self.digits_max).contains(&length) {
             return Err(PinBlockError::PinLength);
         }
-        let mut carried = Carried::default();
-        for (i, value) in carried.values.iter_mut().enumerate().take(length) {
-            *value = nibble(bytes, self.digits_at.saturating_add(i));
-        }
-        carried.len = u8::try_from(length).unwrap_or_default();
-        Ok(carried)
+        Ok(Carried {
+            packed: digits_of(word, self.digits_at, length),
+            len: u8::try_from(length).unwrap_or(0),
+        })
     }
 
     /// True when every filler of an unbound block is one of the format. Looks at all of them always.
-    pub(crate) fn filler_holds(&self, block: &ClearBlock, pin_length: usize) -> bool {
-        let (low, high) = match self.filler {
-            Filler::Value(value) => (value, value),
-            Filler::Range(low, high) => (low, high),
+    pub(crate) fn filler_holds(&self, word: u64, pin_length: usize) -> bool {
+        let start = self.filler_from(pin_length);
+        let filler = from(start.max(self.zeros_to));
+        let zeros = from(start) & !filler;
+        let wrong = match self.filler {
+            Filler::Value(value) => (word ^ repeated(value)) & filler,
+            Filler::Any => 0,
+            Filler::Decimal => non_decimal(word) & filler,
+            Filler::Letters => (non_decimal(word) ^ repeated(1)) & filler,
         };
-        let mut good = true;
-        for i in self.filler_from(pin_length)..self.random_from {
-            let value = nibble(block.expose(), i);
-            good &= if i < self.zeros_to { value == 0 } else { value >= low && value <= high };
-        }
-        good
+        wrong | (word & zeros) == 0
     }
 
-    /// Forms an unbound block.
-    pub(crate) fn write(&self, digits: &[u8], random: &mut impl Random) -> Result<ClearBlock, PinBlockError> {
-        if !(PIN_LENGTH_MIN..=self.digits_max).contains(&digits.len()) {
+    /// Forms a block and binds it.
+    pub(crate) fn write(
+        &self,
+        carried: &Carried,
+        account: &Account,
+        random: &mut impl Random,
+    ) -> Result<ClearBlock, PinBlockError> {
+        let length = usize::from(carried.len);
+        if !(PIN_LENGTH_MIN..=self.digits_max).contains(&length) {
             return Err(PinBlockError::PinLength);
         }
+        let digits_end = self.digits_at.saturating_add(length);
+        let mut word = Zeroizing::new(shifted(carried.packed, digits_end));
+        *word |= shifted(u64::from(self.control.unwrap_or_default()), 1);
+        match self.length {
+            Length::Counted { at } => *word |= shifted(u64::from(carried.len), at.saturating_add(1)),
+            Length::EndsAtF => *word |= shifted(0xF, digits_end.saturating_add(1)),
+            Length::Four => {}
+        }
+        let start = self.filler_from(length).max(self.zeros_to);
+        match self.filler {
+            Filler::Value(value) => *word |= repeated(value) & from(start),
+            Filler::Any => *word |= drawn(random, start, 0, 15),
+            Filler::Decimal => *word |= drawn(random, start, 0, 9),
+            Filler::Letters => *word |= drawn(random, start, 10, 15),
+        }
+        *word ^= self.mask(account)?;
         let mut block = ClearBlock::zeroed(self.bytes);
-        let bytes = block.expose_mut();
-        set_nibble(bytes, 0, self.control.unwrap_or_default());
-        if let Length::Counted { at } = self.length {
-            set_nibble(bytes, at, u8::try_from(digits.len()).unwrap_or_default());
-        }
-        for (i, digit) in digits.iter().enumerate() {
-            set_nibble(bytes, self.digits_at.saturating_add(i), *digit);
-        }
-        let filler_from = self.filler_from(digits.len());
-        if let Length::EndsAtF = self.length {
-            set_nibble(bytes, digits.len(), 0xF);
-        }
-        let mut fill = Nibbles::new(random);
-        for i in filler_from.max(self.zeros_to)..self.random_from {
-            let value = match self.filler {
-                Filler::Value(value) => value,
-                Filler::Range(low, high) => fill.within(low, high),
-            };
-            set_nibble(bytes, i, value);
-        }
-        for i in self.random_from..bytes.len().saturating_mul(2) {
-            set_nibble(bytes, i, fill.within(0, 15));
+        if let Some((left, rest)) = block.expose_mut().split_first_chunk_mut::<8>() {
+            *left = word.to_be_bytes();
+            if !rest.is_empty() {
+                random.fill(rest);
+            }
         }
         Ok(block)
     }
@@ -183,16 +184,25 @@ impl Layout {
     }
 }
 
+// Random half-bytes of a range, from position `start` to the end of eight bytes.
+fn drawn(random: &mut impl Random, start: usize, low: u8, high: u8) -> u64 {
+    let mut fill = Nibbles::new(random);
+    (start..16).fold(0, |word, _| word << 4 | u64::from(fill.within(low, high)))
+}
+
 /// PIN positions of a block as they were found: half-bytes, decimal or not. Wiped on drop.
-#[derive(Default, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Carried {
-    values: [u8; PIN_LENGTH_MAX],
+    // The last `len` half-bytes.
+    packed: u64,
     len: u8,
 }
 
 impl Carried {
-    pub(crate) fn expose(&self) -> &[u8] {
-        self.values.get(..usize::from(self.len)).unwrap_or_default()
+    /// The positions of a PIN.
+    pub(crate) fn of(pin: &Pin) -> Self {
+        let packed = pin.expose().iter().fold(0, |word, digit| word << 4 | u64::from(*digit));
+        Self { packed, len: u8::try_from(pin.len()).unwrap_or_default() }
     }
 
     pub(crate) const fn len(&self) -> u8 {
@@ -200,11 +210,11 @@ impl Carried {
     }
 
     /// True when every position is a decimal digit. Looks at all of them always.
-    pub(crate) fn is_decimal(&self) -> bool {
-        self.expose().iter().fold(true, |good, value| good & (*value <= 9))
+    pub(crate) const fn is_decimal(&self) -> bool {
+        non_decimal(self.packed) == 0
     }
 
     pub(crate) fn pin(&self) -> Result<Pin, PinBlockError> {
-        Pin::from_values(self.expose()).map_err(|_| PinBlockError::PinDigit)
+        Pin::from_packed(self.packed, usize::from(self.len)).map_err(|_| PinBlockError::PinDigit)
     }
 }

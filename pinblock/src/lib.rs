@@ -3,6 +3,29 @@
 //! [`paytypes::Cipher`], without allocation.
 //!
 //! This crate refuses to know where keys come from and what travels on a wire.
+//!
+//! ```
+//! use paytypes::{Pan, Pin};
+//! use pinblock::rules::{Refusal, Setting, translation};
+//! use pinblock::{Account, AccountRelation, Format, PinBlockError, decode, encode};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let account = Account::from_pan(Pan::new(b"4000001234562")?);
+//! let mut random = |out: &mut [u8]| out.fill(0xA5); // production: the system's or the token's source
+//! let block = encode(Format::Iso0, &Pin::from_ascii(b"92389")?, &account, &mut random)?;
+//! assert_eq!(block.expose(), [0x05, 0x92, 0x78, 0x9F, 0xFF, 0xED, 0xCB, 0xA9]);
+//! assert_eq!(decode(Format::Iso0, &block, &account)?.len(), 5);
+//!
+//! // Under another account the filler is not that of the format.
+//! let other = Account::from_pan(Pan::new(b"4999999999999")?);
+//! assert_eq!(decode(Format::Iso0, &block, &other).err(), Some(PinBlockError::Filler));
+//!
+//! // A block that is bound to an account stays bound.
+//! let refused = translation(Format::Iso0, Format::Iso1, AccountRelation::Same, Setting::default());
+//! assert_eq!(refused, Err(Refusal::AccountDropped));
+//! # Ok(())
+//! # }
+//! ```
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -34,6 +57,7 @@ pub mod codec;
 pub mod encipher;
 mod error;
 mod excluded;
+mod field;
 mod fill;
 mod format;
 pub mod ibm3624;

@@ -1,7 +1,7 @@
 //! Visa PIN change blocks (formats 41 and 42, VIS appendix on the PIN CHANGE/UNBLOCK command).
 
-use crate::layout::Layout;
-use crate::{ClearBlock, Format, PinBlockError};
+use crate::layout::{Carried, Layout};
+use crate::{Account, ClearBlock, Format, PinBlockError};
 use paytypes::bytes::{set_nibble, xor_into};
 use paytypes::{Drawn, Pin};
 
@@ -12,8 +12,12 @@ pub fn visa_change(
     current: Option<&Pin>,
     card_key_part: [u8; 4],
 ) -> Result<ClearBlock, PinBlockError> {
-    // The PIN field of format 0, which has no random fill, before the account goes on.
-    let mut block = Layout::of(Format::Iso0)?.write(new.expose(), &mut Drawn::new(&[]))?;
+    // The PIN field of format 2 with the control field of format 0: no account, no random fill.
+    let layout = Layout::of(Format::Iso2)?;
+    let mut block = layout.write(&Carried::of(new), &Account::NONE, &mut Drawn::new(&[]))?;
+    if let Some(first) = block.expose_mut().first_mut() {
+        *first &= 0x0F;
+    }
     let [a, b, c, d] = card_key_part;
     xor_into(block.expose_mut(), &[0, 0, 0, 0, a, b, c, d]);
     if let Some(pin) = current {

@@ -114,7 +114,7 @@ async fn ctr<C: Cipher>(
     nonce: &[u8],
     data: &mut [u8],
 ) -> Result<(), KeyBlockError> {
-    let mut stream = Work::zeroed(data.len().checked_next_multiple_of(16).unwrap_or_default());
+    let mut stream = Work::zeroed(0, data.len().checked_next_multiple_of(16).unwrap_or_default());
     let mut counter = u128::from_be_bytes(left(nonce));
     for block in stream.bytes_mut().as_chunks_mut::<16>().0 {
         *block = counter.to_be_bytes();

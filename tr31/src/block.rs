@@ -3,7 +3,7 @@
 
 use crate::binding::{inner_key, open};
 use crate::block_id::BlockId;
-use crate::content;
+use crate::content::CheckValue;
 use crate::error::{ErrorKind, KeyBlockError, field};
 use crate::front::{self, Front};
 use crate::header::Header;
@@ -11,9 +11,10 @@ use crate::kbpk::Kbpk;
 use crate::kcv::{KcvMethod, kcv_cmac, kcv_legacy};
 use crate::policy::Policy;
 use crate::scheme::{BlockKeys, Scheme};
+use crate::text;
 use crate::version::Version;
 use crate::work::Work;
-use paytypes::{Algorithm, Cipher, CipherKind, ClearBytes, hex};
+use paytypes::{Algorithm, Cipher, CipherKind, ClearBytes};
 
 /// Length in characters that the start of a block declares, to cut the block out of a longer text. `None`
 /// when the text does not begin with a version letter and four digits.
@@ -146,7 +147,7 @@ pub(crate) async fn open_text<C: Cipher>(
     let mac_at = text.len().saturating_sub(scheme.mac_length.saturating_mul(2));
     let (front, mac_hex) = text.split_at_checked(mac_at).unwrap_or_default();
     let (head, payload) = front.split_at_checked(header).unwrap_or_default();
-    let mut work = Work::zeroed(header.saturating_add(payload.len() >> 1));
+    let mut work = Work::zeroed(header, payload.len() >> 1);
     if let Some((room, data)) = work.bytes_mut().split_at_mut_checked(header) {
         room.copy_from_slice(head);
         decode(payload, data, header)?;
@@ -162,8 +163,11 @@ pub(crate) async fn open_text<C: Cipher>(
 
 // The text was parsed, so this cannot fail; were it to, it is named like the check of the parser.
 fn decode(text: &[u8], out: &mut [u8], at: usize) -> Result<(), KeyBlockError> {
-    hex::decode_into(text, out)
-        .map_err(|_| KeyBlockError::new(ErrorKind::PayloadEncoding, field::PAYLOAD, at))
+    if text::decode(text, out) {
+        Ok(())
+    } else {
+        Err(KeyBlockError::new(ErrorKind::PayloadEncoding, field::PAYLOAD, at))
+    }
 }
 
 /// Key length for the algorithm. Asymmetric keys and HMAC keys have any length but none.
@@ -180,9 +184,7 @@ pub(crate) fn check_length(algorithm: Algorithm, length: usize) -> Result<(), Ke
 pub(crate) fn check_kp<K>(header: &Header<'_>, kbpk: &Kbpk<K>) -> Result<(), KeyBlockError> {
     let claimed = |method| kbpk.check_value(method);
     match claim(header, BlockId::KP)? {
-        Some((method, bytes, length))
-            if !claimed(method).matches(bytes.get(..length).unwrap_or_default()) =>
-        {
+        Some(claim) if !claim.names(claimed(claim.method())) => {
             Err(KeyBlockError::new(ErrorKind::KpMismatch, BlockId::KP.name(), offset(header, BlockId::KP)))
         }
         _ => Ok(()),
@@ -201,25 +203,23 @@ pub(crate) async fn check_kc<C: Cipher>(
         Algorithm::DES | Algorithm::TDES => CipherKind::Tdes,
         _ => return Ok(()),
     };
-    let Some((method, bytes, length)) = claim(header, BlockId::KC)? else { return Ok(()) };
+    let Some(claim) = claim(header, BlockId::KC)? else { return Ok(()) };
     let loaded = cipher.load(kind, key).await?;
-    let value = match method {
+    let value = match claim.method() {
         KcvMethod::Legacy => kcv_legacy(cipher, &loaded).await?,
         KcvMethod::Cmac => kcv_cmac(cipher, &loaded).await?,
     };
-    if value.matches(bytes.get(..length).unwrap_or_default()) {
+    if claim.names(&value) {
         Ok(())
     } else {
         Err(KeyBlockError::new(ErrorKind::KcMismatch, BlockId::KC.name(), offset(header, BlockId::KC)))
     }
 }
 
-type Claim = Option<(KcvMethod, [u8; 5], usize)>;
-
-fn claim(header: &Header<'_>, id: BlockId) -> Result<Claim, KeyBlockError> {
+fn claim(header: &Header<'_>, id: BlockId) -> Result<Option<CheckValue>, KeyBlockError> {
     match header.blocks.get(id) {
         None => Ok(None),
-        Some(data) => match content::check_value(data) {
+        Some(data) => match CheckValue::decode(data) {
             Some(claim) => Ok(Some(claim)),
             None => Err(KeyBlockError::new(ErrorKind::OptData, id.name(), offset(header, id))),
         },

@@ -168,6 +168,11 @@ impl<'a> OptionalBlocks<'a> {
         Ok(Cow::Owned(blocks))
     }
 
+    /// The error of a block that is about to be appended and has not its form.
+    pub(crate) fn malformed(&self, id: BlockId) -> KeyBlockError {
+        fault(ErrorKind::OptData, id, self.text.len())
+    }
+
     fn drop_padding(&mut self) {
         let padding = self.iter().find(|block| block.id == BlockId::PB).map(|block| block.offset);
         if let Some(start) = padding {

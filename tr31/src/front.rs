@@ -5,7 +5,8 @@ use crate::blocks::OptionalBlocks;
 use crate::error::{ErrorKind, KeyBlockError, field};
 use crate::header::Attributes;
 use crate::scheme::{Order, Scheme};
-use paytypes::{Algorithm, Exportability, KeyUsage, KeyVersion, ModeOfUse, hex};
+use crate::text;
+use paytypes::{Algorithm, Exportability, KeyUsage, KeyVersion, ModeOfUse};
 
 /// Characters of the fixed header.
 pub(crate) const FIXED: usize = 16;
@@ -31,7 +32,7 @@ pub(crate) fn version_letter(text: &[u8]) -> Result<u8, KeyBlockError> {
         [first, ..] if text.len() >= FIXED => *first,
         _ => return Err(KeyBlockError::new(ErrorKind::TooShort, field::BLOCK, text.len())),
     };
-    match text.iter().position(|c| !matches!(c, b' '..=b'~')) {
+    match text::unprintable(text) {
         Some(at) => Err(KeyBlockError::new(ErrorKind::BadChar, field::BLOCK, at)),
         None => Ok(first),
     }
@@ -93,7 +94,7 @@ fn split<'a>(
     header: usize,
     scheme: &Scheme,
 ) -> Result<(&'a [u8], &'a [u8]), KeyBlockError> {
-    if let Some(at) = hex_text.iter().position(|c| hex::digit(*c).is_none()) {
+    if let Some(at) = text::no_hex(hex_text) {
         return Err(KeyBlockError::new(
             ErrorKind::PayloadEncoding,
             field::PAYLOAD,
@@ -114,7 +115,8 @@ fn split<'a>(
 
 /// Position of the first lower-case hex digit, which only a lenient reader accepts.
 pub(crate) fn lower_case(payload: &[u8], mac: &[u8]) -> Option<usize> {
-    payload.iter().chain(mac).position(u8::is_ascii_lowercase)
+    let in_mac = || text::lower_case(mac).map(|at| payload.len().saturating_add(at));
+    text::lower_case(payload).or_else(in_mac)
 }
 
 /// Refuses header characters that a parser would refuse, before a block is made with them.
@@ -143,18 +145,16 @@ pub(crate) fn write(
     blocks: &OptionalBlocks<'_>,
     out: &mut Vec<u8>,
 ) {
-    out.push(version);
-    for unit in [1000, 100, 10, 1usize] {
-        out.push(digit(total.checked_div(unit).unwrap_or_default()));
-    }
-    out.extend(attributes.usage.0);
-    out.extend([attributes.algorithm.0, attributes.mode.0]);
-    out.extend(attributes.key_version.0);
-    out.push(attributes.exportability.0);
+    let Attributes { usage, algorithm, mode, key_version, exportability } = attributes;
+    let [thousands, hundreds, tens, ones] =
+        [1000, 100, 10, 1usize].map(|unit| digit(total.checked_div(unit).unwrap_or_default()));
     let count = usize::from(blocks.count());
-    out.extend([digit(count.checked_div(10).unwrap_or_default()), digit(count)]);
-    out.extend(tail);
-    out.extend(blocks.text());
+    let (count_tens, count_ones) = (digit(count.checked_div(10).unwrap_or_default()), digit(count));
+    let ([u, v], [n, m], [x, y]) = (usage.0, key_version.0, tail);
+    let (a, o, e) = (algorithm.0, mode.0, exportability.0);
+    let fixed = [version, thousands, hundreds, tens, ones, u, v, a, o, n, m, e, count_tens, count_ones, x, y];
+    out.extend_from_slice(&fixed);
+    out.extend_from_slice(blocks.text());
 }
 
 fn digit(value: usize) -> u8 {

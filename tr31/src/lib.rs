@@ -6,6 +6,35 @@
 //! block), judge (an explicit [`Policy`]). Every formula runs over [`paytypes::Cipher`], so the keys may
 //! live in a token; this crate refuses to know where they come from, what a host command is, and who may do
 //! what.
+//!
+//! ```
+//! use paytypes::soft::{Soft, SoftKey};
+//! use paytypes::{CipherKind, now};
+//! use tr31::{Kbpk, KeyBlock, Policy, attributes};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // TR-31:2018 A.7.2.2, printed with its protection key.
+//! let text = b"B0080P0TE00E000094B420079CC80BA3461F86FE26EFC4A3B8E4FA4C5F5341176EED7B727B8A248E";
+//! let block = KeyBlock::parse(text)?;
+//! assert_eq!(attributes::usage_name(block.header().attributes.usage), Some("PIN encryption key"));
+//!
+//! let key = paytypes::hex::decode::<16>(b"DD7515F2BFC17F85CE48F3CA25CB21F6")?;
+//! let key = now(async {
+//!     let key = SoftKey::new(CipherKind::Tdes, &key)?;
+//!     let kbpk = Kbpk::new(&Soft, &key, block.header().version).await?;
+//!     block.unwrap(&Soft, &kbpk, &Policy::TR31_2018).await
+//! });
+//! assert_eq!(key.ok_or("software is ready at once")??.bits, 128);
+//!
+//! let error = KeyBlock::parse(&text[..79]).unwrap_err();
+//! assert_eq!(error.to_string(), "E_TR31_LENGTH_FIELD at byte 1 (length): \
+//!     must be the decimal length of the whole block, at most 9999");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Left out: TR-34 (X9.139), for which no stable CMS crate of this generation of crypto crates exists. With
+//! the feature `ecdh`, [`agreement`] derives a protection key from an agreed secret.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +44,8 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
+#[cfg(feature = "ecdh")]
+pub mod agreement;
 pub mod attributes;
 mod binding;
 mod block;
@@ -28,9 +59,11 @@ mod kbpk;
 pub mod kcv;
 mod matrix;
 mod policy;
+mod rewrap;
 pub mod sblock;
 mod scheme;
 mod strength;
+mod text;
 mod version;
 mod work;
 mod wrap;
@@ -38,11 +71,16 @@ mod wrap;
 pub use block::{Key, KeyBlock, declared_length};
 pub use block_id::BlockId;
 pub use blocks::{OptionalBlock, OptionalBlocks};
+pub use content::{
+    BaseKeyId, CertificateFormat, Certificates, CheckValue, Content, Derivation, Derivations, Hash,
+    InitialKsn, KeyLife, Pedigree,
+};
 pub use error::{ErrorKind, KeyBlockError, field};
 pub use header::{Attributes, Header};
 pub use kbpk::Kbpk;
 pub use kcv::{Kcv, KcvMethod, kcv, kcv_cmac, kcv_legacy};
 pub use policy::Policy;
+pub use rewrap::rewrap;
 pub use strength::{strength_bits, strength_of};
 pub use version::{Version, Versions};
 pub use wrap::{Masking, wrap, wrapped_length};

@@ -70,7 +70,9 @@ const ROWS: &[Row] = &[
 
 /// The row of a usage.
 pub(crate) fn find(usage: KeyUsage) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.code == usage.0)
+    let number = |code: [u8; 2]| u16::from_be_bytes(code);
+    let at = ROWS.binary_search_by_key(&number(usage.0), |row| number(row.code)).ok()?;
+    ROWS.get(at)
 }
 
 /// All usages of the table.

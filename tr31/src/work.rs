@@ -5,18 +5,28 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 const INLINE: usize = 192;
 
-#[derive(Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Work {
     inline: [u8; INLINE],
     heap: Vec<u8>,
     len: usize,
+    secret: usize,
 }
 
+// The header's text is public: what stands behind it is wiped, and no more.
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.after_mut(self.secret).zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Work {}
+
 impl Work {
-    /// `len` zero bytes.
-    pub(crate) fn zeroed(len: usize) -> Self {
+    /// Zero bytes: room for `header` characters, and for `data` bytes that are secret.
+    pub(crate) fn zeroed(header: usize, data: usize) -> Self {
+        let len = header.saturating_add(data);
         let heap = if len > INLINE { vec![0; len] } else { Vec::new() };
-        Self { inline: [0; INLINE], heap, len }
+        Self { inline: [0; INLINE], heap, len, secret: header }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -45,7 +55,7 @@ mod tests {
     #[test]
     fn both_homes_behave_alike() {
         for len in [0, 1, INLINE, INLINE + 1, 4000] {
-            let mut work = Work::zeroed(len);
+            let mut work = Work::zeroed(len / 3, len - len / 3);
             assert_eq!(work.bytes().len(), len);
             if let Some(last) = work.bytes_mut().last_mut() {
                 *last = 7;

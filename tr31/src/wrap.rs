@@ -9,8 +9,9 @@ use crate::header::{Attributes, Header};
 use crate::kbpk::Kbpk;
 use crate::policy::Policy;
 use crate::scheme::{BlockKeys, Scheme};
+use crate::text;
 use crate::work::Work;
-use paytypes::{Algorithm, Cipher, Random, hex};
+use paytypes::{Algorithm, Cipher, Random};
 
 /// How far key data is padded so that its length does not show the key's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,15 +73,15 @@ impl Draft<'_> {
         out.reserve(total);
         front::write(self.version, total, self.attributes, self.tail, self.blocks, out);
         let header = FIXED.saturating_add(self.blocks.text().len());
-        let mut work = Work::zeroed(header.saturating_add(payload));
-        if let Some((text, data)) = work.bytes_mut().split_at_mut_checked(header) {
-            text.copy_from_slice(out.get(start..).unwrap_or_default());
+        let mut work = Work::zeroed(header, payload);
+        if let Some((head, data)) = work.bytes_mut().split_at_mut_checked(header) {
+            head.copy_from_slice(out.get(start..).unwrap_or_default());
             fill(data, key, random);
         }
         match seal(cipher, keys, self.scheme, header, &mut work).await {
             Ok(mac) => {
-                hex::encode_into(work.after(header), out);
-                hex::encode_into(mac.as_bytes().get(..self.scheme.mac_length).unwrap_or_default(), out);
+                text::encode(work.after(header), out);
+                text::encode(mac.as_bytes().get(..self.scheme.mac_length).unwrap_or_default(), out);
                 Ok(())
             }
             Err(error) => {

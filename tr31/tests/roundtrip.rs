@@ -8,7 +8,10 @@ use paytypes::CipherKind;
 use paytypes::{now, soft::Soft};
 use proptest::prelude::*;
 use tr31::sblock::{SBlock, SVersion, open, seal, sealed_length};
-use tr31::{BlockId, Header, KeyBlock, Masking, OptionalBlocks, Policy, Version, wrap, wrapped_length};
+use tr31::{
+    BlockId, Header, KcvMethod, KeyBlock, Masking, OptionalBlocks, Policy, Version, rewrap, wrap,
+    wrapped_length,
+};
 
 fn version() -> impl Strategy<Value = Version> {
     prop::sample::select(Version::ALL.to_vec())
@@ -115,22 +118,36 @@ proptest! {
 fn rewrapping_keeps_the_header() {
     let from = kbpk(Version::B, &[0x3C; 24]);
     let mut header = Header::new(Version::B, attributes("K1", "T", "B", "00", "E"));
+    header.context = b'2';
+    let old = *from.check_value(KcvMethod::Legacy);
     header.blocks.push(BlockId::LB, b"zone 7").unwrap();
+    header.blocks.push_check_value(BlockId::KP, KcvMethod::Legacy, &old).unwrap();
+    header.blocks.push(BlockId(*b"1X"), b"own").unwrap();
     let key = [0x5B; 16];
-    let made = now(wrap(&Soft, &from, &header, &key, Masking::Standard, &Policy::NONE, &mut counting()));
+    let policy = Policy { check_values: true, ..Policy::NONE };
+    let made = now(wrap(&Soft, &from, &header, &key, Masking::Standard, &policy, &mut counting()));
     let made = made.unwrap().unwrap();
-    let opened = KeyBlock::parse(&made).unwrap();
-    let opened = now(opened.unwrap(&Soft, &from, &Policy::NONE)).unwrap().unwrap();
-    for version in [Version::D, Version::E] {
-        let to = kbpk(version, &[0x77; 32]);
-        let header = Header { version, ..opened.header.clone().into_owned() };
-        let material = opened.material.expose();
-        let made = now(wrap(&Soft, &to, &header, material, Masking::None, &Policy::NONE, &mut counting()));
-        let made = made.unwrap().unwrap();
-        let read = KeyBlock::parse(&made).unwrap();
-        assert_eq!(read.header().blocks.get(BlockId::LB), Some(&b"zone 7"[..]));
-        assert!(read.header().blocks.text().len().is_multiple_of(16));
-        let read = now(read.unwrap(&Soft, &to, &Policy::NONE)).unwrap().unwrap();
-        assert_eq!(read.material.expose(), key);
+    let block = KeyBlock::parse(&made).unwrap();
+    for version in [Version::B, Version::D, Version::E] {
+        let to = kbpk(version, &[0x77; 32][..if version == Version::B { 24 } else { 32 }]);
+        let mut padding = counting();
+        let moved = rewrap(&Soft, &block, &from, &to, version, Masking::Standard, &policy, &mut padding);
+        let moved = now(moved).unwrap().unwrap();
+        let read = KeyBlock::parse(&moved).unwrap();
+        let ids: Vec<_> = read.header().blocks.iter().map(|b| b.id).filter(|id| *id != BlockId::PB).collect();
+        assert_eq!(ids, [BlockId::LB, BlockId::KP, BlockId(*b"1X")]);
+        assert!(read.header().blocks.text().len().is_multiple_of(version.alignment()));
+        assert_eq!((read.header().context, read.header().version), (b'2', version));
+        // KP names the new key: the policy verifies it.
+        let opened = now(read.unwrap(&Soft, &to, &policy)).unwrap().unwrap();
+        assert_eq!(opened.material.expose(), key);
+        assert_eq!(opened.header.attributes, header.attributes);
+        // The old key opens it no more, nor does another key open the old block.
+        if version == Version::B {
+            assert!(now(read.unwrap(&Soft, &from, &Policy::NONE)).unwrap().is_err());
+            let mut padding = counting();
+            let again = rewrap(&Soft, &block, &to, &to, version, Masking::None, &policy, &mut padding);
+            assert_eq!(now(again).unwrap().unwrap_err().kind.class(), "kp_mismatch");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! AES DUKPT, ANSI X9.24-3:2017: base keys of 128, 192 and 256 bits, a KSN of twelve bytes with a 32-bit
 //! counter, working keys for AES, TDES and HMAC.
 
+use super::{DataUse, MacUse, PinUse, WorkingKey};
 use crate::CardError;
 use paytypes::bytes::left;
 use paytypes::secret::KEY_LENGTH_MAX;
@@ -44,6 +45,10 @@ impl Usage {
             Self::DataDecrypt => 0x3001,
             Self::DataBoth => 0x3002,
         }
+    }
+
+    const fn is_data(self) -> bool {
+        matches!(self, Self::DataEncrypt | Self::DataDecrypt | Self::DataBoth)
     }
 
     const fn is_mac(self) -> bool {
@@ -214,7 +219,42 @@ impl TransactionKey {
         initial.transaction_key(cipher, ksn.counter()).await
     }
 
-    /// The working key for one usage. [`CardError::KeyType`] for an HMAC key, which no cipher takes: see
+    /// The PIN key, which nothing but a PIN block is enciphered with.
+    pub async fn pin_key<C: Cipher>(
+        &self,
+        cipher: &C,
+        kind: KeyType,
+    ) -> Result<WorkingKey<PinUse, C::Key>, CardError> {
+        Ok(WorkingKey::new(self.working_key(cipher, Usage::Pin, kind).await?))
+    }
+
+    /// A MAC key; [`CardError::KeyType`] for a usage that is none, and for HMAC.
+    pub async fn mac_key<C: Cipher>(
+        &self,
+        cipher: &C,
+        usage: Usage,
+        kind: KeyType,
+    ) -> Result<WorkingKey<MacUse, C::Key>, CardError> {
+        if !usage.is_mac() {
+            return Err(CardError::KeyType);
+        }
+        Ok(WorkingKey::new(self.working_key(cipher, usage, kind).await?))
+    }
+
+    /// A data key; [`CardError::KeyType`] for a usage that is none.
+    pub async fn data_key<C: Cipher>(
+        &self,
+        cipher: &C,
+        usage: Usage,
+        kind: KeyType,
+    ) -> Result<WorkingKey<DataUse, C::Key>, CardError> {
+        if !usage.is_data() {
+            return Err(CardError::KeyType);
+        }
+        Ok(WorkingKey::new(self.working_key(cipher, usage, kind).await?))
+    }
+
+    /// The working key for one usage, untyped. [`CardError::KeyType`] for an HMAC key, which no cipher takes: see
     /// [`TransactionKey::working_clear`].
     pub async fn working_key<C: Cipher>(
         &self,

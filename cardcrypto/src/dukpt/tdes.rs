@@ -1,5 +1,6 @@
 //! TDES DUKPT, ANSI X9.24-1:2009 annex A: two-key TDES, a KSN of ten bytes with a 21-bit counter.
 
+use super::{DataUse, MacUse, PinUse, Way, WorkingKey};
 use crate::CardError;
 use paytypes::bytes::{left, right, xor_into};
 use paytypes::{Cipher, CipherKind, ClearKey, Direction, Ksn};
@@ -136,7 +137,38 @@ impl TransactionKey {
         InitialKey::derive(cipher, bdk, ksn).await?.transaction_key(cipher, ksn.counter()).await
     }
 
-    /// The working key for one purpose.
+    /// The PIN key, which nothing but a PIN block is enciphered with.
+    pub async fn pin_key<C: Cipher>(&self, cipher: &C) -> Result<WorkingKey<PinUse, C::Key>, CardError> {
+        Ok(WorkingKey::new(self.working_key(cipher, Purpose::Pin).await?))
+    }
+
+    /// The MAC key of a direction.
+    pub async fn mac_key<C: Cipher>(
+        &self,
+        cipher: &C,
+        way: Way,
+    ) -> Result<WorkingKey<MacUse, C::Key>, CardError> {
+        let purpose = match way {
+            Way::Request => Purpose::MacRequest,
+            Way::Response => Purpose::MacResponse,
+        };
+        Ok(WorkingKey::new(self.working_key(cipher, purpose).await?))
+    }
+
+    /// The data key of a direction.
+    pub async fn data_key<C: Cipher>(
+        &self,
+        cipher: &C,
+        way: Way,
+    ) -> Result<WorkingKey<DataUse, C::Key>, CardError> {
+        let purpose = match way {
+            Way::Request => Purpose::DataRequest,
+            Way::Response => Purpose::DataResponse,
+        };
+        Ok(WorkingKey::new(self.working_key(cipher, purpose).await?))
+    }
+
+    /// The working key for one purpose, untyped.
     pub async fn working_key<C: Cipher>(&self, cipher: &C, purpose: Purpose) -> Result<C::Key, CardError> {
         let clear = self.working_clear(cipher, purpose).await?;
         Ok(cipher.load(CipherKind::Tdes, clear.expose()).await?)

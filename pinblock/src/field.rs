@@ -1,0 +1,80 @@
+//! Sixteen half-bytes as one number: positions 0 to 15 from the left.
+
+const ONES: u64 = 0x1111_1111_1111_1111;
+
+/// All ones from position `start` to the end; nothing when it lies beyond.
+pub(crate) const fn from(start: usize) -> u64 {
+    match bits(start) {
+        Some(shift) => u64::MAX >> shift,
+        None => 0,
+    }
+}
+
+/// `value` in every position.
+pub(crate) fn repeated(value: u8) -> u64 {
+    ONES.wrapping_mul(u64::from(value & 0xF))
+}
+
+/// `value` moved so that its last half-byte stands just before position `end` (1 to 16).
+pub(crate) const fn shifted(value: u64, end: usize) -> u64 {
+    match bits(16usize.saturating_sub(end)) {
+        Some(shift) => value << shift,
+        None => 0,
+    }
+}
+
+/// `length` half-bytes from position `start`, right justified.
+pub(crate) const fn digits_of(word: u64, start: usize, length: usize) -> u64 {
+    let kept = word & from(start);
+    match bits(16usize.saturating_sub(start.saturating_add(length))) {
+        Some(shift) => kept >> shift,
+        None => 0,
+    }
+}
+
+/// A one in each position that holds no decimal digit.
+pub(crate) const fn non_decimal(word: u64) -> u64 {
+    (word >> 3) & ((word >> 2) | (word >> 1)) & ONES
+}
+
+/// Twelve ASCII digits, right justified.
+pub(crate) fn digits_to(digits: &[u8; 12]) -> u64 {
+    digits.iter().fold(0, |word, digit| word << 4 | u64::from(digit & 0xF))
+}
+
+/// The first eight bytes.
+pub(crate) fn word_of(bytes: &[u8]) -> u64 {
+    bytes.first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+// Bits of `count` half-bytes, when a number can be shifted by so many.
+#[allow(clippy::cast_possible_truncation)] // below 16
+const fn bits(count: usize) -> Option<u32> {
+    if count < 16 { Some((count as u32) << 2) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paytypes::bytes::nibble;
+
+    const WORD: u64 = 0x0123_4567_89AB_CDEF;
+
+    #[test]
+    fn positions_are_those_of_the_bytes() {
+        let bytes = WORD.to_be_bytes();
+        assert_eq!(word_of(&bytes), WORD);
+        for i in 0..16 {
+            assert_eq!(digits_of(WORD, i, 1), u64::from(nibble(&bytes, i)));
+            assert_eq!(shifted(u64::from(nibble(&bytes, i)), i + 1), WORD & from(i) & !from(i + 1));
+            let flagged = non_decimal(WORD) & from(i) & !from(i + 1) != 0;
+            assert_eq!(flagged, nibble(&bytes, i) > 9, "{i}");
+        }
+        assert_eq!((from(0), from(15), from(16), from(99)), (u64::MAX, 0xF, 0, 0));
+        assert_eq!(digits_of(WORD, 2, 4), 0x2345);
+        assert_eq!(shifted(0x2345, 6), 0x0023_4500_0000_0000);
+        assert_eq!((shifted(1, 16), shifted(1, 0)), (1, 0));
+        assert_eq!(repeated(0xA), 0xAAAA_AAAA_AAAA_AAAA);
+        assert_eq!(digits_to(b"400000123456"), 0x4000_0012_3456);
+    }
+}
