@@ -49,9 +49,9 @@ pub fn decode_to_verify(
     account: &Account,
 ) -> Result<Option<Pin>, PinBlockError> {
     let layout = Layout::of(format)?;
-    let open = layout.bound(block, account)?;
-    let carried = layout.read(&open)?;
-    if !layout.filler_holds(&open, usize::from(carried.len())) {
+    let open = layout.opened(block, account)?;
+    let carried = layout.read(*open)?;
+    if !layout.filler_holds(*open, usize::from(carried.len())) {
         return Err(PinBlockError::Filler);
     }
     Ok(carried.pin().ok())
