@@ -160,7 +160,7 @@ impl Simulator {
             }
             (Lmk::Block(lmk), SealAs::Block { attributes, optional_count, optional }) => {
                 let token = lmk.seal(material, attributes, *optional_count, optional, random)?;
-                Ok(Begun::Answer(Outcome::Token(token)))
+                Ok(Begun::Answer(Outcome::Token(Box::new(token))))
             }
             _ => Err(HsmError::Scheme),
         }
@@ -241,9 +241,12 @@ fn end_parts(
             cache.put(name, &key);
             Ok(Outcome::Key(key))
         }
-        Op::Seal { form: SealAs::Variant { scheme, .. }, .. } => {
-            Ok(Outcome::Token(KeyToken::new(*scheme, hex::encode(parts).as_bytes())))
-        }
+        Op::Seal { form, .. } => match form.as_ref() {
+            SealAs::Variant { scheme, .. } => {
+                Ok(Outcome::Token(Box::new(KeyToken::new(*scheme, hex::encode(parts).as_bytes()))))
+            }
+            SealAs::Block { .. } => Err(HsmError::Scheme),
+        },
         _ => Err(HsmError::Backend),
     }
 }

@@ -7,6 +7,7 @@ mod explain;
 mod lmk;
 mod send;
 mod serve;
+mod vectors;
 
 pub use lmk::load as load_lmks;
 
@@ -28,6 +29,7 @@ pub enum Verb {
     Explain(explain::Args),
     #[command(subcommand)]
     Lmk(lmk::Lmk),
+    Vectors(vectors::Args),
 }
 
 impl Verb {
@@ -41,6 +43,7 @@ impl Verb {
             Self::Decode(args) => decode::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Lmk(verb) => end(lmk::run(verb)),
+            Self::Vectors(args) => end(vectors::run(&args)),
         }
     }
 }
