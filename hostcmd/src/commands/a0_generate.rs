@@ -159,8 +159,7 @@ impl Command for GenerateKey {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<Reply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
         if !matches!(r.mode, [b'0' | b'1' | b'A' | b'B']) {
             return Err(Code::INPUT);
         }

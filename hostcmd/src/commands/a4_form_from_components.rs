@@ -106,8 +106,7 @@ impl Command for FormKey {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<Reply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
         cx.require(Activity::Components)?;
         let key_type = key_types::read(&cx, r.key_type)?;
         let scheme = lmk_scheme(&cx, r.scheme)?;

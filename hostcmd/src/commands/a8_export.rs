@@ -117,8 +117,7 @@ impl Command for ExportKey {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<Reply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
         r.atalla.refuse()?;
         let key_type = key_types::read(&cx, r.key_type)?;
         let form = Form::read(&cx, r.scheme, &r.version)?;

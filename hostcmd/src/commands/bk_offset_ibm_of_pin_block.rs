@@ -118,8 +118,7 @@ impl Command for OffsetIbmOfPinBlock {
     type Request = Request;
     type Reply = OffsetReply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<OffsetReply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<OffsetReply> {
         let rule = pin_keys::named(&cx, r.key_type)?;
         let format = pins::format(r.format)?;
         let terms = r.ibm.judge()?;

@@ -127,8 +127,7 @@ impl Command for KeyCheckValue {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<Reply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
         let key_type = key_type(&cx, &r)?;
         judge_length(&cx, &r)?;
         let digits = digits(&cx, &r)?;

@@ -100,8 +100,7 @@ impl Command for PinDukptToZpk {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<Reply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
         let to_format = pins::format(r.destination_format)?;
         let account = pins::account(&r.account)?;
         let ksn = r.ksn.read()?;

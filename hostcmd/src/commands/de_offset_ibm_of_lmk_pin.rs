@@ -77,8 +77,7 @@ impl Command for OffsetIbmOfLmkPin {
     type Request = Request;
     type Reply = OffsetReply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<OffsetReply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<OffsetReply> {
         let terms = r.ibm.judge()?;
         let owner = pins::owner(&terms.account)?;
         let opened = ibm::open_pvk(&cx, &r.pvk, Use::Generate, Place::Source, &r.ibm.table).await;

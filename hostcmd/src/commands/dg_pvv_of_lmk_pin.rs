@@ -79,8 +79,7 @@ impl Command for PvvOfLmkPin {
     type Request = Request;
     type Reply = PvvReply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<PvvReply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<PvvReply> {
         let digits = pins::twelve_digits(&pins::account(&r.account)?)?;
         let owner = Account::fixed(&digits);
         let pvk = visa::open_pvk(&cx, &r.pvk, Use::Generate, Place::Source);

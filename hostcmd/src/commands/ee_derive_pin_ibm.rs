@@ -95,8 +95,7 @@ impl Command for DerivePinIbm {
     type Request = Request;
     type Reply = StoredReply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<StoredReply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<StoredReply> {
         let terms = r.ibm.judge()?;
         let offset = terms.offset(&r.offset)?;
         let owner = pins::owner(&terms.account)?;

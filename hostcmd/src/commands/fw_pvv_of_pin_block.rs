@@ -99,8 +99,7 @@ impl Command for PvvOfPinBlock {
     type Request = Request;
     type Reply = PvvReply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<PvvReply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<PvvReply> {
         let rule = pin_keys::named(&cx, r.key_type)?;
         let format = pins::format(r.format)?;
         let account = pins::account(&r.account)?;

@@ -174,8 +174,7 @@ impl Command for PinDukptToAny {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<Reply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
         let (from_format, to_format) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
         let account = pins::account(&r.account)?;
         let new_account = if r.has_second { pins::account(&r.second)? } else { account };

@@ -83,8 +83,7 @@ impl Command for RandomPin {
     type Request = Request;
     type Reply = StoredReply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<StoredReply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<StoredReply> {
         let owner = pins::owner(&pins::account(&r.account)?)?;
         let length = if r.has_length { r.length.size() } else { LENGTH_DEFAULT };
         if !(PIN_LENGTH_MIN..=PIN_LENGTH_MAX).contains(&length) {

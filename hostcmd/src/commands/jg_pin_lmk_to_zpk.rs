@@ -101,8 +101,7 @@ impl Command for PinLmkToZpk {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<Reply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
         let format = pins::format(r.format)?;
         let account = pins::account(&r.account)?;
         let owner = pins::owner(&account)?;

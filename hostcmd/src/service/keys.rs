@@ -113,8 +113,14 @@ impl Place {
 }
 
 /// Opens one key and judges it.
-pub async fn open(cx: &Cx, token: &KeyToken, rule: &KeyRule, how: Use, place: Place) -> Result<Key, Code> {
-    open_as(cx, token, rule, rule.key_type, how, place).await
+pub fn open(
+    cx: &Cx,
+    token: &KeyToken,
+    rule: &KeyRule,
+    how: Use,
+    place: Place,
+) -> impl Future<Output = Result<Key, Code>> {
+    open_as(cx, token, rule, rule.key_type, how, place)
 }
 
 /// As [`open`], with another type under a variant LMK than the rule's first choice.

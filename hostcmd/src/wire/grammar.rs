@@ -15,22 +15,47 @@ pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, Error<&'a [u8]>>;
 /// Mark in front of the message trailer.
 pub const END_OF_MESSAGE: u8 = 0x19;
 
-pub(super) fn belongs(alphabet: Alphabet, c: u8) -> bool {
+/// Classes of characters, so that a field is judged by one look-up for each.
+static CLASSES: [u8; 256] = classes();
+const DIGIT: u8 = 1;
+const HEX: u8 = 2;
+const PRINTABLE: u8 = 4;
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated at compile time only
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut c = 0u8;
+    while c < 128 {
+        let digit = if c.is_ascii_digit() { DIGIT } else { 0 };
+        let hex = if c.is_ascii_hexdigit() { HEX } else { 0 };
+        let printable = if matches!(c, b' '..=b'~') { PRINTABLE } else { 0 };
+        table[c as usize] = digit | hex | printable;
+        c += 1;
+    }
+    table
+}
+
+fn all(class: u8, text: &[u8]) -> bool {
+    let of = |c: &u8| CLASSES.get(usize::from(*c)).copied().unwrap_or_default();
+    text.iter().fold(class, |found, c| found & of(c)) == class
+}
+
+pub(super) fn belongs(alphabet: Alphabet, text: &[u8]) -> bool {
     match alphabet {
-        Alphabet::Digits => c.is_ascii_digit(),
-        Alphabet::Hex => c.is_ascii_hexdigit(),
-        Alphabet::Printable => matches!(c, b' '..=b'~'),
+        Alphabet::Digits => all(DIGIT, text),
+        Alphabet::Hex => all(HEX, text),
+        Alphabet::Printable => all(PRINTABLE, text),
         Alphabet::Characters | Alphabet::Binary => true,
     }
 }
 
 /// Exactly `length` characters of an alphabet.
 pub(super) fn characters(alphabet: Alphabet, length: usize, input: &[u8]) -> Parsed<'_, &[u8]> {
-    verify(take(length), |text: &[u8]| text.iter().all(|c| belongs(alphabet, *c))).parse(input)
+    verify(take(length), |text: &[u8]| belongs(alphabet, text)).parse(input)
 }
 
 fn hex(length: usize) -> impl FnMut(&[u8]) -> Parsed<'_, &[u8]> {
-    move |input| take_while_m_n(length, length, |c: u8| c.is_ascii_hexdigit()).parse(input)
+    move |input| characters(Alphabet::Hex, length, input)
 }
 
 // `K` and three hexadecimal digits: an index of user storage.
