@@ -115,7 +115,7 @@ fn block_rows(report: &mut Report, blocks: &OptionalBlocks<'_>) {
         let data = String::from_utf8_lossy(block.data);
         let meaning = match block.content() {
             Ok(content) => explained(&content),
-            Err(error) => format!("not well formed: {error}"),
+            Err(error) => format!(", not well formed: {error}"),
         };
         let name = attributes::block_name(block.id).unwrap_or("proprietary");
         report.row(&format!("block {id}"), format!("{data}  {name}{meaning}"));
