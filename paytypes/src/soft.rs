@@ -20,9 +20,15 @@ pub struct Soft;
 pub struct SoftKey {
     clear: ClearKey,
     schedule: Schedule,
-    // Single-DES schedules of the parts, made when the first retail MAC asks for them and then kept.
-    parts: OnceLock<Vec<des::Des>>,
-    // Subkeys of CMAC, likewise.
+    // Made when the first MAC asks for it; apart, so that a key that makes none stays small.
+    kept: OnceLock<Box<Kept>>,
+}
+
+// What MACs use beside the schedule, each made once.
+#[derive(Default)]
+struct Kept {
+    // Single-DES schedules of the parts, for retail MACs.
+    parts: OnceLock<Box<[des::Des]>>,
     subkeys: OnceLock<Subkeys>,
 }
 
@@ -74,7 +80,7 @@ impl SoftKey {
             _ => return Err(CipherError::KeyLength),
         };
         let clear = ClearKey::new(clear).map_err(|_| CipherError::KeyLength)?;
-        Ok(Self { clear, schedule, parts: OnceLock::new(), subkeys: OnceLock::new() })
+        Ok(Self { clear, schedule, kept: OnceLock::new() })
     }
 
     /// Cipher and length.
@@ -112,12 +118,17 @@ impl SoftKey {
         }
     }
 
+    fn kept(&self) -> &Kept {
+        self.kept.get_or_init(Box::default)
+    }
+
     fn part(&self, index: usize) -> Result<&des::Des, CipherError> {
         if self.shape().kind == CipherKind::Aes {
             return Err(CipherError::Unsupported);
         }
         let (parts, _) = self.clear.expose().as_chunks::<8>();
-        let kept = self.parts.get_or_init(|| parts.iter().map(|part| des::Des::new(part.into())).collect());
+        let kept =
+            self.kept().parts.get_or_init(|| parts.iter().map(|part| des::Des::new(part.into())).collect());
         kept.get(index).ok_or(CipherError::Unsupported)
     }
 
@@ -132,7 +143,7 @@ impl SoftKey {
     }
 
     fn cmac(&self, iv: &[u8], data: &[u8]) -> Result<MacValue, CipherError> {
-        with!(self, c => cmac(c.as_ref(), self.subkeys.get_or_init(|| subkeys(c.as_ref())), iv, data))
+        with!(self, c => cmac(c.as_ref(), self.kept().subkeys.get_or_init(|| subkeys(c.as_ref())), iv, data))
     }
 }
 

@@ -14,8 +14,10 @@ mod keyblocks;
 mod macs;
 mod pins;
 
-pub use input::{Input, Out, Refused};
-pub use keyblocks::{describe, parse_policy};
+pub use cards::digits;
+pub use input::{Input, Out, Refused, ready};
+pub use keyblocks::{describe, kbpk, parse_policy};
+pub use pins::{deciphered, enciphered, format_of};
 
 use crate::exit::{Exit, Failure};
 use clap::Args as ClapArgs;

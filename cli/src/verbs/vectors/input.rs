@@ -67,6 +67,11 @@ impl<'a> Input<'a> {
         Self(given)
     }
 
+    /// The object.
+    pub const fn value(&self) -> &'a Value {
+        self.0
+    }
+
     /// The inputs that stand in a member of their own.
     pub fn within(&self, name: &str) -> Self {
         Self(&self.0[name])

@@ -66,8 +66,9 @@ fn blocks(list: &Value) -> Result<OptionalBlocks<'static>, Refused> {
     Ok(blocks)
 }
 
-// A key of the vectors states no cipher: it is taken for the one of the version, unless `kbpk_alg` says else.
-fn kbpk(given: &Input<'_>, version: Version) -> Result<Kbpk<SoftKey>, Refused> {
+/// The protection key. A key of the vectors states no cipher: it is taken for the one of the version, unless
+/// `kbpk_alg` says else.
+pub fn kbpk(given: &Input<'_>, version: Version) -> Result<Kbpk<SoftKey>, Refused> {
     let letter = match version.kind() {
         paytypes::CipherKind::Aes => "A",
         _ => "T",

@@ -61,17 +61,27 @@ pub fn decode(given: &Input<'_>) -> Out {
 }
 
 pub fn encipher(given: &Input<'_>) -> Out {
-    let (key, pin, account) = (given.key("key", "A")?, given.pin("pin")?, given.account()?);
-    let random = fill(given, "random")?;
-    let mut random = Drawn::new(&random);
-    let made = ready(under::encode_under(&Soft, &key, Format::Iso4, &pin, &account, &mut random))?;
-    Ok(hex_of("block", made.as_bytes()))
+    enciphered(given, Format::Iso4, "random")
 }
 
 pub fn decipher(given: &Input<'_>) -> Out {
-    let (key, account) = (given.key("key", "A")?, given.account()?);
+    deciphered(given, Format::Iso4)
+}
+
+/// A PIN block of any format under `key`, AES for format 4 and DES or TDES for the others; the member
+/// `random` stands in for the random source.
+pub fn enciphered(given: &Input<'_>, format: Format, random: &str) -> Out {
+    let (key, pin, account) = (key_for(given, format)?, given.pin("pin")?, given.account()?);
+    let random = fill(given, random)?;
+    let made = ready(under::encode_under(&Soft, &key, format, &pin, &account, &mut Drawn::new(&random)))?;
+    Ok(hex_of("block", made.as_bytes()))
+}
+
+/// The PIN of an enciphered block of any format.
+pub fn deciphered(given: &Input<'_>, format: Format) -> Out {
+    let (key, account) = (key_for(given, format)?, given.account()?);
     let block = given.hex("block", "block_length")?;
-    let pin = ready(under::decode_under(&Soft, &key, Format::Iso4, &block, &account))?;
+    let pin = ready(under::decode_under(&Soft, &key, format, &block, &account))?;
     Ok(one("pin", digits(pin.expose())))
 }
 
