@@ -34,7 +34,8 @@ pub fn run(args: &Args) -> io::Result<()> {
         frames.push(frame);
         rest = tail;
     }
-    let mut engine = Engine::new(crate::server::backend(), Unit { authorised: Authorised::ALL, ..Unit::default() });
+    let mut engine =
+        Engine::new(crate::server::backend(), Unit { authorised: Authorised::ALL, ..Unit::default() });
     let port = Rc::new(Port::new(lmk, Settings::STRICT));
     let mut tickets = Vec::new();
     let mut out = Vec::new();

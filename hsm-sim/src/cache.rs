@@ -1,8 +1,8 @@
 //! Opened keys by their token, so that a key which a host sends again need not be unwrapped again. Bounded
 //! in bytes; second-chance eviction; keys are wiped when the last handle goes.
 
-use hsm::Key;
 use foldhash::quality::RandomState;
+use hsm::Key;
 use std::collections::HashMap;
 use std::rc::Rc;
 

@@ -1,5 +1,6 @@
 //! The verbs: a line in each of the three lists, and a file.
 
+mod calc;
 mod config;
 mod decode;
 mod demo;
@@ -29,6 +30,7 @@ pub enum Verb {
     Explain(explain::Args),
     #[command(subcommand)]
     Lmk(lmk::Lmk),
+    Calc(calc::Args),
     Vectors(vectors::Args),
 }
 
@@ -43,6 +45,7 @@ impl Verb {
             Self::Decode(args) => decode::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Lmk(verb) => end(lmk::run(verb)),
+            Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
         }
     }
