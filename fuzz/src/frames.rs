@@ -18,7 +18,7 @@ fn port(choice: u8) -> Port {
 
 fn new_engine() -> Engine {
     // Opened keys are kept in little room, so that eviction is exercised as well.
-    let options = Options { cache_bytes: 4096, random: RandomSource::seeded(1) };
+    let options = Options { random: RandomSource::seeded(1) };
     let backend = Simulator::new(&LmkSet::public_test(), options).expect("test LMKs may be seeded");
     let unit = Unit {
         authorised: Authorised::ALL,

@@ -127,7 +127,7 @@ impl Gather {
     pub(crate) fn run(
         &mut self,
         ops: &mut OpBatch,
-        mut end_parts: impl FnMut(&Op, &[u8], &[u8]) -> Result<Outcome, HsmError>,
+        end_parts: impl Fn(&Op, &[u8]) -> Result<Outcome, HsmError>,
     ) {
         while !self.tasks.is_empty() {
             for task in &mut self.tasks {
@@ -135,7 +135,7 @@ impl Gather {
             }
             self.lanes.run(&mut self.jobs);
             let jobs = &self.jobs;
-            self.tasks.retain_mut(|task| !task.take(ops, jobs, &mut end_parts));
+            self.tasks.retain_mut(|task| !task.take(ops, jobs, &end_parts));
             self.jobs.clear();
         }
     }
@@ -161,7 +161,7 @@ impl Task {
         &mut self,
         ops: &mut OpBatch,
         jobs: &[Job],
-        end_parts: &mut impl FnMut(&Op, &[u8], &[u8]) -> Result<Outcome, HsmError>,
+        end_parts: &impl Fn(&Op, &[u8]) -> Result<Outcome, HsmError>,
     ) -> bool {
         let Some(view) = ops.view(self.op) else { return true };
         let jobs = jobs.get(self.jobs.clone()).unwrap_or_default();
@@ -181,7 +181,7 @@ impl Task {
                 for (part, job) in parts.iter_mut().zip(jobs) {
                     *part = job.block().to_be_bytes();
                 }
-                end_parts(view.op, view.data, parts.get(..jobs.len()).unwrap_or_default().as_flattened())
+                end_parts(view.op, parts.get(..jobs.len()).unwrap_or_default().as_flattened())
             }
         };
         *view.outcome = Some(answer);

@@ -2,7 +2,6 @@
 //! together (`gather`); AES work is done in turn, with schedules that are kept.
 
 use crate::block::BlockLmk;
-use crate::cache::KeyCache;
 use crate::gather::{Begun, Gather, Work, begin_cbc, begin_ecb, begin_mac};
 use crate::lmk::{LmkKind, LmkSet};
 use crate::material::Material;
@@ -20,15 +19,13 @@ use zeroize::Zeroizing;
 /// How a simulator is set up.
 #[derive(Debug)]
 pub struct Options {
-    /// Bytes that opened keys may take; 0 opens a key at every use.
-    pub cache_bytes: usize,
     /// Randomness.
     pub random: RandomSource,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 8 << 20, random: RandomSource::System }
+        Self { random: RandomSource::System }
     }
 }
 
@@ -48,9 +45,7 @@ impl Lmk {
 pub struct Simulator {
     infos: Vec<LmkInfo>,
     lmks: Vec<(LmkId, Lmk)>,
-    cache: KeyCache,
     random: RandomSource,
-    name: Vec<u8>,
     gather: Gather,
 }
 
@@ -79,9 +74,7 @@ impl Simulator {
         Ok(Self {
             infos: set.iter().map(crate::LmkSecret::info).collect(),
             lmks,
-            cache: KeyCache::new(options.cache_bytes),
             random: options.random,
-            name: Vec::with_capacity(256),
             gather: Gather::default(),
         })
     }
@@ -107,27 +100,6 @@ impl Simulator {
     }
 
     fn open(&mut self, id: LmkId, key_type: KeyType, scheme: Scheme, text: &[u8]) -> Result<Begun, HsmError> {
-        let mut name = core::mem::take(&mut self.name);
-        write_name(&mut name, id, key_type, scheme, text);
-        let begun = match self.cache.get(&name) {
-            Some(key) => Ok(Begun::Answer(Outcome::Key(key))),
-            None => self.unwrap(id, key_type, scheme, text).inspect(|begun| {
-                if let Begun::Answer(Outcome::Key(key)) = begun {
-                    self.cache.put(&name, key);
-                }
-            }),
-        };
-        self.name = name;
-        begun
-    }
-
-    fn unwrap(
-        &mut self,
-        id: LmkId,
-        key_type: KeyType,
-        scheme: Scheme,
-        text: &[u8],
-    ) -> Result<Begun, HsmError> {
         if scheme == Scheme::K || text.first() == Some(&b'K') {
             return Err(HsmError::EmptyIndex);
         }
@@ -212,8 +184,7 @@ impl Backend for Simulator {
                 Ok(Begun::Work(work)) => self.gather.add(index, work),
             }
         }
-        let Self { gather, cache, name, .. } = self;
-        gather.run(ops, |op, text, parts| end_parts(cache, name, op, text, parts));
+        self.gather.run(ops, end_parts);
     }
 
     fn lmks(&self) -> &[LmkInfo] {
@@ -226,20 +197,11 @@ impl Backend for Simulator {
 }
 
 // The parts of a key came out of the lanes: a key was opened, or a token made.
-fn end_parts(
-    cache: &mut KeyCache,
-    name: &mut Vec<u8>,
-    op: &Op,
-    text: &[u8],
-    parts: &[u8],
-) -> Result<Outcome, HsmError> {
+fn end_parts(op: &Op, parts: &[u8]) -> Result<Outcome, HsmError> {
     match op {
-        Op::Open { lmk, key_type, scheme } => {
+        Op::Open { key_type, .. } => {
             let kind = if parts.len() == 8 { CipherKind::Des } else { CipherKind::Tdes };
-            let key = opened(kind, parts, Binding::Variant(*key_type))?;
-            write_name(name, *lmk, *key_type, *scheme, text);
-            cache.put(name, &key);
-            Ok(Outcome::Key(key))
+            Ok(Outcome::Key(opened(kind, parts, Binding::Variant(*key_type))?))
         }
         Op::Seal { form, .. } => match form.as_ref() {
             SealAs::Variant { scheme, .. } => {
@@ -253,13 +215,6 @@ fn end_parts(
 
 fn find(lmks: &mut [(LmkId, Lmk)], id: LmkId) -> Result<&mut Lmk, HsmError> {
     lmks.iter_mut().find(|(known, _)| *known == id).map(|(_, lmk)| lmk).ok_or(HsmError::NoSuchLmk)
-}
-
-fn write_name(name: &mut Vec<u8>, id: LmkId, key_type: KeyType, scheme: Scheme, text: &[u8]) {
-    name.clear();
-    name.extend_from_slice(&[id.0, scheme.tag().unwrap_or_default()]);
-    name.extend_from_slice(&key_type.0);
-    name.extend_from_slice(text);
 }
 
 fn opened(kind: CipherKind, clear: &[u8], binding: Binding) -> Result<Key, HsmError> {
@@ -293,8 +248,7 @@ mod tests {
     use hsm::{BlockAttributes, BlockFault, Hsm};
     use paytypes::{Exportability, KeyUsage, KeyVersion, ModeOfUse};
 
-    fn drive<T>(sim: &mut Simulator, task: impl AsyncFnOnce(Hsm) -> T) -> T {
-        let hsm = Hsm::new();
+    fn drive<T>(sim: &mut Simulator, hsm: Hsm, task: impl AsyncFnOnce(Hsm) -> T) -> T {
         let mut future = pin!(task(hsm.clone()));
         loop {
             match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -304,9 +258,8 @@ mod tests {
         }
     }
 
-    fn simulator(cache_bytes: usize) -> Simulator {
-        Simulator::new(&LmkSet::public_test(), Options { cache_bytes, random: RandomSource::seeded(1) })
-            .unwrap()
+    fn simulator() -> Simulator {
+        Simulator::new(&LmkSet::public_test(), Options { random: RandomSource::seeded(1) }).unwrap()
     }
 
     const FORM: SealAs = SealAs::Block {
@@ -323,8 +276,8 @@ mod tests {
     #[test]
     fn every_kind_of_lmk_seals_and_opens() {
         for cache in [0, 1 << 20] {
-            let mut sim = simulator(cache);
-            drive(&mut sim, async |hsm| {
+            let mut sim = simulator();
+            drive(&mut sim, Hsm::with_cache(cache), async |hsm| {
                 let key = hsm.generate(KeyShape { kind: CipherKind::Tdes, length: 16 }).await.unwrap();
                 let clear = hsm.reveal(&key).await.unwrap();
                 let variant = SealAs::Variant { scheme: Scheme::U, key_type: KeyType::ZPK };
@@ -342,8 +295,8 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let mut sim = simulator(1 << 20);
-        drive(&mut sim, async |hsm| {
+        let mut sim = simulator();
+        drive(&mut sim, Hsm::new(), async |hsm| {
             let key = hsm.generate(KeyShape { kind: CipherKind::Aes, length: 16 }).await.unwrap();
             let block = hsm.seal(LmkId(2), &key, FORM).await.unwrap();
             let open = async |id, token: &KeyToken| hsm.open(LmkId(id), KeyType::ZPK, token).await.err();
@@ -356,9 +309,6 @@ mod tests {
             let odd = hsm.generate(KeyShape { kind: CipherKind::Tdes, length: 15 }).await;
             assert_eq!(odd.err(), Some(HsmError::KeyLength));
         });
-        assert!(
-            Simulator::new(&LmkSet::default(), Options { cache_bytes: 0, random: RandomSource::seeded(1) })
-                .is_err()
-        );
+        assert!(Simulator::new(&LmkSet::default(), Options { random: RandomSource::seeded(1) }).is_err());
     }
 }

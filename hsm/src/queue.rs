@@ -1,6 +1,7 @@
 //! The queue: handlers of commands are futures that put operations here and wait; whoever owns the thread
 //! polls all of them, runs the backend once over everything that waits, and polls again.
 
+use crate::cache::KeyCache;
 use crate::error::as_cipher_error;
 use crate::{Backend, HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Op, OpBatch, Outcome, SealAs};
 use core::cell::RefCell;
@@ -9,21 +10,39 @@ use core::task::{Context, Poll};
 use paytypes::{Cipher, CipherError, CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
 use std::rc::Rc;
 
-#[derive(Default)]
+/// Bytes that opened keys may take in a cache nobody sized.
+const CACHE_BYTES: usize = 8 << 20;
+
 struct Queue {
     epoch: u64,
     ran: OpBatch,
     next: OpBatch,
+    opened: KeyCache,
+    name: Vec<u8>,
 }
 
-/// The operations of a backend, as handlers use them. Clones share one queue; single-threaded.
-#[derive(Clone, Default)]
+/// The operations of a backend, as handlers use them, and the keys that it has opened for them. Clones share
+/// one queue; single-threaded.
+#[derive(Clone)]
 pub struct Hsm(Rc<RefCell<Queue>>);
 
+impl Default for Hsm {
+    fn default() -> Self {
+        Self::with_cache(CACHE_BYTES)
+    }
+}
+
 impl Hsm {
-    /// An empty queue.
+    /// An empty queue with a cache of the usual size.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty queue that keeps opened keys in so many bytes; 0 opens a key anew at every use.
+    pub fn with_cache(bytes: usize) -> Self {
+        let (ran, next) = (OpBatch::default(), OpBatch::default());
+        let (opened, name) = (KeyCache::new(bytes), Vec::with_capacity(256));
+        Self(Rc::new(RefCell::new(Queue { epoch: 0, ran, next, opened, name })))
     }
 
     /// Number of operations that wait for [`Hsm::run`].
@@ -62,9 +81,15 @@ impl Hsm {
         (queue.epoch, queue.next.push(op, iv, data))
     }
 
-    /// Opens a key token under an LMK. `key_type` selects pair and variant under a variant LMK.
-    pub fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Call<'_, 'static, Key> {
-        self.ask(Op::Open { lmk, key_type, scheme: token.scheme }, &[], token.text(), key)
+    /// Opens a key token under an LMK. `key_type` selects pair and variant under a variant LMK. A key that was
+    /// opened before is there at once, and the backend is not asked.
+    pub fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Opening<'_> {
+        let op = Op::Open { lmk, key_type, scheme: token.scheme };
+        let cached = self.0.borrow_mut().find(&op, token.text());
+        match cached {
+            Some(key) => Opening::Cached(Some(key)),
+            None => Opening::Asked(self.ask(op, &[], token.text(), key)),
+        }
     }
 
     /// Wraps a key under an LMK.
@@ -143,6 +168,57 @@ impl<T> Future for Call<'_, '_, T> {
         let taken = queue.ran.take(call.index, call.back);
         Poll::Ready(taken.and_then(|outcome| (call.pick)(outcome).ok_or(HsmError::Backend)))
     }
+}
+
+/// A key that is being opened.
+#[must_use = "the key is there when this is awaited"]
+pub enum Opening<'h> {
+    /// It was opened before.
+    Cached(Option<Key>),
+    /// The backend was asked.
+    Asked(Call<'h, 'static, Key>),
+}
+
+impl Future for Opening<'_> {
+    type Output = Result<Key, HsmError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Cached(key) => Poll::Ready(key.take().ok_or(HsmError::Backend)),
+            Self::Asked(call) => {
+                let answer = Pin::new(&mut *call).poll(cx);
+                if let Poll::Ready(Ok(key)) = &answer {
+                    call.hsm.0.borrow_mut().keep(call.index, key);
+                }
+                answer
+            }
+        }
+    }
+}
+
+impl Queue {
+    fn find(&mut self, op: &Op, text: &[u8]) -> Option<Key> {
+        write_name(&mut self.name, op, text);
+        self.opened.get(&self.name)
+    }
+
+    // Keeps a key under the name by which it was asked for.
+    fn keep(&mut self, index: usize, key: &Key) {
+        if let Some(view) = self.ran.view(index) {
+            write_name(&mut self.name, view.op, view.data);
+            self.opened.put(&self.name, key);
+        }
+    }
+}
+
+// LMK, scheme, type and text: what a token means depends on all of them.
+fn write_name(name: &mut Vec<u8>, op: &Op, text: &[u8]) {
+    name.clear();
+    if let Op::Open { lmk, key_type, scheme } = op {
+        name.extend_from_slice(&[lmk.0, scheme.tag().unwrap_or_default()]);
+        name.extend_from_slice(&key_type.0);
+    }
+    name.extend_from_slice(text);
 }
 
 // Formulas over the trait know cipher errors only.

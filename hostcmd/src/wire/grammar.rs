@@ -15,36 +15,17 @@ pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, Error<&'a [u8]>>;
 /// Mark in front of the message trailer.
 pub const END_OF_MESSAGE: u8 = 0x19;
 
-/// Classes of characters, so that a field is judged by one look-up for each.
-static CLASSES: [u8; 256] = classes();
-const DIGIT: u8 = 1;
-const HEX: u8 = 2;
-const PRINTABLE: u8 = 4;
-
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated at compile time only
-const fn classes() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut c = 0u8;
-    while c < 128 {
-        let digit = if c.is_ascii_digit() { DIGIT } else { 0 };
-        let hex = if c.is_ascii_hexdigit() { HEX } else { 0 };
-        let printable = if matches!(c, b' '..=b'~') { PRINTABLE } else { 0 };
-        table[c as usize] = digit | hex | printable;
-        c += 1;
-    }
-    table
-}
-
-fn all(class: u8, text: &[u8]) -> bool {
-    let of = |c: &u8| CLASSES.get(usize::from(*c)).copied().unwrap_or_default();
-    text.iter().fold(class, |found, c| found & of(c)) == class
+// Without a branch for each character, so that the compiler judges many at once.
+fn all(text: &[u8], good: impl Fn(u8) -> bool) -> bool {
+    text.iter().fold(0, |bad, c| bad | u8::from(!good(*c))) == 0
 }
 
 pub(super) fn belongs(alphabet: Alphabet, text: &[u8]) -> bool {
+    let digit = |c: u8| c.wrapping_sub(b'0') < 10;
     match alphabet {
-        Alphabet::Digits => all(DIGIT, text),
-        Alphabet::Hex => all(HEX, text),
-        Alphabet::Printable => all(PRINTABLE, text),
+        Alphabet::Digits => all(text, digit),
+        Alphabet::Hex => all(text, |c| digit(c) | ((c | 0x20).wrapping_sub(b'a') < 6)),
+        Alphabet::Printable => all(text, |c| c.wrapping_sub(b' ') <= b'~'.wrapping_sub(b' ')),
         Alphabet::Characters | Alphabet::Binary => true,
     }
 }

@@ -1,8 +1,8 @@
 //! Opened keys by their token, so that a key which a host sends again need not be unwrapped again. Bounded
 //! in bytes; second-chance eviction; keys are wiped when the last handle goes.
 
+use crate::Key;
 use foldhash::quality::RandomState;
-use hsm::Key;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -105,7 +105,7 @@ impl KeyCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hsm::{Binding, Hygiene, KeyAttributes};
+    use crate::{Binding, Hygiene, KeyAttributes};
     use paytypes::{CipherKind, KeyShape};
 
     fn key(n: u32) -> Key {
