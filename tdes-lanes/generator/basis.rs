@@ -4,7 +4,6 @@ use crate::circuit::Basis;
 
 /// Gate tables by what they must (`on`) and must not (`off`) contain.
 pub struct Choices {
-    allowed: Vec<u8>,
     /// For each `256 * on + off`, the allowed tables that fit.
     fits: Vec<Vec<u8>>,
 }
@@ -25,11 +24,7 @@ impl Choices {
                 allowed.iter().copied().filter(|t| t & on == on && t & off == 0).collect()
             })
             .collect();
-        Self { allowed, fits }
-    }
-
-    pub fn all(&self) -> &[u8] {
-        &self.allowed
+        Self { fits }
     }
 
     pub fn fitting(&self, on: u8, off: u8) -> &[u8] {
@@ -63,6 +58,5 @@ fn ternary() -> Vec<u8> {
 
 /// Read-once functions that took three instructions in a trial of every function by itself (rustc 1.95,
 /// LLVM 22): an or whose one side is a plain complement. The complement of each is fine.
-const AWKWARD: [u8; 17] = [
-    0x6F, 0x7B, 0x7D, 0x8F, 0xAB, 0xB3, 0xBF, 0xCD, 0xD5, 0xEB, 0xED, 0xF1, 0xF9, 0xFD, 0xF3, 0xDD, 0xBB,
-];
+const AWKWARD: [u8; 17] =
+    [0x6F, 0x7B, 0x7D, 0x8F, 0xAB, 0xB3, 0xBF, 0xCD, 0xD5, 0xEB, 0xED, 0xF1, 0xF9, 0xFD, 0xF3, 0xDD, 0xBB];

@@ -3,6 +3,7 @@
 use crate::basis::Choices;
 use crate::circuit::{Basis, Gate};
 use crate::rng::Rng;
+use core::cell::OnceCell;
 
 /// What a signal has to be: `on` and `off` are the inputs for which it must be one and zero.
 #[derive(Clone, Copy)]
@@ -34,25 +35,38 @@ pub struct Signals<'a> {
     pub truth: &'a [u64],
     pub pool: u128,
     /// For each of the 64 inputs, which signals are one there.
-    columns: [u128; 64],
+    columns: OnceCell<[u128; 64]>,
 }
 
 impl<'a> Signals<'a> {
     pub fn new(truth: &'a [u64], pool: u128) -> Self {
-        let mut columns = [0u128; 64];
-        for (n, &t) in truth.iter().enumerate() {
-            for (input, column) in columns.iter_mut().enumerate() {
-                *column |= u128::from((t >> input) & 1) << n;
+        Self { truth, pool, columns: OnceCell::new() }
+    }
+
+    fn columns(&self) -> &[u128; 64] {
+        self.columns.get_or_init(|| {
+            let mut columns = [0u128; 64];
+            for (n, &t) in self.truth.iter().enumerate() {
+                for (input, column) in columns.iter_mut().enumerate() {
+                    *column |= u128::from((t >> input) & 1) << n;
+                }
             }
-        }
-        Self { truth, pool, columns }
+            columns
+        })
+    }
+
+    /// One signal of the pool, drawn.
+    pub fn any(&self, rng: &mut Rng) -> u8 {
+        let nth = rng.below(self.pool.count_ones() as usize);
+        bits(self.pool).nth(nth).expect("fewer than the signals of the pool")
     }
 
     /// Signals after `last` that tell apart some witnesses of every undecided cell: no others can help.
     fn telling(&self, cells: &[Wanted], last: u8) -> u128 {
+        let columns = self.columns();
         let mut mask = self.pool & (u128::MAX << last << 1);
         for cell in cells.iter().filter(|cell| cell.undecided()) {
-            let column = |input: u32| self.columns[input as usize];
+            let column = |input: u32| columns[input as usize];
             let (on, off) = (column(cell.on.trailing_zeros()), column(cell.off.trailing_zeros()));
             let (on2, off2) = (column(63 - cell.on.leading_zeros()), column(63 - cell.off.leading_zeros()));
             mask &= (on ^ off) & (on2 ^ off2) & (on ^ off2) & (on2 ^ off);

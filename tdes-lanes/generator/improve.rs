@@ -4,17 +4,20 @@
 //! smaller one.
 
 use crate::build::{Builder, Search};
-use crate::circuit::{Circuit, INPUTS};
+use crate::circuit::{Circuit, Gate, INPUTS};
 use crate::fit::{Signals, Wanted, bits, draw_inner, outer_gate};
 use crate::rng::Rng;
 
-/// Circuits larger than this are not walked to.
-const SIGNALS_MAX: usize = 110;
+/// One step in so many makes a function anew, with the best of so many orders.
+const REBUILDS: usize = 256;
+const ORDERS: usize = 8;
 
 pub struct Walk<'a> {
     pub search: &'a Search<'a>,
     /// A step to a circuit larger by `n` gates is taken once in `odds` to the power of `n`.
     pub odds: usize,
+    /// How many gates above the smallest circuit met the walk may be.
+    pub slack: usize,
 }
 
 impl Walk<'_> {
@@ -24,7 +27,7 @@ impl Walk<'_> {
         let mut here = start;
         for _ in 0..steps {
             let Some(next) = self.step(&here, rng) else { continue };
-            if next.truth.len() > SIGNALS_MAX || !self.takes(&here, &next, rng) {
+            if next.gates.len() > best.gates.len() + self.slack || !self.takes(&here, &next, rng) {
                 continue;
             }
             here = next;
@@ -40,6 +43,9 @@ impl Walk<'_> {
     }
 
     fn step(&self, circuit: &Circuit, rng: &mut Rng) -> Option<Circuit> {
+        if rng.below(REBUILDS) == 0 {
+            return Some(self.rebuild(circuit, rng));
+        }
         let place = rng.below(circuit.gates.len());
         let signal = place + INPUTS;
         let wanted = Wanted::new(circuit.truth[signal], circuit.care(signal));
@@ -50,27 +56,56 @@ impl Walk<'_> {
             return Some(substitute(circuit, signal, same[rng.below(same.len())]));
         }
         let Search { basis, choices, .. } = *self.search;
-        let mut changed = circuit.clone();
         let signals = Signals::new(&circuit.truth, pool);
-        match rng.below(64) {
-            0 => return Some(self.rebuild(circuit, signal, wanted, above, rng)),
-            1..32 => changed.gates[place] = signals.draw_gate(wanted, basis, choices, rng)?,
-            _ => {
-                let usable: Vec<u8> = bits(pool).collect();
-                let (d, e) = (usable[rng.below(usable.len())], usable[rng.below(usable.len())]);
-                let inner =
-                    draw_inner(circuit.truth[d as usize], circuit.truth[e as usize], wanted, basis, rng)?;
-                let h = changed.push(signals.draw_gate(inner, basis, choices, rng)?);
-                changed.gates[place] = outer_gate(&changed.truth, [h, d, e], wanted, basis, choices, rng)?;
-            }
-        }
+        let mut changed = circuit.clone();
+        changed.gates[place] = match rng.below(64) {
+            0..24 => signals.draw_gate(wanted, basis, choices, rng)?,
+            24..52 => self.chain(&mut changed, &signals, wanted, 1, rng)?,
+            _ => self.chain(&mut changed, &signals, wanted, 2, rng)?,
+        };
         Some(changed.compact())
     }
 
-    /// Forgets the gate and makes its function again by the recursion, from signals that do not depend on
-    /// it; half of the time the gates that served it alone are forgotten first.
-    fn rebuild(&self, circuit: &Circuit, signal: usize, wanted: Wanted, above: u128, rng: &mut Rng) -> Circuit {
+    /// A gate that gives `wanted` from a random signal (two, in a basis of three) and a new gate made in the
+    /// same way, `depth` gates deep.
+    fn chain(
+        &self,
+        changed: &mut Circuit,
+        signals: &Signals,
+        wanted: Wanted,
+        depth: usize,
+        rng: &mut Rng,
+    ) -> Option<Gate> {
+        let Search { basis, choices, .. } = *self.search;
+        if depth == 0 {
+            return signals.draw_gate(wanted, basis, choices, rng);
+        }
+        let (d, e) = (signals.any(rng), signals.any(rng));
+        let inner = draw_inner(signals.truth[d as usize], signals.truth[e as usize], wanted, basis, rng)?;
+        let gate = self.chain(changed, signals, inner, depth - 1, rng)?;
+        let h = changed.push(gate);
+        outer_gate(&changed.truth, [h, d, e], wanted, basis, choices, rng)
+    }
+
+    /// Forgets a gate, often one that makes an output, and makes its function again by the recursion, from
+    /// signals that do not depend on it; half of the time the gates that served it alone are forgotten first.
+    /// Of several orders the best.
+    fn rebuild(&self, circuit: &Circuit, rng: &mut Rng) -> Circuit {
+        let signal = match rng.below(2) {
+            0 => circuit.outs[rng.below(4)] as usize,
+            _ => INPUTS + rng.below(circuit.gates.len()),
+        };
+        if signal < INPUTS {
+            return circuit.clone();
+        }
         let kept = if rng.below(2) == 0 { u128::MAX } else { circuit.needed_without(signal) };
+        let again = (0..ORDERS).map(|_| self.rebuild_once(circuit, signal, kept, rng));
+        again.min_by_key(|c| c.gates.len()).unwrap_or_else(|| circuit.clone())
+    }
+
+    fn rebuild_once(&self, circuit: &Circuit, signal: usize, kept: u128, rng: &mut Rng) -> Circuit {
+        let wanted = Wanted::new(circuit.truth[signal], circuit.care(signal));
+        let above = circuit.fan_out(signal);
         let mut fresh = Circuit::new();
         let mut names = vec![u8::MAX; circuit.truth.len()];
         for (n, name) in names.iter_mut().enumerate().take(INPUTS) {

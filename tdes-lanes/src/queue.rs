@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn two_kinds_together_are_never_taken_for_one() {
         let make = |needs: usize| {
-            let way = if needs % 2 == 0 { Direction::Encrypt } else { Direction::Decrypt };
+            let way = if needs.is_multiple_of(2) { Direction::Encrypt } else { Direction::Decrypt };
             match needs / 2 {
                 0 => Job::single(1, 2, way),
                 1 => Job::double([1, 2], 3, way),

@@ -59,9 +59,9 @@ impl<const N: usize> Scratch<N> {
         }
         self.decrypt = Self::ZERO;
         if needs.mixed() {
-            for (lane, job) in positions.iter().filter_map(|&at| jobs.get(at)).enumerate() {
-                if let Some(word) = self.decrypt.get_mut(lane % N) {
-                    *word |= u64::from(job.needs().decrypt()) << ((lane / N) & 63);
+            for (row, lanes) in positions.chunks(N).enumerate() {
+                for (word, job) in self.decrypt.iter_mut().zip(lanes.iter().filter_map(|&at| jobs.get(at))) {
+                    *word |= u64::from(job.needs().decrypt()) << (row & 63);
                 }
             }
         }
@@ -87,13 +87,12 @@ impl<const N: usize> Scratch<N> {
         transpose(&mut self.blocks);
         take_halves(&self.blocks, &mut self.l, &mut self.r);
         let needs = self.needs;
-        let keys = if needs.third() {
-            3
-        } else if needs.stages() {
-            2
-        } else {
-            1
+        let keys = match (needs.stages(), needs.third()) {
+            (_, true) => 3,
+            (true, false) => 2,
+            (false, false) => 1,
         };
+        self.registers_used = self.registers_used.max(keys);
         for (words, registers) in self.keys.iter_mut().zip(&mut self.registers).take(keys) {
             transpose(words);
             take_registers(words, registers);
@@ -131,6 +130,18 @@ impl<const N: usize> Scratch<N> {
         }
         self.registers_used = 0;
         optimization_barrier(self);
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> Scratch<N> {
+    pub fn is_wiped(&self) -> bool {
+        let words = self
+            .keys
+            .iter()
+            .chain([&self.blocks])
+            .chain(self.registers.iter().flat_map(|key| [&key.c, &key.d]));
+        words.flatten().chain(&self.l).chain(&self.r).all(|row| *row == Self::ZERO)
     }
 }
 

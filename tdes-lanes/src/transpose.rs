@@ -8,6 +8,7 @@ use crate::kernel::Row;
 /// Six levels of swapping quarters of ever smaller squares, three levels at a time on eight rows.
 #[inline(always)]
 #[expect(clippy::indexing_slicing, reason = "eight rows of eight, and words below N")]
+#[expect(clippy::needless_range_loop, reason = "a loop over words is what becomes a vector")]
 pub fn transpose<const N: usize>(rows: &mut [Row<N>; 64]) {
     let (eights, _) = rows.as_chunks_mut::<8>();
     let Some(eights) = eights.first_chunk_mut::<8>() else { return };
@@ -31,6 +32,7 @@ pub fn transpose<const N: usize>(rows: &mut [Row<N>; 64]) {
 
 /// The levels with sides `4 * STRIDE`, `2 * STRIDE` and `STRIDE` on words of rows `STRIDE` apart.
 #[inline(always)]
+#[expect(clippy::arithmetic_side_effects, reason = "sides of at most 32")]
 fn three_levels<const STRIDE: usize>(
     [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h]: [u64; 8],
 ) -> [u64; 8] {

@@ -2,6 +2,11 @@
 //! says which row is read.
 //!
 //! Positions count from 0 at the first (most significant) bit, one less than in the standard.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "computed while compiling: what goes wrong here does not compile"
+)]
 
 /// Turns positions of the standard, which count from 1, into ours.
 const fn from_zero<const N: usize>(mut table: [u8; N]) -> [u8; N] {

@@ -2,9 +2,7 @@
 //!
 //! `two` and `three` are written by `generator/` and proved here against the published tables.
 
-#[rustfmt::skip]
 pub mod three;
-#[rustfmt::skip]
 pub mod two;
 
 /// A set of circuits, chosen by what one instruction of the target can do.
