@@ -39,13 +39,15 @@ const fn value(c: u8) -> u8 {
 /// Decodes `text` into `out`, which is half as long; false when the lengths or the digits do not fit.
 pub(crate) fn decode(text: &[u8], out: &mut [u8]) -> bool {
     let (pairs, rest) = text.as_chunks::<2>();
-    if !rest.is_empty() || pairs.len() != out.len() || !all(text, is_hex) {
+    if !rest.is_empty() || pairs.len() != out.len() {
         return false;
     }
+    let mut good = true;
     for (o, [high, low]) in out.iter_mut().zip(pairs) {
+        good &= is_hex(*high) & is_hex(*low);
         *o = value(*high) << 4 | (value(*low) & 0x0F);
     }
-    true
+    good
 }
 
 /// Appends upper-case hex of `bytes`.
