@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> io::Result<()> {
 
 /// The simulator under the public test LMKs, with a random source that both processes can repeat.
 pub fn backend() -> Box<dyn hsm::Backend> {
-    let options = Options { random: RandomSource::seeded(1), ..Options::default() };
+    let options = Options { random: RandomSource::seeded(1) };
     let simulator = Simulator::new(&LmkSet::public_test(), options);
     Box::new(simulator.unwrap_or_else(|error| unreachable!("the public test LMKs load: {error}")))
 }
