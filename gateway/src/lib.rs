@@ -1,1 +1,37 @@
-//! Empty.
+//! The gateway: listeners, TLS, allow-lists, limits, a loop per core that gathers the frames of all ready
+//! connections for the engine, metrics, drain and the configuration file.
+//!
+//! This crate refuses to know any single command, and holds no key and no PIN of its own: frames pass
+//! through buffers that are wiped, replies come back from the engine.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
+mod accept;
+mod admin;
+mod admission;
+mod clock;
+pub mod config;
+mod core;
+mod error;
+pub mod frame;
+mod gateway;
+mod limits;
+mod listen;
+mod metrics;
+mod plan;
+mod stats;
+mod tls;
+
+pub use crate::core::BackendFactory;
+pub use error::StartError;
+pub use gateway::{Config, Gateway, Health, ListenerConfig, PortMap, Running};
+pub use limits::Limits;
+pub use listen::{ListenSpec, SpecError};
+pub use plan::{Listener, check as check_listeners};
+pub use tls::TlsFiles;

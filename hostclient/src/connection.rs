@@ -91,7 +91,7 @@ impl<'o> Link<'o> {
 
     fn give_replies(&mut self) -> Result<(), Error> {
         while let Some(frame) = self.pump.frames.next_frame() {
-            let (waiter, reply) = self.waiting.take(frame)?;
+            let (waiter, reply) = self.waiting.take(&frame)?;
             let _gave_up = waiter.send(Ok(reply.to_vec()));
         }
         Ok(())

@@ -1,6 +1,9 @@
 //! Framing: two bytes of length, big-endian, not counting themselves (host-commands.md section 1).
 
 use crate::Error;
+use bytes::{Buf, Bytes, BytesMut};
+use std::io;
+use tokio_util::codec::Decoder;
 
 /// Longest frame behind its length field.
 pub const FRAME_MAX: usize = 65_535;
@@ -14,33 +17,39 @@ pub fn append(out: &mut Vec<u8>, parts: &[&[u8]]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Takes whole frames off what was received, without their length fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Framing;
+
+impl Decoder for Framing {
+    type Item = Bytes;
+    type Error = io::Error;
+
+    fn decode(&mut self, received: &mut BytesMut) -> io::Result<Option<Bytes>> {
+        let Some((field, rest)) = received.split_first_chunk::<2>() else { return Ok(None) };
+        let length = usize::from(u16::from_be_bytes(*field));
+        if rest.len() < length {
+            return Ok(None);
+        }
+        received.advance(2);
+        Ok(Some(received.split_to(length).freeze()))
+    }
+}
+
 /// Bytes that were received and not yet taken as frames.
 #[derive(Debug, Default)]
-pub struct Frames {
-    bytes: Vec<u8>,
-    taken: usize,
-}
+pub struct Frames(BytesMut);
 
 impl Frames {
     /// Adds what one read gave.
     pub fn extend(&mut self, bytes: &[u8]) {
-        if self.taken == self.bytes.len() {
-            self.bytes.clear();
-        } else {
-            self.bytes.drain(..self.taken);
-        }
-        self.taken = 0;
-        self.bytes.extend_from_slice(bytes);
+        self.0.extend_from_slice(bytes);
     }
 
     /// The next whole frame, without its length field.
-    pub fn next_frame(&mut self) -> Option<&[u8]> {
-        let rest = self.bytes.get(self.taken..)?;
-        let (length, rest) = rest.split_first_chunk::<2>()?;
-        let length = usize::from(u16::from_be_bytes(*length));
-        let frame = rest.get(..length)?;
-        self.taken += 2 + length;
-        Some(frame)
+    pub fn next_frame(&mut self) -> Option<Bytes> {
+        // Framing knows no error: every length that the field can announce is a frame.
+        Framing.decode(&mut self.0).ok().flatten()
     }
 }
 

@@ -196,7 +196,7 @@ impl Lane {
     fn take_replies(&mut self) -> bool {
         let now = Instant::now();
         while let Some(frame) = self.pump.frames.next_frame() {
-            let taken = self.waiting.take(frame);
+            let taken = self.waiting.take(&frame);
             let Ok((sent, reply)) = taken else {
                 self.report.wrong += 1;
                 return false;

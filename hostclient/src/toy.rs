@@ -84,7 +84,7 @@ async fn serve(mut stream: TcpStream, how: (Answer, usize), nth: usize, seen: Ar
         }
         frames.extend(&room[..count]);
         while let Some(request) = frames.next_frame() {
-            kept.push(reply(request, answer, header_length));
+            kept.push(reply(&request, answer, header_length));
         }
         seen.largest_batch.fetch_max(kept.len(), Ordering::SeqCst);
         if answer == Answer::FirstLate && kept.len() == 1 {

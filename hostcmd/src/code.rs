@@ -1,5 +1,6 @@
 //! Response codes: two characters to the host, a name and a sentence for people.
 
+use cardcrypto::CardError;
 use core::fmt;
 use hsm::{BlockFault, HsmError};
 use paytypes::CipherError;
@@ -31,9 +32,10 @@ codes! {
     VERIFICATION = b"01", "verification failed; on import: parity of the key was forced to odd";
     ALGORITHM_LENGTH = b"02", "key length unusual for the algorithm, or mode not known";
     COUNT = b"03", "number of components, or input format not known";
-    KEY_TYPE_CODE = b"04", "key type code, or size field not known";
-    LENGTH_FLAG = b"05", "key length flag, or algorithm not known";
-    PADDING = b"06", "padding or data length not allowed";
+    KEY_TYPE_CODE = b"04", "key type code; data commands: output format, MAC algorithm or size not known";
+    LENGTH_FLAG = b"05", "key length flag; data commands: key type not allowed";
+    PADDING = b"06", "data length not allowed";
+    PADDING_METHOD = b"09", "padding method not known, or not allowed here";
     SOURCE_PARITY = b"10", "source key has bad parity or is weak";
     DESTINATION_PARITY = b"11", "destination key has bad parity, is weak or all zero";
     STORAGE_EMPTY = b"12", "user storage holds nothing at this index";
@@ -145,6 +147,24 @@ impl From<CipherError> for Code {
             CipherError::DataLength => Self::DATA_LENGTH,
             CipherError::Unsupported => Self::KEY_LENGTH,
             CipherError::Backend => Self::DEVICE,
+        }
+    }
+}
+
+/// What a card formula or DUKPT refused.
+impl From<CardError> for Code {
+    fn from(error: CardError) -> Self {
+        match error {
+            CardError::KeySize | CardError::Strength | CardError::KeyType => Self::KEY_LENGTH,
+            CardError::Segment | CardError::MacLength | CardError::DataLength => Self::DATA_LENGTH,
+            CardError::PanLength => Self::ACCOUNT,
+            CardError::Counter
+            | CardError::Ksn
+            | CardError::Descriptor
+            | CardError::PanSequence
+            | CardError::Tree
+            | CardError::Amount => Self::INPUT,
+            CardError::Cipher(inner) => inner.into(),
         }
     }
 }

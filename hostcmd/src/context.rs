@@ -44,6 +44,17 @@ impl Default for Moment {
     }
 }
 
+/// How often limits on failed PIN verifications were exceeded since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PinLimits {
+    /// Failures within a minute.
+    pub minute: u64,
+    /// Failures within an hour.
+    pub hour: u64,
+    /// Attacks: failures since the limit was last reset.
+    pub attacks: u64,
+}
+
 /// State of the unit that status commands report; kept by the owner of the engine, read once per batch.
 #[derive(Clone, Debug)]
 pub struct Unit {
@@ -63,6 +74,8 @@ pub struct Unit {
     pub volumes: Vec<([u8; 2], u64)>,
     /// Share of busy seconds per load band, see J2.
     pub load: [u64; 10],
+    /// Limits on failed PIN verifications.
+    pub pin_limits: PinLimits,
     /// What is authorised now.
     pub authorised: Authorised,
     /// Clear decimalisation tables that strict listeners take as they stand.
@@ -80,6 +93,7 @@ impl Default for Unit {
             uptime_s: 0,
             volumes: Vec::new(),
             load: [0; 10],
+            pin_limits: PinLimits::default(),
             authorised: Authorised::NONE,
             decimalisation_tables: Vec::new(),
         }

@@ -2,6 +2,7 @@
 //! file per command), response codes and the engine: frames in, frames out.
 //!
 //! This crate refuses to know sockets, clocks, configuration files and any particular backend.
+#![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,6 +26,6 @@ pub mod wire;
 
 pub use code::Code;
 pub use command::{Activity, Authorised, Role};
-pub use context::{Cx, Moment, Port, Unit};
+pub use context::{Cx, Moment, PinLimits, Port, Unit};
 pub use engine::{Engine, Finished, Ticket};
 pub use settings::{PinLength, Settings};

@@ -1,5 +1,6 @@
 //! Keys under a key-block LMK: `S` blocks of version 0 (3DES) and 1 (AES).
 
+use crate::material::Material;
 use crate::random::RandomSource;
 use hsm::{BlockAttributes, BlockFault, HsmError, KeyToken, LmkId, LmkPurpose, Scheme};
 use paytypes::soft::{Soft, SoftKey};
@@ -45,7 +46,7 @@ impl BlockLmk {
     /// Makes a block under this LMK.
     pub(crate) fn seal(
         &self,
-        key: &SoftKey,
+        key: &Material,
         attributes: &BlockAttributes,
         optional_count: u8,
         optional: &[u8],

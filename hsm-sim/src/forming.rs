@@ -120,7 +120,9 @@ mod tests {
     use super::*;
 
     fn component(fill: u8, length: usize) -> ClearBytes {
-        ClearBytes::new((1..=length).map(|i| fill.wrapping_mul(37).wrapping_mul(i as u8) ^ (i * i) as u8).collect())
+        ClearBytes::new(
+            (1..=length).map(|i| fill.wrapping_mul(37).wrapping_mul(i as u8) ^ (i * i) as u8).collect(),
+        )
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The bundled software HSM: LMK sets, opened keys and their cache, randomness. A backend of class C: all
+//! The bundled software HSM: LMK sets, opened keys, randomness. A backend of class C: all
 //! keys are in the memory of this process, so it serves development and load tests.
 //!
 //! This crate refuses to know host commands and the gateway.
@@ -12,11 +12,13 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 mod block;
-mod cache;
+mod chain;
 pub mod forming;
+mod gather;
 pub mod key_file;
 mod lmk;
 mod lmk_check;
+mod material;
 mod random;
 mod simulator;
 mod variant;

@@ -1,8 +1,10 @@
-//! The backend: answers batches of operations with keys in memory.
+//! The backend: answers batches of operations with keys in memory. DES work of a batch goes through the lanes
+//! together (`gather`); AES work is done in turn, with schedules that are kept.
 
 use crate::block::BlockLmk;
-use crate::cache::KeyCache;
+use crate::gather::{Begun, Gather, Work, begin_cbc, begin_ecb, begin_mac};
 use crate::lmk::{LmkKind, LmkSet};
+use crate::material::Material;
 use crate::random::RandomSource;
 use crate::variant::VariantLmk;
 use hsm::{
@@ -11,38 +13,40 @@ use hsm::{
 };
 use paytypes::parity::{Weakness, is_odd, make_odd, weakness};
 use paytypes::secret::KEY_LENGTH_MAX;
-use paytypes::soft::SoftKey;
 use paytypes::{CipherKind, Direction, KeyShape, bytes, hex};
 use zeroize::Zeroizing;
 
 /// How a simulator is set up.
 #[derive(Debug)]
 pub struct Options {
-    /// Bytes that opened keys may take; 0 opens a key at every use.
-    pub cache_bytes: usize,
     /// Randomness.
     pub random: RandomSource,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 8 << 20, random: RandomSource::System }
+        Self { random: RandomSource::System }
     }
 }
 
 #[derive(Debug)]
 enum Lmk {
     Variant(VariantLmk),
-    Block(BlockLmk),
+    Block(Box<BlockLmk>),
+}
+
+impl Lmk {
+    fn block(id: LmkId, kind: CipherKind, clear: &[u8]) -> Result<Self, HsmError> {
+        Ok(Self::Block(Box::new(BlockLmk::new(id, kind, clear)?)))
+    }
 }
 
 /// The software HSM of one thread.
 pub struct Simulator {
     infos: Vec<LmkInfo>,
     lmks: Vec<(LmkId, Lmk)>,
-    cache: KeyCache,
     random: RandomSource,
-    name: Vec<u8>,
+    gather: Gather,
 }
 
 impl core::fmt::Debug for Simulator {
@@ -62,84 +66,73 @@ impl Simulator {
             let clear = secret.clear.expose();
             let lmk = match secret.kind {
                 LmkKind::Variant => Lmk::Variant(VariantLmk::new(clear)?),
-                LmkKind::TdesBlock => Lmk::Block(BlockLmk::new(secret.id, CipherKind::Tdes, clear)?),
-                LmkKind::AesBlock => Lmk::Block(BlockLmk::new(secret.id, CipherKind::Aes, clear)?),
+                LmkKind::TdesBlock => Lmk::block(secret.id, CipherKind::Tdes, clear)?,
+                LmkKind::AesBlock => Lmk::block(secret.id, CipherKind::Aes, clear)?,
             };
             lmks.push((secret.id, lmk));
         }
         Ok(Self {
             infos: set.iter().map(crate::LmkSecret::info).collect(),
             lmks,
-            cache: KeyCache::new(options.cache_bytes),
             random: options.random,
-            name: Vec::with_capacity(256),
+            gather: Gather::default(),
         })
     }
 
-    fn answer(&mut self, op: &Op, iv: &[u8], data: &mut [u8]) -> Result<Outcome, HsmError> {
-        match op {
-            Op::Open { lmk, key_type, scheme } => self.open(*lmk, *key_type, *scheme, data),
-            Op::Seal { lmk, key, form } => self.seal(*lmk, key, form).map(Outcome::Token),
-            Op::Generate { shape } => self.generate(*shape).map(Outcome::Key),
-            Op::Random => self.random.fill(data).map(|()| Outcome::Done),
-            Op::Load { kind } => session_key(*kind, data).map(Outcome::Key),
-            Op::Variant { key } => masked(key, data).map(Outcome::Key),
-            Op::Reveal { key } => Ok(Outcome::Clear(soft(key)?.expose().duplicate())),
-            Op::LmkKey { lmk, purpose } => self.lmk_key(*lmk, *purpose).map(Outcome::Key),
-            Op::Ecb { key, way } => soft(key)?.ecb(*way, data).map(|()| Outcome::Done).map_err(Into::into),
-            Op::Cbc { key, way } => {
-                soft(key)?.cbc(*way, iv, data).map(|()| Outcome::Done).map_err(Into::into)
+    // Answers at once, or gives the work that goes through the lanes.
+    fn begin(&mut self, op: &Op, iv: &[u8], data: &mut [u8]) -> Result<Begun, HsmError> {
+        Ok(Begun::Answer(match op {
+            Op::Open { lmk, key_type, scheme } => return self.open(*lmk, *key_type, *scheme, data),
+            Op::Seal { lmk, key, form } => return self.seal(*lmk, key, form),
+            Op::Ecb { key, way } => return begin_ecb(Material::of(key)?, *way, data),
+            Op::Cbc { key, way } => return begin_cbc(Material::of(key)?, *way, iv, data),
+            Op::Mac { key, algorithm } => return begin_mac(Material::of(key)?, *algorithm, iv, data),
+            Op::Generate { shape } => Outcome::Key(self.generate(*shape)?),
+            Op::Random => {
+                self.random.fill(data)?;
+                Outcome::Done
             }
-            Op::Mac { key, algorithm } => Ok(Outcome::Mac(soft(key)?.mac(*algorithm, iv, data)?)),
-        }
+            Op::Load { kind } => Outcome::Key(session_key(*kind, data)?),
+            Op::Variant { key } => Outcome::Key(masked(key, data)?),
+            Op::Reveal { key } => Outcome::Clear(Material::of(key)?.expose().duplicate()),
+            Op::LmkKey { lmk, purpose } => Outcome::Key(self.lmk_key(*lmk, *purpose)?),
+        }))
     }
 
-    fn open(
-        &mut self,
-        id: LmkId,
-        key_type: KeyType,
-        scheme: Scheme,
-        text: &[u8],
-    ) -> Result<Outcome, HsmError> {
-        let mut name = core::mem::take(&mut self.name);
-        name.clear();
-        name.extend_from_slice(&[id.0, scheme.tag().unwrap_or_default()]);
-        name.extend_from_slice(&key_type.0);
-        name.extend_from_slice(text);
-        let key = match self.cache.get(&name) {
-            Some(key) => Ok(key),
-            None => self.unwrap(id, key_type, scheme, text).inspect(|key| self.cache.put(&name, key)),
-        };
-        self.name = name;
-        key.map(Outcome::Key)
-    }
-
-    fn unwrap(&mut self, id: LmkId, key_type: KeyType, scheme: Scheme, text: &[u8]) -> Result<Key, HsmError> {
+    fn open(&mut self, id: LmkId, key_type: KeyType, scheme: Scheme, text: &[u8]) -> Result<Begun, HsmError> {
         if scheme == Scheme::K || text.first() == Some(&b'K') {
             return Err(HsmError::EmptyIndex);
         }
-        match self.lmk(id)? {
+        match find(&mut self.lmks, id)? {
             Lmk::Variant(_) if matches!(scheme, Scheme::S | Scheme::R) => Err(HsmError::Scheme),
-            Lmk::Variant(lmk) => unwrap_variant(lmk, key_type, scheme, text),
+            Lmk::Variant(lmk) => {
+                let length = scheme.key_length().ok_or(HsmError::Scheme)?;
+                let mut wrapped = [0; KEY_LENGTH_MAX];
+                let room = wrapped.get_mut(..length).ok_or(HsmError::KeyLength)?;
+                hex::decode_into(text, room).map_err(|_| HsmError::Token)?;
+                self.gather.parts(|jobs| lmk.jobs(Direction::Decrypt, key_type, scheme, room, jobs))?;
+                Ok(Begun::Parts)
+            }
             Lmk::Block(lmk) if scheme == Scheme::S => {
                 let (clear, kind, block) = lmk.open(text)?;
-                opened(kind, clear.expose(), Binding::Block(block))
+                Ok(Begun::Answer(Outcome::Key(opened(kind, clear.expose(), Binding::Block(block))?)))
             }
             Lmk::Block(_) => Err(HsmError::Scheme),
         }
     }
 
-    fn seal(&mut self, id: LmkId, key: &Key, form: &SealAs) -> Result<KeyToken, HsmError> {
-        let material = soft(key)?;
+    fn seal(&mut self, id: LmkId, key: &Key, form: &SealAs) -> Result<Begun, HsmError> {
+        let material = Material::of(key)?;
         let random = &mut self.random;
         match (find(&mut self.lmks, id)?, form) {
             (Lmk::Variant(lmk), SealAs::Variant { scheme, key_type }) => {
-                let mut clear = material.expose().duplicate();
-                lmk.parts(Direction::Encrypt, *key_type, *scheme, clear.expose_mut())?;
-                Ok(KeyToken::new(*scheme, hex::encode(clear.expose()).as_bytes()))
+                let clear = material.expose().expose();
+                self.gather.parts(|jobs| lmk.jobs(Direction::Encrypt, *key_type, *scheme, clear, jobs))?;
+                Ok(Begun::Parts)
             }
             (Lmk::Block(lmk), SealAs::Block { attributes, optional_count, optional }) => {
-                lmk.seal(material, attributes, *optional_count, optional, random)
+                let token = lmk.seal(material, attributes, *optional_count, optional, random)?;
+                Ok(Begun::Answer(Outcome::Token(Box::new(token))))
             }
             _ => Err(HsmError::Scheme),
         }
@@ -165,7 +158,7 @@ impl Simulator {
     }
 
     fn lmk_key(&mut self, id: LmkId, purpose: LmkPurpose) -> Result<Key, HsmError> {
-        let (kind, clear) = match self.lmk(id)? {
+        let (kind, clear) = match find(&mut self.lmks, id)? {
             Lmk::Variant(lmk) => {
                 // Pair 02-03 wraps PINs; decimalisation tables are type 104: variant 1 of pair 18-19.
                 let key = match purpose {
@@ -178,15 +171,20 @@ impl Simulator {
         };
         session_key(kind, clear.expose())
     }
-
-    fn lmk(&mut self, id: LmkId) -> Result<&mut Lmk, HsmError> {
-        find(&mut self.lmks, id)
-    }
 }
 
 impl Backend for Simulator {
     fn run(&mut self, ops: &mut OpBatch) {
-        ops.for_each(|op, iv, data| self.answer(op, iv, data));
+        for index in 0..ops.len() {
+            let Some(view) = ops.view(index) else { continue };
+            match self.begin(view.op, view.iv, view.data) {
+                Ok(Begun::Answer(outcome)) => *view.outcome = Some(Ok(outcome)),
+                Err(error) => *view.outcome = Some(Err(error)),
+                Ok(Begun::Parts) => self.gather.add(index, Work::Parts),
+                Ok(Begun::Work(work)) => self.gather.add(index, work),
+            }
+        }
+        self.gather.run(ops, end_parts);
     }
 
     fn lmks(&self) -> &[LmkInfo] {
@@ -198,16 +196,29 @@ impl Backend for Simulator {
     }
 }
 
+// The parts of a key came out of the lanes: a key was opened, or a token made.
+fn end_parts(op: &Op, parts: &[u8]) -> Result<Outcome, HsmError> {
+    match op {
+        Op::Open { key_type, .. } => {
+            let kind = if parts.len() == 8 { CipherKind::Des } else { CipherKind::Tdes };
+            Ok(Outcome::Key(opened(kind, parts, Binding::Variant(*key_type))?))
+        }
+        Op::Seal { form, .. } => match form.as_ref() {
+            SealAs::Variant { scheme, .. } => {
+                Ok(Outcome::Token(Box::new(KeyToken::new(*scheme, hex::encode(parts).as_bytes()))))
+            }
+            SealAs::Block { .. } => Err(HsmError::Scheme),
+        },
+        _ => Err(HsmError::Backend),
+    }
+}
+
 fn find(lmks: &mut [(LmkId, Lmk)], id: LmkId) -> Result<&mut Lmk, HsmError> {
     lmks.iter_mut().find(|(known, _)| *known == id).map(|(_, lmk)| lmk).ok_or(HsmError::NoSuchLmk)
 }
 
-fn soft(key: &Key) -> Result<&SoftKey, HsmError> {
-    key.material::<SoftKey>().ok_or(HsmError::Backend)
-}
-
 fn opened(kind: CipherKind, clear: &[u8], binding: Binding) -> Result<Key, HsmError> {
-    let material = SoftKey::new(kind, clear)?;
+    let material = Material::new(kind, clear)?;
     let hygiene = match kind {
         CipherKind::Aes => Hygiene::GOOD,
         _ => Hygiene { odd_parity: is_odd(clear), weakness: weakness(clear) },
@@ -220,28 +231,13 @@ fn session_key(kind: CipherKind, clear: &[u8]) -> Result<Key, HsmError> {
 }
 
 fn masked(key: &Key, mask: &[u8]) -> Result<Key, HsmError> {
-    let material = soft(key)?;
+    let material = Material::of(key)?;
     let mut clear = material.expose().duplicate();
     if mask.len() != clear.len() {
         return Err(HsmError::KeyLength);
     }
     bytes::xor_into(clear.expose_mut(), mask);
     session_key(material.shape().kind, clear.expose())
-}
-
-fn unwrap_variant(
-    lmk: &mut VariantLmk,
-    key_type: KeyType,
-    scheme: Scheme,
-    text: &[u8],
-) -> Result<Key, HsmError> {
-    let length = scheme.key_length().ok_or(HsmError::Scheme)?;
-    let mut clear = Zeroizing::new([0; KEY_LENGTH_MAX]);
-    let room = clear.get_mut(..length).ok_or(HsmError::KeyLength)?;
-    hex::decode_into(text, room).map_err(|_| HsmError::Token)?;
-    lmk.parts(Direction::Decrypt, key_type, scheme, room)?;
-    let kind = if length == 8 { CipherKind::Des } else { CipherKind::Tdes };
-    opened(kind, room, Binding::Variant(key_type))
 }
 
 #[cfg(test)]
@@ -252,8 +248,7 @@ mod tests {
     use hsm::{BlockAttributes, BlockFault, Hsm};
     use paytypes::{Exportability, KeyUsage, KeyVersion, ModeOfUse};
 
-    fn drive<T>(sim: &mut Simulator, task: impl AsyncFnOnce(Hsm) -> T) -> T {
-        let hsm = Hsm::new();
+    fn drive<T>(sim: &mut Simulator, hsm: Hsm, task: impl AsyncFnOnce(Hsm) -> T) -> T {
         let mut future = pin!(task(hsm.clone()));
         loop {
             match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -263,9 +258,8 @@ mod tests {
         }
     }
 
-    fn simulator(cache_bytes: usize) -> Simulator {
-        Simulator::new(&LmkSet::public_test(), Options { cache_bytes, random: RandomSource::seeded(1) })
-            .unwrap()
+    fn simulator() -> Simulator {
+        Simulator::new(&LmkSet::public_test(), Options { random: RandomSource::seeded(1) }).unwrap()
     }
 
     const FORM: SealAs = SealAs::Block {
@@ -282,8 +276,8 @@ mod tests {
     #[test]
     fn every_kind_of_lmk_seals_and_opens() {
         for cache in [0, 1 << 20] {
-            let mut sim = simulator(cache);
-            drive(&mut sim, async |hsm| {
+            let mut sim = simulator();
+            drive(&mut sim, Hsm::with_cache(cache), async |hsm| {
                 let key = hsm.generate(KeyShape { kind: CipherKind::Tdes, length: 16 }).await.unwrap();
                 let clear = hsm.reveal(&key).await.unwrap();
                 let variant = SealAs::Variant { scheme: Scheme::U, key_type: KeyType::ZPK };
@@ -301,8 +295,8 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let mut sim = simulator(1 << 20);
-        drive(&mut sim, async |hsm| {
+        let mut sim = simulator();
+        drive(&mut sim, Hsm::new(), async |hsm| {
             let key = hsm.generate(KeyShape { kind: CipherKind::Aes, length: 16 }).await.unwrap();
             let block = hsm.seal(LmkId(2), &key, FORM).await.unwrap();
             let open = async |id, token: &KeyToken| hsm.open(LmkId(id), KeyType::ZPK, token).await.err();
@@ -315,9 +309,6 @@ mod tests {
             let odd = hsm.generate(KeyShape { kind: CipherKind::Tdes, length: 15 }).await;
             assert_eq!(odd.err(), Some(HsmError::KeyLength));
         });
-        assert!(
-            Simulator::new(&LmkSet::default(), Options { cache_bytes: 0, random: RandomSource::seeded(1) })
-                .is_err()
-        );
+        assert!(Simulator::new(&LmkSet::default(), Options { random: RandomSource::seeded(1) }).is_err());
     }
 }

@@ -2,10 +2,11 @@
 //! half, each 8-byte part encrypted alone (host-commands.md section 4).
 
 use crate::lmk::VARIANT_LENGTH;
+use crate::material::TdesKey;
 use hsm::{HsmError, KeyType, LmkPair, Scheme};
-use paytypes::soft::SoftKey;
-use paytypes::{CipherKind, ClearKey, Direction};
+use paytypes::{ClearKey, Direction};
 use std::collections::HashMap;
+use tdes_lanes::Job;
 
 /// XORed into byte 0 of the pair; index is the variant digit, 0 is no variant.
 const VARIANTS: [u8; 10] = [0x00, 0xA6, 0x5A, 0x6A, 0xDE, 0x2B, 0x50, 0x74, 0x9C, 0xFA];
@@ -17,7 +18,7 @@ const TRIPLE: [u8; 3] = [0x6A, 0xDE, 0x2B];
 #[derive(Debug)]
 pub(crate) struct VariantLmk {
     pairs: Box<[ClearKey]>,
-    working: HashMap<(u8, u8, u8), SoftKey>,
+    working: HashMap<(u8, u8, u8), TdesKey>,
 }
 
 impl VariantLmk {
@@ -31,11 +32,11 @@ impl VariantLmk {
     }
 
     /// A plain pair with a variant, for other things than keys.
-    pub(crate) fn pair(&mut self, pair: LmkPair, variant: u8) -> Result<&SoftKey, HsmError> {
+    pub(crate) fn pair(&mut self, pair: LmkPair, variant: u8) -> Result<&TdesKey, HsmError> {
         self.working_key(pair, variant, 0)
     }
 
-    fn working_key(&mut self, pair: LmkPair, variant: u8, scheme: u8) -> Result<&SoftKey, HsmError> {
+    fn working_key(&mut self, pair: LmkPair, variant: u8, scheme: u8) -> Result<&TdesKey, HsmError> {
         use std::collections::hash_map::Entry;
         match self.working.entry((pair.0, variant, scheme)) {
             Entry::Occupied(found) => Ok(found.into_mut()),
@@ -43,24 +44,24 @@ impl VariantLmk {
                 let base = self.pairs.get(usize::from(pair.0)).ok_or(HsmError::KeyType)?;
                 let mut key = base.duplicate();
                 let mask = VARIANTS.get(usize::from(variant)).ok_or(HsmError::KeyType)?;
-                if let [left, .., _, _, _, _, _, _, _, _] = key.expose_mut() {
-                    *left ^= mask;
+                for (at, mask) in [(0, mask), (8, &scheme)] {
+                    if let Some(byte) = key.expose_mut().get_mut(at) {
+                        *byte ^= mask;
+                    }
                 }
-                if let Some(right) = key.expose_mut().get_mut(8) {
-                    *right ^= scheme;
-                }
-                Ok(place.insert(SoftKey::new(CipherKind::Tdes, key.expose())?))
+                Ok(place.insert(TdesKey::new(key.expose())?))
             }
         }
     }
 
-    /// Encrypts or decrypts the parts of a key in place.
-    pub(crate) fn parts(
+    /// The jobs that encrypt or decrypt the parts of a key, one for each.
+    pub(crate) fn jobs(
         &mut self,
         way: Direction,
         key_type: KeyType,
         scheme: Scheme,
-        key: &mut [u8],
+        key: &[u8],
+        jobs: &mut Vec<Job>,
     ) -> Result<(), HsmError> {
         if scheme.key_length() != Some(key.len()) {
             return Err(HsmError::KeyLength);
@@ -71,9 +72,10 @@ impl VariantLmk {
             Scheme::T => &TRIPLE,
             _ => &[],
         };
-        for (index, part) in key.chunks_exact_mut(8).enumerate() {
+        for (index, part) in key.as_chunks::<8>().0.iter().enumerate() {
             let byte = scheme_bytes.get(index).copied().unwrap_or_default();
-            self.working_key(pair, key_type.variant(), byte)?.ecb(way, part)?;
+            let working = self.working_key(pair, key_type.variant(), byte)?;
+            jobs.extend(working.job(u64::from_be_bytes(*part), way));
         }
         Ok(())
     }
@@ -91,27 +93,27 @@ mod tests {
     fn published_example() {
         let set = LmkSet::public_test();
         let mut lmk = VariantLmk::new(set.iter().next().unwrap().clear.expose()).unwrap();
-        let mut key = hex::decode::<16>(b"F1F1F1F1F1F1F1F1C1C1C1C1C1C1C1C1").unwrap();
-        let key_type = KeyType::new(*b"209").unwrap();
-        lmk.parts(Direction::Encrypt, key_type, Scheme::U, &mut key).unwrap();
-        assert_eq!(hex::encode(&key), "5178C9D3D1052B15BF6AEC458B4A4564");
-        lmk.parts(Direction::Decrypt, key_type, Scheme::U, &mut key).unwrap();
-        assert_eq!(hex::encode(&key), "F1F1F1F1F1F1F1F1C1C1C1C1C1C1C1C1");
+        let mut run = |way, text: &[u8]| {
+            let key = hex::decode::<16>(text).unwrap();
+            let mut jobs = Vec::new();
+            lmk.jobs(way, KeyType::new(*b"209").unwrap(), Scheme::U, &key, &mut jobs).unwrap();
+            tdes_lanes::Lanes::new().run(&mut jobs);
+            let parts: Vec<[u8; 8]> = jobs.iter().map(|j| j.block().to_be_bytes()).collect();
+            hex::encode(parts.as_flattened())
+        };
+        let (clear, wrapped) = (b"F1F1F1F1F1F1F1F1C1C1C1C1C1C1C1C1", b"5178C9D3D1052B15BF6AEC458B4A4564");
+        assert_eq!(run(Direction::Encrypt, clear).as_bytes(), wrapped);
+        assert_eq!(run(Direction::Decrypt, wrapped).as_bytes(), clear);
     }
 
     #[test]
     fn length_and_type_are_checked() {
         let set = LmkSet::public_test();
         let mut lmk = VariantLmk::new(set.iter().next().unwrap().clear.expose()).unwrap();
-        let mut key = [0; 16];
-        assert_eq!(
-            lmk.parts(Direction::Encrypt, KeyType::ZPK, Scheme::T, &mut key),
-            Err(HsmError::KeyLength)
-        );
-        assert_eq!(
-            lmk.parts(Direction::Encrypt, KeyType::FROM_BLOCK, Scheme::U, &mut key),
-            Err(HsmError::KeyType)
-        );
+        let mut jobs = Vec::new();
+        let mut run = |key_type, scheme| lmk.jobs(Direction::Encrypt, key_type, scheme, &[0; 16], &mut jobs);
+        assert_eq!(run(KeyType::ZPK, Scheme::T), Err(HsmError::KeyLength));
+        assert_eq!(run(KeyType::FROM_BLOCK, Scheme::U), Err(HsmError::KeyType));
         assert!(VariantLmk::new(&[0; 319]).is_err());
     }
 }

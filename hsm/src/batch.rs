@@ -45,8 +45,8 @@ pub enum Op {
         lmk: LmkId,
         /// The key.
         key: Key,
-        /// Form.
-        form: SealAs,
+        /// Form, aside because few operations have one and all take its room.
+        form: Box<SealAs>,
     },
     /// Makes a random key: odd parity and no weak or equal parts for DES and TDES.
     Generate {
@@ -108,7 +108,7 @@ pub enum Outcome {
     /// A key was opened or made.
     Key(Key),
     /// A key was wrapped.
-    Token(KeyToken),
+    Token(Box<KeyToken>),
     /// Clear bytes of a key.
     Clear(ClearKey),
     /// A MAC.

@@ -1,29 +1,48 @@
 //! The queue: handlers of commands are futures that put operations here and wait; whoever owns the thread
 //! polls all of them, runs the backend once over everything that waits, and polls again.
 
+use crate::cache::KeyCache;
 use crate::error::as_cipher_error;
 use crate::{Backend, HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Op, OpBatch, Outcome, SealAs};
 use core::cell::RefCell;
-use core::future::poll_fn;
-use core::task::Poll;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use paytypes::{Cipher, CipherError, CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
 use std::rc::Rc;
 
-#[derive(Default)]
+/// Bytes that opened keys may take in a cache nobody sized.
+const CACHE_BYTES: usize = 8 << 20;
+
 struct Queue {
     epoch: u64,
     ran: OpBatch,
     next: OpBatch,
+    opened: KeyCache,
+    name: Vec<u8>,
 }
 
-/// The operations of a backend, as handlers use them. Clones share one queue; single-threaded.
-#[derive(Clone, Default)]
+/// The operations of a backend, as handlers use them, and the keys that it has opened for them. Clones share
+/// one queue; single-threaded.
+#[derive(Clone)]
 pub struct Hsm(Rc<RefCell<Queue>>);
 
+impl Default for Hsm {
+    fn default() -> Self {
+        Self::with_cache(CACHE_BYTES)
+    }
+}
+
 impl Hsm {
-    /// An empty queue.
+    /// An empty queue with a cache of the usual size.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty queue that keeps opened keys in so many bytes; 0 opens a key anew at every use.
+    pub fn with_cache(bytes: usize) -> Self {
+        let (ran, next) = (OpBatch::default(), OpBatch::default());
+        let (opened, name) = (KeyCache::new(bytes), Vec::with_capacity(256));
+        Self(Rc::new(RefCell::new(Queue { epoch: 0, ran, next, opened, name })))
     }
 
     /// Number of operations that wait for [`Hsm::run`].
@@ -45,70 +64,171 @@ impl Hsm {
         self.0.borrow_mut().ran = batch;
     }
 
-    // Puts an operation into the next batch and waits until that batch has run. A handler that was not
-    // polled right after its batch has lost its answer, and must not read another command's.
-    async fn wait(&self, op: Op, iv: &[u8], data: &[u8]) -> Result<usize, HsmError> {
-        let (before, index) = {
-            let mut queue = self.0.borrow_mut();
-            (queue.epoch, queue.next.push(op, iv, data))
-        };
-        poll_fn(|_| if self.0.borrow().epoch == before { Poll::Pending } else { Poll::Ready(()) }).await;
-        if self.0.borrow().epoch == before.wrapping_add(1) { Ok(index) } else { Err(HsmError::Backend) }
+    // Puts an operation into the next batch that only reads its data.
+    fn ask<T>(&self, op: Op, iv: &[u8], data: &[u8], pick: Pick<T>) -> Call<'_, 'static, T> {
+        let (before, index) = self.put(op, iv, data);
+        Call { hsm: self, before, index, back: &mut [], pick }
     }
 
-    // An operation that changes its data.
-    async fn call(&self, op: Op, iv: &[u8], data: &mut [u8]) -> Result<Outcome, HsmError> {
-        let index = self.wait(op, iv, data).await?;
-        self.0.borrow_mut().ran.take(index, data)
+    // One that changes its data.
+    fn change<'d>(&self, op: Op, iv: &[u8], data: &'d mut [u8]) -> Call<'_, 'd, ()> {
+        let (before, index) = self.put(op, iv, data);
+        Call { hsm: self, before, index, back: data, pick: done }
     }
 
-    // An operation that only reads its data.
-    async fn ask(&self, op: Op, iv: &[u8], data: &[u8]) -> Result<Outcome, HsmError> {
-        let index = self.wait(op, iv, data).await?;
-        self.0.borrow_mut().ran.take(index, &mut [])
+    fn put(&self, op: Op, iv: &[u8], data: &[u8]) -> (u64, usize) {
+        let mut queue = self.0.borrow_mut();
+        (queue.epoch, queue.next.push(op, iv, data))
     }
 
-    async fn for_key(&self, op: Op, data: &[u8]) -> Result<Key, HsmError> {
-        match self.ask(op, &[], data).await? {
-            Outcome::Key(key) => Ok(key),
-            _ => Err(HsmError::Backend),
+    /// Opens a key token under an LMK. `key_type` selects pair and variant under a variant LMK. A key that was
+    /// opened before is there at once, and the backend is not asked.
+    pub fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Opening<'_> {
+        let op = Op::Open { lmk, key_type, scheme: token.scheme };
+        let cached = self.0.borrow_mut().find(&op, token.text());
+        match cached {
+            Some(key) => Opening::Cached(Some(key)),
+            None => Opening::Asked(self.ask(op, &[], token.text(), key)),
         }
-    }
-
-    /// Opens a key token under an LMK. `key_type` selects pair and variant under a variant LMK.
-    pub async fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Result<Key, HsmError> {
-        self.for_key(Op::Open { lmk, key_type, scheme: token.scheme }, token.text()).await
     }
 
     /// Wraps a key under an LMK.
-    pub async fn seal(&self, lmk: LmkId, key: &Key, form: SealAs) -> Result<KeyToken, HsmError> {
-        match self.ask(Op::Seal { lmk, key: key.share(), form }, &[], &[]).await? {
-            Outcome::Token(token) => Ok(token),
-            _ => Err(HsmError::Backend),
-        }
+    pub fn seal(&self, lmk: LmkId, key: &Key, form: SealAs) -> Call<'_, 'static, KeyToken> {
+        self.ask(Op::Seal { lmk, key: key.share(), form: Box::new(form) }, &[], &[], token)
     }
 
     /// A new random key.
-    pub async fn generate(&self, shape: KeyShape) -> Result<Key, HsmError> {
-        self.for_key(Op::Generate { shape }, &[]).await
+    pub fn generate(&self, shape: KeyShape) -> Call<'_, 'static, Key> {
+        self.ask(Op::Generate { shape }, &[], &[], key)
     }
 
     /// Fills `out` from the backend's random source.
-    pub async fn random(&self, out: &mut [u8]) -> Result<(), HsmError> {
-        self.call(Op::Random, &[], out).await.map(|_| ())
+    pub fn random<'d>(&self, out: &'d mut [u8]) -> Call<'_, 'd, ()> {
+        self.change(Op::Random, &[], out)
     }
 
     /// The clear bytes of a key, for an export format that the backend does not make itself.
-    pub async fn reveal(&self, key: &Key) -> Result<ClearKey, HsmError> {
-        match self.ask(Op::Reveal { key: key.share() }, &[], &[]).await? {
-            Outcome::Clear(clear) => Ok(clear),
-            _ => Err(HsmError::Backend),
-        }
+    pub fn reveal(&self, key: &Key) -> Call<'_, 'static, ClearKey> {
+        self.ask(Op::Reveal { key: key.share() }, &[], &[], clear)
     }
 
     /// A working key of an LMK that wraps other things than keys.
-    pub async fn lmk_key(&self, lmk: LmkId, purpose: LmkPurpose) -> Result<Key, HsmError> {
-        self.for_key(Op::LmkKey { lmk, purpose }, &[]).await
+    pub fn lmk_key(&self, lmk: LmkId, purpose: LmkPurpose) -> Call<'_, 'static, Key> {
+        self.ask(Op::LmkKey { lmk, purpose }, &[], &[], key)
+    }
+}
+
+/// What an operation must have given.
+type Pick<T> = fn(Outcome) -> Option<T>;
+
+fn key(outcome: Outcome) -> Option<Key> {
+    if let Outcome::Key(key) = outcome { Some(key) } else { None }
+}
+
+fn token(outcome: Outcome) -> Option<KeyToken> {
+    if let Outcome::Token(token) = outcome { Some(*token) } else { None }
+}
+
+fn clear(outcome: Outcome) -> Option<ClearKey> {
+    if let Outcome::Clear(clear) = outcome { Some(clear) } else { None }
+}
+
+fn mac(outcome: Outcome) -> Option<MacValue> {
+    if let Outcome::Mac(mac) = outcome { Some(mac) } else { None }
+}
+
+fn done(outcome: Outcome) -> Option<()> {
+    matches!(outcome, Outcome::Done).then_some(())
+}
+
+/// An operation that waits in the queue. It was put there when this was made, and is answered by the run that
+/// follows; whoever is not polled between that run and the next has lost the answer, and gets an error
+/// instead of another command's.
+#[must_use = "the answer is there when this is awaited"]
+pub struct Call<'h, 'd, T> {
+    hsm: &'h Hsm,
+    before: u64,
+    index: usize,
+    back: &'d mut [u8],
+    pick: Pick<T>,
+}
+
+impl<T> Future for Call<'_, '_, T> {
+    type Output = Result<T, HsmError>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        let call = &mut *self;
+        let mut queue = call.hsm.0.borrow_mut();
+        if queue.epoch == call.before {
+            return Poll::Pending;
+        }
+        if queue.epoch != call.before.wrapping_add(1) {
+            return Poll::Ready(Err(HsmError::Backend));
+        }
+        let taken = queue.ran.take(call.index, call.back);
+        Poll::Ready(taken.and_then(|outcome| (call.pick)(outcome).ok_or(HsmError::Backend)))
+    }
+}
+
+/// A key that is being opened.
+#[must_use = "the key is there when this is awaited"]
+pub enum Opening<'h> {
+    /// It was opened before.
+    Cached(Option<Key>),
+    /// The backend was asked.
+    Asked(Call<'h, 'static, Key>),
+}
+
+impl Future for Opening<'_> {
+    type Output = Result<Key, HsmError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Cached(key) => Poll::Ready(key.take().ok_or(HsmError::Backend)),
+            Self::Asked(call) => {
+                let answer = Pin::new(&mut *call).poll(cx);
+                if let Poll::Ready(Ok(key)) = &answer {
+                    call.hsm.0.borrow_mut().keep(call.index, key);
+                }
+                answer
+            }
+        }
+    }
+}
+
+impl Queue {
+    fn find(&mut self, op: &Op, text: &[u8]) -> Option<Key> {
+        write_name(&mut self.name, op, text);
+        self.opened.get(&self.name)
+    }
+
+    // Keeps a key under the name by which it was asked for.
+    fn keep(&mut self, index: usize, key: &Key) {
+        if let Some(view) = self.ran.view(index) {
+            write_name(&mut self.name, view.op, view.data);
+            self.opened.put(&self.name, key);
+        }
+    }
+}
+
+// LMK, scheme, type and text: what a token means depends on all of them.
+fn write_name(name: &mut Vec<u8>, op: &Op, text: &[u8]) {
+    name.clear();
+    if let Op::Open { lmk, key_type, scheme } = op {
+        name.extend_from_slice(&[lmk.0, scheme.tag().unwrap_or_default()]);
+        name.extend_from_slice(&key_type.0);
+    }
+    name.extend_from_slice(text);
+}
+
+// Formulas over the trait know cipher errors only.
+struct ForFormula<'h, 'd, T>(Call<'h, 'd, T>);
+
+impl<T> Future for ForFormula<'_, '_, T> {
+    type Output = Result<T, CipherError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|answer| answer.map_err(as_cipher_error))
     }
 }
 
@@ -119,36 +239,41 @@ impl Cipher for Hsm {
         key.attributes().shape
     }
 
-    async fn load(&self, kind: CipherKind, clear: &[u8]) -> Result<Key, CipherError> {
-        self.for_key(Op::Load { kind }, clear).await.map_err(as_cipher_error)
+    fn load(&self, kind: CipherKind, clear: &[u8]) -> impl Future<Output = Result<Key, CipherError>> {
+        ForFormula(self.ask(Op::Load { kind }, &[], clear, key))
     }
 
-    async fn variant(&self, key: &Key, mask: &[u8]) -> Result<Key, CipherError> {
-        self.for_key(Op::Variant { key: key.share() }, mask).await.map_err(as_cipher_error)
+    fn variant(&self, of: &Key, mask: &[u8]) -> impl Future<Output = Result<Key, CipherError>> {
+        ForFormula(self.ask(Op::Variant { key: of.share() }, &[], mask, key))
     }
 
-    async fn ecb(&self, key: &Key, way: Direction, data: &mut [u8]) -> Result<(), CipherError> {
-        let op = Op::Ecb { key: key.share(), way };
-        self.call(op, &[], data).await.map(|_| ()).map_err(as_cipher_error)
+    fn ecb(
+        &self,
+        key: &Key,
+        way: Direction,
+        data: &mut [u8],
+    ) -> impl Future<Output = Result<(), CipherError>> {
+        ForFormula(self.change(Op::Ecb { key: key.share(), way }, &[], data))
     }
 
-    async fn cbc(&self, key: &Key, way: Direction, iv: &[u8], data: &mut [u8]) -> Result<(), CipherError> {
-        let op = Op::Cbc { key: key.share(), way };
-        self.call(op, iv, data).await.map(|_| ()).map_err(as_cipher_error)
+    fn cbc(
+        &self,
+        key: &Key,
+        way: Direction,
+        iv: &[u8],
+        data: &mut [u8],
+    ) -> impl Future<Output = Result<(), CipherError>> {
+        ForFormula(self.change(Op::Cbc { key: key.share(), way }, iv, data))
     }
 
-    async fn mac(
+    fn mac(
         &self,
         key: &Key,
         algorithm: MacAlgorithm,
         iv: &[u8],
         data: &[u8],
-    ) -> Result<MacValue, CipherError> {
-        let op = Op::Mac { key: key.share(), algorithm };
-        match self.ask(op, iv, data).await.map_err(as_cipher_error)? {
-            Outcome::Mac(mac) => Ok(mac),
-            _ => Err(CipherError::Backend),
-        }
+    ) -> impl Future<Output = Result<MacValue, CipherError>> {
+        ForFormula(self.ask(Op::Mac { key: key.share(), algorithm }, iv, data, mac))
     }
 }
 
@@ -156,9 +281,8 @@ impl Cipher for Hsm {
 mod tests {
     use super::*;
     use crate::{BackendClass, Binding, Hygiene, KeyAttributes, LmkInfo, join};
-    use core::future::Future;
     use core::pin::pin;
-    use core::task::{Context, Waker};
+    use core::task::Waker;
 
     // Counts batches; "encrypts" by adding one to every byte.
     #[derive(Default)]

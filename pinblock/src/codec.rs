@@ -37,6 +37,26 @@ pub fn decode(format: Format, block: &ClearBlock, account: &Account) -> Result<P
     if layout.filler_holds(*open, pin.len()) { Ok(pin) } else { Err(PinBlockError::Filler) }
 }
 
+/// Reads a clear block in order to verify its PIN: `None` when all of it is right but for a PIN position
+/// that holds no decimal digit, which the verifier must not tell from a wrong PIN.
+///
+/// What an attacker can shift by naming another account is p XOR a at the PIN positions and the filler. The
+/// filler is therefore judged before the digits and whatever they are: its answer depends on the accounts
+/// and the PIN length alone, never on a digit of the PIN.
+pub fn decode_to_verify(
+    format: Format,
+    block: &ClearBlock,
+    account: &Account,
+) -> Result<Option<Pin>, PinBlockError> {
+    let layout = Layout::of(format)?;
+    let open = layout.opened(block, account)?;
+    let carried = layout.read(*open)?;
+    if !layout.filler_holds(*open, usize::from(carried.len())) {
+        return Err(PinBlockError::Filler);
+    }
+    Ok(carried.pin().ok())
+}
+
 /// Puts the PIN of a clear block into another format, for translation.
 ///
 /// Only control field and PIN length are judged, with the one error [`PinBlockError::BlockContent`]. Digits
@@ -128,6 +148,17 @@ mod tests {
         assert_eq!(refusal(Format::Iso4, "441234AAAAAAAAAB0000000000000000"), PinBlockError::Filler);
         assert_eq!(refusal(Format::Iso4, "341234AAAAAAAAAA0000000000000000"), PinBlockError::ControlField);
         assert_eq!(refusal(Format::Iso4, "241234FFFFFFFFFF"), PinBlockError::BlockLength);
+    }
+
+    #[test]
+    fn verification_does_not_tell_a_bad_digit_and_judges_filler_first() {
+        let read = |text: &str| decode_to_verify(Format::Iso2, &block(text), &Account::NONE);
+        assert!(read("241234FFFFFFFFFF").unwrap().is_some());
+        assert!(read("2412A4FFFFFFFFFF").unwrap().is_none());
+        assert_eq!(read("2412A4FFFFFFFFF0").unwrap_err(), PinBlockError::Filler);
+        assert_eq!(read("241234FFFFFFFFF0").unwrap_err(), PinBlockError::Filler);
+        assert_eq!(read("2312A4FFFFFFFFFF").unwrap_err(), PinBlockError::PinLength);
+        assert_eq!(read("341234FFFFFFFFFF").unwrap_err(), PinBlockError::ControlField);
     }
 
     #[test]

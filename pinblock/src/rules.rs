@@ -33,6 +33,8 @@ pub enum Refusal {
     LeavesIso,
     /// A non-ISO block keeps its format.
     NonIso,
+    /// The length of such a block is found by looking at its digits.
+    LengthFromDigits,
     /// The Visa PIN change blocks are made by script commands, under the card's key.
     ScriptOnly,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Refusal {
             Self::CardBlock => "a block for an IC card is not translated into another format",
             Self::LeavesIso => "an ISO block is not translated into a non-ISO format",
             Self::NonIso => "a non-ISO block keeps its format",
+            Self::LengthFromDigits => "the PIN length of this format depends on its digits",
             Self::ScriptOnly => "a PIN change block belongs to script commands",
         })
     }
@@ -139,6 +142,9 @@ pub fn translation(
         Verdict::Issuer if !setting.issuer => return Err(Refusal::IssuerOnly),
         Verdict::Iso1 if !setting.iso1_to_iso1 => return Err(Refusal::Iso1ToIso1),
         Verdict::SameFormat if from != to => return Err(Refusal::NonIso),
+        // A block of another format, sent as Diebold, would answer with a length that tells whether digits
+        // of it are F: an oracle for PIN XOR account, one digit at a time. PCI PIN 3-3 would allow it.
+        Verdict::SameFormat if from == Format::Diebold => return Err(Refusal::LengthFromDigits),
         Verdict::Yes | Verdict::Issuer | Verdict::Iso1 | Verdict::SameFormat => {}
     }
     let bound = from.binds_account() && to.binds_account();
@@ -169,7 +175,7 @@ mod tests {
             Err(Refusal::IssuerOnly) => 'i',
             Err(Refusal::CardBlock) => 'c',
             Err(Refusal::LeavesIso) => 'l',
-            Err(Refusal::NonIso) => 'n',
+            Err(Refusal::NonIso | Refusal::LengthFromDigits) => 'n',
             Err(Refusal::ScriptOnly) => 's',
         };
         CODES.iter().map(judge).collect()
@@ -183,7 +189,7 @@ mod tests {
         ("yyy1illlllss", "yyyyilllllss"), // 05
         ("ccccicccccss", "ccccicccccss"), // 34
         ("nnnnnynnnnss", "yyyyiyyyyyss"), // 02
-        ("nnnnnnynnnss", "yyyyiyyyyyss"), // 03
+        ("nnnnnnnnnnss", "yyyyiyyyyyss"), // 03, see LengthFromDigits
         ("nnnnnnnynnss", "yyyyiyyyyyss"), // 04
         ("nnnnnnnnynss", "yyyyiyyyyyss"), // 35
         ("nnnnnnnnnyss", "yyyyiyyyyyss"), // 46

@@ -1,1 +1,14 @@
-//! Empty.
+//! The outside: a client, a model and a file of expectations that share nothing with the server but the
+//! documents. Integration tests in `tests/` start the real program and hold it against them.
+#![allow(
+    clippy::missing_panics_doc, // a failed expectation of a test is a panic
+    clippy::must_use_candidate
+)]
+
+pub mod expect;
+pub mod hex;
+pub mod model;
+pub mod mutate;
+pub mod pattern;
+pub mod server;
+pub mod wire;

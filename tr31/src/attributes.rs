@@ -2,6 +2,8 @@
 //! has no name; it still prints as itself.
 
 use crate::block_id::BlockId;
+use crate::error::KeyBlockError;
+use crate::header::Attributes;
 use crate::matrix;
 use paytypes::{Algorithm, Exportability, KeyUsage, ModeOfUse};
 
@@ -92,6 +94,12 @@ pub fn block_name(id: BlockId) -> Option<&'static str> {
         BlockId::WP => "wrapping pedigree",
         _ => return None,
     })
+}
+
+/// Judges usage, algorithm, mode and exportability together, without a block at hand: a key is about to be
+/// made with them. Knows the usages of X9.143 and ISO 20038 only.
+pub fn judge(attributes: &Attributes) -> Result<(), KeyBlockError> {
+    matrix::judge(attributes, false)
 }
 
 /// True when a key with this exportability may leave: `in_key_block` when the form that leaves is a key

@@ -18,17 +18,26 @@ const EXIT_DOES_NOT_HOLD: u8 = 1;
 #[derive(ClapArgs, Debug)]
 pub struct Args {
     /// Two-character error code, such as 15 or A6.
-    code: String,
+    #[arg(required_unless_present = "commands_page")]
+    code: Option<String>,
     /// Two-character command code, such as CC.
     command: Option<String>,
     /// One JSON document instead of text.
     #[arg(long)]
     json: bool,
+    /// Prints the page of all commands, docs/commands.md.
+    #[arg(long, exclusive = true)]
+    commands_page: bool,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args) -> ExitCode {
-    let Ok(code) = <[u8; 2]>::try_from(args.code.to_uppercase().as_bytes()) else {
+    if args.commands_page {
+        print!("{}", hostcmd::docs::commands_page());
+        return ExitCode::SUCCESS;
+    }
+    let code = args.code.as_deref().unwrap_or_default().to_uppercase();
+    let Ok(code) = <[u8; 2]>::try_from(code.as_bytes()) else {
         return usage("an error code has two characters");
     };
     let row = match args.command.as_deref().map(row) {

@@ -148,7 +148,13 @@ fn show(args: &Show) -> Exit {
         return Ok(());
     }
     for i in &infos {
-        println!("{}  {:<10}  {}  {}", i.id, format!("{:?}", i.scheme), String::from_utf8_lossy(&i.check), i.comment);
+        println!(
+            "{}  {:<10}  {}  {}",
+            i.id,
+            format!("{:?}", i.scheme),
+            String::from_utf8_lossy(&i.check),
+            i.comment
+        );
     }
     Ok(())
 }

@@ -95,8 +95,7 @@ impl Command for PinZpkToZpk {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, request: Request) -> Answer<Reply> {
-        let r = request;
+    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
         let (from_format, to_format) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
         let account = pins::account(&r.account)?;
         if r.maximum_pin_length != Number(12) {

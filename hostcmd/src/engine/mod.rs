@@ -75,15 +75,20 @@ impl core::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Over a backend.
+    /// Over a backend, with a cache of opened keys of the usual size.
     pub fn new(backend: Box<dyn Backend>, unit: Unit) -> Self {
+        Self::with_queue(backend, unit, Hsm::new())
+    }
+
+    /// Over a backend and an empty queue of its own.
+    pub fn with_queue(backend: Box<dyn Backend>, unit: Unit, hsm: Hsm) -> Self {
         let shared = Shared {
             lmks: backend.lmks().to_vec(),
             authorised: Cell::new(unit.authorised),
             unit: RefCell::new(unit),
         };
         Self {
-            hsm: Hsm::new(),
+            hsm,
             backend,
             shared: Rc::new(shared),
             runners: TABLE.iter().map(|row| (row.runner)()).collect(),

@@ -113,8 +113,14 @@ impl Place {
 }
 
 /// Opens one key and judges it.
-pub async fn open(cx: &Cx, token: &KeyToken, rule: &KeyRule, how: Use, place: Place) -> Result<Key, Code> {
-    open_as(cx, token, rule, rule.key_type, how, place).await
+pub fn open(
+    cx: &Cx,
+    token: &KeyToken,
+    rule: &KeyRule,
+    how: Use,
+    place: Place,
+) -> impl Future<Output = Result<Key, Code>> {
+    open_as(cx, token, rule, rule.key_type, how, place)
 }
 
 /// As [`open`], with another type under a variant LMK than the rule's first choice.
@@ -130,6 +136,9 @@ pub async fn open_as(
         return Err(Code::KEY_LENGTH);
     }
     let key = cx.hsm.open(cx.lmk, key_type, token).await?;
+    if key.attributes().shape.kind == CipherKind::Des && !cx.settings().single_des {
+        return Err(Code::KEY_LENGTH);
+    }
     judge_binding(&key, rule, how)?;
     judge_hygiene(&key.attributes().hygiene, cx, place)?;
     Ok(key)

@@ -1,8 +1,10 @@
 //! PIN blocks under working keys: translation, and reading a PIN to verify or to store it.
 
-use crate::wire::{Account, PinBlockText};
+use crate::command::Answer;
+use crate::wire::{Account, Number, PinBlockText};
 use crate::{Code, Cx, Role};
 use hsm::{Key, join};
+use paytypes::pan::ACCOUNT_LENGTH;
 use paytypes::{Drawn, Pan, Pin};
 use pinblock::{AccountRelation, ClearBlock, Format, PinBlockError, encipher, rules};
 
@@ -47,7 +49,7 @@ pub struct Side<'a> {
 
 /// Translates a block. Judges control field and PIN length only, with one code, and carries the digits
 /// unjudged (a code that told a digit above 9 would be an oracle, security.md 2 row 3); the legacy setting
-/// `digit_check` judges them. Gives the PIN length and the new block.
+/// `digit_check` judges them and the filler. Gives the PIN length and the new block.
 pub async fn translate(
     cx: &Cx,
     from: Side<'_>,
@@ -57,18 +59,14 @@ pub async fn translate(
     permitted(cx, from, to)?;
     let (clear, random) = join(decipher(cx, from, block), fill(cx, to.format)).await;
     let (clear, random) = (clear?, random?);
-    let digit_check = cx.settings().digit_check;
+    if cx.settings().digit_check {
+        // Old units judge every position of the block, digits and filler.
+        pinblock::decode(from.format, &clear, from.account).map_err(code)?;
+    }
     let mut source = Drawn::new(&random);
-    let made = pinblock::reformat(
-        from.format,
-        to.format,
-        &clear,
-        from.account,
-        to.account,
-        &mut source,
-        digit_check,
-    )
-    .map_err(code)?;
+    let (old, new) = (from.account, to.account);
+    let made = pinblock::reformat(from.format, to.format, &clear, old, new, &mut source, false);
+    let made = made.map_err(code)?;
     let enciphered = encipher::encipher(&cx.hsm, to.key, to.format, &made.block, to.account).await;
     let enciphered = enciphered.map_err(code)?;
     Ok((made.pin_length, PinBlockText::from_block(enciphered.as_bytes())))
@@ -76,14 +74,45 @@ pub async fn translate(
 
 /// Applies the table of security.md 1.1.
 fn permitted(cx: &Cx, from: Side<'_>, to: Side<'_>) -> Result<(), Code> {
+    let bound = from.format.binds_account() && to.format.binds_account();
+    let relation = if bound { from.account.relation(to.account) } else { AccountRelation::Same };
+    judge(cx, from.format, to.format, relation)
+}
+
+fn judge(cx: &Cx, from: Format, to: Format, relation: AccountRelation) -> Result<(), Code> {
     let setting = rules::Setting {
         legacy: cx.settings().legacy_translate,
         issuer: matches!(cx.role(), Role::Issuer | Role::Any),
         ..rules::Setting::default()
     };
-    let bound = from.format.binds_account() && to.format.binds_account();
-    let relation = if bound { from.account.relation(to.account) } else { AccountRelation::Same };
-    rules::translation(from.format, to.format, relation, setting).map_err(|_| Code::PIN_FORMAT)
+    rules::translation(from, to, relation, setting).map_err(|_| Code::PIN_FORMAT)
+}
+
+/// Applies the same table to a block whose PIN is to be stored. A stored PIN is bound to its account, so
+/// that storing a PIN and taking it out again is no way around the table.
+pub fn may_be_stored(cx: &Cx, from: Format) -> Result<(), Code> {
+    judge(cx, from, Format::Iso0, AccountRelation::Same)
+}
+
+/// Applies the same table to a block that is to be made of a stored PIN.
+pub fn may_leave_storage(cx: &Cx, to: Format) -> Result<(), Code> {
+    judge(cx, Format::Iso0, to, AccountRelation::Same)
+}
+
+/// The twelve digits of an account, in whatever form it came: what PVV, validation data and stored PINs
+/// are bound to. The check digit is not one of them.
+pub fn twelve_digits(account: &pinblock::Account) -> Result<[u8; ACCOUNT_LENGTH], Code> {
+    account.right12().map_err(|_| Code::ACCOUNT)
+}
+
+/// The account under which the PIN of a block is stored.
+pub fn owner(account: &pinblock::Account) -> Result<Account, Code> {
+    twelve_digits(account).map(|digits| Account::fixed(&digits))
+}
+
+/// The maximum PIN length of the older commands, which is always 12.
+pub fn judge_maximum(length: Number<2>) -> Result<(), Code> {
+    if length == Number(12) { Ok(()) } else { Err(Code::PIN_LENGTH) }
 }
 
 async fn decipher(cx: &Cx, side: Side<'_>, block: &PinBlockText) -> Result<ClearBlock, Code> {
@@ -110,17 +139,29 @@ pub async fn read(cx: &Cx, side: Side<'_>, block: &PinBlockText) -> Result<Pin, 
     pinblock::decode(side.format, &clear, side.account).map_err(code)
 }
 
-/// Reads the PIN of a block in order to verify it. What translation also judges (control field, length)
-/// answers 20; a bad digit or filler gives `None`, which the command answers with 01 like a wrong PIN, since
-/// another code would tell digits of the PIN (security.md 0 row 2).
+/// Reads the PIN of a block in order to verify it. Control field, length and filler, none of which depends
+/// on the digits of the PIN, answer 20; a bad digit gives `None`, which the command answers with 01 like a
+/// wrong PIN, since another code would tell digits of the PIN (security.md 0 row 2).
 pub async fn read_to_verify(cx: &Cx, side: Side<'_>, block: &PinBlockText) -> Result<Option<Pin>, Code> {
     let clear = decipher(cx, side, block).await?;
-    match pinblock::decode(side.format, &clear, side.account) {
-        Ok(pin) => Ok(Some(pin)),
-        Err(PinBlockError::PinDigit | PinBlockError::Filler) => Ok(None),
-        Err(PinBlockError::PinLength) => Err(Code::PIN_BLOCK),
-        Err(error) => Err(code(error)),
+    pinblock::decode_to_verify(side.format, &clear, side.account).map_err(|error| match error {
+        PinBlockError::PinLength => Code::PIN_BLOCK,
+        error => code(error),
+    })
+}
+
+/// The PIN to compare with, and whether it counts: an unreadable block gets a PIN that never counts, so that
+/// it costs the same work, and so the same time, as a wrong PIN.
+pub fn or_decoy(pin: Option<Pin>) -> Result<(Pin, bool), Code> {
+    match pin {
+        Some(pin) => Ok((pin, true)),
+        None => Ok((Pin::from_values(&[0; 4]).map_err(|_| Code::INTERNAL)?, false)),
     }
+}
+
+/// The answer of a verification.
+pub fn verdict(same: bool) -> Answer<()> {
+    if same { Ok(().into()) } else { Err(Code::VERIFICATION) }
 }
 
 /// Makes a PIN block.

@@ -15,22 +15,28 @@ pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, Error<&'a [u8]>>;
 /// Mark in front of the message trailer.
 pub const END_OF_MESSAGE: u8 = 0x19;
 
-pub(super) fn belongs(alphabet: Alphabet, c: u8) -> bool {
+// Without a branch for each character, so that the compiler judges many at once.
+fn all(text: &[u8], good: impl Fn(u8) -> bool) -> bool {
+    text.iter().fold(0, |bad, c| bad | u8::from(!good(*c))) == 0
+}
+
+pub(super) fn belongs(alphabet: Alphabet, text: &[u8]) -> bool {
+    let digit = |c: u8| c.wrapping_sub(b'0') < 10;
     match alphabet {
-        Alphabet::Digits => c.is_ascii_digit(),
-        Alphabet::Hex => c.is_ascii_hexdigit(),
-        Alphabet::Printable => matches!(c, b' '..=b'~'),
-        Alphabet::Binary => true,
+        Alphabet::Digits => all(text, digit),
+        Alphabet::Hex => all(text, |c| digit(c) | ((c | 0x20).wrapping_sub(b'a') < 6)),
+        Alphabet::Printable => all(text, |c| c.wrapping_sub(b' ') <= b'~'.wrapping_sub(b' ')),
+        Alphabet::Characters | Alphabet::Binary => true,
     }
 }
 
 /// Exactly `length` characters of an alphabet.
 pub(super) fn characters(alphabet: Alphabet, length: usize, input: &[u8]) -> Parsed<'_, &[u8]> {
-    verify(take(length), |text: &[u8]| text.iter().all(|c| belongs(alphabet, *c))).parse(input)
+    verify(take(length), |text: &[u8]| belongs(alphabet, text)).parse(input)
 }
 
 fn hex(length: usize) -> impl FnMut(&[u8]) -> Parsed<'_, &[u8]> {
-    move |input| take_while_m_n(length, length, |c: u8| c.is_ascii_hexdigit()).parse(input)
+    move |input| characters(Alphabet::Hex, length, input)
 }
 
 // `K` and three hexadecimal digits: an index of user storage.

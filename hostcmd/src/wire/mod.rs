@@ -2,17 +2,23 @@
 //! walks it to parse (and, with a trace, to decode for people), a [`Writer`] walks it to write. So a
 //! parser and its writer cannot drift apart, and whatever knows one message knows both directions.
 
+mod count;
+mod data;
 mod ebcdic;
+mod exchange;
 mod grammar;
 mod groups;
 mod reader;
 mod value;
 mod writer;
 
+pub use count::Count;
+pub use data::{BlockText, Data, DataFormat, LengthUnit};
 pub use ebcdic::{from_ebcdic, to_ebcdic};
-pub use groups::{BlockGroup, ExportGroup, LegacyGroup};
+pub use exchange::{AtallaVariant, BlockVersion, CheckValue, MasterFlag};
+pub use groups::{BlockGroup, ExportGroup, LegacyGroup, OptionalBlocks};
 pub use reader::{Reader, Span};
-pub use value::{Account, Number, PinBlockText, StoredPin, Text};
+pub use value::{Account, Number, PinBlockText, StoredPin, Text, block_digits, names_aes};
 pub use writer::Writer;
 
 use crate::{Code, Settings};
@@ -43,6 +49,8 @@ pub enum Alphabet {
     Hex,
     /// Printable characters.
     Printable,
+    /// Any character, converted between character sets: data that the host calls text.
+    Characters,
     /// Any byte; never converted between character sets.
     Binary,
 }
@@ -124,6 +132,18 @@ pub trait Wire {
     /// Fixed hexadecimal text.
     fn hex<const N: usize>(&mut self, name: &'static str, value: &mut [u8; N]) -> Step {
         self.fixed(name, Alphabet::Hex, Show::All, value)
+    }
+
+    /// A flag that takes one of a few values; any other answers `code`.
+    fn choice<const N: usize>(
+        &mut self,
+        name: &'static str,
+        value: &mut [u8; N],
+        allowed: &[&[u8; N]],
+        code: Code,
+    ) -> Step {
+        self.text(name, value)?;
+        if allowed.iter().any(|a| *a == value) { Ok(()) } else { Err(code) }
     }
 
     /// A decimal number of a fixed number of digits.

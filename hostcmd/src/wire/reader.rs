@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         match self.rest().split_first() {
             None => Ok(&[]),
             Some((&END_OF_MESSAGE, text))
-                if text.len() <= 32 && text.iter().all(|c| grammar::belongs(Alphabet::Printable, *c)) =>
+                if text.len() <= 32 && grammar::belongs(Alphabet::Printable, text) =>
             {
                 self.advance("trailer", Show::All, trailer.len());
                 Ok(trailer)

@@ -186,6 +186,11 @@ pub fn names_aes(token: &KeyToken) -> bool {
     matches!(token.scheme, Scheme::S | Scheme::R) && token.text().get(7) == Some(&b'A')
 }
 
+/// Hexadecimal digits of one block of the cipher of a key: 32 under an AES key, else 16.
+pub fn block_digits(token: &KeyToken) -> usize {
+    if names_aes(token) { 32 } else { 16 }
+}
+
 pub(super) fn walk_pin_block<W: Wire>(
     wire: &mut W,
     name: &'static str,

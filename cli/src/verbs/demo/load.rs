@@ -68,8 +68,7 @@ fn connection(address: SocketAddr, batches: &[Batch], until: Instant) -> io::Res
 
 /// Runs for `duration`.
 pub fn run(address: SocketAddr, keys: &Keys, duration: Duration) -> io::Result<Load> {
-    let batches: Vec<Batch> =
-        (0..ROUND).step_by(DEPTH).map(|first| batch(keys, first)).collect();
+    let batches: Vec<Batch> = (0..ROUND).step_by(DEPTH).map(|first| batch(keys, first)).collect();
     let start = Instant::now();
     let until = start + duration;
     let mut total = Load::default();

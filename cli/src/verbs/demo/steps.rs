@@ -45,9 +45,8 @@ pub struct Keys {
 }
 
 // Public test LMK pairs: 04-05 wraps ZMKs, and a ZMK component is one more variant (XOR FF in byte 0).
-const ZMK_PAIR: Key = [
-    0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51,
-];
+const ZMK_PAIR: Key =
+    [0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51];
 
 const PAN: &str = "4000001234567899";
 const ACCOUNT: &str = "000123456789";
@@ -130,7 +129,9 @@ impl<'a> Session<'a> {
         let mut found = None;
         self.step("generate a ZPK and export it in TR-31", &request, "00", |body| {
             let (Some(token), Some(rest)) = (body.get(..33), body.get(33..)) else { return false };
-            let Some((block, kcv)) = rest.split_at_checked(rest.len().saturating_sub(6)) else { return false };
+            let Some((block, kcv)) = rest.split_at_checked(rest.len().saturating_sub(6)) else {
+                return false;
+            };
             found = oracle::tr31_unwrap(zmk, block).map(|key| (key, token.to_owned()));
             found.as_ref().is_some_and(|(key, token)| {
                 kcv == oracle::kcv(key) && *token == oracle::under_test_lmk(ZPK_PAIR, 0, key)
@@ -161,7 +162,9 @@ impl<'a> Session<'a> {
     fn export(&mut self, key: &(Key, String), zmk: &Key, zmk_token: &str) -> io::Result<()> {
         let request = format!("A8001{zmk_token}{}R&P0B00E00!B", key.1);
         let check = |body: &str| {
-            let Some((block, kcv)) = body.split_at_checked(body.len().saturating_sub(6)) else { return false };
+            let Some((block, kcv)) = body.split_at_checked(body.len().saturating_sub(6)) else {
+                return false;
+            };
             oracle::tr31_unwrap(zmk, block) == Some(key.0) && kcv == oracle::kcv(&key.0)
         };
         self.step("export that ZPK in TR-31 again", &request, "00", check).map(drop)
@@ -189,7 +192,7 @@ impl<'a> Session<'a> {
         let pvv = oracle::pvv(&pvk.0, PIN, ACCOUNT, "1");
         let visa = |pin| format!("DC{}{}{}01{ACCOUNT}1{pvv}", tpk.1, pvk.1, block(pin));
         self.step("verify a PIN by PVV", &visa(PIN), "00", str::is_empty)?;
-        self.step("a wrong PIN is refused", &visa("92380"), "01", str::is_empty)?;
+        self.step("a wrong PIN is refused", &visa("82389"), "01", str::is_empty)?;
         // Validation data: the account with its last five digits where N stands.
         let offset = oracle::ibm_offset(&ibm.0, PIN, &format!("{}FFFF", ACCOUNT));
         let validation = format!("{}N", &ACCOUNT[..7]);
@@ -228,9 +231,8 @@ impl<'a> Session<'a> {
     }
 }
 
-const ZPK_PAIR: Key = [
-    0x61, 0x61, 0x61, 0x61, 0x61, 0x61, 0x61, 0x61, 0x70, 0x70, 0x70, 0x70, 0x70, 0x70, 0x70, 0x70,
-];
+const ZPK_PAIR: Key =
+    [0x61, 0x61, 0x61, 0x61, 0x61, 0x61, 0x61, 0x61, 0x70, 0x70, 0x70, 0x70, 0x70, 0x70, 0x70, 0x70];
 const PVK_PAIR: Key = [0xE0, 0xE0, 1, 1, 1, 1, 1, 1, 0xF1, 0xF1, 1, 1, 1, 1, 1, 1];
 const TAK_PAIR: Key = [0x1C, 0x58, 0x7F, 0x1C, 0x13, 0x92, 0x4F, 0xEF, 1, 1, 1, 1, 1, 1, 1, 1];
 

@@ -1,7 +1,8 @@
 //! Opened keys by their token, so that a key which a host sends again need not be unwrapped again. Bounded
 //! in bytes; second-chance eviction; keys are wiped when the last handle goes.
 
-use hsm::Key;
+use crate::Key;
+use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -18,7 +19,7 @@ struct Entry {
 pub(crate) struct KeyCache {
     capacity: usize,
     bytes: usize,
-    places: HashMap<Rc<[u8]>, usize>,
+    places: HashMap<Rc<[u8]>, usize, RandomState>,
     ring: Vec<Entry>,
     hand: usize,
 }
@@ -26,7 +27,7 @@ pub(crate) struct KeyCache {
 impl KeyCache {
     /// `capacity` in bytes; 0 turns it off.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, bytes: 0, places: HashMap::new(), ring: Vec::new(), hand: 0 }
+        Self { capacity, bytes: 0, places: HashMap::default(), ring: Vec::new(), hand: 0 }
     }
 
     pub(crate) fn get(&mut self, name: &[u8]) -> Option<Key> {
@@ -104,7 +105,7 @@ impl KeyCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hsm::{Binding, Hygiene, KeyAttributes};
+    use crate::{Binding, Hygiene, KeyAttributes};
     use paytypes::{CipherKind, KeyShape};
 
     fn key(n: u32) -> Key {

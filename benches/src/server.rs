@@ -1,0 +1,110 @@
+//! The servers that are measured: the gateway's own loop with an engine, or without one (echo).
+
+use crate::host;
+use clap::ValueEnum;
+use gateway::{Config, Gateway, Limits, ListenSpec, ListenerConfig};
+use hostcmd::Authorised;
+use hsm::LmkId;
+use hsm_sim::{LmkSet, Options, RandomSource, Simulator};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+/// Length of the reply to CC: header, `CD00`, PIN length, block, format.
+const REPLY: usize = 28;
+
+/// What a server does with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Answers with a canned reply of the right length.
+    Echo,
+    /// Runs it.
+    Engine,
+}
+
+/// Arguments of the server process.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Echo or engine.
+    #[arg(long, value_enum)]
+    kind: Kind,
+    /// Processor to stay on.
+    #[arg(long)]
+    processor: usize,
+}
+
+/// Serves until standard input ends.
+pub fn run(args: &Args) -> io::Result<()> {
+    host::pin(args.processor);
+    let spec = ListenSpec { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ListenSpec::default() };
+    let config = Config {
+        listeners: vec![ListenerConfig::new(spec)],
+        cores: 1,
+        limits: Limits { connections: 4096, per_address: 4096, ..Limits::default() },
+        authorised: Authorised::ALL,
+        echo: (args.kind == Kind::Echo).then_some(REPLY),
+        ..Config::default()
+    };
+    let running = Gateway::start(config, Arc::new(backend)).map_err(io::Error::other)?;
+    for listener in running.listeners() {
+        println!("{} {}", listener.lmk, listener.address);
+    }
+    println!();
+    io::stdout().flush()?;
+    io::stdin().read_to_end(&mut Vec::new())?;
+    running.wait();
+    Ok(())
+}
+
+/// The simulator under the public test LMKs, with a random source that both processes can repeat.
+pub fn backend() -> Box<dyn hsm::Backend> {
+    let options = Options { random: RandomSource::seeded(1) };
+    let simulator = Simulator::new(&LmkSet::public_test(), options);
+    Box::new(simulator.unwrap_or_else(|error| unreachable!("the public test LMKs load: {error}")))
+}
+
+/// A server process.
+pub struct Server {
+    child: Child,
+    ports: Vec<(LmkId, SocketAddr)>,
+}
+
+impl Server {
+    /// Starts one on a processor.
+    pub fn start(kind: Kind, processor: usize) -> io::Result<Self> {
+        let name = kind.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["serve", "--kind", &name, "--processor", &processor.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no output of the server"))?;
+        let mut ports = Vec::new();
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            let Some((lmk, address)) = line.split_once(' ') else { break };
+            let (lmk, address) = (lmk.parse(), address.parse());
+            ports.push((LmkId(lmk.map_err(io::Error::other)?), address.map_err(io::Error::other)?));
+        }
+        Ok(Self { child, ports })
+    }
+
+    /// Port of an LMK.
+    pub fn address(&self, lmk: LmkId) -> io::Result<SocketAddr> {
+        let port = self.ports.iter().find(|(id, _)| *id == lmk);
+        port.map(|(_, address)| *address).ok_or_else(|| io::Error::other("the server has no such port"))
+    }
+
+    /// Processor time of the server so far, in seconds.
+    pub fn cpu_seconds(&self) -> io::Result<f64> {
+        host::cpu_seconds(self.child.id())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}

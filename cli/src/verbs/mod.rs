@@ -1,0 +1,63 @@
+//! The verbs: a line in each of the three lists, and a file.
+
+mod calc;
+mod config;
+mod decode;
+mod demo;
+mod explain;
+mod lmk;
+mod send;
+mod serve;
+mod vectors;
+
+pub use lmk::load as load_lmks;
+
+use crate::exit::Exit;
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Serves host commands over TCP and TLS.
+    Serve(Box<serve::Args>),
+    /// Judges the configuration file.
+    #[command(subcommand)]
+    Config(config::Config),
+    Demo(demo::DemoArgs),
+    Send(send::Args),
+    Decode(decode::Args),
+    Explain(explain::Args),
+    #[command(subcommand)]
+    Lmk(lmk::Lmk),
+    Calc(calc::Args),
+    Vectors(vectors::Args),
+}
+
+impl Verb {
+    /// Does it.
+    pub fn run(self) -> ExitCode {
+        match self {
+            Self::Serve(args) => end(serve::run(*args)),
+            Self::Config(verb) => end(config::run(&verb)),
+            Self::Demo(args) => end(demo::run(&args)),
+            Self::Send(args) => send::run(&args),
+            Self::Decode(args) => decode::run(&args),
+            Self::Explain(args) => explain::run(&args),
+            Self::Lmk(verb) => end(lmk::run(verb)),
+            Self::Calc(args) => end(calc::run(&args)),
+            Self::Vectors(args) => end(vectors::run(&args)),
+        }
+    }
+}
+
+// A diagnostic with its place in a file has lines of its own; everything else is one line.
+fn end(exit: Exit) -> ExitCode {
+    let Err(failure) = exit else { return ExitCode::SUCCESS };
+    match failure.message.trim_end() {
+        "" => {}
+        text if text.contains('\n') => eprintln!("{text}"),
+        line => eprintln!("payhsm: {line}"),
+    }
+    ExitCode::from(failure.code)
+}

@@ -1,0 +1,236 @@
+//! `payhsm serve`: the gateway with its backend, until SIGTERM or SIGINT.
+
+use super::config::{NORMAL_FILE, picture, read};
+use crate::backend;
+use crate::exit::{Exit, Failure};
+use crate::hardening;
+use clap::ValueEnum;
+use gateway::config::{File, ListenerTable, LogFormat, Problem, Profile, Resolved, TlsTable};
+use gateway::{Gateway, Running, StartError};
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Arguments of `serve`. The command line wins over the environment, and that over the file.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A listener: [ROLE@][tls:]ADDR[/LMK], repeatable. Without /LMK every LMK has a port: the base port + its
+    /// identifier. Replaces the listeners of the file.
+    #[arg(long, env = "PAYHSM_LISTEN", value_delimiter = ',', value_name = "LISTENER")]
+    listen: Vec<String>,
+    /// A network that may connect to the listeners of --listen, repeatable; needed off loopback.
+    #[arg(long, env = "PAYHSM_ALLOW", value_delimiter = ',', value_name = "CIDR", requires = "listen")]
+    allow: Vec<String>,
+    /// Profile of listeners that have none of their own.
+    #[arg(long, env = "PAYHSM_PROFILE", value_enum)]
+    profile: Option<ProfileName>,
+    /// A single setting, NAME=VALUE, repeatable: clear_dectab, digit_check, single_des, x_export,
+    /// legacy_translate, pin_length.
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Serves under the public test LMKs, which protect nothing: 00 variant, 01 3DES key block, 02 AES key
+    /// block.
+    #[arg(long, env = "PAYHSM_INSECURE_TEST_LMK", conflicts_with = "lmk_file")]
+    insecure_test_lmk: bool,
+    /// Serves under the LMKs of a key file, made by `payhsm lmk new`.
+    #[arg(long, env = "PAYHSM_LMK_FILE", value_name = "FILE")]
+    lmk_file: Option<PathBuf>,
+    /// File with the passphrase of the key file; asked for when missing.
+    #[arg(long, env = "PAYHSM_LMK_PASS_FILE", value_name = "FILE")]
+    lmk_pass_file: Option<PathBuf>,
+    /// Certificate chain of TLS listeners, PEM.
+    #[arg(long, env = "PAYHSM_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Key of the certificate, PEM.
+    #[arg(long, env = "PAYHSM_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// CA of the clients, PEM: they must show a certificate of it. Needed off loopback.
+    #[arg(long, env = "PAYHSM_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// Length of the message header in bytes.
+    #[arg(long, env = "PAYHSM_HEADER_LEN", value_parser = clap::value_parser!(u16).range(..=255))]
+    header_len: Option<u16>,
+    /// Starts with every activity authorised; under the test LMKs only.
+    #[arg(long, env = "PAYHSM_AUTHORISED")]
+    authorised: bool,
+    /// Address of /metrics, /healthz and /readyz.
+    #[arg(long, env = "PAYHSM_ADMIN", value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// Folder of everything that is kept.
+    #[arg(long, env = "PAYHSM_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Worker threads; one per available core when missing.
+    #[arg(long, env = "PAYHSM_CORES")]
+    cores: Option<usize>,
+    /// The configuration file; payhsm.toml in the working folder when it is there.
+    #[arg(long, env = "PAYHSM_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Form of log lines on standard error. PAYHSM_LOG chooses what is logged.
+    #[arg(long, env = "PAYHSM_LOG_FORMAT", value_enum)]
+    log_format: Option<LogName>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProfileName {
+    Strict,
+    Legacy,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogName {
+    Text,
+    Json,
+}
+
+/// Runs the verb.
+pub fn run(args: Args) -> Exit {
+    let mut resolved = resolve(args)?;
+    start_log(resolved.log_format);
+    hardening::harden();
+    resolved.gateway.limits.connections = hardening::connections(resolved.gateway.limits.connections);
+    if let Some(folder) = &resolved.data {
+        make_folder(folder).map_err(|e| Failure::environment(format!("{}: {e}", folder.display())))?;
+    }
+    let backend = backend::factory(&resolved)?;
+    if resolved.insecure_test_lmk {
+        tracing::warn!("public test LMKs: everybody knows them, they protect nothing");
+        // The one table that a strict listener takes in the clear there (architecture.md section 3).
+        resolved.gateway.unit.decimalisation_tables = vec![*b"0123456789012345"];
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::environment)?;
+    // Before the first port is there, so that no signal after `ready` is missed.
+    let signals = runtime.block_on(async { Signals::new() }).map_err(Failure::environment)?;
+    let mut running = Gateway::start(resolved.gateway, backend).map_err(start_failure)?;
+    report(&running).map_err(|e| Failure::environment(format!("standard output: {e}")))?;
+    runtime.block_on(signals.first());
+    running.shutdown();
+    if running.wait() {
+        tracing::info!("ended");
+        Ok(())
+    } else {
+        Err(Failure::environment("a worker thread ended before its time"))
+    }
+}
+
+fn resolve(args: Args) -> Result<Resolved, Failure> {
+    let mut file = read_file(args.config.as_deref())?;
+    file.overlay(std::env::vars()).map_err(usage)?;
+    if !args.listen.is_empty() {
+        file.listener = args.listen.iter().map(|listen| ListenerTable::new(listen, &args.allow)).collect();
+    }
+    for change in &args.set {
+        file.settings.set(change).map_err(usage)?;
+    }
+    if let Some((certificate, key)) = args.tls_cert.zip(args.tls_key) {
+        let min_version = file.tls.take().and_then(|tls| tls.min_version);
+        file.tls = Some(TlsTable { certificate, key, client_ca: args.tls_client_ca, min_version });
+    }
+    if let Some(length) = args.header_len {
+        file.set_header_len(length);
+    }
+    // An LMK source of the command line replaces the one of the file.
+    if args.insecure_test_lmk {
+        (file.insecure_test_lmk, file.lmk_file) = (Some(true), None);
+    } else if args.lmk_file.is_some() {
+        (file.insecure_test_lmk, file.lmk_file) = (None, args.lmk_file);
+    }
+    file.lmk_pass_file = args.lmk_pass_file.or(file.lmk_pass_file);
+    file.authorised = args.authorised.then_some(true).or(file.authorised);
+    file.admin = args.admin.or(file.admin);
+    file.data = args.data.or(file.data);
+    file.cores = args.cores.or(file.cores);
+    file.profile = args.profile.map(Profile::from).or(file.profile);
+    file.log_format = args.log_format.map(LogFormat::from).or(file.log_format);
+    file.resolve().map_err(usage)
+}
+
+fn read_file(named: Option<&Path>) -> Result<File, Failure> {
+    let path = match named {
+        Some(path) => path,
+        None if Path::new(NORMAL_FILE).exists() => Path::new(NORMAL_FILE),
+        None => return Ok(File::default()),
+    };
+    File::parse(&path.display().to_string(), &read(path)?).map_err(usage)
+}
+
+fn usage(problem: Problem) -> Failure {
+    Failure { code: 2, message: picture(problem) }
+}
+
+fn start_failure(error: StartError) -> Failure {
+    let mut message = error.to_string();
+    if let Some(source) = error.source() {
+        message = format!("{message}: {source}");
+    }
+    if let Some(help) = error.help() {
+        message = format!("{message}: {help}");
+    }
+    Failure { code: error.exit_code(), message }
+}
+
+// Under a test LMK nobody needs PAYHSM_LOG to see what happens; nothing of any frame is ever logged.
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("PAYHSM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn report(running: &Running) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for listener in running.listeners() {
+        let (address, lmk, role) = (listener.address, listener.lmk, listener.role.name());
+        writeln!(out, "ready listen={address} lmk={lmk} role={role}")?;
+    }
+    if let Some(address) = running.admin() {
+        writeln!(out, "admin listen={address}")?;
+    }
+    out.flush()
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn first(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT"),
+        }
+    }
+}
+
+impl From<ProfileName> for Profile {
+    fn from(name: ProfileName) -> Self {
+        match name {
+            ProfileName::Strict => Self::Strict,
+            ProfileName::Legacy => Self::Legacy,
+        }
+    }
+}
+
+impl From<LogName> for LogFormat {
+    fn from(name: LogName) -> Self {
+        match name {
+            LogName::Text => Self::Text,
+            LogName::Json => Self::Json,
+        }
+    }
+}

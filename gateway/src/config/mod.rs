@@ -1,0 +1,13 @@
+//! `payhsm.toml`: what may stand in it, what the environment and the command line change, and diagnostics
+//! that point at the place.
+
+mod diagnostic;
+mod environment;
+mod file;
+mod resolve;
+
+pub use diagnostic::Problem;
+pub use file::{
+    File, LimitsTable, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable,
+};
+pub use resolve::{Resolved, test_lmks};

@@ -1,0 +1,350 @@
+//! One core: a thread with its own event loop, engine, buffers and counters. Nothing of it is shared with
+//! other cores while frames travel.
+//!
+//! Every connection that is ready reads once and puts its frames into the batch; the flush task, woken by
+//! the first of them, stands behind all of them in the run queue, so it runs when each has had its turn.
+//! It runs the engine once over everything and writes the replies of each connection with one write.
+//! Nothing ever waits for more work.
+
+mod batch;
+mod carry;
+mod connection;
+mod handle;
+mod outbox;
+mod refusal;
+mod stream;
+mod tally;
+
+pub(crate) use handle::{CoreHandle, CoreSetup, Handed, Sender, start};
+
+use crate::Limits;
+use crate::clock;
+use crate::frame::{Cut, FrameRules, write_frame};
+use crate::gateway::Health;
+use crate::metrics::{BadFrame, Metrics};
+use crate::stats::{CoreStats, Stats};
+use batch::{Batch, Item};
+use connection::Connection;
+use hostcmd::command::Class;
+use hostcmd::table::TABLE;
+use hostcmd::wire::from_ebcdic;
+use hostcmd::{Code, Engine, Finished, Port, Unit};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+use tally::{Tally, Times};
+
+/// Makes the backend of a core; called on the core's own thread, and again after the backend panicked.
+pub type BackendFactory = dyn Fn() -> Box<dyn hsm::Backend> + Send + Sync;
+
+/// Bytes of one read, shared by all connections of the core.
+const READ: usize = 64 * 1024;
+/// Frames at which a batch runs although connections are still ready: enough to fill every lane, and the
+/// bound of the batch's memory.
+const FULL: usize = 512;
+
+pub(crate) struct Core {
+    limits: Limits,
+    rules: FrameRules,
+    echo: Option<usize>,
+    metrics: Arc<Metrics>,
+    stats: Stats,
+    index: usize,
+    started: Instant,
+    unit: Unit,
+    backend: Arc<BackendFactory>,
+    ports: RefCell<Vec<Rc<Port>>>,
+    engine: RefCell<Engine>,
+    batch: RefCell<Batch>,
+    buffer: RefCell<Vec<u8>>,
+    tally: RefCell<Tally>,
+    connections: RefCell<Vec<Rc<Connection>>>,
+    flusher: RefCell<Option<Waker>>,
+    /// Milliseconds since the start, as last read.
+    now_ms: Cell<u64>,
+    /// Second of the unit's clock.
+    second: Cell<u64>,
+    busy: Cell<Duration>,
+    /// Connections that are quiet are ended.
+    closing: Cell<bool>,
+    /// The backend panicked and could not be made anew.
+    lost: Cell<bool>,
+    health: Health,
+}
+
+// Frames may carry clear PINs (BA, NG). A plain fill is as fast as memory is; `black_box` keeps the compiler
+// from dropping it.
+fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    std::hint::black_box(bytes);
+}
+
+impl Core {
+    fn stats(&self) -> Option<&CoreStats> {
+        self.stats.core(self.index)
+    }
+
+    /// Cuts the frames at the front of `bytes` and puts them into the batch: how many bytes were used, and
+    /// how many frames.
+    fn cut(&self, connection: &Rc<Connection>, bytes: &[u8]) -> (usize, usize) {
+        let Some(port) = self.ports.borrow().get(connection.listener).cloned() else { return (0, 0) };
+        let mut batch = self.batch.borrow_mut();
+        let before = batch.items.len();
+        let (mut rest, mut room) = (bytes, connection.room(self));
+        while room > 0
+            && let Some(cut) = self.rules.cut(&mut rest)
+        {
+            room = room.saturating_sub(1);
+            match cut {
+                Cut::Frame(frame) => self.submit(&mut batch, &port, frame),
+                Cut::Short => {
+                    self.metrics.invalid(BadFrame::Short);
+                    batch.items.push(Item::End);
+                }
+                Cut::Long(head) => {
+                    self.metrics.invalid(BadFrame::Long);
+                    // A reply when one can be made, and the end in any case.
+                    let _ = batch.reply(Code::INPUT, |out| refusal::refuse(&port, head, Code::INPUT, out));
+                    batch.items.push(Item::End);
+                }
+            }
+            if matches!(batch.items.last(), Some(Item::End)) {
+                connection.end(self);
+                rest = &[];
+            }
+        }
+        let frames = batch.close_turn(connection, before);
+        connection.taken(frames);
+        if before == 0 && frames > 0 {
+            batch.begun = Some(Instant::now());
+            if let Some(waker) = &*self.flusher.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+        (bytes.len().saturating_sub(rest.len()), frames)
+    }
+
+    fn submit(&self, batch: &mut Batch, port: &Rc<Port>, frame: &[u8]) {
+        if let Some(length) = self.echo {
+            let head = frame.get(..port.header_length.saturating_add(2)).unwrap_or_default();
+            let made = batch.reply(Code::OK, |out| {
+                let start = out.len();
+                refusal::refuse(port, head, Code::OK, out)?;
+                out.resize(start.saturating_add(length).max(out.len()), b'0');
+                Some(())
+            });
+            if made.is_none() {
+                batch.items.push(Item::End);
+            }
+            return;
+        }
+        batch.status |= is_status(port, frame);
+        batch.items.push(Item::Running(self.engine.borrow_mut().submit(port, frame)));
+    }
+
+    /// Runs the batch at once when it is full.
+    fn flush_when_full(&self) {
+        let full = self.batch.borrow().items.len() >= FULL;
+        if full {
+            self.flush();
+        }
+    }
+
+    /// Runs the batch and gives the replies.
+    fn flush(&self) {
+        let mut batch = self.batch.borrow_mut();
+        let Some(begun) = batch.begun.take() else { return };
+        let frames = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
+        let run_at = Instant::now();
+        if let Some(stats) = self.stats() {
+            stats.in_flight.set(frames);
+        }
+        let sound = self.run(core::mem::take(&mut batch.status));
+        let ran_at = Instant::now();
+        self.set_clock(ran_at);
+        if sound {
+            self.answer(&mut batch);
+        } else {
+            batch.turns.drain(..).for_each(|turn| turn.connection.kill());
+        }
+        batch.items.clear();
+        wipe(&mut batch.ready);
+        batch.ready.clear();
+        let done_at = Instant::now();
+        self.busy.set(self.busy.get().saturating_add(done_at.saturating_duration_since(begun)));
+        if let Some(stats) = self.stats() {
+            stats.in_flight.set(0);
+            stats.batches.record(frames, frames, 1);
+            let times = Times {
+                queue: run_at.saturating_duration_since(begun),
+                backend: ran_at.saturating_duration_since(run_at),
+                total: done_at.saturating_duration_since(begun),
+            };
+            self.tally.borrow_mut().settle(stats, times);
+        }
+    }
+
+    // False when the backend panicked: then the engine is made anew, and nothing of this batch is answered.
+    // A backend that cannot be made anew leaves a core that closes every connection at its first frame.
+    fn run(&self, status: bool) -> bool {
+        if self.lost.get() {
+            return false;
+        }
+        let mut engine = self.engine.borrow_mut();
+        self.tell_time(&mut engine, status);
+        if catch_unwind(AssertUnwindSafe(|| engine.run())).is_ok() {
+            return true;
+        }
+        tracing::error!("the backend panicked: its engine is made anew");
+        let mut unit = self.unit.clone();
+        engine.update_unit(|old| unit = old.clone());
+        match catch_unwind(AssertUnwindSafe(|| Engine::new((self.backend)(), unit))) {
+            Ok(fresh) => *engine = fresh,
+            Err(_) => {
+                self.lost.set(true);
+                self.health.core_lost();
+            }
+        }
+        false
+    }
+
+    fn tell_time(&self, engine: &mut Engine, status: bool) {
+        let second = clock::unix_seconds();
+        if self.second.replace(second) == second && !status {
+            return;
+        }
+        engine.update_unit(|unit| {
+            unit.now = clock::moment(second);
+            unit.uptime_s = self.started.elapsed().as_secs();
+            if status {
+                self.stats.volumes(&mut unit.volumes);
+                unit.load = self.stats.load();
+            }
+        });
+    }
+
+    fn answer(&self, batch: &mut Batch) {
+        let Batch { turns, items, ready, out, .. } = batch;
+        let mut items = items.drain(..);
+        let mut from = 0_usize;
+        for turn in turns.drain(..) {
+            let frames = turn.end.saturating_sub(from);
+            from = turn.end;
+            let mut open = true;
+            for item in items.by_ref().take(frames) {
+                let kept = out.len();
+                open &= self.answer_one(turn.connection.listener, item, ready, out, open);
+                if !open {
+                    // Nothing may follow the point where the connection ends.
+                    turn.connection.end(self);
+                    let tail = out.get_mut(kept..).unwrap_or_default();
+                    wipe(tail);
+                    out.truncate(kept);
+                }
+            }
+            turn.connection.deliver(self, out, frames);
+            wipe(out);
+            out.clear();
+        }
+    }
+
+    // Appends the reply to an item; false when the connection ends here.
+    fn answer_one(&self, listener: usize, item: Item, ready: &[u8], out: &mut Vec<u8>, count: bool) -> bool {
+        let finished = match item {
+            Item::Running(ticket) => {
+                let mut engine = self.engine.borrow_mut();
+                let (finished, length) = write_frame(out, |out| engine.finish(ticket, out));
+                if length.is_none() {
+                    tracing::error!("a reply is longer than a frame can be");
+                    return false;
+                }
+                finished
+            }
+            Item::Ready(range, code) => {
+                write_frame(out, |out| out.extend_from_slice(ready.get(range).unwrap_or_default()));
+                Finished::Reply { row: None, code }
+            }
+            Item::End => return false,
+        };
+        match finished {
+            Finished::Reply { row, code } if count => {
+                let mut tally = self.tally.borrow_mut();
+                tally.count(listener, row, code);
+                if code != Code::OK {
+                    trace_refusal(row, code, tally.name(listener));
+                }
+                true
+            }
+            Finished::Reply { .. } => true,
+            Finished::Close => {
+                self.metrics.invalid(BadFrame::Code);
+                false
+            }
+        }
+    }
+
+    fn set_clock(&self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.started);
+        self.now_ms.set(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// Milliseconds since the start. The frame of a busy connection takes the time of its batch instead.
+    fn read_clock(&self) -> u64 {
+        self.set_clock(Instant::now());
+        self.now_ms.get()
+    }
+
+    /// Looks at every connection; called once per tick.
+    fn check_all(&self) {
+        self.read_clock();
+        for connection in self.connections.borrow().iter() {
+            connection.check(self);
+        }
+    }
+
+    /// Counts the load of a second.
+    fn count_load(&self, period: Duration) {
+        if let Some(stats) = self.stats() {
+            stats.count_load(self.busy.take(), period);
+        }
+    }
+
+    fn enlist(&self, connection: &Rc<Connection>) {
+        let mut all = self.connections.borrow_mut();
+        connection.place.set(all.len());
+        all.push(Rc::clone(connection));
+    }
+
+    fn forget(&self, connection: &Rc<Connection>) {
+        let mut all = self.connections.borrow_mut();
+        let place = connection.place.get();
+        if all.get(place).is_some_and(|at| Rc::ptr_eq(at, connection)) {
+            all.swap_remove(place);
+            if let Some(moved) = all.get(place) {
+                moved.place.set(place);
+            }
+        }
+    }
+
+    /// Ends connections as soon as they are quiet.
+    fn close_all(&self) {
+        self.closing.set(true);
+        self.connections.borrow().iter().for_each(|connection| connection.wake());
+    }
+}
+
+// By command code, response code and listener: nothing of the frame.
+fn trace_refusal(row: Option<usize>, code: Code, listener: &str) {
+    let command = row.and_then(|row| TABLE.get(row)).map_or("unknown", |row| row.about.code_text());
+    tracing::debug!(command, %code, listener, "refused");
+}
+
+fn is_status(port: &Port, frame: &[u8]) -> bool {
+    let code = frame.get(port.header_length..).and_then(|rest| rest.first_chunk::<2>());
+    let code = code.map(|code| if port.ebcdic { code.map(from_ebcdic) } else { *code });
+    let row = code.and_then(hostcmd::table::find).and_then(|row| TABLE.get(row));
+    row.is_some_and(|row| row.about.class == Class::Status)
+}

@@ -1,0 +1,318 @@
+//! A gateway from start to end: cores, listeners, admin port, drain.
+
+use crate::accept::{self, Door};
+use crate::admin;
+use crate::admission::Admission;
+use crate::core::{self, BackendFactory, CoreHandle, CoreSetup};
+use crate::metrics::Metrics;
+use crate::plan::{self, Listener};
+use crate::stats::Stats;
+use crate::{Limits, ListenSpec, StartError, TlsFiles};
+use hostcmd::{Authorised, Port, Role, Settings, Unit};
+use hsm::{BackendClass, LmkId, LmkInfo};
+use ipnet::IpNet;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+
+/// How LMKs and ports belong together when a listener names no LMK.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PortMap {
+    /// Base port + LMK identifier.
+    #[default]
+    Direct,
+    /// As on physical units: base port for the default LMK, base + 1 + identifier for each.
+    Unit,
+}
+
+/// A listener.
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    /// Name for labels and logs; made from the address when there is none.
+    pub name: Option<String>,
+    /// Role, TLS, address, LMK.
+    pub spec: ListenSpec,
+    /// What its commands accept.
+    pub settings: Settings,
+    /// Text fields in EBCDIC.
+    pub ebcdic: bool,
+    /// Networks that may connect; empty means everybody, on loopback only.
+    pub allow: Vec<IpNet>,
+}
+
+impl ListenerConfig {
+    /// A strict ASCII listener without an allow-list.
+    pub const fn new(spec: ListenSpec) -> Self {
+        Self { name: None, spec, settings: Settings::STRICT, ebcdic: false, allow: Vec::new() }
+    }
+}
+
+/// All that a gateway is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Listeners.
+    pub listeners: Vec<ListenerConfig>,
+    /// How their ports are counted.
+    pub port_map: PortMap,
+    /// Worker threads, one engine each; 0 means one per available core.
+    pub cores: usize,
+    /// Length of the message header, 0 to 255 bytes.
+    pub header_length: usize,
+    /// Limits.
+    pub limits: Limits,
+    /// Certificate, key and client CA of TLS listeners.
+    pub tls: Option<TlsFiles>,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    pub admin: Option<SocketAddr>,
+    /// What is authorised from the start; under test LMKs only.
+    pub authorised: Authorised,
+    /// Serial, firmware, registered decimalisation tables; the gateway keeps time and counts itself.
+    pub unit: Unit,
+    /// For benches: every frame gets header, reply code, `00` and filler up to this many bytes, and no
+    /// engine sees it. All the rest is the same loop.
+    pub echo: Option<usize>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listeners: vec![ListenerConfig::new(ListenSpec::default())],
+            port_map: PortMap::Direct,
+            cores: 0,
+            header_length: 4,
+            limits: Limits::default(),
+            tls: None,
+            admin: None,
+            authorised: Authorised::NONE,
+            unit: Unit::default(),
+            echo: None,
+        }
+    }
+}
+
+/// Whether the gateway can serve, as `/readyz` tells it.
+#[derive(Clone, Debug, Default)]
+pub struct Health(Arc<HealthFlags>);
+
+#[derive(Debug, Default)]
+struct HealthFlags {
+    listening: AtomicBool,
+    draining: AtomicBool,
+    backend_down: AtomicBool,
+    core_lost: AtomicBool,
+}
+
+impl Health {
+    /// True when commands are served.
+    pub fn ready(&self) -> bool {
+        self.obstacle().is_none()
+    }
+
+    /// Why not.
+    pub fn obstacle(&self) -> Option<&'static str> {
+        let flags = &self.0;
+        [
+            (flags.core_lost.load(Relaxed), "a worker thread ended"),
+            (flags.backend_down.load(Relaxed), "backend not ready"),
+            (flags.draining.load(Relaxed), "draining"),
+            (!flags.listening.load(Relaxed), "starting"),
+        ]
+        .into_iter()
+        .find_map(|(stands, why)| stands.then_some(why))
+    }
+
+    /// For whoever watches the backend.
+    pub fn set_backend_ready(&self, ready: bool) {
+        self.0.backend_down.store(!ready, Relaxed);
+    }
+
+    pub(crate) fn core_lost(&self) {
+        self.0.core_lost.store(true, Relaxed);
+    }
+}
+
+/// Starts gateways.
+#[derive(Debug)]
+pub struct Gateway;
+
+impl Gateway {
+    /// Takes all ports and serves. `backend` is called once on every worker thread.
+    pub fn start(config: Config, backend: Arc<BackendFactory>) -> Result<Running, StartError> {
+        let cores = match config.cores {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        let (stats, health) = (Stats::new(cores), Health::default());
+        let metrics = Metrics::new(stats.clone());
+        let tls = config.tls.as_ref().filter(|_| config.listeners.iter().any(|l| l.spec.tls));
+        let tls = tls.map(TlsFiles::load).transpose()?;
+        let setup = CoreSetup {
+            limits: config.limits,
+            header_length: config.header_length,
+            echo: config.echo,
+            unit: Unit {
+                authorised: config.authorised,
+                sockets: u32::try_from(config.limits.per_address.min(config.limits.connections))
+                    .unwrap_or(u32::MAX),
+                ..config.unit.clone()
+            },
+            stats,
+            metrics: Arc::clone(&metrics),
+            health: health.clone(),
+            tls,
+            backend,
+        };
+        let cores = core::start(cores, &setup)?;
+        let facts = cores.first().map(CoreHandle::facts).ok_or(StartError::Backend)?;
+        let (sockets, listeners) = bind_all(plan::check(&config, &facts.lmks)?)?;
+        let ports: Arc<[Port]> = listeners.iter().map(|l| port(&config, l)).collect();
+        let names: Arc<[Arc<str>]> = listeners.iter().map(|l| l.name.as_str().into()).collect();
+        let secure: Arc<[bool]> = listeners.iter().map(|l| l.tls).collect();
+        cores.iter().for_each(|core| core.open(&ports, &names, &secure));
+
+        let admission = Admission::new(config.limits.connections, config.limits.per_address);
+        let doors = sockets.into_iter().zip(&listeners).enumerate().map(|(index, (socket, listener))| Door {
+            index,
+            socket,
+            gauge: metrics.connections(&listener.name),
+            allow: config.listeners.get(listener.config).map(|l| l.allow.clone()).unwrap_or_default(),
+        });
+        let senders = cores.iter().map(CoreHandle::sender).collect();
+        let admin =
+            config.admin.map(|at| admin::start(at, Arc::clone(&metrics), health.clone())).transpose()?;
+        let acceptor = accept::start(doors.collect(), admission, Arc::clone(&metrics), senders)?;
+        health.0.listening.store(true, Relaxed);
+        for listener in &listeners {
+            let (lmk, role, tls) = (listener.lmk, listener.role.name(), listener.tls);
+            tracing::info!(listen = %listener.address, %lmk, role, tls, "listening");
+        }
+        Ok(Running { listeners, facts, health, cores, acceptor: Some(acceptor), admin })
+    }
+}
+
+fn port(config: &Config, listener: &Listener) -> Port {
+    let own = config.listeners.get(listener.config);
+    Port {
+        lmk: listener.lmk,
+        header_length: config.header_length,
+        ebcdic: own.is_some_and(|l| l.ebcdic),
+        role: listener.role,
+        settings: own.map_or(Settings::STRICT, |l| l.settings),
+    }
+}
+
+fn bind_all(mut listeners: Vec<Listener>) -> Result<(Vec<TcpListener>, Vec<Listener>), StartError> {
+    let mut sockets = Vec::with_capacity(listeners.len());
+    for listener in &mut listeners {
+        let socket = accept::bind(listener.address)
+            .map_err(|source| StartError::Bind { address: listener.address, source })?;
+        if let Ok(taken) = socket.local_addr() {
+            listener.name = listener.name.replace(&listener.address.to_string(), &taken.to_string());
+            listener.address = taken;
+        }
+        sockets.push(socket);
+    }
+    Ok((sockets, listeners))
+}
+
+/// What the backend says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) lmks: Vec<LmkInfo>,
+    pub(crate) class: BackendClass,
+}
+
+/// A gateway that serves. Dropping it drains it.
+pub struct Running {
+    listeners: Vec<Listener>,
+    facts: Facts,
+    health: Health,
+    cores: Vec<CoreHandle>,
+    acceptor: Option<(accept::Stop, JoinHandle<()>)>,
+    admin: Option<admin::Admin>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// The ports that were taken.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Address of the first port of an LMK.
+    pub fn address(&self, lmk: LmkId) -> Option<SocketAddr> {
+        self.listeners.iter().find(|l| l.lmk == lmk).map(|l| l.address)
+    }
+
+    /// Address of the admin port.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(admin::Admin::address)
+    }
+
+    /// The LMKs that the backend has loaded.
+    pub fn lmks(&self) -> &[LmkInfo] {
+        &self.facts.lmks
+    }
+
+    /// What the backend may claim.
+    pub const fn backend_class(&self) -> BackendClass {
+        self.facts.class
+    }
+
+    /// True when a listener has every role: only under a test LMK.
+    pub fn any_role(&self) -> bool {
+        self.listeners.iter().any(|l| l.role == Role::Any)
+    }
+
+    /// Whether it can serve.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Changes what is authorised, on every core before its next batch.
+    pub fn set_authorised(&self, authorised: Authorised) {
+        self.cores.iter().for_each(|core| core.set_authorised(authorised));
+    }
+
+    /// Begins the drain: nothing is accepted any more, what was received is answered, connections end.
+    pub fn shutdown(&mut self) {
+        if !self.health.0.draining.swap(true, Relaxed) {
+            tracing::info!("draining");
+            if let Some((stop, _)) = &self.acceptor {
+                stop.stop();
+            }
+            self.cores.iter().for_each(CoreHandle::drain);
+        }
+    }
+
+    /// Waits until the drain is over, which [`Running::shutdown`] begins. False when a worker thread had
+    /// ended before its time.
+    pub fn wait(mut self) -> bool {
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        self.shutdown();
+        let mut sound = true;
+        if let Some((_, thread)) = self.acceptor.take() {
+            sound &= thread.join().is_ok();
+        }
+        for core in self.cores.drain(..) {
+            sound &= core.join();
+        }
+        drop(self.admin.take());
+        sound
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

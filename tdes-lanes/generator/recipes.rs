@@ -1,0 +1,18 @@
+//! What led to the smallest circuits found, box 1 first.
+
+/// A seed, and from how many first circuits the walk chooses.
+#[derive(Clone, Copy)]
+pub struct Recipe {
+    pub seed: u64,
+    pub starts: usize,
+}
+
+const fn recipe(seed: u64, starts: usize) -> Recipe {
+    Recipe { seed, starts }
+}
+
+/// For circuits of two-input gates.
+pub const TWO: [Recipe; 8] = [recipe(0, 1); 8];
+
+/// For circuits of three-input gates.
+pub const THREE: [Recipe; 8] = [recipe(0, 1); 8];

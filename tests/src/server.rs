@@ -1,0 +1,165 @@
+//! The real program, started for a test and gone with it.
+
+use crate::wire::Wire;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// `payhsm serve` under the public test LMKs.
+pub struct Server {
+    child: Child,
+    ports: BTreeMap<u8, SocketAddr>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Starts it on free ports, one for each test LMK, and waits until it is ready.
+    pub fn start(options: &[&str]) -> Self {
+        let listen = ["--listen", "127.0.0.1:0"];
+        Self::start_with(&[&listen, options].concat(), &[0, 1, 2])
+    }
+
+    /// Starts it with a configuration file, and waits for listeners of the LMKs named.
+    pub fn configured(file: &Path, lmks: &[u8]) -> Self {
+        Self::start_with(&["--config", file.to_str().expect("path")], lmks)
+    }
+
+    /// Starts it with listeners of the caller's choice, and waits for those of the LMKs named.
+    pub fn start_with(options: &[&str], lmks: &[u8]) -> Self {
+        let mut command = Command::new(program());
+        // Variables of this prefix configure the program; those of the test run are none of its business.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PAYHSM_"))
+        {
+            command.env_remove(name);
+        }
+        let mut child = command
+            .args(["serve", "--insecure-test-lmk", "--admin", "127.0.0.1:0"])
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let lines = lines_of(child.stdout.take().expect("piped"), Arc::clone(&log));
+        let _stderr = lines_of(child.stderr.take().expect("piped"), Arc::clone(&log));
+        let mut server = Self { child, ports: BTreeMap::new(), log };
+        server.wait_ready(&lines, lmks, &options.join(" "));
+        server
+    }
+
+    fn wait_ready(&mut self, lines: &Receiver<String>, lmks: &[u8], options: &str) {
+        let end = Instant::now() + START_LIMIT;
+        while !lmks.iter().all(|lmk| self.ports.contains_key(lmk)) {
+            match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.ports.extend(ready(&line)),
+                Err(RecvTimeoutError::Timeout) => panic!("not ready in time: {options}\n{}", self.log()),
+                Err(RecvTimeoutError::Disconnected) => panic!("ended: {options}\n{}", self.log()),
+            }
+        }
+    }
+
+    /// Address of the port of an LMK.
+    pub fn address(&self, lmk: u8) -> SocketAddr {
+        self.ports[&lmk]
+    }
+
+    /// A connection to the port of an LMK.
+    pub fn connect(&self, lmk: u8) -> Wire {
+        Wire::connect(self.address(lmk)).expect("the server takes connections")
+    }
+
+    /// Everything that it wrote to standard output and standard error.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("not poisoned").clone()
+    }
+
+    /// True while the process runs.
+    pub fn is_up(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_none())
+    }
+
+    /// Process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+// `ready listen=127.0.0.1:41001 lmk=00 role=any`
+fn ready(line: &str) -> Option<(u8, SocketAddr)> {
+    let words = line.strip_prefix("ready ")?.split_whitespace();
+    let value = |name: &str| words.clone().find_map(|word| word.strip_prefix(name));
+    Some((value("lmk=")?.parse().ok()?, value("listen=")?.parse().ok()?))
+}
+
+fn lines_of(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> Receiver<String> {
+    let (lines, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            {
+                let mut log = log.lock().expect("not poisoned");
+                log.push_str(&line);
+                log.push('\n');
+            }
+            let _test_is_over = lines.send(line);
+        }
+    });
+    receiver
+}
+
+/// Path of the program, built by the cargo that runs the tests, so that it is never older than they are.
+/// `PAYHSM_BIN` names another one.
+pub fn program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| std::env::var_os("PAYHSM_BIN").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    // target/<profile>/deps/<test>
+    let test = std::env::current_exe().expect("own path");
+    let folder = test.ancestors().nth(2).expect("target folder").to_path_buf();
+    let path = folder.join(format!("payhsm{}", std::env::consts::EXE_SUFFIX));
+    let Some(cargo) = std::env::var_os("CARGO") else {
+        assert!(path.exists(), "{} is missing: build it, or run cargo test", path.display());
+        return path;
+    };
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        None | Some("debug") => "dev",
+        Some(name) => name,
+    };
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "cli", "--profile", profile, "--target-dir"])
+        .arg(folder.parent().expect("target folder"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "the program does not build");
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ready;
+
+    #[test]
+    fn ready_lines() {
+        let line = "ready listen=127.0.0.1:41001 lmk=02 role=any";
+        assert_eq!(ready(line), Some((2, "127.0.0.1:41001".parse().unwrap())));
+        assert_eq!(ready("ready listen=? lmk=00"), None);
+        assert_eq!(ready("listening"), None);
+    }
+}
