@@ -66,6 +66,14 @@ impl Account {
         Self { form: Form::Pan(pan), right12: long_enough.then(|| digits_to(&pan.account())) }
     }
 
+    /// A whole PAN of which only the twelve right-most digits without the check digit are bound, also by
+    /// ISO 4: the rule of some services, where ISO 9564-1 binds the whole PAN. State which rule a peer
+    /// follows; blocks of the one are no PINs under the other. A PAN of fewer than 13 digits is refused.
+    pub fn from_pan_right12(pan: &Pan) -> Result<Self, PinBlockError> {
+        let digits = Self::from_pan(*pan).right12()?;
+        Ok(Self { form: Form::Field(digits), right12: Some(digits_to(&digits)) })
+    }
+
     /// The twelve right-most digits without the check digit (formats 01, 35, 47), ASCII.
     /// A PAN of fewer than 13 digits is refused.
     pub fn right12(&self) -> Result<[u8; ACCOUNT_LENGTH], PinBlockError> {
@@ -163,6 +171,11 @@ mod tests {
         let twelve = "04000001234560000000000000000000";
         assert_eq!(field(Account::from_field(b"400000123456").unwrap()), twelve);
         assert_eq!(field(pan(b"400000123456")), twelve);
+        let whole = Pan::new(b"4000001234562").unwrap();
+        assert_eq!(field(Account::from_pan_right12(&whole).unwrap()), twelve);
+        assert_eq!(field(Account::from_pan(whole)), "14000001234562000000000000000000");
+        let short = Pan::new(b"400000123456").unwrap();
+        assert_eq!(Account::from_pan_right12(&short).unwrap_err(), PinBlockError::PanLength);
     }
 
     #[test]

@@ -165,8 +165,12 @@ impl IccMasterKey {
     }
 
     /// Common session key (EMV Book 2 A1.3.1). TDES takes eight bytes of seed, of which byte 2 becomes F0
-    /// and 0F; AES sixteen, changed in the same way when the key is longer than a block.
+    /// and 0F; AES sixteen, changed in the same way when the key is longer than a block
+    /// ([`CardError::DataLength`] for a seed of the other length).
     pub async fn common_session<C: Cipher>(&self, cipher: &C, seed: &Seed) -> Result<SessionKey, CardError> {
+        if !seed.fits(self.kind) {
+            return Err(CardError::DataLength);
+        }
         let master = self.load(cipher).await?;
         let key = if self.kind == CipherKind::Tdes {
             tdes_pair(cipher, &master, left(&seed.marked(0xF0)), left(&seed.marked(0x0F))).await?

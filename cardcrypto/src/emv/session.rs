@@ -6,44 +6,70 @@ use paytypes::{Cipher, CipherKind, ClearKey};
 
 /// What a session key is derived from: eight bytes for TDES, sixteen for AES. Not secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seed([u8; 16]);
+pub struct Seed {
+    bytes: [u8; 16],
+    length: Length,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    Eight,
+    Sixteen,
+    // Made by a rule that fills with zeros for the longer block.
+    Either,
+}
 
 impl Seed {
     /// Eight bytes, or sixteen for AES ([`CardError::DataLength`] otherwise). Byte 2 is replaced when the
     /// key is derived, as EMV Book 2 A1.3.1 says.
     pub fn new(bytes: &[u8]) -> Result<Self, CardError> {
-        match bytes.len() {
-            8 | 16 => Ok(Self(paytypes::bytes::left(bytes))),
-            _ => Err(CardError::DataLength),
-        }
+        let length = match bytes.len() {
+            8 => Length::Eight,
+            16 => Length::Sixteen,
+            _ => return Err(CardError::DataLength),
+        };
+        Ok(Self { bytes: paytypes::bytes::left(bytes), length })
     }
 
     /// Application transaction counter, then zeros: cryptograms under the common session key.
     pub const fn of_counter(counter: u16) -> Self {
         let [high, low] = counter.to_be_bytes();
-        Self([high, low, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+        Self::either([high, low, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     }
 
     /// Application cryptogram: secure messaging under the common session key. Each further script command
     /// of one transaction adds one to it where the scheme says so.
     pub const fn of_cryptogram(cryptogram: [u8; 8]) -> Self {
         let [a, b, c, d, e, f, g, h] = cryptogram;
-        Self([a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0])
+        Self::either([a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0])
     }
 
     /// Counter, zeros, unpredictable number: Mastercard's own derivation (M/Chip, SKD). TDES only.
     pub const fn of_counter_and_number(counter: u16, unpredictable: [u8; 4]) -> Self {
         let [high, low] = counter.to_be_bytes();
         let [a, b, c, d] = unpredictable;
-        Self([high, low, 0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0])
+        let bytes = [high, low, 0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0];
+        Self { bytes, length: Length::Eight }
+    }
+
+    const fn either(bytes: [u8; 16]) -> Self {
+        Self { bytes, length: Length::Either }
+    }
+
+    pub(super) const fn fits(&self, kind: CipherKind) -> bool {
+        match self.length {
+            Length::Eight => !matches!(kind, CipherKind::Aes),
+            Length::Sixteen => matches!(kind, CipherKind::Aes),
+            Length::Either => true,
+        }
     }
 
     pub(super) const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
+        &self.bytes
     }
 
     pub(super) const fn marked(&self, mark: u8) -> [u8; 16] {
-        let [a, b, _, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
+        let [a, b, _, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.bytes;
         [a, b, mark, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 }
@@ -89,6 +115,10 @@ mod tests {
         assert_eq!(of(Seed::of_cryptogram([1, 2, 3, 4, 5, 6, 7, 8])), "0102F00405060708");
         assert_eq!(of(Seed::of_counter_and_number(0x0102, [9, 8, 7, 6])), "0102F00009080706");
         assert_eq!(Seed::new(&[0; 9]), Err(CardError::DataLength));
-        assert_eq!(Seed::new(&[7; 8]).unwrap(), Seed::of_cryptogram([7; 8]));
+        let short = Seed::new(&[7; 8]).unwrap();
+        assert_eq!(short.as_bytes(), Seed::of_cryptogram([7; 8]).as_bytes());
+        assert!(short.fits(CipherKind::Tdes) && !short.fits(CipherKind::Aes));
+        assert!(!Seed::new(&[7; 16]).unwrap().fits(CipherKind::Tdes));
+        assert!(Seed::of_counter(1).fits(CipherKind::Aes) && Seed::of_counter(1).fits(CipherKind::Tdes));
     }
 }

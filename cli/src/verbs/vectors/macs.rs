@@ -2,8 +2,8 @@
 
 use super::input::{Input, Out, Refused, hex_of, ready};
 use cardcrypto::mac::{self, Algorithm, HmacHash, Padding, Part};
-use paytypes::parity;
 use paytypes::soft::Soft;
+use paytypes::{CipherKind, parity};
 use tr31::{Kcv, kcv_cmac as cmac_value, kcv_legacy as legacy_value};
 
 fn shown(given: &Input<'_>, value: &Kcv) -> Out {
@@ -50,6 +50,9 @@ pub fn iso9797_1(given: &Input<'_>) -> Out {
 }
 
 pub fn iso9797_3(given: &Input<'_>) -> Out {
+    if given.key("key", given.algorithm()?)?.shape().kind != CipherKind::Tdes {
+        return Err(Refused::new("key_size", "algorithm 3 takes a TDES key"));
+    }
     block_mac(given, Algorithm::Retail, padding(given)?)
 }
 
