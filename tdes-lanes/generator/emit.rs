@@ -42,9 +42,10 @@ fn name(signal: u8) -> String {
     }
 }
 
-type Operator = (&'static str, fn(u8, u8) -> u8);
+/// How an operation is written, and what it does to gate tables.
+type Op = (&'static str, fn(u8, u8) -> u8);
 
-const OPS: [Operator; 3] = [("&", |x, y| x & y), ("|", |x, y| x | y), ("^", |x, y| x ^ y)];
+const OPS: [Op; 3] = [("&", |x, y| x & y), ("|", |x, y| x | y), ("^", |x, y| x ^ y)];
 
 /// The gate as an expression that names every signal once, or as a multiplexer; of several the shortest.
 fn expression(gate: &Gate) -> String {

@@ -7,7 +7,7 @@
 //! The method is our own, on a published idea: first circuits by M. Kwan's recursion with sharing of gates
 //! (`build.rs`), made smaller by a walk over equal circuits (`improve.rs`). Every circuit is checked against
 //! its table before it is written, and again by the tests of the crate.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a program for people
+#![expect(clippy::print_stdout, reason = "a program that answers on standard output")]
 
 mod basis;
 mod build;
@@ -30,29 +30,34 @@ use std::path::Path;
 /// Steps of all walks of a round together.
 const STEPS: usize = 1_000_000;
 
-const USAGE: &str = "arguments: none, or: search 2|3 BOX STARTS FROM_SEED TO_SEED";
+const USAGE: &str = "arguments: none, or: write 2|3, or: search 2|3 BOX STARTS FROM_SEED TO_SEED";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        [] => write_all(),
+        [] => [Basis::Two, Basis::Three].into_iter().for_each(write),
+        ["write", "2"] => write(Basis::Two),
+        ["write", "3"] => write(Basis::Three),
         ["search", basis, number, starts, from, to] => search(basis, [number, starts, from, to]),
         _ => println!("{USAGE}"),
     }
 }
 
-fn write_all() {
-    for (basis, file, recipes) in
-        [(Basis::Two, "two.rs", &recipes::TWO), (Basis::Three, "three.rs", &recipes::THREE)]
-    {
-        let choices = Choices::new(basis);
-        let circuits: Vec<Circuit> =
-            recipes.iter().enumerate().map(|(n, &recipe)| find(n, basis, &choices, recipe)).collect();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sboxes").join(file);
-        std::fs::write(&path, emit::file(basis, &circuits)).expect("the source folder can be written");
-        println!("{}: {:?}", path.display(), circuits.iter().map(|c| c.gates.len()).collect::<Vec<_>>());
-    }
+fn write(basis: Basis) {
+    let (file, recipes) = match basis {
+        Basis::Two => ("two.rs", recipes::TWO),
+        Basis::Three => ("three.rs", recipes::THREE),
+    };
+    let choices = &Choices::new(basis);
+    let circuits: Vec<Circuit> = std::thread::scope(|scope| {
+        let work = |(n, recipe)| scope.spawn(move || find(n, basis, choices, recipe));
+        let running: Vec<_> = recipes.into_iter().enumerate().map(work).collect();
+        running.into_iter().map(|thread| thread.join().expect("the search does not panic")).collect()
+    });
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sboxes").join(file);
+    std::fs::write(&path, emit::file(basis, &circuits)).expect("the source folder can be written");
+    println!("{}: {:?}", path.display(), circuits.iter().map(|c| c.gates.len()).collect::<Vec<_>>());
 }
 
 fn search(basis: &str, numbers: [&str; 4]) {

@@ -12,7 +12,25 @@ const fn recipe(seed: u64, starts: usize) -> Recipe {
 }
 
 /// For circuits of two-input gates.
-pub const TWO: [Recipe; 8] = [recipe(0, 1); 8];
+pub const TWO: [Recipe; 8] = [
+    recipe(1, 16),
+    recipe(0, 16),
+    recipe(1, 16),
+    recipe(0, 1),
+    recipe(0, 16),
+    recipe(1, 16),
+    recipe(1, 16),
+    recipe(0, 16),
+];
 
 /// For circuits of three-input gates.
-pub const THREE: [Recipe; 8] = [recipe(0, 1); 8];
+pub const THREE: [Recipe; 8] = [
+    recipe(0, 16),
+    recipe(0, 16),
+    recipe(0, 16),
+    recipe(2, 1),
+    recipe(0, 16),
+    recipe(0, 16),
+    recipe(0, 16),
+    recipe(0, 16),
+];

@@ -5,7 +5,8 @@
 //! over the words of a row becomes vector instructions.
 
 use crate::sboxes::Boxes;
-use crate::wiring::{BOXES, REGISTER};
+use crate::wiring::{BOXES, BoxWires, REGISTER};
+use zeroize::optimization_barrier;
 
 /// One bit of each of `64 * N` lanes.
 pub type Row<const N: usize> = [u64; N];
@@ -57,6 +58,10 @@ pub fn stage<B: Boxes, const N: usize, const MIXED: bool>(
     [first, second]: [&Turns; 2],
     mask: &Row<N>,
 ) {
+    // A local that has to be aligned aligns the stack, and with it the registers that the rounds put aside:
+    // across the end of a cache line each of these would cost as much as a dozen gates.
+    let line = Line([u64::from(MIXED); 8]);
+    optimization_barrier(&line);
     for ([odd, even], [odd2, even2]) in first.iter().zip(second) {
         let round_key =
             |turn: u8, turn2: u8| RoundKey { first: view(key, turn), second: view(key, turn2), mask };
@@ -64,6 +69,10 @@ pub fn stage<B: Boxes, const N: usize, const MIXED: bool>(
         round::<B, N, MIXED>(r, l, round_key(*even, *even2));
     }
 }
+
+/// A cache line.
+#[repr(align(64))]
+struct Line(#[expect(dead_code, reason = "only its place matters")] [u64; 8]);
 
 /// The registers turned left by `turn`, at most 28.
 #[inline(always)]
@@ -121,11 +130,20 @@ impl<const N: usize> Halves<'_, N> {
     #[inline(always)]
     #[expect(clippy::indexing_slicing, reason = "positions of the wiring and words below N")]
     fn add_box<B: Boxes, const S: usize>(&mut self, subkey: impl Fn(usize) -> u64) {
-        let wires = const { &BOXES[S] };
-        let input = core::array::from_fn(|n| self.r[wires.data[n]][self.word] ^ subkey(wires.key[n]));
-        for (&at, value) in wires.out.iter().zip(B::apply::<S>(input)) {
-            self.l[at][self.word] ^= value;
-        }
+        let BoxWires { data, key, out } = const { &BOXES[S] };
+        // Written out: closures and iterators would leave it to chance whether the loop becomes vector code.
+        let [a, b, c, d] = B::apply::<S>([
+            self.r[data[0]][self.word] ^ subkey(key[0]),
+            self.r[data[1]][self.word] ^ subkey(key[1]),
+            self.r[data[2]][self.word] ^ subkey(key[2]),
+            self.r[data[3]][self.word] ^ subkey(key[3]),
+            self.r[data[4]][self.word] ^ subkey(key[4]),
+            self.r[data[5]][self.word] ^ subkey(key[5]),
+        ]);
+        self.l[out[0]][self.word] ^= a;
+        self.l[out[1]][self.word] ^= b;
+        self.l[out[2]][self.word] ^= c;
+        self.l[out[3]][self.word] ^= d;
     }
 }
 
