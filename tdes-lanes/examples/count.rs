@@ -5,6 +5,7 @@
 //!
 //! Arguments: engine (`portable`, `avx2`), number of jobs, seed of keys and blocks. The count must not change
 //! with the seed. (valgrind knows no AVX-512.)
+#![allow(clippy::print_stdout)] // a program for people
 
 use tdes_lanes::{Direction, Engine, Job, Lanes};
 

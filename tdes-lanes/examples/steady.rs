@@ -5,6 +5,7 @@
 //! Two classes of runs, one key and block in all lanes against random ones, in random order; Welch's t of
 //! their times after the slowest tenth (interrupts) is dropped. A value beyond 4.5 in several runs of this
 //! program would mean a leak; one such value on a busy machine does not.
+#![allow(clippy::print_stdout)] // a program for people
 
 use std::time::Instant;
 use tdes_lanes::{Direction, Engine, Job, Lanes};

@@ -42,7 +42,9 @@ fn name(signal: u8) -> String {
     }
 }
 
-const OPS: [(&str, fn(u8, u8) -> u8); 3] = [("&", |x, y| x & y), ("|", |x, y| x | y), ("^", |x, y| x ^ y)];
+type Operator = (&'static str, fn(u8, u8) -> u8);
+
+const OPS: [Operator; 3] = [("&", |x, y| x & y), ("|", |x, y| x | y), ("^", |x, y| x ^ y)];
 
 /// The gate as an expression that names every signal once, or as a multiplexer; of several the shortest.
 fn expression(gate: &Gate) -> String {

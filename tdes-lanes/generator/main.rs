@@ -7,6 +7,7 @@
 //! The method is our own, on a published idea: first circuits by M. Kwan's recursion with sharing of gates
 //! (`build.rs`), made smaller by a walk over equal circuits (`improve.rs`). Every circuit is checked against
 //! its table before it is written, and again by the tests of the crate.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a program for people
 
 mod basis;
 mod build;

@@ -34,7 +34,7 @@
 //! ```
 //!
 //! Left out: TR-34 (X9.139), for which no stable CMS crate of this generation of crypto crates exists. With
-//! the feature `ecdh`, [`agreement`] derives a protection key from an agreed secret.
+//! the feature `ecdh`, `agreement` derives a protection key from an agreed secret.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,

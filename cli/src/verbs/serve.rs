@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 /// Arguments of `serve`. The command line wins over the environment, and that over the file.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A listener: [ROLE@][tls:]ADDR[/LMK], repeatable. Without /LMK every LMK has a port: the base port + its
+    /// A listener: `[ROLE@][tls:]ADDR[/LMK]`, repeatable. Without /LMK every LMK has a port: the base port + its
     /// identifier. Replaces the listeners of the file.
     #[arg(long, env = "PAYHSM_LISTEN", value_delimiter = ',', value_name = "LISTENER")]
     listen: Vec<String>,

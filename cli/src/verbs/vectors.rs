@@ -14,9 +14,8 @@ mod keyblocks;
 mod macs;
 mod pins;
 
-pub use cards::digits;
 pub use input::{Input, Out, Refused, ready};
-pub use keyblocks::{describe, kbpk, parse_policy};
+pub use keyblocks::{kbpk, parse_policy};
 pub use pins::{deciphered, enciphered, format_of};
 
 use crate::exit::{Exit, Failure};

@@ -28,8 +28,7 @@ pub struct Bench {
 impl Bench {
     pub fn new(lmk: u8, role: Role, settings: Settings) -> Self {
         let random = RandomSource::seeded(7);
-        let simulator =
-            Simulator::new(&LmkSet::public_test(), Options { random, ..Options::default() }).unwrap();
+        let simulator = Simulator::new(&LmkSet::public_test(), Options { random }).unwrap();
         let unit = Unit {
             authorised: Authorised::ALL,
             decimalisation_tables: vec![*b"0123456789012345"],
