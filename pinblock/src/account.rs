@@ -194,6 +194,11 @@ mod tests {
         assert_eq!(field.relation(&long), AccountRelation::Same);
         assert_eq!(long.relation(&field), AccountRelation::Same);
         assert_eq!(long.relation(&pan(b"4000001234563")), AccountRelation::Changed);
+        assert_eq!(long.relation(&pan(b"4000001234562")), AccountRelation::Same);
+        assert_eq!(field.relation(&field), AccountRelation::Same);
+        let other = Account::from_field(b"400000123457").unwrap();
+        assert_eq!(field.relation(&other), AccountRelation::Changed);
+        assert_eq!(other.relation(&long), AccountRelation::Changed);
         assert_eq!(field.relation(&Account::NONE), AccountRelation::Changed);
         assert_eq!(Account::NONE.relation(&Account::NONE), AccountRelation::Same);
         assert_eq!(format!("{field:?} {long:?}"), "Account(12 digits) Account(13 digits)");

@@ -68,6 +68,7 @@ mod tests {
     fn takes_two_lengths_and_shows_neither_content() {
         assert_eq!(format!("{:?}", ClearBlock::new(&[0x12; 8]).unwrap()), "ClearBlock(8 bytes)");
         assert_eq!(ClearBlock::new(&[7; 16]).unwrap().expose(), &[7; 16]);
+        assert!(!ClearBlock::new(&[0; 8]).unwrap().is_empty());
         for len in [0, 7, 9, 15, 17] {
             assert_eq!(ClearBlock::new(&vec![0; len]).unwrap_err(), PinBlockError::BlockLength);
         }

@@ -274,3 +274,24 @@ fn debug_is_quiet() {
         assert!(!shown.contains(secret.trim_matches(['[', ']'])));
     }
 }
+
+// TR-31 knows no key context: what stands there is reserved. The names are those of status and messages.
+#[test]
+fn contexts_and_names_of_the_profiles() {
+    for (policy, name, contexts) in [
+        (Policy::X9_143_STRICT, "x9.143-strict", "012"),
+        (Policy::TR31_2018, "tr31-2018", "0"),
+        (Policy::ISO_20038, "iso-20038", "0"),
+        (Policy::lenient(), "lenient", "012z"),
+        (Policy::NONE, "none", "012z"),
+    ] {
+        assert_eq!(policy.name, name);
+        let kbpk = kbpk(Version::D, &[0x29; 32]);
+        for context in *b"012z" {
+            let header = Header { context, ..header(Version::D, "P0TBE") };
+            let made = make(&kbpk, &header, &GOOD[..16], &policy).map(drop).map_err(|e| (e.kind, e.field));
+            let refused = Err((ErrorKind::HeaderField, field::CONTEXT));
+            assert_eq!(made, if contexts.contains(char::from(context)) { Ok(()) } else { refused }, "{name}");
+        }
+    }
+}
