@@ -154,6 +154,25 @@ fn it_ends_by_revocation_and_at_a_restart() {
 }
 
 #[test]
+fn what_stood_from_the_start_can_be_revoked() {
+    let unit = Unit::new();
+    let (folder, _) = unit.end();
+    let mut command = serve(&folder);
+    command.arg("--authorised");
+    let mut serving = Serving::start(command);
+    let ports = (0..3).map(|_| address(&serving.line())).collect();
+    let unit = Unit { folder, serving, ports };
+    unit.clear_pin("BB00");
+    let shown = unit.done(&["authorise", "--show"], "");
+    assert!(
+        shown.lines().count() == 4 && shown.lines().all(|line| line.ends_with("until the server ends")),
+        "{shown}"
+    );
+    unit.done(&["authorise", "--revoke", "all"], ANNA);
+    unit.clear_pin("BB17");
+}
+
+#[test]
 fn what_is_not_two_right_officers_is_refused_with_one_answer() {
     let unit = Unit::new();
     let words = ["authorise", "clear-pin"];
@@ -252,6 +271,14 @@ fn files_and_socket_are_for_their_owner_and_bad_requests_change_nothing() {
     }
     unit.clear_pin("BB17");
     assert_eq!(raw("{\"show\":{}}\n"), "{\"standing\":[]}\n");
+    let open = tempfile::tempdir().unwrap();
+    std::fs::create_dir(open.path().join("data")).unwrap();
+    std::fs::set_permissions(open.path().join("data"), std::fs::Permissions::from_mode(0o770)).unwrap();
+    let output = serve(&open).output().unwrap();
+    assert!(
+        output.status.code() == Some(3)
+            && plain(&String::from_utf8_lossy(&output.stderr)).contains("chmod 700")
+    );
     // Another server does not take the socket away.
     let other = serve(&unit.folder).output().unwrap();
     assert_eq!(other.status.code(), Some(3));

@@ -79,6 +79,10 @@ impl Drop for Control {
 // A socket takes its mode after it was made. It is made in a folder that nobody else can enter, and put in
 // its place when it has its mode; what a server that was killed left there is replaced.
 fn bind(folder: &Path, socket: &Path) -> io::Result<UnixListener> {
+    // Whoever may write there can put other officers and another socket in the place of ours.
+    if std::fs::metadata(folder)?.permissions().mode() & 0o022 != 0 {
+        return Err(io::Error::other("others than its owner may write its folder: chmod 700"));
+    }
     if UnixStream::connect(socket).is_ok() {
         return Err(io::Error::other("another server uses this folder"));
     }

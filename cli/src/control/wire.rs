@@ -107,8 +107,21 @@ pub struct DataFolder {
     pub data: PathBuf,
 }
 
-/// Asks for an officer's name and passphrase.
-pub fn consent(who: &str) -> Result<Consent, Failure> {
+/// Asks for one officer, when there is a server to take it.
+pub fn one_consent(folder: &Path) -> Result<Consent, Failure> {
+    connect(folder)?;
+    consent("officer")
+}
+
+/// Asks for two different officers, when there is a server to take it.
+pub fn two_consents(folder: &Path) -> Result<[Consent; 2], Failure> {
+    connect(folder)?;
+    let first = consent("first officer")?;
+    let second = consent("second officer")?;
+    Ok([first, second])
+}
+
+fn consent(who: &str) -> Result<Consent, Failure> {
     let name = open_line(&format!("{who}: "))?;
     Ok(Consent { passphrase: passphrase(&format!("passphrase of {name}: "))?, name })
 }
@@ -123,20 +136,18 @@ pub fn passphrase(prompt: &str) -> Result<Secret, Failure> {
     Ok(Secret(Zeroizing::new(text.to_owned())))
 }
 
-/// Asks for two different officers.
-pub fn two_consents() -> Result<[Consent; 2], Failure> {
-    let first = consent("first officer")?;
-    let second = consent("second officer")?;
-    Ok([first, second])
+fn connect(folder: &Path) -> Result<UnixStream, Failure> {
+    UnixStream::connect(socket(folder)).map_err(|error| {
+        let folder = folder.display();
+        Failure::environment(format!("no server with `--data {folder}` answers: {error}"))
+    })
 }
 
 /// Sends a request to the server of a data folder; what it refuses is a failure.
 pub fn call(folder: &Path, request: &Request) -> Result<Reply, Failure> {
     let socket = socket(folder);
     let failure = |error: &dyn fmt::Display| Failure::environment(format!("{}: {error}", socket.display()));
-    let mut stream = UnixStream::connect(&socket).map_err(|error| {
-        failure(&format!("no server answers ({error}); it must run with `--data {}`", folder.display()))
-    })?;
+    let mut stream = connect(folder)?;
     let mut line = Zeroizing::new(Vec::with_capacity(REQUEST_MAX));
     serde_json::to_writer(&mut *line, request).map_err(|error| failure(&error))?;
     line.push(b'\n');

@@ -1,6 +1,6 @@
 //! `payhsm authorise`: the authorised state of a running server.
 
-use crate::control::wire::{DataFolder, Reply, Request, Standing, call, consent, two_consents};
+use crate::control::wire::{DataFolder, Reply, Request, Standing, call, one_consent, two_consents};
 use crate::control::{ALL, SECONDS_MAX, activities};
 use crate::exit::Exit;
 use clap::ArgGroup;
@@ -31,10 +31,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Exit {
     let folder = &args.folder.data;
     if let Some(activity) = args.revoke.clone() {
-        call(folder, &Request::Revoke { activity: activity.clone(), officer: consent("officer")? })?;
+        call(folder, &Request::Revoke { activity: activity.clone(), officer: one_consent(folder)? })?;
         println!("{activity} is no longer authorised");
     } else if let Some(activity) = args.activity.clone() {
-        let (seconds, officers) = (args.seconds, two_consents()?);
+        let (seconds, officers) = (args.seconds, two_consents(folder)?);
         call(folder, &Request::Authorise { activity: activity.clone(), seconds, officers })?;
         println!("{activity} is authorised for {}", time(seconds));
     } else if let Reply::Standing(rows) = call(folder, &Request::Show {})? {

@@ -34,13 +34,16 @@ pub enum Dectab {
 pub fn run(verb: &Dectab) -> Exit {
     match verb {
         Dectab::Add { table, folder } => {
-            let request = Request::DectabAdd { table: table.clone(), officers: two_consents()? };
+            let request = Request::DectabAdd { table: table.clone(), officers: two_consents(&folder.data)? };
             call(&folder.data, &request)?;
             println!("the table is registered");
         }
         Dectab::Encrypt { table, lmk, folder } => {
-            let request =
-                Request::DectabEncrypt { table: table.clone(), lmk: *lmk, officers: two_consents()? };
+            let request = Request::DectabEncrypt {
+                table: table.clone(),
+                lmk: *lmk,
+                officers: two_consents(&folder.data)?,
+            };
             if let Reply::Table(field) = call(&folder.data, &request)? {
                 println!("{field}");
             }
