@@ -2,8 +2,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // standard output and error are what a program speaks by
 
 mod backend;
+mod control;
 mod exit;
 mod hardening;
+mod private;
 mod verbs;
 
 use clap::Parser;

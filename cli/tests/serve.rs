@@ -1,17 +1,14 @@
 //! `serve` and `config check` as a process: what they print, refuse and end with.
 #![allow(clippy::unwrap_used)]
 
-use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+mod serving;
 
-fn payhsm(folder: &tempfile::TempDir, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_payhsm"));
-    command.args(words).current_dir(folder.path()).stdin(Stdio::null());
-    command
-}
+use rustix::process::Signal;
+use serving::{Serving, address, payhsm};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Output;
+use std::time::{Duration, Instant};
 
 #[track_caller]
 fn refused(words: &[&str], variables: &[(&str, &str)], code: i32, says: &str) {
@@ -64,43 +61,6 @@ fn config_check_ends_with_0_or_1_and_shows_the_place() {
     assert_eq!((&document["good"], &document["problem"]["line"]), (&false.into(), &1.into()));
     let missing = payhsm(&folder, &["config", "check", "none.toml"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(3));
-}
-
-struct Serving {
-    child: Child,
-    lines: BufReader<std::process::ChildStdout>,
-}
-
-impl Serving {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        Self { child, lines }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    fn end(mut self, signal: Signal) -> (Option<i32>, String) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (self.child.wait().unwrap().code(), log)
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // Only a test that failed leaves it running.
-        let _ = self.child.kill();
-    }
-}
-
-fn address(line: &str) -> SocketAddr {
-    line.split_whitespace().find_map(|word| word.strip_prefix("listen=")).unwrap().parse().unwrap()
 }
 
 fn echo(address: SocketAddr, header: &str) -> String {

@@ -3,7 +3,7 @@
 use crate::accept::{self, Door};
 use crate::admin;
 use crate::admission::Admission;
-use crate::core::{self, BackendFactory, CoreHandle, CoreSetup};
+use crate::core::{self, BackendFactory, CoreHandle, CoreSetup, Sender};
 use crate::metrics::Metrics;
 use crate::plan::{self, Listener};
 use crate::stats::Stats;
@@ -223,6 +223,30 @@ pub(crate) struct Facts {
     pub(crate) class: BackendClass,
 }
 
+/// What may be changed on a gateway that serves: on every core before its next batch. Works from any thread,
+/// and does nothing once the gateway has ended.
+#[derive(Clone)]
+pub struct Switches(Arc<[Sender]>);
+
+impl std::fmt::Debug for Switches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Switches({} cores)", self.0.len())
+    }
+}
+
+impl Switches {
+    /// Changes what is authorised.
+    pub fn set_authorised(&self, authorised: Authorised) {
+        self.0.iter().for_each(|core| core.set_authorised(authorised));
+    }
+
+    /// Replaces the clear decimalisation tables that strict listeners take.
+    pub fn set_decimalisation_tables(&self, tables: &[[u8; 16]]) {
+        let tables: Arc<[[u8; 16]]> = tables.into();
+        self.0.iter().for_each(|core| core.set_tables(&tables));
+    }
+}
+
 /// A gateway that serves. Dropping it drains it.
 pub struct Running {
     listeners: Vec<Listener>,
@@ -277,7 +301,12 @@ impl Running {
 
     /// Changes what is authorised, on every core before its next batch.
     pub fn set_authorised(&self, authorised: Authorised) {
-        self.cores.iter().for_each(|core| core.set_authorised(authorised));
+        self.switches().set_authorised(authorised);
+    }
+
+    /// What may be changed while it serves, for other threads.
+    pub fn switches(&self) -> Switches {
+        Switches(self.cores.iter().map(CoreHandle::sender).collect())
     }
 
     /// Begins the drain: nothing is accepted any more, what was received is answered, connections end.

@@ -30,7 +30,7 @@ mod tls;
 
 pub use crate::core::BackendFactory;
 pub use error::StartError;
-pub use gateway::{Config, Gateway, Health, ListenerConfig, PortMap, Running};
+pub use gateway::{Config, Gateway, Health, ListenerConfig, PortMap, Running, Switches};
 pub use limits::Limits;
 pub use listen::{ListenSpec, SpecError};
 pub use plan::{Listener, check as check_listeners};

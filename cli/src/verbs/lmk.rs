@@ -1,13 +1,14 @@
 //! `payhsm lmk new|show`: own LMKs in an encrypted key file. Shows check values, never a key.
 
 use crate::exit::{Exit, Failure};
+use crate::private::{secret_line, write_private};
 use clap::{Args, Subcommand, ValueEnum};
 use hsm::LmkId;
 use hsm_sim::forming::{self, component_length};
 use hsm_sim::{LmkKind, LmkSecret, LmkSet, key_file};
 use paytypes::ClearBytes;
 use std::fs;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -176,29 +177,4 @@ fn passphrase(file: Option<&Path>, prompt: &str) -> Result<Zeroizing<Vec<u8>>, F
         None => secret_line(prompt)?,
     };
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).as_bytes().to_vec()))
-}
-
-// A line that is not echoed on a terminal; from a pipe it is read as it comes.
-fn secret_line(prompt: &str) -> Result<Zeroizing<String>, Failure> {
-    if io::stdin().is_terminal() {
-        return rpassword::prompt_password(prompt)
-            .map(Zeroizing::new)
-            .map_err(|error| Failure::environment(format!("terminal: {error}")));
-    }
-    let mut line = Zeroizing::new(String::with_capacity(256));
-    io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .map_err(|error| Failure::environment(format!("standard input: {error}")))?;
-    if line.is_empty() { Err(Failure::usage("standard input ended early")) } else { Ok(line) }
-}
-
-// For the owner only, and whole or not at all.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".payhsm-lmk").tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    fs::File::open(folder)?.sync_all()
 }

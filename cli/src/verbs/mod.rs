@@ -1,11 +1,14 @@
 //! The verbs: a line in each of the three lists, and a file.
 
+mod authorise;
 mod calc;
 mod config;
 mod decode;
+mod dectab;
 mod demo;
 mod explain;
 mod lmk;
+mod officer;
 mod send;
 mod serve;
 mod vectors;
@@ -30,6 +33,11 @@ pub enum Verb {
     Explain(explain::Args),
     #[command(subcommand)]
     Lmk(lmk::Lmk),
+    #[command(subcommand)]
+    Officer(officer::Officer),
+    Authorise(authorise::Args),
+    #[command(subcommand)]
+    Dectab(dectab::Dectab),
     Calc(calc::Args),
     Vectors(vectors::Args),
 }
@@ -45,6 +53,9 @@ impl Verb {
             Self::Decode(args) => decode::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Lmk(verb) => end(lmk::run(verb)),
+            Self::Officer(verb) => end(officer::run(&verb)),
+            Self::Authorise(args) => end(authorise::run(&args)),
+            Self::Dectab(verb) => end(dectab::run(&verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
         }

@@ -2,8 +2,10 @@
 
 use super::config::{NORMAL_FILE, picture, read};
 use crate::backend;
+use crate::control::{Control, tables};
 use crate::exit::{Exit, Failure};
 use crate::hardening;
+use crate::private::make_folder;
 use clap::ValueEnum;
 use gateway::config::{File, ListenerTable, LogFormat, Problem, Profile, Resolved, TlsTable};
 use gateway::{Gateway, Running, StartError};
@@ -11,6 +13,7 @@ use std::error::Error as _;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -95,18 +98,29 @@ pub fn run(args: Args) -> Exit {
         make_folder(folder).map_err(|e| Failure::environment(format!("{}: {e}", folder.display())))?;
     }
     let backend = backend::factory(&resolved)?;
+    let mut built_in = Vec::new();
     if resolved.insecure_test_lmk {
         tracing::warn!("public test LMKs: everybody knows them, they protect nothing");
         // The one table that a strict listener takes in the clear there (architecture.md section 3).
-        resolved.gateway.unit.decimalisation_tables = vec![*b"0123456789012345"];
+        built_in.push(*b"0123456789012345");
+    }
+    resolved.gateway.unit.decimalisation_tables.clone_from(&built_in);
+    if let Some(folder) = &resolved.data {
+        resolved.gateway.unit.decimalisation_tables.extend(tables::load(folder)?);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::environment)?;
     // Before the first port is there, so that no signal after `ready` is missed.
     let signals = runtime.block_on(async { Signals::new() }).map_err(Failure::environment)?;
-    let mut running = Gateway::start(resolved.gateway, backend).map_err(start_failure)?;
+    let authorised = resolved.gateway.authorised;
+    let mut running = Gateway::start(resolved.gateway, Arc::clone(&backend)).map_err(start_failure)?;
+    let control = resolved
+        .data
+        .map(|folder| Control::start(&folder, running.switches(), backend, authorised, built_in))
+        .transpose()?;
     report(&running).map_err(|e| Failure::environment(format!("standard output: {e}")))?;
     runtime.block_on(signals.first());
+    drop(control);
     running.shutdown();
     if running.wait() {
         tracing::info!("ended");
@@ -180,11 +194,6 @@ fn start_log(format: LogFormat) {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
     }
-}
-
-fn make_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 fn report(running: &Running) -> io::Result<()> {

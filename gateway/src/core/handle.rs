@@ -53,17 +53,31 @@ enum Message {
     Open(Arc<[Port]>, Arc<[Arc<str>]>, Arc<[bool]>),
     Connection(Handed),
     Authorised(Authorised),
+    Tables(Arc<[[u8; 16]]>),
     Drain,
 }
 
-/// Hands connections to a core.
+/// Hands connections and changes to a core.
 #[derive(Clone)]
 pub(crate) struct Sender(UnboundedSender<Message>);
 
 impl Sender {
     /// A core that has ended drops the connection, which closes it.
     pub(crate) fn hand(&self, handed: Handed) {
-        let _ = self.0.send(Message::Connection(handed));
+        self.tell(Message::Connection(handed));
+    }
+
+    pub(crate) fn set_authorised(&self, authorised: Authorised) {
+        self.tell(Message::Authorised(authorised));
+    }
+
+    pub(crate) fn set_tables(&self, tables: &Arc<[[u8; 16]]>) {
+        self.tell(Message::Tables(Arc::clone(tables)));
+    }
+
+    fn tell(&self, message: Message) {
+        // A core that has ended is reported by `Health`, and by `join`.
+        let _ = self.0.send(message);
     }
 }
 
@@ -85,20 +99,11 @@ impl CoreHandle {
 
     /// Tells the ports, their names and which of them speak TLS; before the first connection.
     pub(crate) fn open(&self, ports: &Arc<[Port]>, names: &Arc<[Arc<str>]>, tls: &Arc<[bool]>) {
-        self.tell(Message::Open(Arc::clone(ports), Arc::clone(names), Arc::clone(tls)));
-    }
-
-    pub(crate) fn set_authorised(&self, authorised: Authorised) {
-        self.tell(Message::Authorised(authorised));
+        self.sender.tell(Message::Open(Arc::clone(ports), Arc::clone(names), Arc::clone(tls)));
     }
 
     pub(crate) fn drain(&self) {
-        self.tell(Message::Drain);
-    }
-
-    fn tell(&self, message: Message) {
-        // A core that has ended is reported by `Health`, and by `join`.
-        let _ = self.sender.0.send(message);
+        self.sender.tell(Message::Drain);
     }
 
     /// Waits for the end; false when it came by a panic.
@@ -210,6 +215,9 @@ async fn serve(core: Rc<Core>, mut messages: UnboundedReceiver<Message>, tls: Op
                 spawn_local(welcome(Rc::clone(&core), handed, tls.clone().filter(|_| secure)));
             }
             Some(Message::Authorised(authorised)) => core.engine.borrow_mut().set_authorised(authorised),
+            Some(Message::Tables(tables)) => {
+                core.engine.borrow_mut().update_unit(|unit| unit.decimalisation_tables = tables.to_vec());
+            }
             Some(Message::Drain) | None => {
                 if drain_until.is_none() {
                     drain_until = Instant::now().checked_add(core.limits.drain);

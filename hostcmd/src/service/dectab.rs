@@ -4,13 +4,18 @@
 //! eight different digits does not stop it. So a strict listener takes a clear table only when it is
 //! registered with the unit, and everything else must be a table that was encrypted beforehand.
 
+use crate::context::Shared;
 use crate::wire::{Alphabet, Show, Step, Wire};
-use crate::{Code, Cx};
+use crate::{Authorised, Code, Cx, Port, Settings, Unit};
+use core::cell::{Cell, RefCell};
 use core::fmt;
-use hsm::{Key, LmkPurpose, LmkScheme};
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use hsm::{Backend, Hsm, Key, LmkId, LmkPurpose, LmkScheme};
 use paytypes::bytes::nibble;
 use paytypes::{Cipher, Direction, hex};
 use pinblock::ibm3624::DecimalisationTable;
+use std::rc::Rc;
 use zeroize::Zeroizing;
 
 const DIGITS: usize = 16;
@@ -101,6 +106,28 @@ pub async fn encrypt(cx: &Cx, digits: &[u8; DIGITS]) -> Result<TableField, Code>
     Ok(TableField::sealed(b"", block.as_slice()))
 }
 
+/// Encrypts a table under an LMK of a backend outside of any command, for an officer's tool.
+pub fn encrypt_over(
+    backend: &mut dyn Backend,
+    lmk: LmkId,
+    digits: &[u8; DIGITS],
+) -> Result<TableField, Code> {
+    let lmks = backend.lmks().to_vec();
+    let scheme = lmks.iter().find(|l| l.id == lmk).ok_or(Code::LMK_ID)?.scheme;
+    let (unit, authorised) = (RefCell::new(Unit::default()), Cell::new(Authorised::NONE));
+    let (hsm, shared) = (Hsm::new(), Rc::new(Shared { lmks, unit, authorised }));
+    let port = Rc::new(Port::new(lmk, Settings::STRICT));
+    let cx = Cx { hsm: hsm.clone(), lmk, scheme, shared, port };
+    let mut task = pin!(encrypt(&cx, digits));
+    loop {
+        match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(field) => return field,
+            Poll::Pending if hsm.waiting() == 0 => return Err(Code::INTERNAL),
+            Poll::Pending => hsm.run(backend),
+        }
+    }
+}
+
 // The table as it stands, where the listener takes it so.
 fn clear(cx: &Cx, text: &[u8]) -> Option<DecimalisationTable> {
     let taken = cx.settings().clear_dectab
@@ -131,14 +158,7 @@ async fn run(cx: &Cx, way: Direction, block: &mut [u8]) -> Result<(), Code> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::Shared;
-    use crate::{Authorised, Port, Settings, Unit};
-    use core::cell::{Cell, RefCell};
-    use core::pin::pin;
-    use core::task::{Context, Poll, Waker};
-    use hsm::{Backend, Hsm, LmkId};
     use hsm_sim::{LmkSet, Options, Simulator};
-    use std::rc::Rc;
 
     const PLAIN: &[u8; 16] = b"0123456789012345";
     const OTHER: &[u8; 16] = b"9876543210987654";
@@ -178,6 +198,18 @@ mod tests {
             }
         }
         assert_eq!(format!("{:?}", fields[2]), "TableField(33 characters)");
+    }
+
+    #[test]
+    fn a_table_encrypted_over_a_backend_is_the_one_of_a_command() {
+        let mut simulator = Simulator::new(&LmkSet::public_test(), Options::default()).unwrap();
+        for lmk in 0..3 {
+            let field = encrypt_over(&mut simulator, LmkId(lmk), OTHER).unwrap();
+            assert_eq!(field.text(), sealed(lmk, OTHER).unwrap().text());
+        }
+        assert_eq!(encrypt_over(&mut simulator, LmkId(7), OTHER).err(), Some(Code::LMK_ID));
+        let weak = encrypt_over(&mut simulator, LmkId(2), b"0000000000000000");
+        assert_eq!(weak.err(), Some(Code::DECIMALISATION));
     }
 
     #[test]
