@@ -1,7 +1,7 @@
 //! The clock of an open loop. A thread of its own sleeps from request to request and wakes the connection whose
 //! turn it is: the timers of the runtime are a millisecond coarse, a sleeping thread about 60 us.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -52,15 +52,18 @@ impl Clock {
 pub(super) struct Pacer {
     clock: Clock,
     lanes: Vec<Arc<Notify>>,
+    /// Gone when the run is over.
+    _alive: Arc<()>,
 }
 
 impl Pacer {
     pub(super) fn start(rate: f64, connections: usize, start: Instant, end: Option<Instant>) -> Self {
         let rate = if rate.is_finite() { rate.max(RATE_MIN) } else { f64::MAX };
         let lanes: Vec<_> = (0..connections).map(|_| Arc::new(Notify::new())).collect();
-        let pacer = Self { clock: Clock { start, rate }, lanes: lanes.clone() };
-        let clock = pacer.clock;
-        thread::spawn(move || tick(clock, &lanes, end));
+        let (clock, alive) = (Clock { start, rate }, Arc::new(()));
+        let pacer = Self { clock, lanes: lanes.clone(), _alive: Arc::clone(&alive) };
+        let alive = Arc::downgrade(&alive);
+        thread::spawn(move || tick(clock, &lanes, end, &alive));
         pacer
     }
 
@@ -77,14 +80,14 @@ impl Pacer {
     }
 }
 
-// Ends with time, or when no connection holds its half any more. The last wake-up is for all: they see that
+// Ends with time, or when the run is over before. The last wake-up is for all: they see that
 // time is over.
-fn tick(clock: Clock, lanes: &[Arc<Notify>], end: Option<Instant>) {
+fn tick(clock: Clock, lanes: &[Arc<Notify>], end: Option<Instant>, alive: &Weak<()>) {
     let mut turn = lanes.iter().cycle();
     let mut number = 0;
     loop {
         let now = Instant::now();
-        if end.is_some_and(|end| now >= end) || lanes.iter().all(|lane| Arc::strong_count(lane) == 1) {
+        if end.is_some_and(|end| now >= end) || alive.strong_count() == 0 {
             break;
         }
         while clock.at(number) <= now {

@@ -113,6 +113,8 @@ pub struct Figures {
     pub service_us: Latency,
     /// Processor time of the busiest load thread by time of the run.
     pub client_busy: Option<f64>,
+    /// Time in which that thread was ready to compute and got no processor, by time of the run.
+    pub client_waiting: Option<f64>,
     /// The load was limited by this program.
     pub client_saturated: bool,
     /// Processor time of the gateway of this run for one reply, in microseconds, over warm-up and run.

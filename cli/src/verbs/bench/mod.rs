@@ -11,6 +11,7 @@ mod table;
 mod unit;
 
 use crate::exit::{Exit, Failure};
+use crate::hardening;
 use assert::Condition;
 use clap::{Args, Subcommand};
 use compare::CompareArgs;
@@ -19,12 +20,14 @@ use hostclient::{Client, Load, Options, Report};
 use material::{Item, Maker, Trouble};
 use preset::{Preset, Weight, turns};
 use run::{Plan, Prepared, Ran};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use unit::Own;
 
-/// Share of a core from which a load thread is the limit of what it measures.
+/// Share of its time that a load thread computes or waits for a processor, from which it is the limit of what
+/// it measures.
 const SATURATED: f64 = 0.9;
 
 /// Measures a unit under load; with no target, a gateway of its own under the public test LMKs.
@@ -125,6 +128,12 @@ pub fn run(args: &BenchArgs) -> Exit {
     if args.threads > args.conns {
         return Err(Failure::usage("every one of --threads needs a connection of --conns"));
     }
+    let room = hardening::connections(args.conns);
+    if room < args.conns {
+        return Err(Failure::environment(format!(
+            "the limit of open files leaves room for {room} connections"
+        )));
+    }
     measure(args, preset)
 }
 
@@ -152,8 +161,9 @@ fn measure(args: &BenchArgs, preset: Preset) -> Exit {
             .map_err(|e| Failure::environment(format!("{}: {e}", path.display())))?;
     }
     let mut figures = Figures::of(&report);
-    figures.client_busy = busy;
-    figures.client_saturated = busy.is_some_and(|busy| busy >= SATURATED);
+    figures.client_busy = busy.map(|busy| busy.cpu);
+    figures.client_waiting = busy.map(|busy| busy.waiting);
+    figures.client_saturated = busy.is_some_and(|busy| busy.sum() >= SATURATED);
     figures.server_cpu_us = cpu.filter(|_| replies > 0).map(|seconds| seconds * 1e6 / replies as f64);
     end(args, document(args, preset, &weights, figures))
 }
@@ -204,10 +214,10 @@ fn depth(args: &BenchArgs) -> usize {
     args.depth.unwrap_or(if args.rate.is_some() { DEPTH_OPEN } else { DEPTH_CLOSED })
 }
 
-fn write_hdr(path: &Path, report: &Report, ended: SystemTime) -> std::io::Result<()> {
-    let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
+fn write_hdr(path: &Path, report: &Report, ended: SystemTime) -> io::Result<()> {
+    let mut out = io::BufWriter::new(std::fs::File::create(path)?);
     report.write_hdr(ended, &mut out)?;
-    std::io::Write::flush(&mut out)
+    out.flush()
 }
 
 fn document(args: &BenchArgs, preset: Preset, weights: &[Weight], result: Figures) -> Document {
@@ -241,13 +251,15 @@ fn document(args: &BenchArgs, preset: Preset, weights: &[Weight], result: Figure
 }
 
 fn end(args: &BenchArgs, document: Document) -> Exit {
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&document).map_err(Failure::environment)?);
-        if document.result.client_saturated {
-            eprintln!("payhsm: {}", table::saturation(&document.run));
-        }
+    let text = if args.json {
+        serde_json::to_string_pretty(&document).map_err(Failure::environment)?
     } else {
-        println!("{}", table::table(&document));
+        table::table(&document)
+    };
+    writeln!(io::stdout(), "{text}")
+        .map_err(|error| Failure::environment(format!("standard output: {error}")))?;
+    if args.json {
+        table::warnings(&document).iter().for_each(|warning| eprintln!("payhsm: {warning}"));
     }
     let result = &document.result;
     if result.wrong > 0 {

@@ -1,7 +1,7 @@
 //! Load from several threads, each with a runtime and connections of its own.
 
 use super::material::Item;
-use super::unit::cpu_of_thread;
+use super::unit::Busy;
 use hostclient::load::Work;
 use hostclient::{Error, Load, Options, Report, Schedule};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -69,8 +69,8 @@ pub struct Plan {
 pub struct Ran {
     /// Of all threads together.
     pub report: Report,
-    /// Share of its time in which the busiest thread computed.
-    pub busy: Option<f64>,
+    /// The busiest thread.
+    pub busy: Option<Busy>,
     /// All replies, those of the warm-up included.
     pub replies: u64,
 }
@@ -95,7 +95,7 @@ pub fn run(plan: &Plan, address: &str, options: &Options, work: &Arc<Prepared>) 
         for thread in threads {
             let (part, part_busy) = thread.join().map_err(|_| Error::Lost)??;
             report.add(&part);
-            busy = part_busy.into_iter().chain(busy).reduce(f64::max);
+            busy = part_busy.into_iter().chain(busy).max_by(|a, b| a.sum().total_cmp(&b.sum()));
         }
         Ok(Ran { report, busy, replies: progress.load(Ordering::Relaxed) })
     })
@@ -112,14 +112,14 @@ fn one(
     address: &str,
     options: &Options,
     work: Arc<Prepared>,
-) -> Result<(Report, Option<f64>), Error> {
+) -> Result<(Report, Option<Busy>), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|source| Error::Connect { address: address.to_owned(), source: source.into() })?;
-    let (cpu, start) = (cpu_of_thread(), Instant::now());
+    let (before, start) = (Busy::of_thread(), Instant::now());
     let report = runtime.block_on(load.run_at(address, options, work, schedule))?;
     let seconds = start.elapsed().as_secs_f64();
-    let busy = cpu.zip(cpu_of_thread()).map(|(before, after)| (after - before) / seconds);
+    let busy = before.zip(Busy::of_thread()).map(|(before, after)| after.share(before, seconds));
     Ok((report, busy))
 }
 

@@ -26,16 +26,29 @@ pub fn table(document: &Document) -> String {
         let verdict = if assertion.holds { "holds" } else { "DOES NOT HOLD" };
         line("assert", format!("{}: {verdict} ({:.0})", assertion.condition, assertion.value));
     }
-    if result.client_saturated {
-        line("warning", saturation(run));
+    for warning in warnings(document) {
+        line("warning", warning);
     }
     out + "\n" + &document.method
 }
 
-/// What to do when the load was limited by this program.
-pub fn saturation(run: &Setup) -> String {
-    let threads = run.threads + 1;
-    format!("the load threads were busy all the time: the unit may be faster; try --threads {threads}")
+/// What makes the figures doubtful, and what to do.
+pub fn warnings(document: &Document) -> Vec<String> {
+    let mut out = Vec::new();
+    if document.result.client_saturated {
+        let threads = document.run.threads + 1;
+        out.push(format!(
+            "a load thread computed, or waited for a processor, nearly all the time: the unit may be faster. Try \
+             --threads {threads}, or load from another machine"
+        ));
+    }
+    if document.result.lost > 0 {
+        let lost = document.result.lost;
+        out.push(format!(
+            "{lost} requests got no reply: the unit was silent for 10 s or closed connections (see its limit of them)"
+        ));
+    }
+    out
 }
 
 fn what(run: &Setup) -> String {
@@ -56,10 +69,10 @@ fn codes(result: &Figures) -> String {
 }
 
 fn processor(result: &Figures) -> String {
-    let share =
-        |busy: Option<f64>| busy.map_or("unknown".into(), |b| format!("{:.0} % of a core", b * 100.0));
+    let share = |share: Option<f64>| share.map_or("?".into(), |share| format!("{:.0} %", share * 100.0));
     let server = result.server_cpu_us.map(|us| format!("; gateway {us:.2} us a reply")).unwrap_or_default();
-    format!("busiest load thread {}{server}", share(result.client_busy))
+    let (busy, waiting) = (share(result.client_busy), share(result.client_waiting));
+    format!("busiest load thread {busy} of a core, {waiting} waiting for one{server}")
 }
 
 fn latency(l: &Latency) -> String {

@@ -7,6 +7,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+/// More than `--conns` can ask for.
+const CONNECTIONS_MAX: &str = "100000";
+
 /// A gateway of this run; ends with it.
 pub struct Own {
     child: Child,
@@ -36,6 +39,9 @@ impl Own {
             ])
             .args(["--listen", &format!("127.0.0.1:0/{lmk}"), "--header-len", &header_length.to_string()])
             .env("PAYHSM_LOG", "error")
+            // All connections come from one address.
+            .env("PAYHSM_LIMITS_CONNECTIONS", CONNECTIONS_MAX)
+            .env("PAYHSM_LIMITS_PER_ADDRESS", CONNECTIONS_MAX)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = command.spawn().map_err(Failure::environment)?;
@@ -68,9 +74,33 @@ impl Drop for Own {
     }
 }
 
-/// Processor time of the calling thread so far, in seconds.
-pub fn cpu_of_thread() -> Option<f64> {
-    cpu_of("/proc/thread-self/stat")
+/// Time of a thread, or its share of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Busy {
+    /// It computed.
+    pub cpu: f64,
+    /// It was ready to, and another thread had the processor.
+    pub waiting: f64,
+}
+
+impl Busy {
+    /// Of the calling thread so far, in seconds (Documentation/scheduler/sched-stats.rst of Linux).
+    pub fn of_thread() -> Option<Self> {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        let mut ns = text.split_whitespace().map_while(|field| field.parse::<f64>().ok());
+        Some(Self { cpu: ns.next()? / 1e9, waiting: ns.next()? / 1e9 })
+    }
+
+    /// The share of `seconds` since `before`.
+    pub fn share(self, before: Self, seconds: f64) -> Self {
+        let share = |after: f64, before: f64| (after - before) / seconds.max(f64::MIN_POSITIVE);
+        Self { cpu: share(self.cpu, before.cpu), waiting: share(self.waiting, before.waiting) }
+    }
+
+    /// Both: what a thread cannot do more of.
+    pub fn sum(self) -> f64 {
+        self.cpu + self.waiting
+    }
 }
 
 // User and system time (proc(5), fields 14 and 15), in ticks of 10 ms. The command name may hold anything;
