@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
+use std::time::Duration;
 
 const SHORT: [&str; 4] = ["--duration", "0.1", "--warmup", "0.05"];
 
@@ -96,7 +97,7 @@ fn wrong_usage_ends_with_2_and_a_missing_unit_with_3() {
 }
 
 #[test]
-fn compare_prints_ratios_and_what_is_not_alike() {
+fn compare_prints_ratios_and_what_makes_them_doubtful() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (a, b, log) = (file("a.json"), file("b.json"), file("run.hlog"));
@@ -106,9 +107,12 @@ fn compare_prints_ratios_and_what_is_not_alike() {
     let document = json(&payhsm(&["bench", "compare", &a, &b, "--json"]), 0);
     assert_eq!(document["figures"][0]["figure"], "rate /s");
     assert!(document["figures"][0]["ratio"].as_f64() > Some(0.0), "{document}");
-    assert_eq!(document["differs"], serde_json::json!(["connections or depth"]));
+    assert_eq!(document["doubts"][0], "other connections or depth");
     let text = String::from_utf8(payhsm(&["bench", "compare", &a, &a]).stdout).unwrap();
-    assert!(text.contains("b/a") && text.contains("1.000") && !text.contains("not alike"), "{text}");
+    assert!(
+        text.contains("b/a") && text.contains("1.000") && !text.contains("connections or depth"),
+        "{text}"
+    );
     assert_eq!(payhsm(&["bench", "compare", &a, &file("none")]).status.code(), Some(3));
     assert_eq!(payhsm(&["bench", "compare", &a, &log]).status.code(), Some(2));
 }
@@ -148,24 +152,28 @@ fn a_target_is_measured_under_the_lmk_that_is_asked_for() {
     assert!(String::from_utf8(unknown.stderr).unwrap().contains("A0 answered 13"));
 }
 
-// A unit that echoes; of data that ends in 7 it changes a byte, and of data that ends in 5 it says 92.
-fn liar() -> String {
+// A unit that echoes. Of data that ends in 7 it changes a byte, and of data that ends in 5 it says 92; before
+// data that ends in 020 it takes a break.
+fn liar(breaks: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            thread::spawn(move || lie(stream.unwrap()));
+            thread::spawn(move || lie(stream.unwrap(), breaks));
         }
     });
     address
 }
 
-fn lie(mut stream: TcpStream) {
+fn lie(mut stream: TcpStream, breaks: Duration) {
     let mut length = [0; 2];
     while stream.read_exact(&mut length).is_ok() {
         let mut frame = vec![0; usize::from(u16::from_be_bytes(length))];
         stream.read_exact(&mut frame).unwrap();
         let (header, data) = (&frame[..4], &frame[10..]);
+        if data.ends_with(b"020") {
+            thread::sleep(breaks);
+        }
         let body = match data.last() {
             Some(b'5') => b"B392".to_vec(),
             Some(b'7') => [b"B300", &data[..data.len() - 1], b"8"].concat(),
@@ -179,9 +187,22 @@ fn lie(mut stream: TcpStream) {
     }
 }
 
+// Request 20 of 100 waits for 200 ms, and 40 that were due meanwhile with it: a tester that only times what it
+// sends would see one slow reply of 61.
+#[test]
+fn a_stall_shows_in_the_latency_of_all_that_it_delayed() {
+    let address = liar(Duration::from_millis(200));
+    let words = ["echo", "--target", &address, "--conns", "1", "--depth", "1", "--rate", "200", "--json"];
+    let rest = ["--duration", "0.5", "--warmup", "0", "--verify-every", "0"];
+    let document = json(&payhsm(&[&["bench"], &words[..], &rest].concat()), 0);
+    let p90 = |times: &str| document["result"][times]["p90"].as_u64().unwrap();
+    assert!(p90("latency_us") > 100_000 && p90("service_us") < 50_000, "{document}");
+    assert!(document["result"]["late"].as_u64() >= Some(35), "{document}");
+}
+
 #[test]
 fn wrong_replies_end_with_1_and_codes_are_counted() {
-    let address = liar();
+    let address = liar(Duration::ZERO);
     let document = json(&bench(&["echo", "--target", &address, "--json"]), 1);
     let result = &document["result"];
     let count = |value: &Value| value.as_u64().unwrap();

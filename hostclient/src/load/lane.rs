@@ -5,8 +5,8 @@ use super::{LATE, Load, Report, Work};
 use crate::correlation::Waiting;
 use crate::pump::Pump;
 use crate::{Error, frame};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(super) struct Sent {
@@ -32,11 +32,12 @@ pub(super) struct Lane {
     pub(super) due: Option<Due>,
     pub(super) timeout: Duration,
     pub(super) progress: Arc<AtomicU64>,
-    pub(super) report: Report,
+    /// Of all lanes of a run: histograms are large, connections may be many.
+    pub(super) report: Arc<Mutex<Report>>,
 }
 
 impl Lane {
-    pub(super) async fn run(mut self) -> Report {
+    pub(super) async fn run(mut self) {
         loop {
             let Ok(more) = self.fill() else { break };
             if !more && self.waiting.len() == 0 {
@@ -46,15 +47,24 @@ impl Lane {
                 break;
             }
         }
-        self.report.lost += u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
-        self.report.elapsed = self.counted_from.elapsed();
+        let dropped = self.dropped();
+        let ended = self.end.map_or(Instant::now(), |end| end.min(Instant::now()));
+        let mut report = lock(&self.report);
+        report.lost += u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
+        report.dropped += dropped;
+        report.elapsed = report.elapsed.max(ended.saturating_duration_since(self.counted_from));
+    }
+
+    // What was due and is not sent any more.
+    fn dropped(&mut self) -> u64 {
+        let mut count = 0;
         if let Some((due, end)) = self.due.as_mut().zip(self.end) {
             while due.next < end {
-                self.report.dropped += u64::from(due.next >= self.counted_from);
+                count += u64::from(due.next >= self.counted_from);
                 due.advance();
             }
         }
-        self.report
+        count
     }
 
     // Waits for the socket or until a request is due. False when the connection gives nothing any more.
@@ -71,6 +81,17 @@ impl Lane {
 
     // Everything that may be sent now, in one buffer and with one time stamp. False when there will be no more.
     fn fill(&mut self) -> Result<bool, Error> {
+        let (mut sent, mut late) = (0, 0);
+        let more = self.fill_counting(&mut sent, &mut late);
+        if sent > 0 {
+            let mut report = lock(&self.report);
+            report.sent += sent;
+            report.late += late;
+        }
+        more
+    }
+
+    fn fill_counting(&mut self, sent: &mut u64, late: &mut u64) -> Result<bool, Error> {
         let at = Instant::now();
         let mut message = Vec::new();
         while self.waiting.len() < self.depth {
@@ -90,8 +111,8 @@ impl Lane {
             self.waiting.add(Sent { sequence, meant, at, counted }, &mut message);
             self.work.request(sequence, &mut message);
             frame::append(&mut self.pump.out, &[&message])?;
-            self.report.sent += u64::from(counted);
-            self.report.late += u64::from(counted && at.duration_since(meant) > LATE);
+            *sent += u64::from(counted);
+            *late += u64::from(counted && at.duration_since(meant) > LATE);
             if let Some(due) = &mut self.due {
                 due.advance();
             }
@@ -110,8 +131,8 @@ impl Lane {
     // False when the connection cannot be trusted any more.
     fn take_replies(&mut self) -> bool {
         let now = Instant::now();
-        let mut count = 0;
-        let mut good = true;
+        let (mut count, mut good) = (0, true);
+        let mut report = lock(&self.report);
         while let Some(frame) = self.pump.frames.next_frame() {
             let taken = self.waiting.take(&frame);
             let Ok((sent, reply)) = taken else {
@@ -123,24 +144,32 @@ impl Lane {
                 break;
             };
             count += 1;
-            self.judge(now, &sent, *code, reply);
+            if sent.counted {
+                count_reply(&mut report, now, &sent, *code);
+            }
+            let every = self.load.verify_every;
+            if every > 0 && sent.sequence.is_multiple_of(every) {
+                report.verified += 1;
+                report.wrong += u64::from(!self.work.verify(sent.sequence, reply));
+            }
         }
-        self.report.wrong += u64::from(!good);
+        if count > 0 {
+            report.elapsed = report.elapsed.max(now.saturating_duration_since(self.counted_from));
+        }
+        report.wrong += u64::from(!good);
         self.progress.fetch_add(count, Ordering::Relaxed);
         good
     }
+}
 
-    fn judge(&mut self, now: Instant, sent: &Sent, code: [u8; 2], reply: &[u8]) {
-        if sent.counted {
-            let us = |since| u64::try_from(now.duration_since(since).as_micros()).unwrap_or(u64::MAX);
-            *self.report.codes.entry(code).or_default() += 1;
-            self.report.latency_us.saturating_record(us(sent.meant));
-            self.report.service_us.saturating_record(us(sent.at));
-        }
-        let every = self.load.verify_every;
-        if every > 0 && sent.sequence.is_multiple_of(every) {
-            self.report.verified += 1;
-            self.report.wrong += u64::from(!self.work.verify(sent.sequence, reply));
-        }
-    }
+// What a verifier that panicked has left is whole: every change is a number.
+fn lock(report: &Mutex<Report>) -> MutexGuard<'_, Report> {
+    report.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn count_reply(report: &mut Report, now: Instant, sent: &Sent, code: [u8; 2]) {
+    let us = |since| u64::try_from(now.duration_since(since).as_micros()).unwrap_or(u64::MAX);
+    *report.codes.entry(code).or_default() += 1;
+    report.latency_us.saturating_record(us(sent.meant));
+    report.service_us.saturating_record(us(sent.at));
 }

@@ -24,13 +24,13 @@ pub fn run(args: &CompareArgs) -> Exit {
     let (a, b) = (read(&args.a)?, read(&args.b)?);
     let rows = rows(&a.result).into_iter().zip(rows(&b.result));
     let rows: Vec<_> = rows.map(|((name, a), (_, b))| (name, a, b, ratio(a, b))).collect();
-    let differs = differences(&a, &b);
+    let doubts = doubts(&a, &b);
     if args.json {
         let rows = rows
             .iter()
             .map(|(name, a, b, ratio)| serde_json::json!({ "figure": name, "a": a, "b": b, "ratio": ratio }));
         let rows: Vec<_> = rows.collect();
-        println!("{}", serde_json::json!({ "schema": SCHEMA, "figures": rows, "differs": differs }));
+        println!("{}", serde_json::json!({ "schema": SCHEMA, "figures": rows, "doubts": doubts }));
         return Ok(());
     }
     println!("{:<16} {:>12} {:>12} {:>8}", "", "a", "b", "b/a");
@@ -38,8 +38,8 @@ pub fn run(args: &CompareArgs) -> Exit {
         let ratio = ratio.map_or("-".into(), |ratio| format!("{ratio:.3}"));
         println!("{name:<16} {a:>12.2} {b:>12.2} {ratio:>8}");
     }
-    for what in differs {
-        println!("not alike: {what}");
+    for what in &doubts {
+        println!("doubtful: {what}");
     }
     Ok(())
 }
@@ -77,20 +77,26 @@ fn ratio(a: f64, b: f64) -> Option<f64> {
 }
 
 // What makes a ratio doubtful.
-fn differences(a: &Document, b: &Document) -> Vec<String> {
+fn doubts(a: &Document, b: &Document) -> Vec<String> {
     let mut out = Vec::new();
     let mut compare = |name: &str, same: bool| {
         if !same {
             out.push(name.to_owned());
         }
     };
-    compare("machine", a.host == b.host);
-    compare("preset or mix", a.run.preset == b.run.preset && a.run.mix == b.run.mix);
-    compare("connections or depth", (a.run.connections, a.run.depth) == (b.run.connections, b.run.depth));
-    compare("wanted rate", a.run.rate == b.run.rate);
-    compare("threads", a.run.threads == b.run.threads);
-    compare("LMK", a.run.lmk == b.run.lmk);
-    compare("duration or warm-up", a.run.duration_s == b.run.duration_s && a.run.warmup_s == b.run.warmup_s);
-    compare("a load limited by the tester", !a.result.client_saturated && !b.result.client_saturated);
+    compare("another machine", a.host == b.host);
+    compare("another preset or mix", a.run.preset == b.run.preset && a.run.mix == b.run.mix);
+    compare(
+        "other connections or depth",
+        (a.run.connections, a.run.depth) == (b.run.connections, b.run.depth),
+    );
+    compare("another wanted rate", a.run.rate == b.run.rate);
+    compare("other threads", a.run.threads == b.run.threads);
+    compare("another LMK", a.run.lmk == b.run.lmk);
+    compare(
+        "another duration or warm-up",
+        a.run.duration_s == b.run.duration_s && a.run.warmup_s == b.run.warmup_s,
+    );
+    compare("load limited by the tester", !a.result.client_saturated && !b.result.client_saturated);
     out
 }
