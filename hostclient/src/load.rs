@@ -1,16 +1,26 @@
-//! Closed-loop load: so many connections, each with so many requests in flight; a request is sent for
-//! every reply that comes. Replies are counted by code, timed, and every Nth is verified by the caller.
+//! Load in two forms. Closed loop: so many connections, each with so many requests in flight; a request is
+//! sent for every reply that comes. Open loop: requests are due at a constant rate whatever the unit does,
+//! and latency counts from when a request was due, so that a stall shows in every request that it delayed.
+//! Replies are counted by code, timed, and every Nth is verified by the caller.
+
+mod hdr;
+mod lane;
+mod pace;
 
 use crate::correlation::{Waiting, id_count};
 use crate::pump::Pump;
 use crate::stream::connect;
-use crate::{Error, Options, frame};
-use hdrhistogram::Histogram;
+use crate::{Error, Options};
+use lane::Lane;
+use pace::Pacer;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+
+/// Microseconds and how often they occurred.
+pub type Histogram = hdrhistogram::Histogram<u64>;
 
 /// What is sent and how it is judged. A sequence number names a request; both methods must agree on what
 /// it stands for.
@@ -37,6 +47,23 @@ pub struct Load {
     pub verify_every: u64,
 }
 
+/// When requests are sent, and from when they count.
+#[derive(Clone, Debug, Default)]
+pub struct Schedule {
+    /// Time before [`Load::duration`] begins, in which load runs and nothing is counted but what is wrong or
+    /// lost.
+    pub warmup: Duration,
+    /// Requests a second over all connections, evenly spaced: open loop. `None` is the closed loop. Then
+    /// [`Load::depth`] bounds what is in flight; a request that finds no room is sent when there is some, and
+    /// counts as late.
+    pub rate: Option<f64>,
+    /// Counts replies as they come, those of the warm-up included.
+    pub progress: Arc<AtomicU64>,
+}
+
+/// A request that is sent so long after it was due is late: ten times what a timer of the system is off.
+pub const LATE: Duration = Duration::from_millis(1);
+
 /// What a run gave.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -50,15 +77,23 @@ pub struct Report {
     pub wrong: u64,
     /// Requests whose reply never came.
     pub lost: u64,
-    /// Microseconds from sending to reply, up to a minute, three significant digits.
-    pub latency_us: Histogram<u64>,
-    /// From the first request to the last reply.
+    /// Requests of an open loop that were sent more than [`LATE`] after they were due.
+    pub late: u64,
+    /// Requests of an open loop that were due and never sent, because time was over or a connection lost.
+    pub dropped: u64,
+    /// Microseconds to the reply from sending or, in an open loop, from when the request was due; up to a
+    /// minute, three significant digits.
+    pub latency_us: Histogram,
+    /// Microseconds from sending to reply, in either loop.
+    pub service_us: Histogram,
+    /// From the end of the warm-up to the last reply, and at least to when nothing was sent any more.
     pub elapsed: Duration,
 }
 
 impl Report {
+    /// Of no request.
     #[allow(clippy::expect_used)] // bounds and digits are constants, and valid (the test makes one)
-    fn empty() -> Self {
+    pub fn empty() -> Self {
         let latency_us = Histogram::new_with_bounds(1, 60_000_000, 3).expect("valid bounds");
         Self {
             sent: 0,
@@ -66,6 +101,9 @@ impl Report {
             verified: 0,
             wrong: 0,
             lost: 0,
+            late: 0,
+            dropped: 0,
+            service_us: latency_us.clone(),
             latency_us,
             elapsed: Duration::ZERO,
         }
@@ -83,30 +121,49 @@ impl Report {
         if seconds > 0.0 { self.replies() as f64 / seconds } else { 0.0 }
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds what another run gave at the same time.
+    pub fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.verified += other.verified;
         self.wrong += other.wrong;
         self.lost += other.lost;
+        self.late += other.late;
+        self.dropped += other.dropped;
         self.elapsed = self.elapsed.max(other.elapsed);
         for (code, count) in &other.codes {
             *self.codes.entry(*code).or_default() += count;
         }
         let _same_bounds = self.latency_us.add(&other.latency_us);
+        let _same_bounds = self.service_us.add(&other.service_us);
     }
 }
 
 impl Load {
-    /// Runs it against a unit. Fails when a connection cannot be made; one that is lost later shows in
-    /// [`Report::lost`].
+    /// Runs it as a closed loop without warm-up. Fails when a connection cannot be made; one that is lost later
+    /// shows in [`Report::lost`].
     pub async fn run(&self, address: &str, options: &Options, work: Arc<dyn Work>) -> Result<Report, Error> {
+        self.run_at(address, options, work, &Schedule::default()).await
+    }
+
+    /// Runs it by a schedule.
+    pub async fn run_at(
+        &self,
+        address: &str,
+        options: &Options,
+        work: Arc<dyn Work>,
+        schedule: &Schedule,
+    ) -> Result<Report, Error> {
         let mut pumps = Vec::new();
         for _ in 0..self.connections {
             pumps.push(Pump::new(connect(address, options).await?));
         }
         let (numbers, start) = (Arc::new(AtomicU64::new(0)), Instant::now());
+        let end = schedule.warmup.checked_add(self.duration).and_then(|time| start.checked_add(time));
+        let pacer = schedule.rate.map(|rate| Pacer::start(rate, self.connections, start, end));
+        let report = Arc::new(Mutex::new(Report::empty()));
         let mut tasks = JoinSet::new();
-        for pump in pumps {
+        for (index, pump) in pumps.into_iter().enumerate() {
+            let due = pacer.as_ref().and_then(|pacer| pacer.due(index));
             let lane = Lane {
                 pump,
                 waiting: Waiting::new(options.header_length),
@@ -114,21 +171,23 @@ impl Load {
                 load: *self,
                 work: Arc::clone(&work),
                 numbers: Arc::clone(&numbers),
-                start,
+                counted_from: start.checked_add(schedule.warmup).unwrap_or(start),
+                end,
+                due,
                 timeout: options.timeout,
-                report: Report::empty(),
+                progress: Arc::clone(&schedule.progress),
+                report: Arc::clone(&report),
             };
             tasks.spawn(lane.run());
         }
-        let mut report = Report::empty();
+        let mut panicked = 0;
         while let Some(lane) = tasks.join_next().await {
-            match lane {
-                Ok(lane) => report.add(&lane),
-                // A verifier that panics has found no right reply.
-                Err(_) => report.wrong += 1,
-            }
+            // A verifier that panics has found no right reply.
+            panicked += u64::from(lane.is_err());
         }
-        Ok(report)
+        let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.wrong += panicked;
+        Ok(std::mem::replace(&mut *report, Report::empty()))
     }
 
     fn depth_for(&self, options: &Options) -> usize {
@@ -137,93 +196,11 @@ impl Load {
     }
 }
 
-struct Sent {
-    sequence: u64,
-    at: Instant,
-}
-
-/// One connection of a run.
-struct Lane {
-    pump: Pump,
-    waiting: Waiting<Sent>,
-    depth: usize,
-    load: Load,
-    work: Arc<dyn Work>,
-    numbers: Arc<AtomicU64>,
-    start: Instant,
-    timeout: Duration,
-    report: Report,
-}
-
-impl Lane {
-    async fn run(mut self) -> Report {
-        loop {
-            if self.fill().is_err() || self.waiting.len() == 0 {
-                break;
-            }
-            let turned = tokio::time::timeout(self.timeout, self.pump.turn()).await;
-            if !matches!(turned, Ok(Ok(()))) || !self.take_replies() {
-                break;
-            }
-        }
-        self.report.lost += u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
-        self.report.elapsed = self.start.elapsed();
-        self.report
-    }
-
-    // Everything that may be sent now, in one buffer and with one time stamp.
-    fn fill(&mut self) -> Result<(), Error> {
-        let at = Instant::now();
-        if at.duration_since(self.start) >= self.load.duration {
-            return Ok(());
-        }
-        let mut message = Vec::new();
-        while self.waiting.len() < self.depth {
-            let sequence = self.numbers.fetch_add(1, Ordering::Relaxed);
-            if sequence >= self.load.requests_max {
-                break;
-            }
-            message.clear();
-            self.waiting.add(Sent { sequence, at }, &mut message);
-            self.work.request(sequence, &mut message);
-            frame::append(&mut self.pump.out, &[&message])?;
-            self.report.sent += 1;
-        }
-        Ok(())
-    }
-
-    // False when the connection cannot be trusted any more.
-    fn take_replies(&mut self) -> bool {
-        let now = Instant::now();
-        while let Some(frame) = self.pump.frames.next_frame() {
-            let taken = self.waiting.take(&frame);
-            let Ok((sent, reply)) = taken else {
-                self.report.wrong += 1;
-                return false;
-            };
-            let Some(code) = reply.get(2..).and_then(|rest| rest.first_chunk::<2>()) else {
-                self.report.wrong += 1;
-                return false;
-            };
-            *self.report.codes.entry(*code).or_default() += 1;
-            let latency = now.duration_since(sent.at).as_micros();
-            self.report.latency_us.saturating_record(u64::try_from(latency).unwrap_or(u64::MAX));
-            let every = self.load.verify_every;
-            if every > 0 && sent.sequence.is_multiple_of(every) {
-                self.report.verified += 1;
-                if !self.work.verify(sent.sequence, reply) {
-                    self.report.wrong += 1;
-                }
-            }
-        }
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::toy::{Answer, Toy};
+    use std::sync::atomic::Ordering;
 
     struct Echo;
 
@@ -299,5 +276,53 @@ mod tests {
         let report = run(Answer::InOrder, load, Arc::new(Echo)).await;
         assert!(report.replies() > 0 && report.lost == 0);
         assert!(report.elapsed >= Duration::from_millis(100));
+    }
+
+    async fn run_at(answer: Answer, load: Load, schedule: &Schedule) -> Report {
+        let toy = Toy::start(answer).await;
+        load.run_at(&toy.address, &Options::default(), Arc::new(Echo), schedule).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_open_loop_sends_what_is_due_and_no_more() {
+        let load = Load { requests_max: u64::MAX, duration: Duration::from_millis(500), ..LOAD };
+        let schedule = Schedule { rate: Some(2_000.0), ..Schedule::default() };
+        let report = run_at(Answer::InOrder, load, &schedule).await;
+        assert_eq!(report.sent + report.dropped, 1_000);
+        assert!(report.sent >= 500, "{report:?}");
+        assert_eq!((report.replies(), report.wrong), (report.sent, 0));
+        assert_eq!(schedule.progress.load(Ordering::Relaxed), report.sent);
+    }
+
+    // The toy keeps the first reply back until the second request comes: with one request in flight, never.
+    #[tokio::test]
+    async fn what_a_stall_delays_is_late_or_dropped() {
+        let load = Load { connections: 1, depth: 1, duration: Duration::from_millis(200), ..LOAD };
+        let schedule = Schedule { rate: Some(1_000.0), ..Schedule::default() };
+        let toy = Toy::start(Answer::FirstLate).await;
+        let options = Options { timeout: Duration::from_millis(300), ..Options::default() };
+        let report = load.run_at(&toy.address, &options, Arc::new(Echo), &schedule).await.unwrap();
+        assert_eq!((report.sent, report.lost, report.dropped), (1, 1, 199));
+    }
+
+    // The second request is due 100 ms after the first, whose reply comes only then.
+    #[tokio::test]
+    async fn latency_counts_from_when_a_request_was_due() {
+        let load = Load { connections: 1, depth: 2, duration: Duration::from_millis(200), ..LOAD };
+        let schedule = Schedule { rate: Some(10.0), ..Schedule::default() };
+        let report = run_at(Answer::FirstLate, load, &schedule).await;
+        assert_eq!((report.sent, report.replies(), report.dropped), (2, 2, 0));
+        assert!(report.latency_us.max() >= 90_000 && report.latency_us.min() < 90_000);
+    }
+
+    #[tokio::test]
+    async fn a_warm_up_is_not_counted() {
+        let load = Load { requests_max: u64::MAX, duration: Duration::from_millis(100), ..LOAD };
+        let schedule =
+            Schedule { warmup: Duration::from_millis(200), rate: Some(1_000.0), ..Schedule::default() };
+        let report = run_at(Answer::InOrder, load, &schedule).await;
+        assert!(report.sent + report.dropped <= 101 && report.sent >= 50, "{report:?}");
+        assert!(schedule.progress.load(Ordering::Relaxed) > report.sent + 100);
+        assert!(report.elapsed < Duration::from_millis(300));
     }
 }

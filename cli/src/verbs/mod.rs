@@ -1,6 +1,7 @@
 //! The verbs: a line in each of the three lists, and a file.
 
 mod authorise;
+mod bench;
 mod calc;
 mod config;
 mod decode;
@@ -28,6 +29,7 @@ pub enum Verb {
     #[command(subcommand)]
     Config(config::Config),
     Demo(demo::DemoArgs),
+    Bench(Box<bench::BenchArgs>),
     Send(send::Args),
     Decode(decode::Args),
     Explain(explain::Args),
@@ -49,6 +51,7 @@ impl Verb {
             Self::Serve(args) => end(serve::run(*args)),
             Self::Config(verb) => end(config::run(&verb)),
             Self::Demo(args) => end(demo::run(&args)),
+            Self::Bench(args) => end(bench::run(&args)),
             Self::Send(args) => send::run(&args),
             Self::Decode(args) => decode::run(&args),
             Self::Explain(args) => explain::run(&args),

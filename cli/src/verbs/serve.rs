@@ -9,6 +9,7 @@ use crate::private::make_folder;
 use clap::ValueEnum;
 use gateway::config::{File, ListenerTable, LogFormat, Problem, Profile, Resolved, TlsTable};
 use gateway::{Gateway, Running, StartError};
+use rustix::process::set_parent_process_death_signal;
 use std::error::Error as _;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -71,6 +72,9 @@ pub struct Args {
     /// The configuration file; payhsm.toml in the working folder when it is there.
     #[arg(long, env = "PAYHSM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Ends when the process that started it does: for `payhsm bench`.
+    #[arg(long, hide = true)]
+    end_with_parent: bool,
     /// Form of log lines on standard error. PAYHSM_LOG chooses what is logged.
     #[arg(long, env = "PAYHSM_LOG_FORMAT", value_enum)]
     log_format: Option<LogName>,
@@ -90,6 +94,9 @@ enum LogName {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Exit {
+    if args.end_with_parent {
+        set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(Failure::environment)?;
+    }
     let mut resolved = resolve(args)?;
     start_log(resolved.log_format);
     hardening::harden();

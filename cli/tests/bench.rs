@@ -1,0 +1,215 @@
+//! `payhsm bench` as a process: presets against a gateway of its own, conditions, open loop, wrong replies.
+#![allow(clippy::unwrap_used)]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+const SHORT: [&str; 4] = ["--duration", "0.1", "--warmup", "0.05"];
+
+fn payhsm(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_payhsm")).args(words).stdin(Stdio::null()).output().unwrap()
+}
+
+// One run of a tenth of a second.
+fn bench(words: &[&str]) -> Output {
+    payhsm(&[&["bench"], words, &SHORT].concat())
+}
+
+#[track_caller]
+fn json(output: &Output, code: i32) -> Value {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn every_preset_runs_and_every_reply_is_right() {
+    for (preset, lmk) in [
+        ("pin-translate", "00"),
+        ("pin-verify", "00"),
+        ("pin-verify", "01"),
+        ("cvv", "02"),
+        ("mac", "01"),
+        ("dukpt", "02"),
+        ("echo", "00"),
+    ] {
+        let document = json(&bench(&[preset, "--lmk", lmk, "--json", "--assert", "errors=0"]), 0);
+        let result = &document["result"];
+        assert_eq!((&document["schema"], &document["run"]["preset"]), (&1.into(), &preset.into()));
+        assert!(result["replies"].as_u64() > Some(0), "{preset}: {document}");
+        assert!(result["verified"].as_u64() >= result["replies"].as_u64(), "{preset}: {document}");
+        assert_eq!((&result["wrong"], &result["lost"]), (&0.into(), &0.into()), "{preset}");
+        assert!(document["method"].as_str().unwrap().contains("Latency runs from"));
+    }
+}
+
+#[test]
+fn a_mix_follows_its_weights_and_the_table_names_the_method() {
+    let output = bench(&["mix", "--mix", "cc=7,cy=2,m6=1", "--conns", "2", "--threads", "2"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("(CC=7,CY=2,M6=1)") && text.contains("p99.9") && text.contains("Method: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_open_loop_counts_what_was_due() {
+    let words = ["echo", "--conns", "600", "--rate", "2k", "--duration", "0.5", "--warmup", "0.1", "--json"];
+    let document = json(&payhsm(&[&["bench"], &words[..]].concat()), 0);
+    let count = |name: &str| document["result"][name].as_u64().unwrap();
+    let due = count("sent") + count("dropped");
+    assert!((999..=1001).contains(&due), "{document}");
+    assert_eq!((count("replies"), count("lost")), (count("sent"), 0));
+    assert_eq!(document["run"]["rate"], 2000.0);
+}
+
+#[test]
+fn conditions_decide_how_it_ends() {
+    let broken = bench(&["echo", "--json", "--assert", "rate>1", "--assert", "p50<1us"]);
+    let document = json(&broken, 1);
+    let holds: Vec<_> = document["assertions"].as_array().unwrap().iter().map(|a| &a["holds"]).collect();
+    assert_eq!(holds, [&Value::from(true), &Value::from(false)]);
+    assert!(String::from_utf8(broken.stderr).unwrap().contains("p50<1us does not hold"));
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_a_missing_unit_with_3() {
+    let refused: [&[&str]; 7] = [
+        &[],
+        &["mix"],
+        &["echo", "--mix", "cc=1"],
+        &["echo", "--assert", "p99<5"],
+        &["echo", "--rate", "0"],
+        &["echo", "--conns", "1", "--threads", "2"],
+        &["nothing"],
+    ];
+    for words in refused {
+        assert_eq!(payhsm(&[&["bench"], words].concat()).status.code(), Some(2), "{words:?}");
+    }
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    assert_eq!(bench(&["echo", "--target", &nobody]).status.code(), Some(3));
+}
+
+#[test]
+fn compare_prints_ratios_and_what_makes_them_doubtful() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (a, b, log) = (file("a.json"), file("b.json"), file("run.hlog"));
+    std::fs::write(&a, bench(&["echo", "--json", "--hdr", &log]).stdout).unwrap();
+    std::fs::write(&b, bench(&["echo", "--json", "--depth", "2"]).stdout).unwrap();
+    assert!(std::fs::read_to_string(&log).unwrap().contains("Tag=latency,"));
+    let document = json(&payhsm(&["bench", "compare", &a, &b, "--json"]), 0);
+    assert_eq!(document["figures"][0]["figure"], "rate /s");
+    assert!(document["figures"][0]["ratio"].as_f64() > Some(0.0), "{document}");
+    assert_eq!(document["doubts"][0], "other connections or depth");
+    let text = String::from_utf8(payhsm(&["bench", "compare", &a, &a]).stdout).unwrap();
+    assert!(
+        text.contains("b/a") && text.contains("1.000") && !text.contains("connections or depth"),
+        "{text}"
+    );
+    assert_eq!(payhsm(&["bench", "compare", &a, &file("none")]).status.code(), Some(3));
+    assert_eq!(payhsm(&["bench", "compare", &a, &log]).status.code(), Some(2));
+}
+
+struct Serving(Child, String);
+
+impl Serving {
+    fn start() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_payhsm"));
+        command.args(["serve", "--insecure-test-lmk", "--authorised", "--listen", "127.0.0.1:0/00"]);
+        command.args(["--config", "/dev/null"]).stdin(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split_whitespace().find_map(|word| word.strip_prefix("listen="));
+        Self(child, address.unwrap().to_owned())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_target_is_measured_under_the_lmk_that_is_asked_for() {
+    let serving = Serving::start();
+    for (preset, lmk) in [("pin-verify", "00"), ("mac", "01"), ("dukpt", "02")] {
+        let document = json(&bench(&[preset, "--target", &serving.1, "--lmk", lmk, "--json"]), 0);
+        assert_eq!((&document["run"]["lmk"], &document["result"]["errors"]), (&lmk.into(), &0.into()));
+        assert!(document["result"]["server_cpu_us"].is_null());
+    }
+    let unknown = bench(&["cvv", "--target", &serving.1, "--lmk", "77"]);
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(String::from_utf8(unknown.stderr).unwrap().contains("A0 answered 13"));
+}
+
+// A unit that echoes. Of data that ends in 7 it changes a byte, and of data that ends in 5 it says 92; before
+// data that ends in 020 it takes a break.
+fn liar(breaks: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || lie(stream.unwrap(), breaks));
+        }
+    });
+    address
+}
+
+fn lie(mut stream: TcpStream, breaks: Duration) {
+    let mut length = [0; 2];
+    while stream.read_exact(&mut length).is_ok() {
+        let mut frame = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut frame).unwrap();
+        let (header, data) = (&frame[..4], &frame[10..]);
+        if data.ends_with(b"020") {
+            thread::sleep(breaks);
+        }
+        let body = match data.last() {
+            Some(b'5') => b"B392".to_vec(),
+            Some(b'7') => [b"B300", &data[..data.len() - 1], b"8"].concat(),
+            _ => [b"B300", data].concat(),
+        };
+        let reply = [header, &body].concat();
+        let whole = [&u16::try_from(reply.len()).unwrap().to_be_bytes()[..], &reply].concat();
+        if stream.write_all(&whole).is_err() {
+            return;
+        }
+    }
+}
+
+// Request 20 of 100 waits for 200 ms, and 40 that were due meanwhile with it: a tester that only times what it
+// sends would see one slow reply of 61.
+#[test]
+fn a_stall_shows_in_the_latency_of_all_that_it_delayed() {
+    let address = liar(Duration::from_millis(200));
+    let words = ["echo", "--target", &address, "--conns", "1", "--depth", "1", "--rate", "200", "--json"];
+    let rest = ["--duration", "0.5", "--warmup", "0", "--verify-every", "0"];
+    let document = json(&payhsm(&[&["bench"], &words[..], &rest].concat()), 0);
+    let p90 = |times: &str| document["result"][times]["p90"].as_u64().unwrap();
+    assert!(p90("latency_us") > 100_000 && p90("service_us") < 50_000, "{document}");
+    assert!(document["result"]["late"].as_u64() >= Some(35), "{document}");
+}
+
+#[test]
+fn wrong_replies_end_with_1_and_codes_are_counted() {
+    let address = liar(Duration::ZERO);
+    let document = json(&bench(&["echo", "--target", &address, "--json"]), 1);
+    let result = &document["result"];
+    let count = |value: &Value| value.as_u64().unwrap();
+    assert!(count(&result["wrong"]) > 0 && count(&result["codes"]["92"]) > 0, "{document}");
+    assert_eq!(result["errors"], result["codes"]["92"]);
+    let unseen = bench(&["echo", "--target", &address, "--json", "--verify-every", "0"]);
+    assert_eq!(json(&unseen, 0)["result"]["verified"], 0);
+    let errors = ["echo", "--target", &address, "--json", "--verify-every", "0", "--assert", "errors=0"];
+    json(&bench(&errors), 1);
+}
