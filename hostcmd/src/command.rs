@@ -4,7 +4,7 @@ use crate::wire::Message;
 use crate::{Code, Cx};
 use core::future::Future;
 
-/// What a listener is for (architecture.md section 3).
+/// What a listener is for (ARCHITECTURE.md, roles and states).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Acquirers and switches: translate, verify, MAC, data.

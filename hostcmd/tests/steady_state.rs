@@ -1,5 +1,5 @@
 //! A PIN translation in steady state allocates nothing: frame in, frame out, on the simulator with its keys
-//! in the cache (architecture.md section 2).
+//! in the cache (ARCHITECTURE.md, the way of one command).
 #![allow(unsafe_code)] // the counting allocator; the tests themselves have none
 
 use core::alloc::{GlobalAlloc, Layout};

@@ -108,7 +108,7 @@ pub fn run(args: Args) -> Exit {
     let mut built_in = Vec::new();
     if resolved.insecure_test_lmk {
         tracing::warn!("public test LMKs: everybody knows them, they protect nothing");
-        // The one table that a strict listener takes in the clear there (architecture.md section 3).
+        // The one table that a strict listener takes in the clear there (ARCHITECTURE.md, roles and states).
         built_in.push(*b"0123456789012345");
     }
     resolved.gateway.unit.decimalisation_tables.clone_from(&built_in);

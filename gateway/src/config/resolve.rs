@@ -27,7 +27,7 @@ pub struct Resolved {
     pub log_format: LogFormat,
 }
 
-/// The identifiers and schemes of the public test LMKs (architecture.md section 6), for judging a
+/// The identifiers and schemes of the public test LMKs (ARCHITECTURE.md, contracts), for judging a
 /// configuration without a backend.
 pub fn test_lmks() -> Vec<LmkInfo> {
     [LmkScheme::Variant, LmkScheme::TdesBlock, LmkScheme::AesBlock]

@@ -2,7 +2,7 @@
 //! the `;` group. A key-block LMK has A0, A6 and A8 instead: these commands answer A1 there.
 //!
 //! A check value has 16 digits unless the group asks for 6, as on old units. Sixteen digits tell more of a key
-//! than 6, so they need the authorised state here as everywhere (architecture.md section 3).
+//! than 6, so they need the authorised state here as everywhere (ARCHITECTURE.md, roles and states).
 
 use crate::command::{Activity, Done};
 use crate::service::exchange::{self, Form, Imported, Master, open_master};

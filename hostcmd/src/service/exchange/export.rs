@@ -209,7 +209,7 @@ async fn wrap_tr31(
     let (kbpk, clear, pad) = (kbpk.map_err(block_code)?, clear?, pad?);
     let single_des = cx.settings().single_des;
     let policy = Policy { single_des, weak_keys: !single_des, ..Policy::X9_143_STRICT };
-    // The key's length is hidden, as X9.143 asks (key-blocks-pins-cards.md: export masked by default).
+    // The key's length is hidden, as X9.143 asks (ANSI X9.143: masked by default).
     let (masking, mut pad) = (Masking::Standard, Drawn::new(&pad));
     let text = tr31::wrap(&cx.hsm, &kbpk, &head, clear.expose(), masking, &policy, &mut pad);
     Ok(KeyToken::new(Scheme::R, &text.await.map_err(block_code)?))

@@ -3,7 +3,7 @@
 //! Forms: `U` and `T` (variant of the exchange key for each part), `X` and `Y` (ANSI X9.17: each part alone,
 //! nothing binds them together), `Z` (single length), `S` (the unit's own block with LMK id `FF`), `R` (TR-31
 //! / X9.143). What is weaker than a key block needs the authorised state on the way out; `X` and `Y` leave
-//! in the legacy profile only (29 otherwise: architecture.md section 3). On the way in all of them are
+//! in the legacy profile only (29 otherwise: ARCHITECTURE.md, roles and states). On the way in all of them are
 //! taken, since partners decide how they send.
 
 mod blocks;
