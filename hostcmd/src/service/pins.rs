@@ -57,19 +57,33 @@ pub async fn translate(
     to: Side<'_>,
 ) -> Result<(u8, PinBlockText), Code> {
     permitted(cx, from, to)?;
-    let (clear, random) = join(decipher(cx, from, block), fill(cx, to.format)).await;
-    let (clear, random) = (clear?, random?);
+    let made = reformatted(cx, from, block, to).await?;
+    let enciphered = encipher::encipher(&cx.hsm, to.key, to.format, &made.block, to.account).await;
+    let enciphered = enciphered.map_err(code)?;
+    Ok((made.pin_length, PinBlockText::from_block(enciphered.as_bytes())))
+}
+
+async fn reformatted(
+    cx: &Cx,
+    from: Side<'_>,
+    block: &PinBlockText,
+    to: Side<'_>,
+) -> Result<pinblock::Reformatted, Code> {
+    let mut random = [0; pinblock::RANDOM_LENGTH];
+    let clear = if has_random_fill(to.format) {
+        let (clear, drawn) = join(decipher(cx, from, block), cx.hsm.random(&mut random)).await;
+        drawn?;
+        clear?
+    } else {
+        decipher(cx, from, block).await?
+    };
     if cx.settings().digit_check {
         // Old units judge every position of the block, digits and filler.
         pinblock::decode(from.format, &clear, from.account).map_err(code)?;
     }
     let mut source = Drawn::new(&random);
     let (old, new) = (from.account, to.account);
-    let made = pinblock::reformat(from.format, to.format, &clear, old, new, &mut source, false);
-    let made = made.map_err(code)?;
-    let enciphered = encipher::encipher(&cx.hsm, to.key, to.format, &made.block, to.account).await;
-    let enciphered = enciphered.map_err(code)?;
-    Ok((made.pin_length, PinBlockText::from_block(enciphered.as_bytes())))
+    pinblock::reformat(from.format, to.format, &clear, old, new, &mut source, false).map_err(code)
 }
 
 /// Applies the table of security.md 1.1.
@@ -121,15 +135,9 @@ async fn decipher(cx: &Cx, side: Side<'_>, block: &PinBlockText) -> Result<Clear
     encipher::decipher(&cx.hsm, side.key, side.format, bytes, side.account).await.map_err(code)
 }
 
-// Random fill, drawn only for formats that have one.
-async fn fill(cx: &Cx, format: Format) -> Result<[u8; pinblock::RANDOM_LENGTH], Code> {
-    let mut random = [0; pinblock::RANDOM_LENGTH];
-    let fixed =
-        matches!(format, Format::Iso0 | Format::Iso2 | Format::Plus | Format::Mastercard | Format::Diebold);
-    if !fixed {
-        cx.hsm.random(&mut random).await?;
-    }
-    Ok(random)
+// Randomness is drawn only for formats whose filler is random.
+const fn has_random_fill(format: Format) -> bool {
+    !matches!(format, Format::Iso0 | Format::Iso2 | Format::Plus | Format::Mastercard | Format::Diebold)
 }
 
 /// Reads the PIN of a block in order to store it or to make something of it: every position is judged, and
@@ -166,7 +174,10 @@ pub fn verdict(same: bool) -> Answer<()> {
 
 /// Makes a PIN block.
 pub async fn write(cx: &Cx, side: Side<'_>, pin: &Pin) -> Result<PinBlockText, Code> {
-    let random = fill(cx, side.format).await?;
+    let mut random = [0; pinblock::RANDOM_LENGTH];
+    if has_random_fill(side.format) {
+        cx.hsm.random(&mut random).await?;
+    }
     let mut source = Drawn::new(&random);
     let made = encipher::encode_under(&cx.hsm, side.key, side.format, pin, side.account, &mut source).await;
     Ok(PinBlockText::from_block(made.map_err(code)?.as_bytes()))
