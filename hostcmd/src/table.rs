@@ -3,6 +3,7 @@
 use crate::command::{About, Command, Example};
 use crate::engine::Runner;
 use crate::wire::{Message, Reader, Step};
+use std::sync::LazyLock;
 
 /// A row of the table, as those see it who do not run commands: documentation, decoder, client, fuzzers.
 pub struct Row {
@@ -97,9 +98,27 @@ commands! {
     no_status::Status,
 }
 
+/// Row by command code, one byte for each pair of ASCII characters: a search would touch several rows of the
+/// table for every frame.
+static PLACES: LazyLock<Box<[u8]>> = LazyLock::new(|| {
+    let mut places = vec![NO_ROW; 1 << 14].into_boxed_slice();
+    for (row, number) in TABLE.iter().zip(0..NO_ROW) {
+        if let Some(place) = place_of(row.about.code).and_then(|at| places.get_mut(at)) {
+            *place = number;
+        }
+    }
+    places
+});
+const NO_ROW: u8 = u8::MAX;
+
+fn place_of([a, b]: [u8; 2]) -> Option<usize> {
+    (a.is_ascii() && b.is_ascii()).then(|| usize::from(a) << 7 | usize::from(b))
+}
+
 /// Index of the row of a command code.
 pub fn find(code: [u8; 2]) -> Option<usize> {
-    TABLE.binary_search_by(|row| row.about.code.cmp(&code)).ok()
+    let number = *PLACES.get(place_of(code)?)?;
+    (number != NO_ROW).then_some(usize::from(number))
 }
 
 #[cfg(test)]
@@ -111,6 +130,7 @@ mod tests {
         assert!(TABLE.is_sorted_by(|a, b| a.about.code < b.about.code), "table order");
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(find(row.about.code), Some(index));
+            assert!(index < usize::from(NO_ROW), "the index of a row is one byte");
             assert!(row.examples.iter().all(|e| e.request.starts_with(&row.about.code)), "{row:?}");
         }
     }
