@@ -1,0 +1,1 @@
+//! The key management centre: owns the keys of many gateways and proves what became of them.
