@@ -1,1 +1,2 @@
 //! The key management centre: owns the keys of many gateways and proves what became of them.
+pub mod vault;
