@@ -1,0 +1,8 @@
+//! The audit log: what was done, by whom, with which approvals, and what every row of state became by it.
+//!
+//! Entries are lines of text; each names the hash of the one before it, and all of them are leaves of an
+//! RFC 6962 tree whose head is signed in the C2SP checkpoint form. It refuses to know what an action means.
+
+mod entry;
+
+pub use entry::Entry;
