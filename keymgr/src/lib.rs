@@ -1,6 +1,7 @@
 //! The key management centre: owns the keys of many gateways and proves what became of them.
 
 pub mod channel;
+pub mod house;
 pub mod log;
 pub mod person;
 pub mod store;
