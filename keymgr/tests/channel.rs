@@ -16,8 +16,10 @@ async fn listen(key: ServerKey) -> (String, Digest, tokio::sync::oneshot::Sender
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let app =
-        Router::new().route("/", get(|Extension(Peer(key)): Extension<Peer>| async move { key.to_string() }));
+    let app = Router::new().route(
+        "/",
+        get(|Extension(peer): Extension<Peer>| async move { format!("{} {:?}", peer.channel, peer.person) }),
+    );
     tokio::spawn(serve(listener, tls, app, 16, async {
         let _ = stopped.await;
     }));
@@ -30,7 +32,7 @@ async fn both_ends_prove_their_keys() {
     let own = ServerKey::generate("client").unwrap();
     let http = client(&own.certificate, &own.key, server).unwrap();
     let seen = http.get(&url).send().await.unwrap().text().await.unwrap();
-    assert_eq!(seen, spki_digest(&own.certificate).unwrap().to_string());
+    assert_eq!(seen, format!("{} None", spki_digest(&own.certificate).unwrap()));
     let other = client(&own.certificate, &own.key, Digest([1; 32])).unwrap();
     assert!(other.get(&url).send().await.is_err());
 }

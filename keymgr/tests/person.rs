@@ -1,7 +1,7 @@
 //! A person's home: made once, opened by its passphrase only, and its request proves itself.
 
 use keylink::envelope::Sign;
-use keymgr::person::{Home, HomeError, KeyFileError, PersonRequest, RequestError};
+use keymgr::person::{Home, HomeError, KeyFileError, PersonRequest, RequestError, channel_issuer};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -50,9 +50,22 @@ fn a_request_proves_itself_and_nothing_else_passes() {
     let signed = PersonRequest::of(&anna);
     let request = PersonRequest::read(&signed.to_bytes()).unwrap();
     assert_eq!((request.name.as_str(), request.approval_key), ("Anna", anna.key()));
-    assert_ne!(request.channel_key().unwrap().0, [0; 32]);
     let renamed = String::from_utf8(signed.payload.clone()).unwrap().replace("Anna", "Bert");
     let forged = keylink::envelope::Signed { payload: renamed.into_bytes(), ..signed };
     assert!(matches!(PersonRequest::read(&forged.to_bytes()), Err(RequestError::Message(_))));
     assert!(matches!(PersonRequest::read(b"{}"), Err(RequestError::Message(_))));
+}
+
+#[test]
+fn a_channel_key_is_certified_by_its_person_and_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let anna = Home::at(folder.path().join("anna")).create("Anna", PASSPHRASE).unwrap();
+    assert_eq!(channel_issuer(&anna.channel_certificate), Some(anna.key()));
+    let mut altered = anna.channel_certificate.clone();
+    let place = altered.windows(4).position(|w| w == b"Anna").unwrap();
+    altered[place] = b'B';
+    assert_eq!(channel_issuer(&altered), None);
+    let own = keymgr::channel::ServerKey::generate("Anna").unwrap();
+    assert_eq!(channel_issuer(&own.certificate), None);
+    assert_eq!(channel_issuer(b""), None);
 }

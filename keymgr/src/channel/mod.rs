@@ -1,6 +1,6 @@
 //! Connections: TLS 1.3 between ends that know each other's key. Nobody is trusted for having a certificate
-//! of some authority: a certificate only carries a public key, which the other end has on record (persons and
-//! nodes at the manager, the manager in its root document).
+//! of some authority: a certificate only carries a public key, which the other end has on record, or a person's
+//! approval key has certified it.
 //!
 //! This module refuses to know requests and who may do what: it tells whose key the other end proved.
 

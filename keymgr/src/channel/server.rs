@@ -2,12 +2,12 @@
 
 use super::pinned::AnyKey;
 use super::provider;
-use crate::person::spki_digest;
+use crate::person::{channel_issuer, spki_digest};
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use keylink::ids::Digest;
+use keylink::ids::{Digest, PublicKey};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, version::TLS13};
 use std::sync::Arc;
@@ -20,9 +20,14 @@ use zeroize::Zeroizing;
 /// Longest handshake; whoever is slower is dropped.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Whose key the other end proved: SHA-256 of its SubjectPublicKeyInfo. In the extensions of every request.
+/// Whose key the other end proved. In the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub Digest);
+pub struct Peer {
+    /// SHA-256 of the SubjectPublicKeyInfo of the channel key.
+    pub channel: Digest,
+    /// The approval key that certified the channel key, if one did.
+    pub person: Option<PublicKey>,
+}
 
 /// Key and certificate of a listener.
 pub struct ServerKey {
@@ -110,6 +115,6 @@ async fn handshake(
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await.ok()?.ok()?;
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates()?.first()?;
-    let peer = Peer(spki_digest(certificate)?);
+    let peer = Peer { channel: spki_digest(certificate)?, person: channel_issuer(certificate) };
     Some((stream, peer))
 }

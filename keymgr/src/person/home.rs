@@ -1,5 +1,6 @@
 //! The home folder of a person: keys encrypted, for nobody else to read.
 
+use super::channel_certificate::certify;
 use super::key_file::{KeyFileError, open_key, seal_key};
 use super::request::{PersonRequest, RequestError, check_name};
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
@@ -206,15 +207,7 @@ impl Home {
 fn make(name: &str) -> Result<Identity, HomeError> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut()).map_err(|_| HomeError::Made)?;
-    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|_| HomeError::Made)?;
-    let mut about = rcgen::CertificateParams::default();
-    about.distinguished_name.push(rcgen::DnType::CommonName, name);
-    about.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ClientAuth);
-    let certificate = about.self_signed(&pair).map_err(|_| HomeError::Made)?;
-    Ok(Identity {
-        name: name.to_owned(),
-        channel_certificate: certificate.der().to_vec(),
-        approval: SigningKey::from_bytes(&seed),
-        channel: Zeroizing::new(pair.serialize_der()),
-    })
+    let approval = SigningKey::from_bytes(&seed);
+    let (channel_certificate, channel) = certify(name, &approval).ok_or(HomeError::Made)?;
+    Ok(Identity { name: name.to_owned(), channel_certificate, approval, channel })
 }
