@@ -4,6 +4,7 @@
 use super::action::KeyRef;
 use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PublicKey, ZoneId};
 use super::people::Standing;
+use keylink::wire::Hex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -110,14 +111,18 @@ pub struct Node {
     pub class: BackendClass,
     /// Proof by check value alone was approved.
     pub kcv_only: bool,
-    /// The action that let it in.
-    pub action: ActionId,
+    /// Actions by whose right it was let in, suspended and resumed, oldest first.
+    pub rights: Vec<ActionId>,
     /// Counts or not.
     pub standing: Standing,
     /// In traffic or not, as declared.
     pub traffic: Traffic,
     /// Why it gets no keys and its messages change nothing.
     pub quarantined: Option<String>,
+    /// It was ordered to do nothing with managed keys.
+    pub suspended: bool,
+    /// A fresh nonce of the node that asks for its full state.
+    pub resync: Option<Hex<16>>,
     /// Zones it is a member of.
     pub zones: BTreeSet<ZoneId>,
     /// Its root KEK.
@@ -134,8 +139,11 @@ pub struct Node {
     pub chain: Chain,
 }
 
+/// How many messages back a node and the centre still know each other's.
+pub const RECENT: usize = 16;
+
 /// Manifests of a node: the last sent, and the last that it has receipted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sent {
     /// Number of the last manifest; only grows.
@@ -144,24 +152,71 @@ pub struct Sent {
     pub hash: Digest,
     /// What it ordered, without number and times: equal orders are not sent twice.
     pub target: Digest,
-    /// Name of the last manifest that the node has receipted; zeros for none.
-    pub receipted: Digest,
+    /// The last manifest that the node has receipted: number and name.
+    pub receipted: Option<(u64, Digest)>,
+    /// Names of the last manifests, the latest at the end.
+    pub recent: Vec<Digest>,
+}
+
+impl Sent {
+    /// The number of a recent manifest.
+    pub fn seq_of(&self, hash: &Digest) -> Option<u64> {
+        let back = self.recent.iter().rev().position(|sent| sent == hash)?;
+        self.seq.checked_sub(back as u64)
+    }
+
+    /// Notes one more.
+    pub fn note(&mut self, hash: Digest, target: Digest) {
+        self.seq += 1;
+        (self.hash, self.target) = (hash, target);
+        self.recent.push(hash);
+        if self.recent.len() > RECENT {
+            self.recent.remove(0);
+        }
+    }
 }
 
 /// The node's own chain of receipts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
     /// Number of the last receipt counted.
     pub seq: u64,
     /// Its name.
     pub hash: Digest,
+    /// Beginnings of the names of the last receipts, the latest at the end: enough to tell a repetition from
+    /// another receipt of the same number.
+    pub recent: Vec<Hex<8>>,
+}
+
+impl Chain {
+    /// Whether a receipt of this number, counted before, had this name. Unknown is yes.
+    pub fn knows(&self, seq: u64, hash: &Digest) -> bool {
+        let back = self.seq.checked_sub(seq).and_then(|back| usize::try_from(back).ok());
+        let known = back.and_then(|back| self.recent.iter().rev().nth(back));
+        known.is_none_or(|known| *known == short(hash))
+    }
+
+    /// Counts one more.
+    pub fn note(&mut self, hash: Digest) {
+        self.seq += 1;
+        self.hash = hash;
+        self.recent.push(short(&hash));
+        if self.recent.len() > RECENT {
+            self.recent.remove(0);
+        }
+    }
+}
+
+fn short(hash: &Digest) -> Hex<8> {
+    let [a, b, c, d, e, f, g, h, ..] = hash.0;
+    Hex([a, b, c, d, e, f, g, h])
 }
 
 impl Node {
     /// May be given keys.
     pub fn is_served(&self) -> bool {
-        self.standing == Standing::Active && self.quarantined.is_none()
+        self.standing == Standing::Active && self.quarantined.is_none() && !self.suspended
     }
 
     /// A gate waits for it: it serves hosts.
@@ -188,8 +243,10 @@ pub enum Progress {
     Accepting,
     /// Protects.
     Activated,
-    /// Gone from the node.
+    /// Not used any more.
     Retired,
+    /// Erased.
+    Destroyed,
 }
 
 /// A key as one node has it: the block under the node's root KEK, made once, and how far it has come.
@@ -206,6 +263,8 @@ pub struct Copy {
     pub block: String,
     /// Number of the root KEK.
     pub root_kek: u32,
+    /// Check value of the key; stays when the key is gone.
+    pub kcv: String,
     /// How far it has come.
     pub progress: Progress,
     /// Why the node refused it, when it did.
