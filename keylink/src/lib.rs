@@ -13,9 +13,12 @@ pub mod endpoint;
 pub mod envelope;
 pub mod ids;
 pub mod label;
+pub mod manager;
 pub mod merkle;
 pub mod message;
+pub mod node;
 pub mod root;
+pub mod root_kek;
 mod time;
 pub mod wire;
 
