@@ -1,5 +1,9 @@
 //! The key management centre: owns the keys of many gateways and proves what became of them.
 
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(feature = "failpoints"))]
+mod failpoint;
 pub mod log;
 pub mod store;
 pub mod writer;
