@@ -1,5 +1,6 @@
 //! The key management centre: owns the keys of many gateways and proves what became of them.
 
+pub mod audit;
 #[cfg(feature = "failpoints")]
 pub mod failpoint;
 #[cfg(not(feature = "failpoints"))]

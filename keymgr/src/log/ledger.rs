@@ -12,7 +12,7 @@ use crate::failpoint::failpoint;
 use crate::store::{Change, Error, Fence, Hash, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
 
 /// The row that names the log.
-pub(super) const ORIGIN_KEY: &[u8] = b"origin";
+const ORIGIN_KEY: &[u8] = b"origin";
 const LEADER_KEY: &[u8] = b"leader";
 
 /// The one who may append.
@@ -181,6 +181,13 @@ impl Ledger {
         self.checkpoint()
     }
 
+    // One checkpoint is kept for so many entries; the newest always.
+    fn superseded(&self) -> Option<u64> {
+        const KEPT_EVERY: u64 = 1024;
+        let (size, _) = self.signed.as_ref()?;
+        (size / KEPT_EVERY == self.size() / KEPT_EVERY).then_some(*size)
+    }
+
     fn append(
         &mut self,
         fence: Fence,
@@ -193,6 +200,7 @@ impl Ledger {
         if sign && self.uncovered() > 0 {
             failpoint!("checkpoint.before_sign");
             write.checkpoint = Some((self.size(), self.key.sign(self.size(), self.root())));
+            write.superseded = self.superseded();
         }
         let checkpoint = write.checkpoint.clone();
         let (mut tree, mut prev) = (self.tree.clone(), self.prev);
@@ -220,7 +228,7 @@ fn key_row(key: &VerifierKey, from_size: u64, endorsement: String) -> Change {
 
 /// The keys of a log, each with the tree size from which it signs; a key that its predecessor did not endorse
 /// is refused.
-pub(super) fn keys(store: &mut Store) -> Result<Vec<(VerifierKey, u64)>, Error> {
+fn keys(store: &mut Store) -> Result<Vec<(VerifierKey, u64)>, Error> {
     let mut rows = Vec::new();
     store.each_row(Table::CheckpointKeys, &mut |row| {
         rows.push(row);
@@ -234,7 +242,7 @@ pub(super) fn keys(store: &mut Store) -> Result<Vec<(VerifierKey, u64)>, Error> 
 }
 
 /// Judges a list of keys, oldest first: text of the key, size, endorsement.
-pub(super) fn key_chain<'a>(
+pub(crate) fn key_chain<'a>(
     rows: impl Iterator<Item = (&'a str, u64, &'a [u8])>,
 ) -> Result<Vec<(VerifierKey, u64)>, String> {
     let mut keys: Vec<(VerifierKey, u64)> = Vec::new();
