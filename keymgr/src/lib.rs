@@ -5,6 +5,7 @@ pub mod audit;
 pub mod failpoint;
 #[cfg(not(feature = "failpoints"))]
 mod failpoint;
+pub mod core;
 pub mod log;
 pub mod store;
 pub mod writer;

@@ -9,14 +9,15 @@ use super::ids::{ActionId, CredentialId, NodeId, PersonId, ZoneId};
 use super::key::{Holders, Key, KeySet, Material, Origin, Storage, Wrapper};
 use super::kind;
 use super::lifecycle::{KeyState, Transition, transition_between};
-use super::node::{Chain, Copy, Member, NewNode, Node, Progress, Sent, Traffic, Zone};
+use super::node::{Copy, Member, NewNode, Node, Progress, Traffic, Zone};
 use super::people::{Credential, NewPerson, Person, Role, Standing};
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::steps;
-use super::table::{Change, keys_of};
+use super::table::Change;
 use keylink::Digest;
 use keylink::action::ActionClass;
+use keylink::manager::Link;
 use keylink::message::Scope;
 use std::collections::BTreeSet;
 
@@ -311,10 +312,10 @@ fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<()
     if new.name.trim().is_empty() {
         return Err(Refusal::Value("a node has a name"));
     }
+    let kmc = tx.get::<Centre>(&())?.kmc;
     tx.add(Node {
         id: NodeId::of(&new.key),
         name: new.name.clone(),
-        key: new.key,
         csr: new.csr,
         class: new.class,
         kcv_only: new.kcv_only,
@@ -328,9 +329,8 @@ fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<()
         root_kek: None,
         seen_utc_ms: 0,
         skew_ms: 0,
-        boot_id: 0,
-        sent: Sent::default(),
-        chain: Chain::default(),
+        link: Link::new(kmc, new.key),
+        ordered: keylink::Digest::default(),
     })
 }
 
@@ -352,6 +352,9 @@ fn resume_node(tx: &mut Change<'_>, action: ActionId, node: &NodeId, now: u64) -
     let record = tx.edit::<Node>(node)?;
     if record.is_served() || record.standing == Standing::Revoked {
         return Err(Refusal::Value("the node is not suspended"));
+    }
+    if record.link.quarantine.is_some() {
+        return Err(Refusal::Value("its receipts do not follow: enrol the node anew, with another key"));
     }
     record.quarantined = None;
     record.suspended = false;

@@ -202,7 +202,7 @@ impl Action {
             not_after: U64(utc_ms + RIGHT_MS),
             grants: u32::try_from(grants.len()).unwrap_or(u32::MAX),
             grants_root: merkle::root(&keylink::action::grant_bytes(&grants)),
-            details: serde_json::to_value(&details).ok(),
+            details: serde_json::to_string(&details).ok(),
         });
         let mut short = [0; 16];
         short.copy_from_slice(&nonce.0[..16]);
@@ -229,7 +229,7 @@ impl Action {
     /// What was frozen; none if the bytes are not an action of ours.
     pub fn details(&self) -> Option<Details> {
         let action: keylink::action::Action = strict(&self.bytes.0).ok()?;
-        serde_json::from_value(action.details?).ok()
+        strict(action.details?.as_bytes()).ok()
     }
 
     /// What is to be done; none if the content is not the one that was approved.

@@ -12,9 +12,9 @@ use super::people::NewPerson;
 use super::verified::Verified;
 use keylink::Signed;
 use keylink::action::Approval;
-use keylink::message::{Receipt, Refused, Resync, StatusBeat};
 use keylink::root::SignedRoot;
-use keylink::wire::Hex;
+use keylink::manager::Quarantine;
+use keylink::wire::{Hex, U64};
 use serde::{Deserialize, Serialize};
 
 /// A request with the randomness it may use up.
@@ -176,24 +176,38 @@ pub enum Input {
     },
     /// Manifests that were drafted, and signed since.
     Issue(Vec<Signed>),
+    /// A node begins a session.
+    Hello {
+        /// Which node.
+        node: NodeId,
+        /// What.
+        hello: Signed,
+    },
+    /// A node asks for mail.
+    Pull {
+        /// Which node.
+        node: NodeId,
+        /// What.
+        pull: Signed,
+    },
     /// A node reports.
     Beat {
         /// What.
-        beat: Verified<StatusBeat>,
+        beat: Signed,
+        /// Which node.
+        node: NodeId,
         /// Its clock minus ours, milliseconds.
         skew_ms: i64,
     },
-    /// A node has done something.
-    Receipt {
+    /// A node has done something, does not do something, or asks for its full state.
+    Said {
+        /// Which node.
+        node: NodeId,
         /// What.
-        receipt: Verified<Receipt>,
-        /// What the backend says about its proof.
+        signed: Signed,
+        /// What the backend says about its proof, if it carries one.
         judged: Judged,
     },
-    /// A node does not do something.
-    Refused(Verified<Refused>),
-    /// A node asks for its full state.
-    Resync(Verified<Resync>),
     /// Time passes. The shell says so at least once a second.
     Tick,
 }
@@ -226,13 +240,15 @@ pub enum Outcome {
     },
     /// A receipt was counted, now or before.
     Counted {
-        /// Its number.
-        seq: u64,
         /// Its name.
         hash: Digest,
+        /// Number and name of the last receipt counted: all up to it may be confirmed.
+        last: Option<(U64, Digest)>,
         /// It had been counted before.
         again: bool,
     },
+    /// What the node says does not fit to what it said before; it is in quarantine now.
+    Quarantined(Quarantine),
     /// How many of the manifests were taken.
     Issued(usize),
 }

@@ -4,6 +4,7 @@
 use super::action::KeyRef;
 use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PublicKey, ZoneId};
 use super::people::Standing;
+use keylink::manager::Link;
 use keylink::wire::Hex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -103,8 +104,6 @@ pub struct Node {
     pub id: NodeId,
     /// Name.
     pub name: String,
-    /// Key of its receipts.
-    pub key: PublicKey,
     /// Certificate request it was let in with.
     pub csr: Digest,
     /// Backend.
@@ -131,86 +130,10 @@ pub struct Node {
     pub seen_utc_ms: u64,
     /// Its clock minus ours at the middle of its last beat, milliseconds.
     pub skew_ms: i64,
-    /// The boot it reported last.
-    pub boot_id: u64,
-    /// Messages from us.
-    pub sent: Sent,
-    /// Receipts from it.
-    pub chain: Chain,
-}
-
-/// How many messages back a node and the centre still know each other's.
-pub const RECENT: usize = 16;
-
-/// Manifests of a node: the last sent, and the last that it has receipted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sent {
-    /// Number of the last manifest; only grows.
-    pub seq: u64,
-    /// Its name.
-    pub hash: Digest,
-    /// What it ordered, without number and times: equal orders are not sent twice.
-    pub target: Digest,
-    /// The last manifest that the node has receipted: number and name.
-    pub receipted: Option<(u64, Digest)>,
-    /// Names of the last manifests, the latest at the end.
-    pub recent: Vec<Digest>,
-}
-
-impl Sent {
-    /// The number of a recent manifest.
-    pub fn seq_of(&self, hash: &Digest) -> Option<u64> {
-        let back = self.recent.iter().rev().position(|sent| sent == hash)?;
-        self.seq.checked_sub(back as u64)
-    }
-
-    /// Notes one more.
-    pub fn note(&mut self, hash: Digest, target: Digest) {
-        self.seq += 1;
-        (self.hash, self.target) = (hash, target);
-        self.recent.push(hash);
-        if self.recent.len() > RECENT {
-            self.recent.remove(0);
-        }
-    }
-}
-
-/// The node's own chain of receipts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Chain {
-    /// Number of the last receipt counted.
-    pub seq: u64,
-    /// Its name.
-    pub hash: Digest,
-    /// Beginnings of the names of the last receipts, the latest at the end: enough to tell a repetition from
-    /// another receipt of the same number.
-    pub recent: Vec<Hex<8>>,
-}
-
-impl Chain {
-    /// Whether a receipt of this number, counted before, had this name. Unknown is yes.
-    pub fn knows(&self, seq: u64, hash: &Digest) -> bool {
-        let back = self.seq.checked_sub(seq).and_then(|back| usize::try_from(back).ok());
-        let known = back.and_then(|back| self.recent.iter().rev().nth(back));
-        known.is_none_or(|known| *known == short(hash))
-    }
-
-    /// Counts one more.
-    pub fn note(&mut self, hash: Digest) {
-        self.seq += 1;
-        self.hash = hash;
-        self.recent.push(short(&hash));
-        if self.recent.len() > RECENT {
-            self.recent.remove(0);
-        }
-    }
-}
-
-fn short(hash: &Digest) -> Hex<8> {
-    let [a, b, c, d, e, f, g, h, ..] = hash.0;
-    Hex([a, b, c, d, e, f, g, h])
+    /// What was sent to it and what came from it.
+    pub link: Link,
+    /// What the last manifest ordered, without numbers, times, blocks: equal orders are not sent twice.
+    pub ordered: Digest,
 }
 
 impl Node {
@@ -222,6 +145,16 @@ impl Node {
     /// A gate waits for it: it serves hosts.
     pub fn is_gated(&self) -> bool {
         self.is_served() && self.traffic == Traffic::InTraffic
+    }
+
+    /// Name of the last manifest.
+    pub fn last_manifest(&self) -> Option<Digest> {
+        self.link.sent.iter().rev().find(|sent| sent.manifest).map(|sent| sent.hash)
+    }
+
+    /// The last manifest was receipted.
+    pub fn has_answered(&self) -> bool {
+        self.last_manifest().is_none_or(|hash| self.link.receipted.contains(&hash))
     }
 
     /// May be named as an exception.

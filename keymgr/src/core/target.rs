@@ -14,9 +14,7 @@ use super::refusal::Refusal;
 use super::table::{Change, keys_of};
 use keylink::action::Grant;
 use keylink::envelope::bytes_of;
-use keylink::message::{
-    Audience, Checkpoint, GenerationTarget, Head, KeySetTarget, Manifest, PROTOCOL, Step,
-};
+use keylink::message::{Checkpoint, GenerationTarget, KeySetTarget, Manifest, Step};
 use keylink::wire::{Hex, U64};
 use std::collections::BTreeSet;
 
@@ -220,20 +218,13 @@ pub fn draft(
         | Grant::Destroy { key_set, .. }
         | Grant::SuspendKeySet(key_set)
         | Grant::ResumeKeySet(key_set) => sets.contains(key_set),
-        Grant::EnrolNode { .. } | Grant::RootKek { .. } => false,
+        _ => false,
     };
     let actions = target.rights.iter().filter_map(|id| tx.find::<Action>(id));
     let evidence = actions.filter_map(|action| shelf.show(action, &document, now, concerns)).collect();
     let body = Manifest {
-        head: Head {
-            version: PROTOCOL,
-            kmc: centre.kmc,
-            audience: Audience::Node(node.id),
-            epoch: U64(centre.epoch),
-            seq: U64(node.sent.seq + 1),
-            not_after: U64(now + centre.limits.manifest_life_ms),
-        },
-        previous: node.sent.receipted.map(|(_, hash)| hash),
+        head: node.link.clone().next_head(centre.epoch, now + centre.limits.manifest_life_ms),
+        previous: node.link.previous(),
         resync: node.resync,
         root: centre.root.hash(),
         suspended: target.suspended,
