@@ -16,6 +16,7 @@ use super::kind;
 use super::lifecycle::KeyState;
 use super::node::{Copy, Node, Progress, Traffic};
 use super::people::{Credential, Person, Role, Standing};
+use super::planted;
 use super::policy::Policy;
 use super::receipts;
 use super::refusal::Refusal;
@@ -28,6 +29,7 @@ use super::tick::{self, Watch};
 use super::verified::Verified;
 use keylink::action::Approval;
 use keylink::message::Manifest;
+use keylink::root::RootDocument;
 use keylink::{Instant3, Signed};
 use std::collections::BTreeSet;
 
@@ -95,8 +97,11 @@ impl Core {
         }
         let request = Request { now: now.utc_ms, fresh: told.fresh, watch: &self.watch };
         let outcome = request.handle(&mut tx, told.input, &mut note)?;
-        let records = tx.into_records();
+        let mut records = tx.into_records();
         records.iter().cloned().for_each(|record| self.take_in(record));
+        if planted::campaign_not_written() {
+            records.retain(|record| !matches!(record, Record::Campaign(c) if c.phase == Phase::Protecting));
+        }
         Ok(Effects { records, note, outcome })
     }
 
@@ -321,6 +326,12 @@ impl Request<'_> {
         note.approvals.push(approval.hash());
         let mut action = tx.get::<Action>(&id)?.clone();
         action.approve(approval, kmc, tx, self.now)?;
+        tx.keep(Record::Approval(rows::Approval {
+            action: id,
+            person: body.person,
+            credential: body.credential,
+            signed: approval.signed().clone(),
+        }));
         let standing = action.standing(tx, self.now).len();
         let carried = action.is_carried(tx, self.now);
         tx.put(action.clone());
@@ -542,6 +553,11 @@ impl Core {
     pub fn holders(&self, key: &KeyRef) -> impl Iterator<Item = &Copy> {
         let key = *key;
         self.state.copies.values().filter(move |copy| copy.key() == key)
+    }
+
+    /// The next root document, by the register: to be signed by officers of the old and the new one.
+    pub fn next_root(&self, now_utc_ms: u64) -> Result<RootDocument, Refusal> {
+        root::draft(&Change::new(&self.state), now_utc_ms)
     }
 
     /// Campaigns whose key is to be made in the backend.

@@ -29,6 +29,7 @@ pub mod refusal;
 mod root;
 pub mod rows;
 mod steps;
+mod stored;
 pub mod table;
 pub mod target;
 mod tick;

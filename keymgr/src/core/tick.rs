@@ -158,8 +158,3 @@ impl Watch {
         }
     }
 }
-
-/// Centre facts that the clock needs are there once the centre is founded.
-pub fn is_founded(tx: &Change<'_>) -> bool {
-    tx.find::<Centre>(&()).is_some()
-}
