@@ -104,7 +104,14 @@ pub enum Act {
     },
     /// Lets nodes in, by the fingerprints of their keys.
     EnrolNodes(Vec<NewNode>),
-    /// Gives a quarantined node its place back.
+    /// Tells a node to do nothing with managed keys. One person's signature is enough.
+    SuspendNode {
+        /// Which.
+        node: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// Gives a suspended node its place back.
     ResumeNode {
         /// Which.
         node: NodeId,
@@ -233,6 +240,7 @@ impl Act {
             Self::CreateZone { .. } | Self::AddMembers { .. } | Self::RemoveMembers { .. } => ActionClass::Zone,
             Self::CreateKeySet { .. } => ActionClass::KeySet,
             Self::EnrolNodes(_) => ActionClass::Enrol,
+            Self::SuspendNode { .. } => ActionClass::SuspendNode,
             Self::ResumeNode { .. } | Self::ResumeKey(_) | Self::KeepKey(_) | Self::RestoreKey(_) => {
                 ActionClass::Resume
             }
@@ -268,6 +276,7 @@ impl Act {
             Self::RemoveMembers { .. } => "zone.remove",
             Self::CreateKeySet { .. } => "key_set.create",
             Self::EnrolNodes(_) => "node.enrol",
+            Self::SuspendNode { .. } => "node.suspend",
             Self::ResumeNode { .. } => "node.resume",
             Self::RevokeNode { .. } => "node.revoke",
             Self::Rotate(_) => "campaign.rotate",

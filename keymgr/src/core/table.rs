@@ -17,7 +17,7 @@ use super::node::{Copy, Member, Node, Zone};
 use super::people::{Credential, Person};
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::rows::{Manifest, Receipt};
+use super::rows::{Approval, Manifest, Receipt};
 use std::collections::BTreeMap;
 
 macro_rules! tables {
@@ -32,7 +32,7 @@ macro_rules! tables {
         #[derive(Clone, Debug, PartialEq)]
         #[allow(missing_docs, reason = "named by what they hold")]
         #[allow(clippy::large_enum_variant, reason = "short-lived")]
-        pub enum Record { $($record($record),)* Manifest(Manifest), Receipt(Receipt) }
+        pub enum Record { $($record($record),)* Manifest(Manifest), Receipt(Receipt), Approval(Approval) }
 
         impl State {
             /// Takes a record in, over an older one.
@@ -43,7 +43,7 @@ macro_rules! tables {
                         self.$name.insert(key_of(&record), record);
                     })*
                     // Evidence: kept by the store, not needed to decide.
-                    Record::Manifest(_) | Record::Receipt(_) => {}
+                    Record::Manifest(_) | Record::Receipt(_) | Record::Approval(_) => {}
                 }
             }
         }

@@ -5,6 +5,7 @@ use super::engine::{Dialect, Each, Engine, Fence, Statement, judge};
 use super::error::Error;
 use super::location::without_password;
 use super::value::Value;
+use crate::failpoint::failpoint;
 use bytes::BytesMut;
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, pin_mut};
@@ -174,6 +175,7 @@ impl Engine for Postgres {
             let _ = self.run("ROLLBACK");
             return Err(full(error));
         }
+        failpoint!("store.before_commit");
         self.run("COMMIT").map_err(|error| Error::OutcomeUnknown(Box::new(error)))
     }
 

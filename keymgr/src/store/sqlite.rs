@@ -3,6 +3,7 @@
 use super::engine::{Dialect, Each, Engine, Fence, Statement, judge};
 use super::error::Error;
 use super::value::Value;
+use crate::failpoint::failpoint;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params_from_iter};
 use std::fs::{self, File, OpenOptions};
@@ -108,6 +109,7 @@ impl Engine for Sqlite {
             let mut prepared = transaction.prepare_cached(&statement.sql).map_err(full)?;
             prepared.execute(params_from_iter(&statement.values)).map_err(full)?;
         }
+        failpoint!("store.before_commit");
         transaction.commit().map_err(|error| match full(error) {
             Error::Full => Error::Full,
             other => Error::OutcomeUnknown(Box::new(other)),
