@@ -10,6 +10,7 @@ mod failpoint;
 pub mod house;
 pub mod log;
 pub mod person;
+pub mod service;
 pub mod store;
 pub mod vault;
 pub mod writer;

@@ -17,7 +17,9 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
             .flat_map(|new| {
                 let node = NodeId::of(&new.key);
                 let kcv_only = new.kcv_only.then_some(Grant::KcvOnly(node));
-                [Grant::EnrolNode { node, csr: new.csr }].into_iter().chain(kcv_only)
+                // Whoever is let in may agree on its first root KEK.
+                let let_in = [Grant::EnrolNode { node, csr: new.csr }, Grant::RootKek { node, number: 1 }];
+                let_in.into_iter().chain(kcv_only)
             })
             .collect(),
         Act::AddMembers { zone, nodes } => {

@@ -176,6 +176,14 @@ pub enum Input {
     },
     /// Manifests that were drafted, and signed since.
     Issue(Vec<Signed>),
+    /// A message to a node besides its manifests: an offer or a confirmation of a root KEK. It takes the next
+    /// number at that node.
+    Post {
+        /// To whom.
+        node: NodeId,
+        /// What.
+        signed: Signed,
+    },
     /// A node begins a session.
     Hello {
         /// Which node.

@@ -30,6 +30,7 @@ pub fn found(tx: &mut Change<'_>, founding: &Founding, now: u64) -> Result<(), R
         kmc: KmcId(founding.root.hash().0),
         epoch: 1,
         root: founding.root.clone(),
+        former: Vec::new(),
         recovery: None,
         quorums: quorums(&document),
         limits: founding.limits,
@@ -110,7 +111,7 @@ pub fn install(tx: &mut Change<'_>, root: &SignedRoot, now: u64) -> Result<(), R
                 return Err(Refusal::Value("the officers of the root document are those that are registered"));
             }
             let centre = tx.edit::<Centre>(&())?;
-            centre.root = root.clone();
+            centre.former.push(std::mem::replace(&mut centre.root, root.clone()));
             centre.recovery = None;
             tx.calm(AlarmKind::Recovery, &"root", now);
         }
@@ -155,7 +156,7 @@ pub fn recover(tx: &mut Change<'_>, now: u64) -> Result<(), Refusal> {
         }
     }
     let centre = tx.edit::<Centre>(&())?;
-    centre.root = root;
+    centre.former.push(std::mem::replace(&mut centre.root, root));
     centre.recovery = None;
     acts::drop_void_approvals(tx)?;
     tx.calm(AlarmKind::Recovery, &"root", now);
