@@ -48,6 +48,7 @@ pub fn target(generation: u32, step: Step) -> GenerationTarget {
         kcv: format!("ABCD{generation:02}"),
         block: Some(format!("block {generation}")),
         nonce: Some(Hex([generation as u8; 32])),
+        throw_away: None,
         protect_from: None,
         originator_until: None,
         recipient_until: None,
