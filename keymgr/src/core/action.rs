@@ -237,7 +237,9 @@ impl Act {
             | Self::Entrust { .. } => ActionClass::Person,
             Self::SetQuorum { .. } => ActionClass::Root,
             Self::DefinePolicy(_) | Self::ExtendKey { .. } => ActionClass::Policy,
-            Self::CreateZone { .. } | Self::AddMembers { .. } | Self::RemoveMembers { .. } => ActionClass::Zone,
+            Self::CreateZone { .. } | Self::AddMembers { .. } | Self::RemoveMembers { .. } => {
+                ActionClass::Zone
+            }
             Self::CreateKeySet { .. } => ActionClass::KeySet,
             Self::EnrolNodes(_) => ActionClass::Enrol,
             Self::SuspendNode { .. } => ActionClass::SuspendNode,

@@ -61,11 +61,7 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
 }
 
 fn generation(target: &RotateTarget) -> Grant {
-    Grant::Generation {
-        campaign: target.campaign,
-        key_set: target.key_set,
-        generation: target.generation,
-    }
+    Grant::Generation { campaign: target.campaign, key_set: target.key_set, generation: target.generation }
 }
 
 // The end of a suspended key ends the suspension of its set as well.

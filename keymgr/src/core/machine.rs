@@ -29,8 +29,8 @@ use super::tick::{self, Watch};
 use super::verified::Verified;
 use keylink::action::Approval;
 use keylink::message::{Manifest, RootKekConfirm, RootKekOffer};
-use keylink::root::SignedRoot;
 use keylink::root::RootDocument;
+use keylink::root::SignedRoot;
 use keylink::{Instant3, Signed};
 use std::collections::BTreeSet;
 
@@ -324,7 +324,9 @@ impl Request<'_> {
         note: &mut Note,
     ) -> Result<Outcome, Refusal> {
         let (body, kmc) = (approval.body(), tx.get::<Centre>(&())?.kmc);
-        let id = tx.action_by_hash(&body.action, self.watch).ok_or_else(|| Refusal::unknown::<Action>(&body.action))?;
+        let id = tx
+            .action_by_hash(&body.action, self.watch)
+            .ok_or_else(|| Refusal::unknown::<Action>(&body.action))?;
         note.by(Caller { person: body.person, credential: body.credential });
         note.word = "action.approve";
         note.objects.push(id.to_string());
@@ -512,6 +514,7 @@ fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusal> {
         generation: new.key.generation,
         block: new.block,
         root_kek: new.root_kek,
+        throw_away: new.throw_away,
         kcv,
         progress: Progress::Wrapped,
         refused: None,
@@ -522,7 +525,9 @@ fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusal> {
 fn post(tx: &mut Change<'_>, id: &NodeId, signed: &Signed) -> Result<(), Refusal> {
     let head = match signed.kind.as_str() {
         <RootKekOffer as keylink::Body>::KIND => signed.peek::<RootKekOffer>().map(|offer| offer.head),
-        <RootKekConfirm as keylink::Body>::KIND => signed.peek::<RootKekConfirm>().map(|confirm| confirm.head),
+        <RootKekConfirm as keylink::Body>::KIND => {
+            signed.peek::<RootKekConfirm>().map(|confirm| confirm.head)
+        }
         _ => return Err(Refusal::NotDue),
     };
     let head = head.map_err(|_| Refusal::NotDue)?;
@@ -594,6 +599,11 @@ impl Core {
     /// A key.
     pub fn key(&self, key: &KeyRef) -> Option<&Key> {
         self.state.keys.get(key)
+    }
+
+    /// A key as a node has it.
+    pub fn copy(&self, node: &NodeId, key: &KeyRef) -> Option<&Copy> {
+        self.state.copies.get(&(*node, *key))
     }
 
     /// A key set.

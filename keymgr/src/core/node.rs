@@ -196,6 +196,8 @@ pub struct Copy {
     pub block: String,
     /// Number of the root KEK.
     pub root_kek: u32,
+    /// For kinds that wrap keys: the throw-away key's block that was sent with it.
+    pub throw_away: Option<String>,
     /// Check value of the key; stays when the key is gone.
     pub kcv: String,
     /// How far it has come.

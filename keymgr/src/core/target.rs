@@ -59,6 +59,7 @@ fn digest(root: Digest, target: &Target) -> Digest {
     let mut bare = target.key_sets.clone();
     for generation in bare.iter_mut().flat_map(|set| &mut set.generations) {
         generation.block = None;
+        generation.throw_away = None;
         generation.nonce = None;
     }
     Digest::of(&bytes_of(&(root, target.suspended, bare)))
@@ -163,7 +164,8 @@ fn in_use(set: &KeySet, key: &Key, campaign: Option<&Campaign>, is_new: bool) ->
 }
 
 fn generation(node: &Node, key: &Key, copy: &Copy, wanted: Wanted) -> GenerationTarget {
-    let deliver = (copy.progress == Progress::Wrapped || node.resync.is_some()) && wanted.step <= Step::Protect;
+    let deliver =
+        (copy.progress == Progress::Wrapped || node.resync.is_some()) && wanted.step <= Step::Protect;
     let protects = wanted.step == Step::Protect;
     GenerationTarget {
         generation: key.generation(),
@@ -171,6 +173,7 @@ fn generation(node: &Node, key: &Key, copy: &Copy, wanted: Wanted) -> Generation
         step: wanted.step,
         kcv: copy.kcv.clone(),
         block: deliver.then(|| copy.block.clone()),
+        throw_away: copy.throw_away.clone().filter(|_| deliver),
         nonce: deliver.then(|| challenge(key, node.id)),
         protect_from: wanted.from.map(U64),
         originator_until: key.windows.originator_until.filter(|_| protects).map(U64),

@@ -64,7 +64,14 @@ impl Enrolments {
     }
 
     /// A new token.
-    pub fn token(&self, kmc: KmcId, root: Digest, url: &str, utc_ms: u64, random: [u8; 10]) -> EnrolmentToken {
+    pub fn token(
+        &self,
+        kmc: KmcId,
+        root: Digest,
+        url: &str,
+        utc_ms: u64,
+        random: [u8; 10],
+    ) -> EnrolmentToken {
         let token = TokenId::new(utc_ms, random);
         EnrolmentToken {
             kmc,

@@ -30,7 +30,11 @@ pub fn spec_of(kind: KeyKind, shape: Shape) -> KeySpec {
 
 /// Label of a generation, in the store or on its way to a node.
 pub fn label_of(kmc: KmcId, key: KeyRef, node: Option<NodeId>) -> String {
-    Label { kmc, key_set: key.key_set, generation: key.generation, node }.to_string()
+    label(kmc, key, node).to_string()
+}
+
+pub(super) const fn label(kmc: KmcId, key: KeyRef, node: Option<NodeId>) -> Label {
+    Label { kmc, key_set: key.key_set, generation: key.generation, node }
 }
 
 /// A key under the master key: what it is, its block and its label.

@@ -1,7 +1,7 @@
 //! The labour that follows from decisions, in rounds: the core says what is due, the vault and the signer do
 //! it, and the core is told. Each piece can be done twice without harm: the core takes it once.
 
-use super::keys::{Held, label_of, spec_of};
+use super::keys::{Held, label, label_of, spec_of};
 use super::manager::Manager;
 use crate::core::action::KeyRef;
 use crate::core::campaign::Campaign;
@@ -10,7 +10,9 @@ use crate::core::input::{Input, Outcome, WrappedFor};
 use crate::core::key::{KcvMethod, Material, Wrapper};
 use crate::core::target::Draft;
 use crate::vault::{KeySpec, Vault, VaultError};
-use keylink::message::{Audience, Manifest};
+use hostcmd::managed::possession::make_throw_away;
+use keylink::manager::challenge_of;
+use keylink::message::{Audience, KeyKind, Manifest};
 use keylink::{CampaignId, KmcId, NodeId, Signed};
 use paytypes::CipherKind;
 use std::time::Duration;
@@ -32,7 +34,7 @@ impl Manager {
                 let _ = self.submit(None, Input::Tick).await;
             }
             if !self.round().await {
-                let _ = tokio::time::timeout(PAUSE, self.labour.notified()).await;
+                let _ = tokio::time::timeout(PAUSE, self.0.labour.notified()).await;
             }
         }
     }
@@ -43,7 +45,7 @@ impl Manager {
         let made = self.generate(kmc).await;
         let checkpoint = self.checkpoint();
         let now = self.now().utc_ms;
-        let work = self.parts.writer.look_aside(|core| core.work(now, checkpoint.as_ref(), ROUND));
+        let work = self.0.parts.writer.look_aside(|core| core.work(now, checkpoint.as_ref(), ROUND));
         let Work { wrap, sign } = work;
         let wrapped = self.wrap(kmc, wrap).await;
         let issued = self.issue(sign).await;
@@ -80,18 +82,26 @@ impl Manager {
             let job = |(node, key): &(NodeId, KeyRef)| {
                 let held = Held::key(kmc, core.key(key)?).ok()?;
                 let (kek, number) = Held::root_kek(kmc, core.node(node)?).ok()?;
-                Some((*node, *key, held, kek, number))
+                let campaign = core.key(key)?.campaign?;
+                let nonce = core.challenge(key, node)?;
+                let challenge = challenge_of(&label(kmc, *key, None), *node, campaign, &nonce.0);
+                let wraps = held.spec.usage == KeyKind::Zmk.usage();
+                Some((*node, *key, held, kek, number, wraps.then_some(challenge)))
             };
             due.iter().filter_map(job).collect::<Vec<_>>()
         });
         let wrapped = self
             .vault()
             .call(move |vault| {
-                let one = |(node, key, held, kek, root_kek): (NodeId, KeyRef, Held, Held, u32)| {
+                let one = |(node, key, held, kek, root_kek, challenge): Parcel| {
                     let wire = label_of(kmc, key, Some(node));
                     let block = vault.deliver(held.spec, &held.block, &held.label, kek.receiver(), &wire);
-                    match block {
-                        Ok(block) => Some(WrappedFor { node, key, block, root_kek }),
+                    let throw_away =
+                        challenge.map(|challenge| throw_away(vault, &held, challenge)).transpose();
+                    match block.and_then(|block| Ok((block, throw_away?))) {
+                        Ok((block, throw_away)) => {
+                            Some(WrappedFor { node, key, block, root_kek, throw_away })
+                        }
                         Err(error) => {
                             tracing::error!(%node, %error, "a key could not be wrapped for a node");
                             None
@@ -112,7 +122,7 @@ impl Manager {
             return false;
         }
         let signed: Vec<Signed> =
-            drafts.iter().map(|draft| Signed::seal(&draft.body, &self.parts.signer)).collect();
+            drafts.iter().map(|draft| Signed::seal(&draft.body, &self.0.parts.signer)).collect();
         match self.submit(None, Input::Issue(signed.clone())).await {
             // What was not taken is drafted anew; it is not sent, since only what is stored is sent.
             Ok(Outcome::Issued(taken)) => {
@@ -127,12 +137,25 @@ impl Manager {
     fn post(&self, signed: Signed) {
         let Ok(body) = signed.peek::<Manifest>() else { return };
         let Audience::Node(node) = body.head.audience else { return };
-        let stored =
-            self.view(|core| core.node(&node).and_then(crate::core::node::Node::last_manifest)) == Some(signed.hash());
+        let stored = self.view(|core| core.node(&node).and_then(crate::core::node::Node::last_manifest))
+            == Some(signed.hash());
         if stored {
-            self.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
+            self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
         }
     }
+}
+
+// To whom, what, under what, and the challenge of keys that wrap keys.
+type Parcel = (NodeId, KeyRef, Held, Held, u32, Option<[u8; 32]>);
+
+// The challenge of a key that wraps keys: a key made for that alone, in a block under it.
+fn throw_away(vault: &mut Vault, held: &Held, challenge: [u8; 32]) -> Result<String, VaultError> {
+    let mut pool = zeroize::Zeroizing::new([0; 96]);
+    getrandom::fill(pool.as_mut()).map_err(|_| VaultError::Backend)?;
+    let made = vault.with_key(held.spec, &held.block, &held.label, |hsm, key| async move {
+        make_throw_away(&hsm, &key, &challenge, &mut paytypes::Drawn::new(pool.as_ref())).await
+    })?;
+    made.map(|(block, _)| block).map_err(|_| VaultError::Backend)
 }
 
 /// A new key as the core keeps it.

@@ -1,15 +1,16 @@
 //! What nodes say to the manager, and what they are answered. Every message proves itself; the connection it
 //! came over proves nothing but that somebody certified was there.
 
-use super::keys::{Held, label_of};
+use super::keys::{Held, label, label_of};
 use super::manager::{Manager, SubmitProblem};
 use crate::core::action::KeyRef;
 use crate::core::input::{Input, Judged, Outcome};
 use crate::core::node::{Node, RootKek};
 use crate::writer::SubmitError;
+use hostcmd::managed::possession::{open_throw_away, pin_block};
 use keylink::action::Grant;
 use keylink::envelope::{Body, EnvelopeError, bytes_of, strict};
-use keylink::manager::possession_holds;
+use keylink::manager::{challenge_of, possession_holds};
 use keylink::message::{
     Audience, CounterReceipt, Enrol, Enrolled, Head, Hello, Mail, PROTOCOL, Parcel, PossessionMethod, Pull,
     Receipt, RootKekAccept, RootKekConfirm, RootKekOffer, StatusBeat,
@@ -72,7 +73,7 @@ impl Manager {
     pub async fn enrol(&self, body: &[u8]) -> Result<LinkAnswer, LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let signed = Signed::parse(body)?;
-        let asked = self.enrolments.ask(kmc, &signed, now)?;
+        let asked = self.0.enrolments.ask(kmc, &signed, now)?;
         let node = asked.enrol.node();
         let known = self.view(|core| {
             let record = core.node(&node)?;
@@ -82,11 +83,12 @@ impl Manager {
         });
         let Some((evidence, roots, epoch)) = known else { return Ok(LinkAnswer::Wait) };
         let certificate = self
+            .0
             .parts
             .authority
             .certify(&asked.enrol.csr.0, &node.to_string(), now, CERTIFICATE_DAYS)
             .map_err(|error| LinkProblem::Unready(error.to_string()))?;
-        let authority = Blob(self.parts.authority.certificate().to_vec());
+        let authority = Blob(self.0.parts.authority.certificate().to_vec());
         let enrolled = Enrolled {
             head: self.head(kmc, node, epoch, 0, now),
             roots,
@@ -94,8 +96,8 @@ impl Manager {
             authorities: vec![authority],
             evidence,
         };
-        self.enrolments.forget(node);
-        Ok(LinkAnswer::Bytes(Signed::seal(&enrolled, &self.parts.signer).to_bytes()))
+        self.0.enrolments.forget(node);
+        Ok(LinkAnswer::Bytes(Signed::seal(&enrolled, &self.0.parts.signer).to_bytes()))
     }
 
     /// A session begins.
@@ -114,7 +116,7 @@ impl Manager {
         let (node, taken) = (pull.node, (pull.taken.0.0, pull.taken.1.0));
         self.submit(None, Input::Pull { node, pull: signed }).await?;
         self.offer_root_kek(node).await;
-        let bell = self.mail.bell(node);
+        let bell = self.0.mail.bell(node);
         let ring = bell.notified();
         let mail = self.mail_for(node, pull.taken, pull.root).await;
         if !mail.is_empty() || pull.wait_s == 0 {
@@ -173,8 +175,9 @@ impl Manager {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let epoch = self.view(crate::core::Core::epoch);
         let checkpoint = self.checkpoint().map(|c| (c.size, c.root));
-        let body = CounterReceipt { head: self.head(kmc, node, epoch, last.0.0, now), receipt: last.1, checkpoint };
-        Ok(Signed::seal(&body, &self.parts.signer))
+        let body =
+            CounterReceipt { head: self.head(kmc, node, epoch, last.0.0, now), receipt: last.1, checkpoint };
+        Ok(Signed::seal(&body, &self.0.parts.signer))
     }
 
     fn head(&self, kmc: KmcId, node: NodeId, epoch: u64, seq: u64, now: u64) -> Head {
@@ -196,17 +199,18 @@ impl Manager {
                 signed.document().is_ok_and(|document| document.number > root)
             };
             let roots: Vec<_> = core.roots().into_iter().filter(newer).collect();
-            let newest = core.node(&node).and_then(|n| n.link.sent.iter().rev().find(|sent| sent.manifest).copied());
+            let newest =
+                core.node(&node).and_then(|n| n.link.sent.iter().rev().find(|sent| sent.manifest).copied());
             (roots, newest)
         });
         if let Some(newest) = newest.filter(|sent| sent.seq.0 > taken.1)
-            && self.mail.is_empty(node, taken)
-            && let Some(signed) = self.parts.sent.manifest(node, newest.seq.0).await
+            && self.0.mail.is_empty(node, taken)
+            && let Some(signed) = self.0.parts.sent.manifest(node, newest.seq.0).await
             && let Ok(body) = signed.peek::<keylink::message::Manifest>()
         {
-            self.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
+            self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
         }
-        self.mail.take(node, taken, roots)
+        self.0.mail.take(node, taken, roots)
     }
 
     // What the backend says of a proof of possession.
@@ -222,28 +226,29 @@ impl Manager {
             return Judged::Holds;
         }
         let key = KeyRef { key_set, generation };
-        let node = receipt.node;
-        let held = self.view(|core| {
-            let record = core.key(&key)?;
+        let found = self.view(|core| {
             let kmc = core.kmc()?;
-            let challenge = core.challenge(&key, &node)?;
-            Some((Held::key(kmc, record).ok()?, record.attributes().kind, challenge))
+            let held = Held::key(kmc, core.key(&key)?).ok()?;
+            let nonce = core.challenge(&key, &receipt.node)?;
+            let copy = core.copy(&receipt.node, &key)?;
+            let campaign = core.key(&key)?.campaign?;
+            let challenge = challenge_of(&label(kmc, key, None), receipt.node, campaign, &nonce.0);
+            Some((held, nonce, copy.throw_away.clone(), challenge))
         });
-        let Some((held, kind, challenge)) = held else { return Judged::Fails };
-        if proof.nonce != challenge {
-            return Judged::Fails;
-        }
-        let usage = kind;
+        let Some((held, nonce, throw_away, challenge)) = found else { return Judged::Fails };
         let answer = self
             .vault()
             .call(move |vault| {
                 vault.with_key(held.spec, &held.block, &held.label, |hsm, key| async move {
-                    hostcmd::possession::answer(&hsm, &key, &input).await.ok()
+                    match throw_away {
+                        Some(block) => open_throw_away(&hsm, &key, &challenge, block.as_bytes()).await,
+                        None => pin_block(&hsm, &key, &challenge).await,
+                    }
                 })
             })
             .await;
         match answer {
-            Ok(Some(right)) if possession_holds(&proof, proof.method, &challenge.0, &right) => Judged::Holds,
+            Ok(Ok(right)) if possession_holds(&proof, proof.method, &nonce.0, &right) => Judged::Holds,
             _ => Judged::Fails,
         }
     }
@@ -265,7 +270,7 @@ impl Manager {
             Some((evidence, record.link.clone(), core.epoch()))
         });
         let Some((evidence, mut link, epoch)) = found else { return Ok(()) };
-        if self.offers.is_open(node, now) {
+        if self.0.offers.is_open(node, now) {
             return Ok(());
         }
         let public = self.vault().call(move |vault| vault.offer_root_kek(node)).await;
@@ -273,10 +278,11 @@ impl Manager {
         let mut nonce = Hex([0; 32]);
         getrandom::fill(&mut nonce.0).map_err(|error| LinkProblem::Unready(error.to_string()))?;
         let head = link.next_head(epoch, now + MESSAGE_LIFE_MS);
-        let offer = Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.parts.signer);
-        self.offers.open(node, offer.hash(), number, now);
+        let offer =
+            Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer);
+        self.0.offers.open(node, offer.hash(), number, now);
         self.submit(None, Input::Post { node, signed: offer.clone() }).await?;
-        self.mail.put(node, (head.epoch.0, head.seq.0), offer);
+        self.0.mail.put(node, (head.epoch.0, head.seq.0), offer);
         let _ = kmc;
         Ok(())
     }
@@ -285,7 +291,7 @@ impl Manager {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let record = self.view(|core| core.node(&node).cloned()).ok_or(LinkProblem::Unknown)?;
         let accept: RootKekAccept = signed.open(&record.link.key)?;
-        let Some((offer, number)) = self.offers.take(node, accept.offer) else { return Ok(()) };
+        let Some((offer, number)) = self.0.offers.take(node, accept.offer) else { return Ok(()) };
         let hash = signed.hash();
         let agreed = self
             .vault()
@@ -302,24 +308,20 @@ impl Manager {
                 return Ok(());
             }
         };
-        let kek = RootKek {
-            number,
-            strength_bits: 256,
-            block: sealed.block,
-            kcv: sealed.kcv,
-            since_utc_ms: now,
-        };
+        let kek =
+            RootKek { number, strength_bits: 256, block: sealed.block, kcv: sealed.kcv, since_utc_ms: now };
         debug_assert_eq!(crate::vault::ROOT_KEK.shape.kind, CipherKind::Aes);
         self.submit(None, Input::RootKek { node, kek }).await?;
         let head = self.next_head(node, now)?;
-        let confirm = Signed::seal(&RootKekConfirm { head, accept: hash, confirm }, &self.parts.signer);
+        let confirm = Signed::seal(&RootKekConfirm { head, accept: hash, confirm }, &self.0.parts.signer);
         self.submit(None, Input::Post { node, signed: confirm.clone() }).await?;
-        self.mail.put(node, (head.epoch.0, head.seq.0), confirm);
+        self.0.mail.put(node, (head.epoch.0, head.seq.0), confirm);
         Ok(())
     }
 
     fn next_head(&self, node: NodeId, now: u64) -> Result<Head, LinkProblem> {
-        let found = self.view(|core| core.node(&node).map(|record: &Node| (record.link.clone(), core.epoch())));
+        let found =
+            self.view(|core| core.node(&node).map(|record: &Node| (record.link.clone(), core.epoch())));
         let (mut link, epoch) = found.ok_or(LinkProblem::Unknown)?;
         Ok(link.next_head(epoch, now + MESSAGE_LIFE_MS))
     }

@@ -20,7 +20,6 @@ struct Waiting {
 #[derive(Default)]
 struct Box_ {
     numbered: Vec<Waiting>,
-    confirmations: Vec<Signed>,
     bell: Arc<Notify>,
 }
 
@@ -30,8 +29,6 @@ pub struct Mailroom(Mutex<HashMap<NodeId, Box_>>);
 
 /// Numbered messages kept for one node at most: an agreement's two and a manifest.
 const KEPT: usize = 4;
-/// Confirmations kept for one node at most; a node that misses one is content with the next.
-const CONFIRMATIONS: usize = 16;
 
 impl Mailroom {
     fn with<T>(&self, node: NodeId, work: impl FnOnce(&mut Box_) -> T) -> T {
@@ -54,22 +51,11 @@ impl Mailroom {
         });
     }
 
-    /// Puts a confirmation of receipts into a node's box.
-    pub fn confirm(&self, node: NodeId, signed: Signed) {
-        self.with(node, |own| {
-            own.confirmations.push(signed);
-            let surplus = own.confirmations.len().saturating_sub(CONFIRMATIONS);
-            own.confirmations.drain(..surplus);
-        });
-    }
-
-    /// What a node has not taken yet. Confirmations are given out once.
+    /// What a node has not taken yet.
     pub fn take(&self, node: NodeId, taken: (u64, u64), roots: Vec<SignedRoot>) -> Mail {
         self.with(node, |own| {
             own.numbered.retain(|waiting| waiting.place > taken);
-            let mut messages: Vec<Signed> = own.numbered.iter().map(|w| w.signed.clone()).collect();
-            messages.append(&mut own.confirmations);
-            Mail { roots, messages }
+            Mail { roots, messages: own.numbered.iter().map(|w| w.signed.clone()).collect() }
         })
     }
 
@@ -80,6 +66,6 @@ impl Mailroom {
 
     /// True when a box holds nothing numbered behind `taken`.
     pub fn is_empty(&self, node: NodeId, taken: (u64, u64)) -> bool {
-        self.with(node, |own| own.numbered.iter().all(|w| w.place <= taken) && own.confirmations.is_empty())
+        self.with(node, |own| own.numbered.iter().all(|w| w.place <= taken))
     }
 }

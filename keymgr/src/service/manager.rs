@@ -1,7 +1,7 @@
 //! The handle of a running manager.
 
 use super::clock::Clock;
-use super::enrolment::Enrolments;
+use super::enrolment::{Asked, Enrolments};
 use super::mailroom::Mailroom;
 use super::offers::Offers;
 use super::sent::SentStore;
@@ -13,7 +13,7 @@ use crate::log;
 use crate::vault::VaultThread;
 use crate::writer::{SubmitError, Writer};
 use keylink::envelope::SoftSigner;
-use keylink::message::Checkpoint;
+use keylink::message::{Checkpoint, EnrolmentToken};
 use keylink::wire::U64;
 use keylink::{Digest, Instant3};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub type SubmitProblem = SubmitError<Refusal>;
 
 /// A running manager; clones share it.
 #[derive(Clone)]
-pub struct Manager(Arc<Inner>);
+pub struct Manager(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub parts: Parts,
@@ -52,13 +52,6 @@ pub(super) struct Inner {
     pub enrolments: Enrolments,
     pub offers: Offers,
     pub labour: Notify,
-}
-
-impl std::ops::Deref for Manager {
-    type Target = Inner;
-    fn deref(&self) -> &Inner {
-        &self.0
-    }
 }
 
 impl core::fmt::Debug for Manager {
@@ -71,12 +64,18 @@ impl Manager {
     /// Over its parts. Nothing runs yet: see [`Manager::work`].
     pub fn new(parts: Parts) -> Self {
         let enrolments = Enrolments::new(parts.enrolment_secret.clone());
-        Self(Arc::new(Inner { parts, mail: Mailroom::default(), enrolments, offers: Offers::default(), labour: Notify::new() }))
+        Self(Arc::new(Inner {
+            parts,
+            mail: Mailroom::default(),
+            enrolments,
+            offers: Offers::default(),
+            labour: Notify::new(),
+        }))
     }
 
     /// The moment.
     pub fn now(&self) -> Instant3 {
-        self.parts.clock.now()
+        self.0.parts.clock.now()
     }
 
     /// Hands something to the core; the answer comes after the commit. `key` makes asking again harmless.
@@ -84,30 +83,48 @@ impl Manager {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|_| SubmitError::NotLeading)?;
         let told = Told { fresh: Fresh(Digest(random)), input };
-        let outcome = self.parts.writer.submit(key, told).await;
+        let outcome = self.0.parts.writer.submit(key, told).await;
         // Whatever was decided, something may follow from it.
-        self.labour.notify_one();
+        self.0.labour.notify_one();
         outcome
     }
 
     /// Looks at committed state.
     pub fn view<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
-        self.parts.writer.view(look)
+        self.0.parts.writer.view(look)
     }
 
     /// The backend.
     pub fn vault(&self) -> &VaultThread {
-        &self.parts.vault
+        &self.0.parts.vault
     }
 
     /// The writer, for reports about it.
     pub fn writer(&self) -> &Writer<Core> {
-        &self.parts.writer
+        &self.0.parts.writer
+    }
+
+    /// A token for one node to ask by, as one line of text.
+    pub fn enrolment_token(&self) -> Option<EnrolmentToken> {
+        let mut random = [0; 10];
+        getrandom::fill(&mut random).ok()?;
+        let (kmc, root) = self.view(|core| Some((core.kmc()?, core.roots().last()?.hash())))?;
+        Some(self.0.enrolments.token(kmc, root, &self.0.parts.link_url, self.now().utc_ms, random))
+    }
+
+    /// Nodes that ask to be let in.
+    pub fn asking(&self) -> Vec<Asked> {
+        self.0.enrolments.waiting()
+    }
+
+    /// The store, to read beside the writer.
+    pub fn store(&self) -> &SentStore {
+        &self.0.parts.sent
     }
 
     /// The newest committed state of the log that may be shown.
     pub fn checkpoint(&self) -> Option<Checkpoint> {
-        let (size, note) = self.parts.writer.standing().checkpoint?;
+        let (size, note) = self.0.parts.writer.standing().checkpoint?;
         let text = log::unverified_note(&note).ok()?;
         let stated = log::Checkpoint::parse(text).ok()?;
         Some(Checkpoint { size: U64(size), root: Digest(stated.root), note })

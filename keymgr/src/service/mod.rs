@@ -18,5 +18,5 @@ pub use clock::Clock;
 pub use enrolment::{Asked, EnrolmentError};
 pub use keys::{TakeKeyError, label_of, spec_of};
 pub use link::{LinkAnswer, LinkProblem, mail_bytes, stored_label};
-pub use sent::SentStore;
 pub use manager::{Manager, Parts, SubmitProblem};
+pub use sent::SentStore;

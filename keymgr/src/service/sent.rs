@@ -16,7 +16,10 @@ impl SentStore {
     }
 
     /// Looks into the store on a thread that may wait.
-    pub async fn read<T: Send + 'static>(&self, look: impl FnOnce(&mut Store) -> T + Send + 'static) -> Option<T> {
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Store) -> T + Send + 'static,
+    ) -> Option<T> {
         let store = self.0.clone();
         let task = move || look(&mut store.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::task::spawn_blocking(task).await.ok()
