@@ -1,5 +1,6 @@
 //! The key management centre: owns the keys of many gateways and proves what became of them.
 
+pub mod api;
 pub mod audit;
 pub mod channel;
 pub mod core;

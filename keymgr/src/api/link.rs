@@ -1,0 +1,60 @@
+//! The paths of nodes. The certificate of the connection opens it; every message proves itself.
+
+use super::problem::Problem;
+use crate::service::{LinkAnswer, LinkProblem, Manager, mail_bytes};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use keylink::endpoint::{Endpoint, MEDIA_TYPE};
+use keylink::message::Mail;
+use keylink::wire::MESSAGE_MAX;
+
+/// The router of the listener for nodes.
+pub fn link_router(manager: Manager) -> Router {
+    Router::new()
+        .route(Endpoint::Enrol.path(), post(enrol))
+        .route(Endpoint::Hello.path(), post(hello))
+        .route(Endpoint::Pull.path(), post(pull))
+        .route(Endpoint::Receipts.path(), post(receipts))
+        .route(Endpoint::Beat.path(), post(beat))
+        .layer(DefaultBodyLimit::max(MESSAGE_MAX))
+        .with_state(manager)
+}
+
+fn json(bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], bytes).into_response()
+}
+
+fn mail(answer: Result<Mail, LinkProblem>) -> Response {
+    match answer {
+        Ok(mail) => json(mail_bytes(&mail)),
+        Err(problem) => Problem::from(problem).into_response(),
+    }
+}
+
+async fn enrol(State(manager): State<Manager>, body: Bytes) -> Response {
+    match manager.enrol(&body).await {
+        Ok(LinkAnswer::Bytes(bytes)) => json(bytes),
+        Ok(LinkAnswer::Wait) => StatusCode::ACCEPTED.into_response(),
+        Err(problem) => Problem::from(problem).into_response(),
+    }
+}
+
+async fn hello(State(manager): State<Manager>, body: Bytes) -> Response {
+    mail(manager.hello(&body).await)
+}
+
+async fn pull(State(manager): State<Manager>, body: Bytes) -> Response {
+    mail(manager.pull(&body).await)
+}
+
+async fn receipts(State(manager): State<Manager>, body: Bytes) -> Response {
+    mail(manager.receipts(&body).await)
+}
+
+async fn beat(State(manager): State<Manager>, body: Bytes) -> Response {
+    mail(manager.beat(&body).await)
+}
