@@ -98,10 +98,10 @@ impl Policy {
     };
 
     /// For a partner whose blocks do not keep to the standards: opens all versions, makes B, D and E; still
-    /// verifies check values and refuses weak keys.
-    pub const fn lenient() -> Self {
+    /// verifies check values and refuses weak keys. `partner` names it in messages and status.
+    pub const fn lenient(partner: &'static str) -> Self {
         Self {
-            name: "lenient",
+            name: partner,
             export: Versions::of(&[Version::B, Version::D, Version::E]),
             check_values: true,
             weak_keys: true,
