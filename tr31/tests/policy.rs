@@ -295,3 +295,30 @@ fn contexts_and_names_of_the_profiles() {
         }
     }
 }
+
+#[test]
+fn check_values_of_every_cipher() {
+    let kbpk = kbpk(Version::D, &[0x29; 32]);
+    let policy = Policy { single_des: true, ..Policy::X9_143_STRICT };
+    for (kind, code, length) in
+        [(CipherKind::Aes, "D0ABE", 24), (CipherKind::Tdes, "D0TBE", 16), (CipherKind::Des, "D0DBE", 8)]
+    {
+        for method in [KcvMethod::Legacy, KcvMethod::Cmac] {
+            let key = SoftKey::new(kind, &GOOD[..length]).unwrap();
+            let value = now(async {
+                match method {
+                    KcvMethod::Legacy => tr31::kcv_legacy(&Soft, &key).await,
+                    KcvMethod::Cmac => tr31::kcv_cmac(&Soft, &key).await,
+                }
+            });
+            let mut header = header(Version::D, code);
+            header.blocks.push_check_value(BlockId::KC, method, &value.unwrap().unwrap()).unwrap();
+            let text = make(&kbpk, &header, &GOOD[..length], &policy).unwrap();
+            read(&kbpk, &text, &policy).unwrap();
+            let mut other = GOOD;
+            other[0] ^= 0x10;
+            let error = judged(&kbpk, &header, &other[..length], &policy);
+            assert_eq!((error.kind, error.field), (ErrorKind::KcMismatch, "KC"), "{kind:?} {method:?}");
+        }
+    }
+}
