@@ -146,4 +146,5 @@ fn a_check_value_prints_itself() {
     let shown = |data| format!("{:?}", CheckValue::decode(data).unwrap());
     assert_eq!(shown(b"00CB9DEA"), "CB9DEA (Legacy)");
     assert_eq!(shown(b"012331550BC9"), "2331550BC9 (Cmac)");
+    assert_eq!(format!("{:?} {:?}", BlockId::KC, BlockId([0xFF; 2])), "KC ??");
 }
