@@ -8,3 +8,6 @@ mod failpoint;
 pub mod log;
 pub mod store;
 pub mod writer;
+
+#[cfg(test)]
+extern crate self as keymgr; // the small machine of the tests is shared with the tests outside
