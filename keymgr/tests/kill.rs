@@ -110,6 +110,7 @@ fn rounds(place: &Place, rounds: u64) {
         settle(place, first, &journal, name);
     }
     println!("{}: {rounds} rounds, {kills} kills, {acknowledged} acknowledged, none lost", place.name());
+    println!("settings {:?}", place.read().settings().unwrap());
     assert!(kills * 10 >= rounds * 8, "{kills} of {rounds} were killed");
 }
 
