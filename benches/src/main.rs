@@ -12,6 +12,7 @@ mod host;
 mod limit;
 mod ratios;
 mod server;
+mod store;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ struct Cli {
 enum Verb {
     /// Measures and prints the ratios.
     Ratios(ratios::Args),
+    /// The store of the key management centre.
+    Store(store::Args),
     /// The engine alone, for profilers.
     Engine(engine::Args),
     /// A server in a process of its own, so that its CPU time can be told from the client's.
@@ -37,6 +40,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Ratios(args) => ratios::run(&args),
+        Verb::Store(args) => store::run(&args),
         Verb::Engine(args) => engine::run(&args),
         Verb::Serve(args) => server::run(&args),
     };
