@@ -1,7 +1,7 @@
 //! The short throughput run at the end of the demo: CC over several connections, every reply compared with
 //! one that the demo computed itself beforehand.
 
-use super::oracle;
+use crate::oracle;
 use super::steps::Keys;
 use super::wire::{Wire, append};
 use std::io;
