@@ -58,16 +58,19 @@ fn aes_cmac(key: &[u8], data: &[u8]) -> Vec<u8> {
 
 fn tdes_cbc_mac(key: &[u8], data: &[u8]) -> Vec<u8> {
     let cipher = keyed::<TdesEde3>(key);
-    let chain = data.chunks(8).map(bytes8).fold([0; 8], |chain, block| {
-        super::one(&cipher, super::xor(chain, block))
-    });
+    let chain =
+        data.chunks(8).map(bytes8).fold([0; 8], |chain, block| super::one(&cipher, super::xor(chain, block)));
     chain.to_vec()
 }
 
 fn crypt<C: KeyInit + BlockCipherEncrypt + BlockCipherDecrypt>(key: &[u8], bytes: &mut [u8], back: bool) {
     let cipher = keyed::<C>(key);
     let Ok(mut block) = Block::<C>::try_from(&*bytes) else { return };
-    if back { cipher.decrypt_block(&mut block) } else { cipher.encrypt_block(&mut block) }
+    if back {
+        cipher.decrypt_block(&mut block)
+    } else {
+        cipher.encrypt_block(&mut block)
+    }
     bytes.copy_from_slice(&block);
 }
 

@@ -34,7 +34,9 @@ impl Axis {
         let (low, high) = match self.scale {
             _ if high < low => (1.0, 10.0),
             Scale::Linear => (low.min(0.0), if high > low.min(0.0) { high } else { low + 1.0 }),
-            Scale::Log if self.ticks.is_empty() => (ten_below(low), ten_above(high).max(ten_below(low) * 10.0)),
+            Scale::Log if self.ticks.is_empty() => {
+                (ten_below(low), ten_above(high).max(ten_below(low) * 10.0))
+            }
             Scale::Log => (low, if high > low { high } else { low * 10.0 }),
         };
         Fitted { low, high, from, to, scale: self.scale, ticks: self.ticks.clone() }

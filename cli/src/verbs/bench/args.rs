@@ -232,6 +232,8 @@ mod tests {
         assert_eq!(seconds("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(seconds("0.5s"), Ok(Duration::from_millis(500)));
         assert!(range("1k").is_err() && range("0..1").is_err() && rising("5..1").is_err());
-        assert!(seconds("-1").is_err() && seconds("soon").is_err() && lmk("7").is_err() && whole("0").is_err());
+        assert!(
+            seconds("-1").is_err() && seconds("soon").is_err() && lmk("7").is_err() && whole("0").is_err()
+        );
     }
 }

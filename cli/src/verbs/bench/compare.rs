@@ -216,7 +216,8 @@ mod tests {
 
     #[test]
     fn worse_beyond_noise_and_allowance_ends_with_1() {
-        let rows = |ratio: f64| vec![row(&("rate /s", 100.0, Some(0.02)), &("rate /s", 100.0 * ratio, Some(0.02)))];
+        let rows =
+            |ratio: f64| vec![row(&("rate /s", 100.0, Some(0.02)), &("rate /s", 100.0 * ratio, Some(0.02)))];
         assert!(judge(&rows(0.96), 5.0).is_ok() && judge(&rows(2.0), 5.0).is_ok());
         assert_eq!(judge(&rows(0.80), 5.0).unwrap_err().code, 1);
         let latency = vec![row(&("p99 us", 100.0, Some(0.02)), &("p99 us", 120.0, Some(0.02)))];

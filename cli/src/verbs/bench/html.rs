@@ -71,7 +71,10 @@ fn latencies(document: &Document, out: &mut String) {
     };
     let (latency, service) = (&document.result.latency_us, &document.result.service_us);
     let service = if document.run.rate.is_some() { line("service", service) } else { String::new() };
-    add(out, &format!("<p>{:.0} replies a second, {} in all</p>", document.result.rate, document.result.replies));
+    add(
+        out,
+        &format!("<p>{:.0} replies a second, {} in all</p>", document.result.rate, document.result.replies),
+    );
     add(out, &format!("<table>{}{}{service}</table>", row(&head, "th"), line("latency", latency)));
 }
 

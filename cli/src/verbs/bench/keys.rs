@@ -105,7 +105,8 @@ impl Keys {
     fn parse(text: &str) -> Result<Self, String> {
         // The message of the parser alone: what it would show of the file may be a key.
         let file: File = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line =
+                error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
             format!("line {line}: {}", plain(error.message()))
         })?;
         let lists = [
@@ -194,9 +195,10 @@ impl Entry {
     fn clear_value(&self, text: &str) -> Result<Clear, String> {
         let dense: Zeroizing<String> = Zeroizing::new(text.split_whitespace().collect());
         let bytes = Zeroizing::new(oracle::unhex(&dense).unwrap_or_default());
-        let key: Key = bytes.as_slice().try_into().map_err(|_| {
-            "clear: expected 32 hexadecimal digits, a double-length TDES key".to_owned()
-        })?;
+        let key: Key = bytes
+            .as_slice()
+            .try_into()
+            .map_err(|_| "clear: expected 32 hexadecimal digits, a double-length TDES key".to_owned())?;
         let clear = Clear::new(key);
         match &self.kcv {
             Some(kcv) if !kcv.eq_ignore_ascii_case(&oracle::kcv(clear.expose())) => {
@@ -237,7 +239,9 @@ mod tests {
 
     #[test]
     fn keys_are_read_with_and_without_clear_values() {
-        let text = format!("[[zpk]]\nkey = '{TOKEN}'\nclear = 'F1F1F1F1F1F1F1F1 C1C1C1C1C1C1C1C1'\nkcv = '8357d9'\n[[zpk]]\nkey = '{TOKEN}'\n");
+        let text = format!(
+            "[[zpk]]\nkey = '{TOKEN}'\nclear = 'F1F1F1F1F1F1F1F1 C1C1C1C1C1C1C1C1'\nkcv = '8357d9'\n[[zpk]]\nkey = '{TOKEN}'\n"
+        );
         let keys = Keys::parse(&text).unwrap();
         let zpk = keys.of(Role::Zpk);
         assert_eq!(zpk.len(), 2);
@@ -266,7 +270,9 @@ mod tests {
             (format!("zpk = '{CLEAR}'\n"), "line 1"),
             (format!("[[zzz]]\nkey = '{TOKEN}'\n"), "unknown field"),
             (
-                key(&format!("[[tpk]]\nkey = 'S00072K0TB00E0001D79D825EF9076DC227EABCF53CC7FF71C96B1155075981C5E5BE0C97'\nclear = '{CLEAR}'")),
+                key(&format!(
+                    "[[tpk]]\nkey = 'S00072K0TB00E0001D79D825EF9076DC227EABCF53CC7FF71C96B1155075981C5E5BE0C97'\nclear = '{CLEAR}'"
+                )),
                 "cannot be of one",
             ),
         ] {

@@ -46,8 +46,14 @@ pub fn warnings(document: &Document) -> Vec<String> {
              --threads {threads}, --verify-every 100, or load from another machine"
         ));
     }
-    if document.sweep.as_ref().is_some_and(|s| s.steps.iter().any(|s| s.broken.is_some() && s.client_saturated)) {
-        out.push("a step of the sweep was limited by this program: the knee of the unit may be higher".into());
+    if document
+        .sweep
+        .as_ref()
+        .is_some_and(|s| s.steps.iter().any(|s| s.broken.is_some() && s.client_saturated))
+    {
+        out.push(
+            "a step of the sweep was limited by this program: the knee of the unit may be higher".into(),
+        );
     }
     if document.result.lost > 0 {
         let lost = document.result.lost;

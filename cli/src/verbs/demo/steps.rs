@@ -1,7 +1,7 @@
 //! What the demo does, command by command, and how each answer is checked.
 
-use crate::oracle::{self, Key};
 use super::wire::Wire;
+use crate::oracle::{self, Key};
 use std::collections::BTreeMap;
 use std::io;
 

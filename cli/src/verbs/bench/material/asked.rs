@@ -41,7 +41,9 @@ impl Maker {
                 let stored = self.ask(&format!("{way}{}{came}01{account}{}", a.token, self.selector)).await?;
                 (came, self.pin_block(&b.token, &account, &stored).await?)
             }
-            None if kind == Kind::Ca => return Err(Trouble::Keys("ca needs the clear value of a tpk".into())),
+            None if kind == Kind::Ca => {
+                return Err(Trouble::Keys("ca needs the clear value of a tpk".into()));
+            }
             None => {
                 let stored = self.ask(&format!("JA{account}05{}", self.selector)).await?;
                 let came = self.pin_block(&a.token, &account, &stored).await?;
@@ -68,7 +70,9 @@ impl Maker {
             }
         };
         if of_file && role == Role::Tpk && key.clear.is_none() {
-            return Err(Trouble::Keys("dc (pin-verify) needs the clear value of the tpk; or measure ec".into()));
+            return Err(Trouble::Keys(
+                "dc (pin-verify) needs the clear value of the tpk; or measure ec".into(),
+            ));
         }
         let pvk = self.key(Role::Pvk).await?;
         let mut items = Vec::new();
@@ -131,7 +135,9 @@ impl Maker {
             let data = format!("{};{EXPIRY}{SERVICE}", card(n));
             let value = self.ask(&format!("CW{}{data}{}", cvk.token, self.selector)).await?;
             items.push(match kind {
-                Kind::Cw => self.item(&format!("CW{}{data}", cvk.token), bytes(format!("CX00{value}")), false),
+                Kind::Cw => {
+                    self.item(&format!("CW{}{data}", cvk.token), bytes(format!("CX00{value}")), false)
+                }
                 _ => self.item(&format!("CY{}{value}{data}", cvk.token), bytes("CZ00".into()), false),
             });
         }

@@ -39,7 +39,13 @@ impl Maker {
         Some(self.item(&request, bytes(reply), true))
     }
 
-    pub(super) fn known_pin_verification(&self, kind: Kind, n: usize, pin_key: &Held, pvk: &Held) -> Option<Item> {
+    pub(super) fn known_pin_verification(
+        &self,
+        kind: Kind,
+        n: usize,
+        pin_key: &Held,
+        pvk: &Held,
+    ) -> Option<Item> {
         let (under, verify) = both(pin_key, pvk)?;
         let (pin, account) = (pin(n), account(n));
         let (came, pvv) = (block(under, &pin, &account), oracle::pvv(verify, &pin, &account, "1"));
