@@ -1,11 +1,13 @@
-//! What the `des` crate alone could do for one CC: two blocks under two keys whose schedules are ready.
+//! What others could do for one CC: two blocks under two double-length keys whose schedules are ready.
 
 use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use des::TdesEde2;
 use std::hint::black_box;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Nanoseconds for the two blocks of one CC.
+/// Nanoseconds of the `des` crate.
 pub fn des_crate_ns(duration: Duration) -> f64 {
     let keys: Vec<TdesEde2> =
         (0..64u8).map(|n| TdesEde2::new(&[n.wrapping_mul(37) | 1; 16].into())).collect();
@@ -20,4 +22,39 @@ pub fn des_crate_ns(duration: Duration) -> f64 {
         }
     }
     start.elapsed().as_secs_f64() * 1e9 / done as f64
+}
+
+/// OpenSSL's low-level functions, in a program of its own.
+pub struct OpenSsl {
+    program: PathBuf,
+    // Holds the program.
+    _folder: tempfile::TempDir,
+}
+
+impl OpenSsl {
+    /// Compiles it; what is missing otherwise.
+    pub fn compile() -> Result<Self, String> {
+        let missing = |what: &dyn std::fmt::Display| {
+            format!("needs a C compiler and libssl-dev (Debian packages gcc, libssl-dev): {what}")
+        };
+        let folder = tempfile::tempdir().map_err(|error| missing(&error))?;
+        let program = folder.path().join("limit");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/openssl/limit.c");
+        let compiled =
+            Command::new("cc").args(["-O2", "-o"]).arg(&program).args([source, "-lcrypto"]).output();
+        let compiled = compiled.map_err(|error| missing(&error))?;
+        if compiled.status.success() {
+            Ok(Self { program, _folder: folder })
+        } else {
+            let errors = String::from_utf8_lossy(&compiled.stderr);
+            Err(missing(&errors.lines().next().unwrap_or_default()))
+        }
+    }
+
+    /// Nanoseconds of its processor time.
+    pub fn ns(&self, duration: Duration) -> std::io::Result<f64> {
+        let ran = Command::new(&self.program).arg(duration.as_secs_f64().to_string()).output()?;
+        let ns = String::from_utf8_lossy(&ran.stdout).trim().parse();
+        ns.map_err(|_| std::io::Error::other("OpenSSL's limit was not measured"))
+    }
 }
