@@ -20,6 +20,9 @@ pub struct Args {
     /// Records the instructions of this build as those to keep, instead of judging them.
     #[arg(long)]
     record: bool,
+    /// Takes it as a broken gate when instructions cannot be counted for want of valgrind.
+    #[arg(long)]
+    require: bool,
 }
 
 /// What was recorded.
@@ -63,7 +66,7 @@ pub fn run(args: &Args) -> io::Result<ExitCode> {
         print(&recorded.instructions);
         return Ok(ExitCode::SUCCESS);
     }
-    let instructions = instructions(&path)?;
+    let instructions = instructions(&path, args.require)?;
     let kernels = kernels();
     Ok(if instructions && kernels { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -87,7 +90,7 @@ fn kernels() -> bool {
     KERNELS.iter().map(judge).filter(|holds| !holds).count() == 0
 }
 
-fn instructions(path: &std::path::Path) -> io::Result<bool> {
+fn instructions(path: &std::path::Path, require: bool) -> io::Result<bool> {
     let recorded: Recorded = record::read(path)?;
     if recorded.rustc != host::rustc() {
         println!("SKIP instructions: recorded with {}, here is {}: {RECORD}", recorded.rustc, host::rustc());
@@ -95,7 +98,7 @@ fn instructions(path: &std::path::Path) -> io::Result<bool> {
     }
     let Some(counted) = count_all()? else {
         println!("SKIP {MISSING}");
-        return Ok(true);
+        return Ok(!require);
     };
     let mut good = true;
     for (name, (now, before)) in pairs(&counted, &recorded.instructions) {

@@ -90,7 +90,7 @@ fn measure(args: &Args, wanted: &[rows::Wanted]) -> io::Result<Document> {
     let (pairs, seconds) = if args.quick { (3, 0.2) } else { (args.pairs, args.seconds) };
     let duration = Duration::try_from_secs_f64(seconds).map_err(io::Error::other)?;
     let unseen = if args.quick { UNSEEN_QUICK } else { UNSEEN };
-    let mut bench = Bench::start(usize::from(pairs), duration, unseen)?;
+    let mut bench = Bench::start(usize::from(pairs), duration, unseen, host.cores)?;
     let mut rows = Vec::new();
     for row in wanted {
         eprint!("{} … ", row.id);

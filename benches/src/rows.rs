@@ -164,6 +164,8 @@ pub struct Bench {
     pub duration: Duration,
     /// So many different keys stand for keys that were never seen.
     pub unseen: usize,
+    /// Of the machine.
+    pub processors: usize,
     echo: Server,
     engine: Server,
     maker: Maker,
@@ -181,10 +183,10 @@ const FRAMES: usize = 2048;
 
 impl Bench {
     /// Starts the servers.
-    pub fn start(pairs: usize, duration: Duration, unseen: usize) -> io::Result<Self> {
+    pub fn start(pairs: usize, duration: Duration, unseen: usize, processors: usize) -> io::Result<Self> {
         let (echo, engine) = (Server::start(Kind::Echo, &[SERVER])?, Server::start(Kind::Engine, &[SERVER])?);
         let (maker, made) = (Maker::new(), BTreeMap::new());
-        Ok(Self { pairs, duration, unseen, echo, engine, maker, made, maximum: None })
+        Ok(Self { pairs, duration, unseen, processors, echo, engine, maker, made, maximum: None })
     }
 
     /// CC between `keys` different keys.

@@ -11,15 +11,15 @@ use std::io;
 
 const CONNECTIONS: usize = 8;
 
-// An open loop needs a processor for its clock.
-fn alone() -> bool {
-    std::thread::available_parallelism().is_ok_and(|count| count.get() < 2)
-}
+const ONE_PROCESSOR: &str = "this machine has one processor: the client needs one of its own";
 
 /// Open loop at half of the gateway's own maximum: p99 by that of the echo at the same rate.
 pub fn open_half(bench: &mut Bench, id: &str) -> io::Result<Row> {
     let what = "open loop at half of own maximum: p99 / echo's p99, 8 connections";
     let row = Row::new(id, what, Unit::RatioDown, Some((1.5, 1.2)));
+    if bench.processors < 2 {
+        return Ok(row.skipped(ONE_PROCESSOR));
+    }
     let rate = bench.maximum()? / 2.0;
     let batches = frames::batches(&bench.translations(VARIANT, true)?, 1);
     let plan = |compare| Plan {
@@ -41,8 +41,8 @@ pub fn open_half(bench: &mut Bench, id: &str) -> io::Result<Row> {
 pub fn second_core(bench: &mut Bench, id: &str) -> io::Result<Row> {
     let row =
         Row::new(id, "second core: CPU per message, two / one, CC 8×64", Unit::RatioDown, Some((1.10, 1.03)));
-    if alone() {
-        return Ok(row.skipped("this machine has one processor"));
+    if bench.processors < 2 {
+        return Ok(row.skipped(ONE_PROCESSOR));
     }
     let batches = frames::batches(&bench.translations(VARIANT, true)?, 64);
     let plan = bench.plan(&batches, CONNECTIONS);
@@ -63,6 +63,9 @@ pub fn second_core(bench: &mut Bench, id: &str) -> io::Result<Row> {
 pub fn beside(bench: &mut Bench, id: &str, kind: Kind) -> io::Result<Row> {
     let what = format!("p99 of others beside a client that is {}, at a quarter of own maximum", kind.name());
     let row = Row::new(id, &what, Unit::RatioDown, Some((2.0, 1.3)));
+    if bench.processors < 2 {
+        return Ok(row.skipped(ONE_PROCESSOR));
+    }
     let rate = bench.maximum()? / 4.0;
     let batches = frames::batches(&bench.translations(VARIANT, true)?, 1);
     let (duration, compare) = (bench.duration, true);
