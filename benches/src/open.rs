@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Time before a run in which nothing is counted.
-const WARMUP: Duration = Duration::from_millis(200);
+const WARMUP: Duration = Duration::from_millis(50);
 /// Longest wait for what is still in flight when time is over.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Requests that may be in flight: beyond it the client waits, and what waits is late.

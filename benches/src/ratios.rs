@@ -169,7 +169,8 @@ pub fn method(document: &Document) -> String {
     format!(
         "{cpu}, {cores} processors, Linux {kernel}, {rustc}, commit {commit}, load average {load_average} before.\n\
          Method: {} interleaved pairs of {} s a row in one run, first side and second side in turn; figures are \
-         medians of the pairs' own ratios, in brackets the lowest and the highest. Server on processor 0, client on \
+         medians of the pairs' own ratios, in brackets the lowest and the highest; latency is taken in four times as \
+         many pairs of a quarter of the time, in brackets the quartiles. Server on processor 0, client on \
          processor 1, loopback. The echo is the gateway's own loop that answers with a canned reply. ns is processor \
          time of the server's threads for one message. Replies of the gateway are compared with what they must be.",
         document.pairs, document.seconds

@@ -228,10 +228,21 @@ impl Bench {
     // First one side, then the other, so many times.
     fn pairs<T>(
         &self,
+        first: impl FnMut() -> io::Result<T>,
+        second: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<Vec<(T, T)>> {
+        self.many_pairs(1, first, second)
+    }
+
+    // So many times as many pairs.
+    fn many_pairs<T>(
+        &self,
+        times: u32,
         mut first: impl FnMut() -> io::Result<T>,
         mut second: impl FnMut() -> io::Result<T>,
     ) -> io::Result<Vec<(T, T)>> {
-        (0..self.pairs).map(|_| Ok((first()?, second()?))).collect()
+        let count = self.pairs.saturating_mul(times as usize);
+        (0..count).map(|_| Ok((first()?, second()?))).collect()
     }
 
     // The gateway's own maximum, measured now when no row has done it.

@@ -453,3 +453,16 @@ fn a_run_that_is_worse_than_another_can_end_with_1() {
     assert!(String::from_utf8(worse.stderr).unwrap().contains("rate /s is worse"));
     assert_eq!(compare(&a, &a).status.code(), Some(0));
 }
+
+// The file of keys that the documentation shows is one, and works under the public test LMK.
+#[test]
+fn the_example_of_the_documentation_works() {
+    let page = include_str!("../../docs/performance.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let (serving, folder) = (Serving::start(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("keys.toml");
+    std::fs::write(&path, example).unwrap();
+    let words = ["mix", "--mix", "g0=1,a6=1", "--target", &serving.1, "--keys", path.to_str().unwrap(), "--json"];
+    let document = json(&bench(&words), 0);
+    assert_eq!((&document["result"]["wrong"], &document["result"]["lost"]), (&0.into(), &0.into()));
+}
