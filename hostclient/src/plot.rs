@@ -8,10 +8,10 @@ pub use axis::{Axis, Scale};
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 340.0;
+const HEIGHT: f64 = 350.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 20.0;
-const TOP: f64 = 36.0;
+const TOP: f64 = 48.0;
 const BOTTOM: f64 = 58.0;
 /// Told apart by people who see red and green alike (Okabe and Ito, 2008), and by their dashes.
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
@@ -82,7 +82,7 @@ impl Plot {
             text(&mut out, (LEFT - 6.0, at + 4.0), "end", &label);
         }
         text(&mut out, ((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - BOTTOM + 32.0), "middle", &self.x.label);
-        text(&mut out, (6.0, TOP - 4.0), "start", &self.y.label);
+        text(&mut out, (6.0, TOP - 12.0), "start", &self.y.label);
         for mark in &self.marks {
             match mark {
                 Mark::Vertical(at, name) => {

@@ -59,11 +59,12 @@ pub struct BenchArgs {
     #[arg(long, value_parser = range, value_name = "FROM..TO", group = "pace")]
     pub(super) ramp: Option<Range>,
     /// Finds the knee: the highest rate between these that keeps --limit, no reply refused or lost. Every step
-    /// is an open loop of --duration.
-    #[arg(long, value_parser = rising, value_name = "FROM..TO", group = "pace")]
+    /// is an open loop of --duration; one that breaks the limit is tried twice.
+    #[arg(long, value_parser = rising, value_name = "FROM..TO", group = "pace", num_args = 0..=1)]
+    #[arg(default_missing_value = "1k..2M")]
     pub(super) sweep: Option<Range>,
-    /// What a step of --sweep must keep.
-    #[arg(long, default_value = "p99<10ms", value_name = "CONDITION", requires = "sweep")]
+    /// What a step of --sweep must keep: a condition as of --assert, or a time that p99 must stay below.
+    #[arg(long, default_value = "p99<10ms", value_parser = limit, value_name = "CONDITION", requires = "sweep")]
     pub(super) limit: Condition,
     /// Seconds that count; of one step with --sweep.
     #[arg(long, visible_alias = "seconds", default_value = "10", value_parser = seconds, value_name = "S")]
@@ -206,6 +207,11 @@ fn rising(text: &str) -> Result<Range, String> {
     range(text).and_then(|range| {
         if range.from <= range.to { Ok(range) } else { Err("expected the lower rate first".to_owned()) }
     })
+}
+
+fn limit(text: &str) -> Result<Condition, String> {
+    let time = text.starts_with(|c: char| c.is_ascii_digit());
+    if time { format!("p99<{text}").parse() } else { text.parse() }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
