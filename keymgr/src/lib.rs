@@ -15,3 +15,6 @@ pub mod service;
 pub mod store;
 pub mod vault;
 pub mod writer;
+
+#[cfg(test)]
+extern crate self as keymgr; // the small machine of the tests is shared with the tests outside
