@@ -3,6 +3,7 @@
 pub mod api;
 pub mod audit;
 pub mod channel;
+pub mod client;
 pub mod core;
 #[cfg(feature = "failpoints")]
 pub mod failpoint;
@@ -11,6 +12,7 @@ mod failpoint;
 pub mod house;
 pub mod log;
 pub mod person;
+pub mod server;
 pub mod service;
 pub mod store;
 pub mod vault;

@@ -7,8 +7,9 @@ use crate::core::alarm::Alarm;
 use crate::core::approval::Action;
 use crate::core::campaign::{Campaign, Delivery};
 use crate::core::ids::{ActionId, CampaignId, KeySetId, NodeId, ZoneId};
-use crate::core::key::{Key, KeySet};
-use crate::core::node::{Copy, Member, Node, Zone};
+use crate::core::key::{Key, KeySet, Windows};
+use crate::core::lifecycle::KeyState;
+use crate::core::node::{Copy, Member, Node, Progress, Zone};
 use crate::core::people::{Credential, Person};
 use crate::core::policy::Policy;
 use crate::core::table::{State as Records, Table};
@@ -116,10 +117,12 @@ pub(super) struct Seen {
 }
 
 /// A campaign, and a word for its state.
-#[derive(Debug, Serialize)]
-pub(super) struct Watched {
-    campaign: Campaign,
-    seen: String,
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Watched {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// For the next call.
+    pub seen: String,
 }
 
 /// A campaign, as soon as it is not as the caller has seen it.
@@ -165,13 +168,20 @@ pub(super) async fn members(State(manager): State<Manager>, Query(of): Query<Of>
 /// A key as people may see it: no block.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeyView {
-    key_set: KeySetId,
-    generation: keylink::Generation,
-    state: Value,
-    kcv: Option<String>,
-    windows: Value,
-    campaign: Option<CampaignId>,
-    suspect: Option<String>,
+    /// Key set.
+    pub key_set: KeySetId,
+    /// Generation.
+    pub generation: keylink::Generation,
+    /// State of its life cycle.
+    pub state: KeyState,
+    /// Check value.
+    pub kcv: Option<String>,
+    /// When it may protect and process.
+    pub windows: Windows,
+    /// The campaign that brought it.
+    pub campaign: Option<CampaignId>,
+    /// Why it is suspect.
+    pub suspect: Option<String>,
 }
 
 impl KeyView {
@@ -179,9 +189,9 @@ impl KeyView {
         Self {
             key_set: key.set(),
             generation: key.generation(),
-            state: serde_json::to_value(key.state()).unwrap_or_default(),
+            state: key.state(),
             kcv: key.material.as_ref().map(|material| material.kcv.clone()),
-            windows: serde_json::to_value(key.windows).unwrap_or_default(),
+            windows: key.windows,
             campaign: key.campaign,
             suspect: key.suspect.clone(),
         }
@@ -207,11 +217,16 @@ pub(super) async fn expiring(State(manager): State<Manager>, Query(of): Query<Of
 /// A key at a node, as people may see it: no block.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HolderView {
-    node: NodeId,
-    key_set: KeySetId,
-    generation: keylink::Generation,
-    progress: Value,
-    refused: Option<String>,
+    /// Node.
+    pub node: NodeId,
+    /// Key set.
+    pub key_set: KeySetId,
+    /// Generation.
+    pub generation: keylink::Generation,
+    /// How far the node is with it, by its receipts.
+    pub progress: Progress,
+    /// Why the node does not take it.
+    pub refused: Option<String>,
 }
 
 /// Which node holds which key.
@@ -227,7 +242,7 @@ pub(super) async fn holders(
         node: copy.node,
         key_set: copy.key_set,
         generation: copy.generation,
-        progress: serde_json::to_value(copy.progress).unwrap_or_default(),
+        progress: copy.progress,
         refused: copy.refused,
     };
     Ok(Json(Page { items: found.items.into_iter().map(view).collect(), next: found.next }))
@@ -265,19 +280,23 @@ pub(super) async fn enrolments(State(manager): State<Manager>) -> Json<Vec<Value
 }
 
 /// An action with what is to be done in words that can be read: the bytes are what counts.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct ActionView {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ActionView {
+    /// The action and its approvals.
     #[serde(flatten)]
-    action: Action,
-    hash: keylink::Digest,
-    word: Option<&'static str>,
-    act: Option<crate::core::action::Act>,
+    pub action: Action,
+    /// Hash of the exact bytes, which officers sign.
+    pub hash: keylink::Digest,
+    /// What is done, in dotted words.
+    pub word: Option<String>,
+    /// What is done.
+    pub act: Option<crate::core::action::Act>,
 }
 
 impl ActionView {
     fn of(action: Action) -> Self {
         let act = action.act();
-        Self { hash: action.hash(), word: act.as_ref().map(|act| act.word()), act, action }
+        Self { hash: action.hash(), word: act.as_ref().map(|act| act.word().to_owned()), act, action }
     }
 }
 

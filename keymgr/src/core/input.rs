@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 /// A request with the randomness it may use up.
 #[derive(Clone, Debug, Serialize)]
 pub struct Told {
-    /// Drawn by the shell for this request alone.
+    /// Drawn by the shell for this request alone; another one does not make it another request.
+    #[serde(skip)]
     pub fresh: Fresh,
     /// What is told.
     pub input: Input,

@@ -119,6 +119,9 @@ impl Core {
     }
 }
 
+/// Pending actions that a new one may build upon.
+const SUPPOSED_MAX: usize = 64;
+
 struct Request<'a> {
     now: u64,
     fresh: Fresh,
@@ -288,8 +291,10 @@ impl Request<'_> {
         note: &mut Note,
     ) -> Result<Outcome, Refusal> {
         may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
-        // What could not be done now is not asked for.
+        // What could not be done now is not asked for; what this person has asked for before may come first.
         let before = tx.mark();
+        self.suppose_earlier(tx, by, &id);
+        let (grants, quorum) = (grants::of(&act, tx)?, quorum(tx, &act)?);
         acts::carry_out(tx, id, &act, self.now)?;
         tx.back_to(before);
         let action = Action::propose(Proposal {
@@ -298,8 +303,8 @@ impl Request<'_> {
             requester: by.person,
             credential: by.credential,
             version,
-            quorum: quorum(tx, &act)?,
-            grants: grants::of(&act, tx)?,
+            quorum,
+            grants,
             act,
             nonce: self.fresh.draw("nonce", u64::from(version)),
             utc_ms: self.now,
@@ -315,6 +320,22 @@ impl Request<'_> {
         };
         tx.put(action);
         Ok(outcome)
+    }
+
+    // As if the pending actions of this person had been carried out, in the order in which they were asked for.
+    fn suppose_earlier(&self, tx: &mut Change<'_>, by: Caller, id: &ActionId) {
+        let own = |other: &&ActionId| **other < *id;
+        let earlier: Vec<ActionId> = self.watch.pending.iter().filter(own).copied().collect();
+        for other in earlier.iter().rev().take(SUPPOSED_MAX).rev() {
+            let Some(action) = tx.find::<Action>(other).filter(|action| action.requester == by.person) else {
+                continue;
+            };
+            let Some(act) = action.act() else { continue };
+            let before = tx.mark();
+            if acts::carry_out(tx, *other, &act, self.now).is_err() {
+                tx.back_to(before);
+            }
+        }
     }
 
     fn approve(

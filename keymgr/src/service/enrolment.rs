@@ -3,7 +3,7 @@
 
 use keylink::envelope::Signed;
 use keylink::message::{Audience, Enrol, EnrolmentToken, HeadError, proof_holds};
-use keylink::wire::{Hex, U64};
+use keylink::wire::{Blob, Hex, U64};
 use keylink::{Digest, KmcId, NodeId, TokenId};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -63,12 +63,12 @@ impl Enrolments {
         Self { secret, desk: Mutex::default() }
     }
 
-    /// A new token.
+    /// A new token; `place` is where the manager is, and the certificate of its authority.
     pub fn token(
         &self,
         kmc: KmcId,
         root: Digest,
-        url: &str,
+        place: (&str, &[u8]),
         utc_ms: u64,
         random: [u8; 10],
     ) -> EnrolmentToken {
@@ -76,7 +76,8 @@ impl Enrolments {
         EnrolmentToken {
             kmc,
             root,
-            url: url.to_owned(),
+            url: place.0.to_owned(),
+            authorities: vec![Blob(place.1.to_vec())],
             token,
             secret: Hex(*self.secret_of(token)),
             not_after: U64(utc_ms + TOKEN_LIFE_MS),

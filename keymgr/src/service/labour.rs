@@ -31,11 +31,20 @@ impl Manager {
         loop {
             if ticked.elapsed() >= TICK {
                 ticked = tokio::time::Instant::now();
+                self.keep_epoch().await;
                 let _ = self.submit(None, Input::Tick).await;
             }
             if !self.round().await {
                 let _ = tokio::time::timeout(PAUSE, self.0.labour.notified()).await;
             }
+        }
+    }
+
+    /// Writes the fencing epoch that the store gave this process, which manifests carry.
+    pub async fn keep_epoch(&self) {
+        let given = self.0.parts.writer.standing().epoch;
+        if given > self.view(crate::core::Core::epoch) {
+            let _ = self.submit(None, Input::TakeOver { epoch: given }).await;
         }
     }
 

@@ -109,7 +109,8 @@ impl Manager {
         let mut random = [0; 10];
         getrandom::fill(&mut random).ok()?;
         let (kmc, root) = self.view(|core| Some((core.kmc()?, core.roots().last()?.hash())))?;
-        Some(self.0.enrolments.token(kmc, root, &self.0.parts.link_url, self.now().utc_ms, random))
+        let place = (self.0.parts.link_url.as_str(), self.0.parts.authority.certificate());
+        Some(self.0.enrolments.token(kmc, root, place, self.now().utc_ms, random))
     }
 
     /// Nodes that ask to be let in.
