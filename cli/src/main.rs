@@ -5,6 +5,7 @@ mod backend;
 mod control;
 mod exit;
 mod hardening;
+mod node_side;
 mod oracle;
 mod private;
 mod verbs;
