@@ -281,10 +281,14 @@ impl Manager {
         let mut nonce = Hex([0; 32]);
         getrandom::fill(&mut nonce.0).map_err(|error| LinkProblem::Unready(error.to_string()))?;
         let offered = self
-            .post_next(node, |head| {
-                let (public, evidence) = (public.clone(), evidence.clone());
-                Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer)
-            })
+            .post_next(
+                node,
+                |head| {
+                    let (public, evidence) = (public.clone(), evidence.clone());
+                    Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer)
+                },
+                |signed| Input::Post { node, signed },
+            )
             .await?;
         self.0.offers.open(node, offered.hash(), number, now);
         Ok(())
@@ -295,12 +299,14 @@ impl Manager {
         &self,
         node: NodeId,
         seal: impl Fn(Head) -> Signed,
+        input: impl Fn(Signed) -> Input,
     ) -> Result<Signed, LinkProblem> {
+        let _held = self.0.mail.hold(node);
         let mut tries = 0;
         loop {
             let head = self.next_head(node, self.now().utc_ms)?;
             let signed = seal(head);
-            match self.submit(None, Input::Post { node, signed: signed.clone() }).await {
+            match self.submit(None, input(signed.clone())).await {
                 Ok(_) => {
                     self.0.mail.put(node, (head.epoch.0, head.seq.0), signed.clone());
                     return Ok(signed);
@@ -335,10 +341,11 @@ impl Manager {
         let kek =
             RootKek { number, strength_bits: 256, block: sealed.block, kcv: sealed.kcv, since_utc_ms: now };
         debug_assert_eq!(crate::vault::ROOT_KEK.shape.kind, CipherKind::Aes);
-        self.submit(None, Input::RootKek { node, kek }).await?;
-        self.post_next(node, |head| {
-            Signed::seal(&RootKekConfirm { head, accept: hash, confirm }, &self.0.parts.signer)
-        })
+        self.post_next(
+            node,
+            |head| Signed::seal(&RootKekConfirm { head, accept: hash, confirm }, &self.0.parts.signer),
+            |confirm| Input::KekAgreed { node, kek: kek.clone(), confirm },
+        )
         .await?;
         Ok(())
     }

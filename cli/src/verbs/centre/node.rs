@@ -182,18 +182,23 @@ fn asking(place: &Place) -> Exit {
 
 fn enrol(args: &Enrol) -> Exit {
     let client = args.place.client()?;
-    let list = waiting(&client)?;
+    let nodes = chosen(&waiting(&client)?, &args.nodes, args.asking)?;
+    super::ask(&args.place, &client, &[Act::EnrolNodes(nodes)])
+}
+
+/// Nodes among those who ask: all, or those with these names and fingerprints.
+pub fn chosen(list: &[Value], named: &[String], all: bool) -> Result<Vec<NewNode>, Failure> {
     let wanted = |one: &Value| {
         // A fingerprint is the node's id, or the first 16 or more digits of it.
-        let named = format!("{}=", text(one, "name"));
+        let name = format!("{}=", text(one, "name"));
         let fits = |node: &String| {
-            let given = node.strip_prefix(&named).unwrap_or_default();
+            let given = node.strip_prefix(&name).unwrap_or_default();
             given.len() >= 16 && text(one, "node").starts_with(given)
         };
-        args.asking || args.nodes.iter().any(fits)
+        all || named.iter().any(fits)
     };
     let chosen: Vec<&Value> = list.iter().filter(|one| wanted(one)).collect();
-    if chosen.is_empty() || (!args.asking && chosen.len() != args.nodes.len()) {
+    if chosen.is_empty() || (!all && chosen.len() != named.len()) {
         return Err(Failure::check("not every one of these asks with this fingerprint: see `payhsm node asking`"));
     }
     let new = |one: &&Value| {
@@ -210,8 +215,7 @@ fn enrol(args: &Enrol) -> Exit {
             kcv_only: false,
         })
     };
-    let nodes = chosen.iter().map(new).collect::<Result<Vec<_>, Failure>>()?;
-    super::ask(&args.place, &client, &[Act::EnrolNodes(nodes)])
+    chosen.iter().map(new).collect()
 }
 
 fn list(place: &Place) -> Exit {
