@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod audit;
+pub mod ceremony;
 pub mod channel;
 pub mod client;
 pub mod core;

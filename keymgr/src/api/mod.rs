@@ -6,6 +6,7 @@
 //! manager's core.
 
 mod caller;
+mod ceremonies;
 mod link;
 mod lists;
 mod openapi;

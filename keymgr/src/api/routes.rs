@@ -1,7 +1,7 @@
 //! The table of paths.
 
 use super::caller::{Who, admit};
-use super::{openapi, reads, writes};
+use super::{ceremonies, openapi, reads, writes};
 use crate::service::Manager;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -71,6 +71,9 @@ routes! {
     post "/actions/{id}/approvals" Proposers writes::approve, "Hands in a signed approval";
     post "/actions/{id}/import" Proposers writes::import, "Hands in the key block of an approved import";
     post "/actions/{id}/export" Proposers writes::export, "Fetches the key block of an approved export";
+    get "/ceremonies/{id}" Everybody ceremonies::show, "An open ceremony: key to seal to, check values";
+    post "/ceremonies/{id}/components" Custodians ceremonies::component, "Hands in an own sealed component";
+    post "/ceremonies/{id}/finish" Proposers ceremonies::finish, "Combines the components; the signed transcript";
     get "/audit/head" Everybody reads::head, "The newest checkpoint of the log";
     get "/audit/export" Readers reads::export, "Log and state for offline verification";
 }

@@ -6,12 +6,12 @@ use crate::core::action::{Act, KeyRef};
 use crate::core::approval::{Action, ActionState};
 use crate::core::ids::{ActionId, CampaignId, CredentialId, Digest, KmcId, NodeId};
 use crate::core::input::{Input, Outcome};
-use crate::core::key::{KcvMethod, Key, Material, Origin, Wrapper};
+use crate::core::key::{Key, Material, Origin, Wrapper};
 use crate::core::node::Traffic;
 use crate::core::people::Credential;
 use crate::core::table::Table;
 use crate::core::verified::Verified;
-use crate::service::{Manager, label_of, spec_of};
+use crate::service::{Manager, kcv_method, label_of, spec_of};
 use crate::vault::{KeySpec, Receiver};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -20,7 +20,6 @@ use keylink::Signed;
 use keylink::action::Approval;
 use keylink::message::EnrolmentToken;
 use keylink::root::SignedRoot;
-use paytypes::CipherKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -252,14 +251,6 @@ pub(super) async fn import(
         arrived_under: Some((under.key_set, under.generation)),
     };
     submit(&manager, &headers, &caller, Input::Formed { action, origin: Origin::Imported, material }).await
-}
-
-/// How the check value of such a key is computed.
-pub(super) fn kcv_method(spec: KeySpec) -> KcvMethod {
-    match spec.shape.kind {
-        CipherKind::Aes => KcvMethod::Cmac,
-        _ => KcvMethod::Zeros,
-    }
 }
 
 /// Gives out the key block of an approved export, once the log says that it left.

@@ -177,6 +177,17 @@ pub enum Input {
         /// The key.
         material: Material,
     },
+    /// The same, with the names of what it was formed from, for the log.
+    FormedFrom {
+        /// Which action.
+        action: ActionId,
+        /// How it came.
+        origin: Origin,
+        /// The key.
+        material: Material,
+        /// Transcript and custodians' messages, by hash.
+        evidence: Vec<Digest>,
+    },
     /// A key was exported by the right of an action.
     Exported {
         /// Which action.

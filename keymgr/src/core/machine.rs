@@ -230,6 +230,10 @@ impl Request<'_> {
                 acts::formed(tx, action, &act, origin, material, nonce, now)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
             }
+            Input::FormedFrom { action, origin, material, evidence } => {
+                note.objects.extend(evidence.iter().map(ToString::to_string));
+                return self.handle(tx, Input::Formed { action, origin, material }, note);
+            }
             Input::Exported { action, block } => {
                 note.word = "key.export";
                 let act = approved(tx, &action, note)?;

@@ -1,12 +1,13 @@
 //! Keys of the core as keys of the vault: what they are, and how they are labelled.
 
 use crate::core::action::KeyRef;
-use crate::core::key::{Key, Wrapper};
+use crate::core::key::{KcvMethod, Key, Wrapper};
 use crate::core::node::Node;
 use crate::vault::{KeySpec, ROOT_KEK, Receiver, VaultError, root_kek_label};
 use keylink::label::Label;
 use keylink::message::{KeyKind, Shape};
 use keylink::{KmcId, NodeId};
+use paytypes::CipherKind;
 use thiserror::Error;
 
 /// Why a key of the core cannot be handed to the vault.
@@ -26,6 +27,14 @@ pub enum TakeKeyError {
 /// What the vault must find in a key block.
 pub fn spec_of(kind: KeyKind, shape: Shape) -> KeySpec {
     KeySpec { usage: kind.usage(), shape: shape.key_shape() }
+}
+
+/// How the check value of such a key is computed.
+pub const fn kcv_method(spec: KeySpec) -> KcvMethod {
+    match spec.shape.kind {
+        CipherKind::Aes => KcvMethod::Cmac,
+        _ => KcvMethod::Zeros,
+    }
 }
 
 /// Label of a generation, in the store or on its way to a node.

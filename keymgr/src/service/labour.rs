@@ -1,20 +1,19 @@
 //! The labour that follows from decisions, in rounds: the core says what is due, the vault and the signer do
 //! it, and the core is told. Each piece can be done twice without harm: the core takes it once.
 
-use super::keys::{Held, label, label_of, spec_of};
+use super::keys::{Held, kcv_method, label, label_of, spec_of};
 use super::manager::Manager;
 use crate::core::action::KeyRef;
 use crate::core::campaign::Campaign;
 use crate::core::due::Work;
 use crate::core::input::{Input, Outcome, WrappedFor};
-use crate::core::key::{KcvMethod, Material, Wrapper};
+use crate::core::key::{Material, Wrapper};
 use crate::core::target::Draft;
 use crate::vault::{KeySpec, Vault, VaultError};
 use hostcmd::managed::possession::make_throw_away;
 use keylink::manager::challenge_of;
 use keylink::message::{Audience, KeyKind, Manifest};
 use keylink::{CampaignId, KmcId, NodeId, Signed};
-use paytypes::CipherKind;
 use std::time::Duration;
 
 /// Keys to wrap and manifests to sign in one round: enough for a batch of the writer, little enough that
@@ -173,10 +172,7 @@ fn material(vault: &mut Vault, spec: KeySpec, label: &str) -> Result<Material, V
     Ok(Material {
         block: sealed.block,
         kcv: sealed.kcv,
-        kcv_method: match spec.shape.kind {
-            CipherKind::Aes => KcvMethod::Cmac,
-            _ => KcvMethod::Zeros,
-        },
+        kcv_method: kcv_method(spec),
         wrapped_by: Wrapper::Master,
         wrapper_strength_bits: 256,
         arrived_under: None,

@@ -5,6 +5,7 @@ use super::enrolment::{Asked, Enrolments};
 use super::mailroom::Mailroom;
 use super::offers::Offers;
 use super::sent::SentStore;
+use crate::ceremony::Ceremonies;
 use crate::core::ids::Fresh;
 use crate::core::input::{Input, Outcome, Told};
 use crate::core::{Core, Refusal};
@@ -52,6 +53,7 @@ pub(super) struct Inner {
     pub enrolments: Enrolments,
     pub offers: Offers,
     pub labour: Notify,
+    pub ceremonies: Ceremonies,
 }
 
 impl core::fmt::Debug for Manager {
@@ -70,6 +72,7 @@ impl Manager {
             enrolments,
             offers: Offers::default(),
             labour: Notify::new(),
+            ceremonies: Ceremonies::default(),
         }))
     }
 
@@ -92,6 +95,15 @@ impl Manager {
     /// Looks at committed state.
     pub fn view<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
         self.0.parts.writer.view(look)
+    }
+
+    pub(crate) fn ceremonies(&self) -> &Ceremonies {
+        &self.0.ceremonies
+    }
+
+    /// Signs something that is no manifest with the centre's key.
+    pub(crate) fn sign<B: keylink::Body>(&self, body: &B) -> keylink::Signed {
+        keylink::Signed::seal(body, &self.0.parts.signer)
     }
 
     /// The backend.

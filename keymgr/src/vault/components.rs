@@ -47,6 +47,14 @@ impl ComponentKeys {
         ComponentKey(public.to_bytes().to_vec())
     }
 
+    /// The key of a ceremony, made when there is none.
+    pub fn begin_once(&mut self, ceremony: &[u8]) -> ComponentKey {
+        match self.0.get(ceremony) {
+            Some(private) => ComponentKey(Suite::sk_to_pk(private).to_bytes().to_vec()),
+            None => self.begin(ceremony),
+        }
+    }
+
     /// Forgets the key: the ceremony is over or abandoned.
     pub fn end(&mut self, ceremony: &[u8]) {
         self.0.remove(ceremony);

@@ -32,6 +32,7 @@ pub struct Vault {
     backend: Box<dyn Backend>,
     master: LmkInfo,
     offers: agree::Offers,
+    ceremonies: ComponentKeys,
 }
 
 impl Vault {
@@ -42,7 +43,7 @@ impl Vault {
         match info {
             Some(info) if info.scheme == LmkScheme::AesBlock => {
                 // No cache: a manager opens a key to wrap it once, and then it should be gone.
-                Ok(Self { hsm: Hsm::with_cache(0), backend, master: info, offers: agree::Offers::default() })
+                Ok(Self { hsm: Hsm::with_cache(0), backend, master: info, offers: agree::Offers::default(), ceremonies: ComponentKeys::default() })
             }
             _ => Err(VaultError::NoMasterKey),
         }
@@ -56,6 +57,19 @@ impl Vault {
     /// The master key: identifier, check value, whether it is a public test key.
     pub const fn master(&self) -> &LmkInfo {
         &self.master
+    }
+
+    /// Private keys of open ceremonies.
+    pub const fn ceremonies(&mut self) -> &mut ComponentKeys {
+        &mut self.ceremonies
+    }
+
+    /// Work that needs those keys and the backend.
+    pub fn with_ceremonies<T>(&mut self, work: impl FnOnce(&mut Self, &ComponentKeys) -> T) -> T {
+        let keys = std::mem::take(&mut self.ceremonies);
+        let done = work(self, &keys);
+        self.ceremonies = keys;
+        done
     }
 
     /// Runs work over the seam to its end. The backend is synchronous, so this needs no runtime.

@@ -1,0 +1,46 @@
+//! Paths of ceremonies. Sealed boxes go in and never come out.
+
+use super::caller::Caller;
+use super::problem::Problem;
+use crate::ceremony::{CeremonyProblem, CeremonyView};
+use crate::core::ids::ActionId;
+use crate::service::Manager;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use keylink::Signed;
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+impl From<CeremonyProblem> for Problem {
+    fn from(problem: CeremonyProblem) -> Self {
+        match problem {
+            CeremonyProblem::Vault(error) => error.into(),
+            CeremonyProblem::Submit(error) => error.into(),
+            CeremonyProblem::NotOpen => Self::new(StatusCode::NOT_FOUND, "unknown", problem),
+            CeremonyProblem::NotYours(_) => Self::new(StatusCode::FORBIDDEN, "component", problem),
+            CeremonyProblem::CheckValue => Self::new(StatusCode::CONFLICT, "check_value", problem),
+            CeremonyProblem::Missing(_) => Self::new(StatusCode::CONFLICT, "components_missing", problem),
+        }
+    }
+}
+
+/// An open ceremony.
+pub(super) async fn show(State(manager): State<Manager>, Path(id): Path<ActionId>) -> Answer<CeremonyView> {
+    Ok(Json(manager.ceremony(id).await?))
+}
+
+/// Hands in the caller's own component. Doing it again replaces it.
+pub(super) async fn component(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<ActionId>,
+    Json(signed): Json<Signed>,
+) -> Answer<CeremonyView> {
+    Ok(Json(manager.component(caller.by, id, signed).await?))
+}
+
+/// Combines the components; gives the signed transcript.
+pub(super) async fn finish(State(manager): State<Manager>, Path(id): Path<ActionId>) -> Answer<Signed> {
+    Ok(Json(manager.finish_ceremony(id).await?))
+}

@@ -1,0 +1,126 @@
+//! What a custodian's program signs, and what the centre signs at the end.
+
+use crate::vault::{ComponentBox, ComponentKey, VaultError, seal_component};
+use keylink::envelope::{Body, Sign};
+use keylink::wire::{Blob, U64};
+use keylink::{ActionId, CredentialId, Digest, Generation, KeySetId, KmcId, PersonId, Signed};
+use paytypes::soft::{Soft, SoftKey};
+use paytypes::{CipherKind, ClearKey, now};
+use serde::{Deserialize, Serialize};
+
+/// A sealed component, signed by its custodian.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentMessage {
+    /// The centre.
+    pub kmc: KmcId,
+    /// The ceremony: the approved action.
+    pub ceremony: ActionId,
+    /// Number of the component, from 1.
+    pub number: u8,
+    /// Whose it is.
+    pub person: PersonId,
+    /// With which credential it is signed.
+    pub credential: CredentialId,
+    /// SHA-256 of the ceremony's key, to which it is sealed.
+    pub key: Digest,
+    /// Check value, as the custodian's own program computed it.
+    pub check: String,
+    /// Encapsulated key.
+    pub encapsulated: Blob,
+    /// Cipher text.
+    pub sealed: Blob,
+}
+
+impl Body for ComponentMessage {
+    const KIND: &'static str = "component";
+}
+
+/// One component in a transcript.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TranscriptPart {
+    /// Number.
+    pub number: u8,
+    /// Custodian.
+    pub person: PersonId,
+    /// Check value.
+    pub check: String,
+    /// Name of the custodian's signed message.
+    pub message: Digest,
+}
+
+/// What was done, without a secret; signed by the centre, and its hash is in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transcript {
+    /// The centre.
+    pub kmc: KmcId,
+    /// The ceremony.
+    pub ceremony: ActionId,
+    /// Hash of the exact action that officers approved.
+    pub action: Digest,
+    /// Key set.
+    pub key_set: KeySetId,
+    /// Generation that was formed.
+    pub generation: Generation,
+    /// SHA-256 of the ceremony's key.
+    pub key: Digest,
+    /// Components, by number.
+    pub parts: Vec<TranscriptPart>,
+    /// Check value of the combined key.
+    pub kcv: String,
+    /// When, UTC milliseconds.
+    pub utc_ms: U64,
+}
+
+impl Body for Transcript {
+    const KIND: &'static str = "ceremony-transcript";
+}
+
+/// What a component is sealed for: ceremony, number and custodian, so that it cannot serve as another's.
+pub fn context(kmc: KmcId, ceremony: ActionId, number: u8, person: PersonId) -> Vec<u8> {
+    [b"payhsm/component/v1".as_slice(), &kmc.0, &ceremony.0, &[number], &person.0].concat()
+}
+
+/// Check value of a component, computed where the custodian is: six digits for TDES, ten for AES.
+pub fn check_of(kind: CipherKind, component: &ClearKey) -> Result<String, VaultError> {
+    let wrong = || VaultError::Components("a component has 16, 24 or 32 bytes");
+    let key = SoftKey::new(kind, component.expose()).map_err(|_| wrong())?;
+    let value = now(tr31::kcv(&Soft, &key)).and_then(Result::ok).ok_or_else(wrong)?;
+    let digits = value.hex16();
+    let length = if kind == CipherKind::Aes { 10 } else { 6 };
+    Ok(String::from_utf8_lossy(digits.get(..length).unwrap_or_default()).into_owned())
+}
+
+/// Seals and signs a component, in the custodian's own program.
+pub fn make(
+    to: &ComponentKey,
+    name: (KmcId, ActionId, u8),
+    (person, credential): (PersonId, CredentialId),
+    kind: CipherKind,
+    component: &ClearKey,
+    signer: &impl Sign,
+) -> Result<Signed, VaultError> {
+    let (kmc, ceremony, number) = name;
+    let sealed = seal_component(to, &context(kmc, ceremony, number, person), component)?;
+    let message = ComponentMessage {
+        kmc,
+        ceremony,
+        number,
+        person,
+        credential,
+        key: Digest::of(&to.0),
+        check: check_of(kind, component)?,
+        encapsulated: Blob(sealed.encapsulated),
+        sealed: Blob(sealed.sealed),
+    };
+    Ok(Signed::seal(&message, signer))
+}
+
+impl ComponentMessage {
+    /// The box.
+    pub fn sealed(&self) -> ComponentBox {
+        ComponentBox { encapsulated: self.encapsulated.0.clone(), sealed: self.sealed.0.clone() }
+    }
+}

@@ -1,0 +1,250 @@
+//! Open ceremonies at the manager.
+
+use super::message::{ComponentMessage, Transcript, TranscriptPart, context};
+use crate::core::action::{Act, KeyRef};
+use crate::core::approval::{Action, ActionState};
+use crate::core::input::{Caller, Input};
+use crate::core::key::{Material, Origin, Wrapper};
+use crate::core::people::Credential;
+use crate::core::table::Table;
+use crate::service::{Manager, SubmitProblem, kcv_method, label_of, spec_of};
+use crate::vault::{ComponentKey, VaultError};
+use keylink::wire::{Blob, U64};
+use keylink::{ActionId, Digest, KeySetId, KmcId, PersonId, Signed};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+use thiserror::Error;
+
+/// Why a ceremony does not go on.
+#[derive(Debug, Error)]
+pub enum CeremonyProblem {
+    /// No such approved action, or it is done.
+    #[error("no ceremony is approved under this action, or it is over")]
+    NotOpen,
+    /// The message is not the caller's own component of this ceremony.
+    #[error("not this custodian's component of this ceremony: {0}")]
+    NotYours(&'static str),
+    /// The sealed component has another check value than its custodian says.
+    #[error("the sealed component has another check value than was stated")]
+    CheckValue,
+    /// Components are missing.
+    #[error("components are missing: {0:?}")]
+    Missing(Vec<u8>),
+    /// The backend refuses.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The core refuses.
+    #[error("{0}")]
+    Submit(SubmitProblem),
+}
+
+/// A component, as people may see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartView {
+    /// Number.
+    pub number: u8,
+    /// Custodian.
+    pub person: PersonId,
+    /// Check value, once the component is there.
+    pub check: Option<String>,
+}
+
+/// A ceremony, as people may see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CeremonyView {
+    /// The approved action.
+    pub ceremony: ActionId,
+    /// Key set.
+    pub key_set: KeySetId,
+    /// Key to which components are sealed.
+    pub key: Blob,
+    /// Its SHA-256, to compare between consoles.
+    pub fingerprint: Digest,
+    /// Components.
+    pub parts: Vec<PartView>,
+}
+
+struct Open {
+    key: ComponentKey,
+    parts: BTreeMap<u8, (ComponentMessage, Digest)>,
+}
+
+/// Open ceremonies.
+#[derive(Default)]
+pub(crate) struct Ceremonies(Mutex<HashMap<ActionId, Open>>);
+
+impl Ceremonies {
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<ActionId, Open>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Approved {
+    kmc: KmcId,
+    hash: Digest,
+    key_set: KeySetId,
+    custodians: Vec<PersonId>,
+}
+
+impl Manager {
+    fn approved_ceremony(&self, id: ActionId) -> Result<Approved, CeremonyProblem> {
+        self.view(|core| {
+            let action = Table::<Action>::rows(core.state()).get(&id)?;
+            match (action.state.clone(), action.act()?) {
+                (ActionState::Approved, Act::FormKey { key_set, custodians }) => {
+                    Some(Approved { kmc: core.kmc()?, hash: action.hash(), key_set, custodians })
+                }
+                _ => None,
+            }
+        })
+        .ok_or(CeremonyProblem::NotOpen)
+    }
+
+    /// A ceremony; its key is made when it is looked at first.
+    pub async fn ceremony(&self, id: ActionId) -> Result<CeremonyView, CeremonyProblem> {
+        let approved = self.approved_ceremony(id)?;
+        if !self.ceremonies().with(|open| open.contains_key(&id)) {
+            let key = self.vault().call(move |vault| Ok(vault.ceremonies().begin_once(&id.0))).await?;
+            self.ceremonies().with(|open| {
+                open.entry(id).or_insert(Open { key, parts: BTreeMap::new() });
+            });
+        }
+        self.ceremonies().with(|open| {
+            let open = open.get(&id).ok_or(CeremonyProblem::NotOpen)?;
+            let part = |(number, person): (u8, &PersonId)| PartView {
+                number,
+                person: *person,
+                check: open.parts.get(&number).map(|(message, _)| message.check.clone()),
+            };
+            Ok(CeremonyView {
+                ceremony: id,
+                key_set: approved.key_set,
+                key: Blob(open.key.0.clone()),
+                fingerprint: Digest::of(&open.key.0),
+                parts: (1..=u8::MAX).zip(&approved.custodians).map(part).collect(),
+            })
+        })
+    }
+
+    /// Takes a component that its custodian sealed and signed. A custodian may replace an own one until the end.
+    pub async fn component(
+        &self,
+        by: Caller,
+        id: ActionId,
+        signed: Signed,
+    ) -> Result<CeremonyView, CeremonyProblem> {
+        let approved = self.approved_ceremony(id)?;
+        let view = self.ceremony(id).await?;
+        let no = CeremonyProblem::NotYours;
+        let key = self
+            .view(|core| Table::<Credential>::rows(core.state()).get(&by.credential).map(|own| own.key))
+            .ok_or(no("no such credential"))?;
+        let message: ComponentMessage = signed.open(&key).map_err(|_| no("not signed by the caller"))?;
+        let (kmc, number) = (approved.kmc, message.number);
+        if (message.kmc, message.ceremony, message.person, message.credential)
+            != (kmc, id, by.person, by.credential)
+        {
+            return Err(no("it names another ceremony or person"));
+        }
+        if usize::from(number).checked_sub(1).and_then(|at| approved.custodians.get(at)) != Some(&by.person) {
+            return Err(no("this component is entrusted to somebody else"));
+        }
+        if message.key != view.fingerprint {
+            return Err(no("sealed to another key"));
+        }
+        let (sealed, context) = (message.sealed(), context(kmc, id, number, by.person));
+        let kind = self.spec(approved.key_set)?.shape.kind;
+        let check = self
+            .vault()
+            .call(move |vault| {
+                vault.with_ceremonies(|vault, keys| vault.component_check(keys, &id.0, kind, (&context, &sealed)))
+            })
+            .await?;
+        if !check.eq_ignore_ascii_case(&message.check) {
+            return Err(CeremonyProblem::CheckValue);
+        }
+        let hash = signed.hash();
+        self.ceremonies().with(|open| {
+            if let Some(open) = open.get_mut(&id) {
+                open.parts.insert(number, (message, hash));
+            }
+        });
+        self.ceremony(id).await
+    }
+
+    /// Combines the components into the next generation of the key set; gives the signed transcript.
+    pub async fn finish_ceremony(&self, id: ActionId) -> Result<Signed, CeremonyProblem> {
+        let approved = self.approved_ceremony(id)?;
+        let parts: BTreeMap<u8, (ComponentMessage, Digest)> =
+            self.ceremonies().with(|open| open.get(&id).map(|open| open.parts.clone())).unwrap_or_default();
+        let numbers = (1..=u8::MAX).zip(&approved.custodians).map(|(number, _)| number);
+        let missing: Vec<u8> = numbers.filter(|number| !parts.contains_key(number)).collect();
+        if !missing.is_empty() {
+            return Err(CeremonyProblem::Missing(missing));
+        }
+        let (spec, kmc) = (self.spec(approved.key_set)?, approved.kmc);
+        let next = self.view(|core| core.key_set(&approved.key_set).map(|set| set.next_generation));
+        let generation = next.ok_or(CeremonyProblem::NotOpen)?;
+        let label = label_of(kmc, KeyRef { key_set: approved.key_set, generation }, None);
+        let boxes: Vec<_> = parts
+            .values()
+            .map(|(message, _)| (context(kmc, id, message.number, message.person), message.sealed()))
+            .collect();
+        let formed = self
+            .vault()
+            .call(move |vault| {
+                vault.with_ceremonies(|vault, keys| vault.form(keys, &id.0, spec, &boxes, &label))
+            })
+            .await?;
+        let fingerprint = parts.values().map(|(message, _)| message.key).next().unwrap_or_default();
+        let transcript = Transcript {
+            kmc,
+            ceremony: id,
+            action: approved.hash,
+            key_set: approved.key_set,
+            generation,
+            key: fingerprint,
+            parts: parts
+                .values()
+                .map(|(message, hash)| TranscriptPart {
+                    number: message.number,
+                    person: message.person,
+                    check: message.check.clone(),
+                    message: *hash,
+                })
+                .collect(),
+            kcv: formed.kcv.clone(),
+            utc_ms: U64(self.now().utc_ms),
+        };
+        let signed = self.sign(&transcript);
+        let material = Material {
+            block: formed.block,
+            kcv: formed.kcv,
+            kcv_method: kcv_method(spec),
+            wrapped_by: Wrapper::Master,
+            wrapper_strength_bits: 256,
+            arrived_under: None,
+        };
+        let mut evidence = vec![signed.hash()];
+        evidence.extend(parts.values().map(|(_, hash)| *hash));
+        let input = Input::FormedFrom { action: id, origin: Origin::Components, material, evidence };
+        self.submit(None, input).await.map_err(CeremonyProblem::Submit)?;
+        self.ceremonies().with(|open| open.remove(&id));
+        self.vault()
+            .call(move |vault| {
+                vault.ceremonies().end(&id.0);
+                Ok(())
+            })
+            .await?;
+        Ok(signed)
+    }
+
+    fn spec(&self, key_set: KeySetId) -> Result<crate::vault::KeySpec, CeremonyProblem> {
+        let of = |core: &crate::core::Core| {
+            let set = core.key_set(&key_set)?;
+            Some(spec_of(set.definition.kind, set.definition.shape))
+        };
+        self.view(of).ok_or(CeremonyProblem::NotOpen)
+    }
+}
