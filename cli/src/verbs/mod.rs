@@ -71,6 +71,9 @@ pub enum Verb {
     /// Reports of the centre.
     #[command(subcommand)]
     Report(centre::report::Report),
+    /// Key ceremonies.
+    #[command(subcommand)]
+    Ceremony(centre::ceremony::Ceremony),
     Calc(calc::Args),
     Vectors(vectors::Args),
 }
@@ -100,6 +103,7 @@ impl Verb {
             Self::Campaign(verb) => end(centre::campaign::run(verb)),
             Self::Approve(verb) => end(centre::approve::run(verb)),
             Self::Report(verb) => end(centre::report::run(verb)),
+            Self::Ceremony(verb) => end(centre::ceremony::run(verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
         }

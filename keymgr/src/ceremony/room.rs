@@ -9,8 +9,10 @@ use crate::core::people::Credential;
 use crate::core::table::Table;
 use crate::service::{Manager, SubmitProblem, kcv_method, label_of, spec_of};
 use crate::vault::{ComponentKey, VaultError};
+use keylink::message::Shape;
 use keylink::wire::{Blob, U64};
 use keylink::{ActionId, Digest, KeySetId, KmcId, PersonId, Signed};
+use paytypes::CipherKind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -57,12 +59,23 @@ pub struct CeremonyView {
     pub ceremony: ActionId,
     /// Key set.
     pub key_set: KeySetId,
+    /// Kind and length of the key.
+    pub shape: Shape,
+    /// Length of a component in bytes.
+    pub length: u8,
     /// Key to which components are sealed.
     pub key: Blob,
     /// Its SHA-256, to compare between consoles.
     pub fingerprint: Digest,
     /// Components.
     pub parts: Vec<PartView>,
+}
+
+impl CeremonyView {
+    /// Cipher of the key.
+    pub const fn kind(&self) -> CipherKind {
+        self.shape.key_shape().kind
+    }
 }
 
 struct Open {
@@ -110,6 +123,8 @@ impl Manager {
                 open.entry(id).or_insert(Open { key, parts: BTreeMap::new() });
             });
         }
+        let shape = self.view(|core| core.key_set(&approved.key_set).map(|set| set.definition.shape));
+        let shape = shape.ok_or(CeremonyProblem::NotOpen)?;
         self.ceremonies().with(|open| {
             let open = open.get(&id).ok_or(CeremonyProblem::NotOpen)?;
             let part = |(number, person): (u8, &PersonId)| PartView {
@@ -120,6 +135,8 @@ impl Manager {
             Ok(CeremonyView {
                 ceremony: id,
                 key_set: approved.key_set,
+                shape,
+                length: u8::try_from(shape.key_shape().length).unwrap_or_default(),
                 key: Blob(open.key.0.clone()),
                 fingerprint: Digest::of(&open.key.0),
                 parts: (1..=u8::MAX).zip(&approved.custodians).map(part).collect(),

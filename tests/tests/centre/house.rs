@@ -25,6 +25,7 @@ pub struct Centre {
     pub officers: Vec<Client>,
     pub operator: Client,
     pub auditor: Client,
+    pub custodians: Vec<Client>,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
 }
@@ -59,14 +60,15 @@ pub async fn serve(folder: &Path) -> (ManagerAddress, oneshot::Sender<()>, JoinH
 impl Centre {
     pub async fn begin() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let names = ["Ada", "Ben", "Cleo", "Otto", "Ida"];
+        let names = ["Ada", "Ben", "Cleo", "Otto", "Ida", "Cora", "Carl"];
         let homes: Vec<Home> = names.iter().map(|name| Home::at(folder.path().join(name))).collect();
         let identities: Vec<_> =
             homes.iter().zip(names).map(|(home, name)| home.create(name, PASSPHRASE).unwrap()).collect();
         let role = |at| match at {
             0..=2 => Role::SecurityOfficer,
             3 => Role::Operator,
-            _ => Role::Auditor,
+            4 => Role::Auditor,
+            _ => Role::Custodian,
         };
         let persons: Vec<_> = identities
             .iter()
@@ -101,6 +103,7 @@ impl Centre {
         let (address, stop, serving) = serve(folder.path()).await;
         let mut clients: Vec<Client> =
             identities.into_iter().map(|identity| Client::new(&address, identity).unwrap()).collect();
+        let custodians = clients.split_off(5);
         let auditor = clients.pop().unwrap();
         let operator = clients.pop().unwrap();
         Self {
@@ -109,6 +112,7 @@ impl Centre {
             officers: clients,
             operator,
             auditor,
+            custodians,
             stop: Some(stop),
             serving: Some(serving),
         }

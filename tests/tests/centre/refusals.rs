@@ -113,6 +113,7 @@ async fn every_route_with_every_role() {
         (Role::SecurityOfficer, &centre.officers[0]),
         (Role::Operator, &centre.operator),
         (Role::Auditor, &centre.auditor),
+        (Role::Custodian, &centre.custodians[0]),
     ];
     let mut tried = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {

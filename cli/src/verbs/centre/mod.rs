@@ -3,6 +3,7 @@
 
 pub mod approve;
 pub mod campaign;
+pub mod ceremony;
 pub mod key;
 pub mod kmc;
 pub mod node;

@@ -1,0 +1,193 @@
+//! `payhsm ceremony new|component|finish|show`: a key from components by separate custodians, each from an own console.
+
+use super::key::find_set;
+use super::place::{Place, block_on, failure, show, table};
+use crate::exit::{Exit, Failure};
+use crate::private::secret_line;
+use clap::{Args, Subcommand};
+use keylink::{ActionId, Digest, PersonId, Signed};
+use keymgr::ceremony::{CeremonyView, PartView, Transcript, check_of, make};
+use keymgr::client::{Client, ClientProblem};
+use keymgr::core::action::Act;
+use keymgr::core::people::Person;
+use keymgr::vault::ComponentKey;
+use paytypes::{CipherKind, ClearKey};
+use serde_json::json;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// Key ceremonies.
+#[derive(Debug, Subcommand)]
+pub enum Ceremony {
+    /// Asks for the next generation of a key set to be formed from components.
+    New(New),
+    /// Shows an open ceremony: the key that components are sealed to, and check values.
+    Show(One),
+    /// Enters or draws your component; it is sealed here and leaves this program sealed only.
+    Component(Component),
+    /// Combines the components and keeps the signed transcript.
+    Finish(Finish),
+}
+
+/// Arguments of `ceremony new`.
+#[derive(Debug, Args)]
+pub struct New {
+    /// Key set, by name or id.
+    key_set: String,
+    /// Custodians of components 1, 2, …, by name or id; two at least.
+    #[arg(required = true, num_args = 2..)]
+    custodians: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// A ceremony.
+#[derive(Debug, Args)]
+pub struct One {
+    /// The approved action.
+    ceremony: ActionId,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `ceremony component`.
+#[derive(Debug, Args)]
+pub struct Component {
+    /// The approved action.
+    ceremony: ActionId,
+    /// First 16 or more digits of the ceremony key's fingerprint, as read out by another console.
+    #[arg(long, value_name = "HEX")]
+    fingerprint: Option<String>,
+    /// Draws the component and shows it once on standard error, instead of asking for it.
+    #[arg(long)]
+    draw: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `ceremony finish`.
+#[derive(Debug, Args)]
+pub struct Finish {
+    /// The approved action.
+    ceremony: ActionId,
+    /// File for the signed transcript.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Runs the verb.
+pub fn run(verb: Ceremony) -> Exit {
+    match verb {
+        Ceremony::New(args) => new(&args),
+        Ceremony::Show(args) => {
+            let client = args.place.client()?;
+            let view = block_on(view(&client, args.ceremony))?;
+            show(args.place.json, &view, text)
+        }
+        Ceremony::Component(args) => component(&args),
+        Ceremony::Finish(args) => finish(&args),
+    }
+}
+
+fn new(args: &New) -> Exit {
+    let client = args.place.client()?;
+    let set = find_set(&client, &args.key_set)?;
+    let persons: Vec<Person> = block_on(client.all("/persons"))?;
+    let find = |name: &String| -> Result<PersonId, Failure> {
+        let found = persons.iter().find(|p| p.name == *name || p.id.to_string() == *name);
+        found.map(|p| p.id).ok_or_else(|| Failure::usage(format!("no person {name}")))
+    };
+    let custodians = args.custodians.iter().map(find).collect::<Result<_, _>>()?;
+    super::ask(&args.place, &client, &[Act::FormKey { key_set: set.id(), custodians }])
+}
+
+async fn view(client: &Client, id: ActionId) -> Result<CeremonyView, ClientProblem> {
+    client.get(&format!("/ceremonies/{id}")).await
+}
+
+fn text(view: &CeremonyView) -> String {
+    let row = |part: &PartView| {
+        vec![part.number.to_string(), part.person.to_string(), part.check.clone().unwrap_or_else(|| "-".to_owned())]
+    };
+    format!(
+        "ceremony {}\nkey      {}\n{}",
+        view.ceremony,
+        view.fingerprint,
+        table(&["component", "custodian", "check value"], &view.parts.iter().map(row).collect::<Vec<_>>())
+    )
+}
+
+fn component(args: &Component) -> Exit {
+    let client = args.place.client()?;
+    let (me, kmc, open, action) = block_on(async {
+        let open = view(&client, args.ceremony).await?;
+        Ok((client.me().await?, client.kmc().await?, open, client.action(args.ceremony).await?))
+    })?;
+    keymgr::client::judge(&action, kmc).map_err(failure)?;
+    if Digest::of(&open.key.0) != open.fingerprint {
+        return Err(Failure::check("the ceremony's key is not the one of its fingerprint"));
+    }
+    let read_out = args.fingerprint.as_ref().map(|text| text.trim().to_ascii_lowercase());
+    if read_out.is_some_and(|text| text.len() < 16 || !open.fingerprint.to_string().starts_with(&text)) {
+        return Err(Failure::check("the ceremony's key has another fingerprint than was read out"));
+    }
+    let own = open.parts.iter().find(|part| part.person == me.person);
+    let number = own.ok_or_else(|| Failure::check("no component of this ceremony is yours"))?.number;
+    eprintln!("component {number}, sealed to key {}", open.fingerprint);
+    let (kind, length) = (open.kind(), usize::from(open.length));
+    let clear = if args.draw { drawn(kind, length)? } else { entered(length)? };
+    let check = check_of(kind, &clear).map_err(Failure::check)?;
+    eprintln!("check value {check}");
+    let to = ComponentKey(open.key.0.clone());
+    let name = (kmc, args.ceremony, number);
+    let signed = make(&to, name, (me.person, me.credential), kind, &clear, client.identity());
+    let signed = signed.map_err(Failure::check)?;
+    let path = format!("/ceremonies/{}/components", args.ceremony);
+    let after: CeremonyView = block_on(client.post(&path, &signed))?;
+    let report = json!({ "component": number, "check": check, "message": signed.hash(), "ceremony": after });
+    show(args.place.json, &report, |_| format!("component {number} is there, check value {check}"))
+}
+
+// Twice, so that a slip is noticed; never echoed.
+fn entered(length: usize) -> Result<ClearKey, Failure> {
+    let ask = |prompt: &str| -> Result<ClearKey, Failure> {
+        let text = secret_line(prompt)?;
+        let digits: Zeroizing<String> =
+            Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
+        let bytes = paytypes::hex::decode_vec(digits.as_bytes())
+            .map(Zeroizing::new)
+            .map_err(|_| Failure::usage("a component is hexadecimal"))?;
+        if bytes.len() != length {
+            return Err(Failure::usage(format!("a component of this key has {} hexadecimal digits", length * 2)));
+        }
+        ClearKey::new(&bytes).map_err(|_| Failure::usage("a component has 16, 24 or 32 bytes"))
+    };
+    let first = ask("component: ")?;
+    if first.same_as(&ask("component again: ")?) { Ok(first) } else { Err(Failure::check("the two entries differ")) }
+}
+
+fn drawn(kind: CipherKind, length: usize) -> Result<ClearKey, Failure> {
+    let mut bytes = Zeroizing::new(vec![0; length]);
+    getrandom::fill(&mut bytes).map_err(Failure::environment)?;
+    if kind == CipherKind::Tdes {
+        paytypes::parity::make_odd(&mut bytes);
+    }
+    let shown = Zeroizing::new(hex::encode_upper(&*bytes));
+    eprintln!("your component, shown once: {}", &*shown);
+    ClearKey::new(&bytes).map_err(|_| Failure::usage("a component has 16, 24 or 32 bytes"))
+}
+
+fn finish(args: &Finish) -> Exit {
+    let client = args.place.client()?;
+    let signed: Signed = block_on(client.post(&format!("/ceremonies/{}/finish", args.ceremony), &json!({})))?;
+    let transcript: Transcript = signed.peek().map_err(Failure::check)?;
+    if let Some(to) = &args.to {
+        std::fs::write(to, signed.to_bytes()).map_err(|e| Failure::environment(format!("{}: {e}", to.display())))?;
+    }
+    show(args.place.json, &transcript, |t| {
+        let parts: String = t.parts.iter().map(|p| format!("component {} check value {}\n", p.number, p.check)).collect();
+        format!("{parts}generation {} check value {}\ntranscript {}", t.generation, t.kcv, signed.hash())
+    })
+}

@@ -1,0 +1,150 @@
+//! A ZMK from two custodians' components, then a key out and in again under it; nothing clear is found afterwards.
+
+use crate::house::Centre;
+use keylink::message::KeyKind;
+use keylink::{Digest, Generation, Signed};
+use keymgr::api::{KeyView, Problem};
+use keymgr::ceremony::{CeremonyView, Transcript, make};
+use keymgr::client::{Client, ClientProblem, plan_zone};
+use keymgr::core::action::{Act, KeyRef};
+use keymgr::core::key::{Holders, KeySet};
+use keymgr::vault::ComponentKey;
+use keymgr::core::input::Outcome;
+use paytypes::{CipherKind, ClearKey};
+use serde_json::{Value, json};
+
+const FIRST: [u8; 32] = *b"canary component of custodian 1.";
+const SECOND: [u8; 32] = *b"CANARY COMPONENT OF CUSTODIAN 2!";
+
+fn code(problem: ClientProblem) -> String {
+    match problem {
+        ClientProblem::Refused(Problem { code, .. }) => code,
+        other => panic!("{other}"),
+    }
+}
+
+async fn part(client: &Client, open: &CeremonyView, number: u8, clear: &[u8]) -> Signed {
+    let (me, kmc) = (client.me().await.unwrap(), client.kmc().await.unwrap());
+    let component = ClearKey::new(clear).unwrap();
+    let name = (kmc, open.ceremony, number);
+    let to = ComponentKey(open.key.0.clone());
+    make(&to, name, (me.person, me.credential), CipherKind::Aes, &component, client.identity()).unwrap()
+}
+
+#[tokio::test]
+async fn a_zmk_is_formed_and_used() {
+    let mut centre = Centre::begin().await;
+    let mut wishes = crate::rotation::wishes("exchange", &[]);
+    (wishes.kind, wishes.shape) = (KeyKind::Zmk, keylink::message::Shape::Aes256);
+    let (_, acts) = plan_zone(&centre.operator, &wishes).await.unwrap();
+    centre.ask(&acts).await;
+    let sets: Vec<KeySet> = centre.operator.all("/key-sets").await.unwrap();
+    let zmk = sets.iter().find(|set| set.holders == Holders::Centre).unwrap().id();
+    let [cora, carl] = [&centre.custodians[0], &centre.custodians[1]];
+    let persons = vec![cora.me().await.unwrap().person, carl.me().await.unwrap().person];
+    let act = Act::FormKey { key_set: zmk, custodians: persons };
+    let asked = centre.operator.propose(&act).await.unwrap();
+    let path = format!("/ceremonies/{}", asked.action);
+    assert!(cora.get::<CeremonyView>(&path).await.is_err(), "not before it is approved");
+    centre.approve_all().await;
+    let open: CeremonyView = cora.get(&path).await.unwrap();
+    assert_eq!(open.fingerprint, Digest::of(&open.key.0));
+    let again: CeremonyView = carl.get(&path).await.unwrap();
+    assert_eq!(open, again, "every console sees one key");
+    let components = format!("{path}/components");
+    let hand_in = async |by: &Client, signed: &Signed| by.post::<CeremonyView>(&components, signed).await;
+    let first = part(cora, &open, 1, &FIRST).await;
+    // Somebody else's number, somebody else's message, and another check value.
+    let wrong = part(cora, &open, 2, &FIRST).await;
+    assert_eq!(code(hand_in(cora, &wrong).await.unwrap_err()), "component");
+    assert_eq!(code(hand_in(carl, &first).await.unwrap_err()), "component");
+    let mut body: keymgr::ceremony::ComponentMessage = first.peek().unwrap();
+    body.check = "0000000000".to_owned();
+    let lying = Signed::seal(&body, cora.identity());
+    assert_eq!(code(hand_in(cora, &lying).await.unwrap_err()), "check_value");
+    hand_in(cora, &first).await.unwrap();
+    let finish = format!("{path}/finish");
+    let early = centre.operator.post::<Signed>(&finish, &json!({})).await;
+    assert_eq!(code(early.unwrap_err()), "components_missing");
+    // The same component twice would cancel out.
+    let same = part(carl, &open, 2, &FIRST).await;
+    hand_in(carl, &same).await.unwrap();
+    assert_eq!(code(centre.operator.post::<Signed>(&finish, &json!({})).await.unwrap_err()), "components");
+    hand_in(carl, &part(carl, &open, 2, &SECOND).await).await.unwrap();
+    let signed: Signed = centre.operator.post(&finish, &json!({})).await.unwrap();
+    let transcript: Transcript = signed.peek().unwrap();
+    assert_eq!(transcript.parts.len(), 2);
+    let clear: Vec<u8> = FIRST.iter().zip(&SECOND).map(|(a, b)| a ^ b).collect();
+    let right = keymgr::ceremony::check_of(CipherKind::Aes, &ClearKey::new(&clear).unwrap()).unwrap();
+    assert_eq!(transcript.kcv, right, "the combined key is the XOR of the components");
+    exchange(&centre, KeyRef { key_set: zmk, generation: Generation(1) }).await;
+    let export = centre.auditor.bytes("/audit/export").await.unwrap();
+    assert!(String::from_utf8_lossy(&export).contains(&signed.hash().to_string()), "its hash is in the log");
+    centre.end().await;
+    nothing_clear(&centre, &[&FIRST, &SECOND, &clear]);
+}
+
+// A key goes out under the ZMK, and comes in again as the next generation of another key set.
+async fn exchange(centre: &Centre, zmk: KeyRef) {
+    let mut acts = vec![Act::ActivateKey(zmk)];
+    for alias in ["partner a", "partner b"] {
+        let mut wishes = crate::rotation::wishes(alias, &[]);
+        wishes.kind = KeyKind::Zmk;
+        wishes.shape = keylink::message::Shape::Aes128;
+        let (_, plan) = plan_zone(&centre.operator, &wishes).await.unwrap();
+        centre.ask(&plan).await;
+    }
+    centre.ask(&std::mem::take(&mut acts)).await;
+    let keys: Vec<KeyView> = centre.operator.all("/keys").await.unwrap();
+    let key = keys.iter().find(|key| key.key_set == zmk.key_set).unwrap();
+    assert_eq!(format!("{:?}", key.state), "Active");
+    // A key as strong as its wrapping key goes: the ZMK itself under itself does not leave clear, but as a block.
+    let asked = centre.operator.propose(&Act::ExportKey { key: zmk, under: zmk }).await;
+    if let Ok(asked) = asked {
+        let path = format!("/actions/{}/export", asked.action);
+        let early = centre.operator.post::<Value>(&path, &json!({})).await;
+        assert_eq!(code(early.unwrap_err()), "not_approved");
+        centre.approve_all().await;
+        let out: Value = centre.operator.post(&path, &json!({})).await.unwrap();
+        let block = out["block"].as_str().unwrap().to_owned();
+        assert!(block.starts_with('D'), "TR-31 version D under an AES key");
+        assert_eq!(out["kcv"].as_str(), key.kcv.as_deref());
+        let twice = centre.operator.post::<Value>(&path, &json!({})).await;
+        assert!(twice.is_err(), "one approval, one export");
+        import(centre, zmk, &block, key.kcv.as_deref().unwrap()).await;
+    } else {
+        panic!("{asked:?}");
+    }
+}
+
+async fn import(centre: &Centre, zmk: KeyRef, block: &str, kcv: &str) {
+    let hash = Digest::of(block.as_bytes());
+    let act = |kcv: &str| Act::ImportKey { key_set: zmk.key_set, under: zmk, block: hash, kcv: kcv.to_owned() };
+    let wrong = centre.operator.propose(&act("000000")).await.unwrap();
+    centre.approve_all().await;
+    let path = format!("/actions/{}/import", wrong.action);
+    let body = json!({ "block": block });
+    assert_eq!(code(centre.operator.post::<Outcome>(&path, &body).await.unwrap_err()), "check_value");
+    let other = json!({ "block": format!("{block}0") });
+    assert_eq!(code(centre.operator.post::<Outcome>(&path, &other).await.unwrap_err()), "other_block");
+    let right = centre.operator.propose(&act(kcv)).await.unwrap();
+    centre.approve_all().await;
+    let path = format!("/actions/{}/import", right.action);
+    centre.operator.post::<Outcome>(&path, &body).await.unwrap();
+}
+
+// Neither in bytes nor in hexadecimal, in any file of the centre: store, its log files, settings.
+fn nothing_clear(centre: &Centre, secrets: &[&[u8]]) {
+    let mut files = 0;
+    for file in std::fs::read_dir(centre.folder.path().join("kmc")).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        files += 1;
+        for secret in secrets {
+            let digits = hex::encode(secret);
+            for needle in [secret.to_vec(), digits.clone().into_bytes(), digits.to_uppercase().into_bytes()] {
+                assert!(!bytes.windows(needle.len()).any(|window| window == needle));
+            }
+        }
+    }
+    assert!(files > 5);
+}
