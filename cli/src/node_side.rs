@@ -3,8 +3,8 @@
 
 use crate::exit::Failure;
 use gateway::node::{
-    Cores, EnrolError, Enrolment, HttpsTransport, Identity, Installer, InstallerLmks, NodeSide, NodeTable, Pace, Parts,
-    PushListener, SideHandle, Store, SystemClock, TlsIdentity, Transport, join, run,
+    Cores, EnrolError, Enrolment, HttpsTransport, Identity, Installer, InstallerLmks, NodeSide, NodeTable,
+    Pace, Parts, PushListener, SideHandle, Store, SystemClock, TlsIdentity, Transport, join, run,
 };
 use gateway::{BackendFactory, Switches};
 use hsm::LmkId;
@@ -76,8 +76,10 @@ fn load(path: &Path) -> Result<Identity, Failure> {
 
 // The keys with which a node asks are kept until officers have decided, through restarts.
 fn asking(setup: &NodeSetup) -> Result<Enrolment, Failure> {
-    let file = setup.token.as_deref().ok_or_else(|| Failure::usage("a node becomes known by --enrol TOKEN-FILE"))?;
-    let text = std::fs::read_to_string(file).map_err(|e| Failure::environment(format!("{}: {e}", file.display())))?;
+    let file =
+        setup.token.as_deref().ok_or_else(|| Failure::usage("a node becomes known by --enrol TOKEN-FILE"))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Failure::environment(format!("{}: {e}", file.display())))?;
     let token = EnrolmentToken::from_line(&text)
         .ok_or_else(|| Failure::usage(format!("{}: not a token for a node", file.display())))?;
     let kept = setup.folder.join(ASKING);

@@ -78,10 +78,27 @@ fn the_first_time_path() {
     for name in ["ada", "ben", "cleo", "otto"] {
         world.run(name, &["person", "new", name]);
     }
-    world.run("admin", &[
-        "kmc", "init", "--kmc", "kmc", "--listen", "127.0.0.1:0", "--link", "127.0.0.1:0", "--officer", "ada.person",
-        "--officer", "ben.person", "--officer", "cleo.person", "--operator", "otto.person",
-    ]);
+    world.run(
+        "admin",
+        &[
+            "kmc",
+            "init",
+            "--kmc",
+            "kmc",
+            "--listen",
+            "127.0.0.1:0",
+            "--link",
+            "127.0.0.1:0",
+            "--officer",
+            "ada.person",
+            "--officer",
+            "ben.person",
+            "--officer",
+            "cleo.person",
+            "--operator",
+            "otto.person",
+        ],
+    );
     for officer in ["ada", "ben", "cleo"] {
         world.run(officer, &["person", "sign-root", "kmc/genesis.json", "--yes"]);
     }
@@ -94,7 +111,15 @@ fn the_first_time_path() {
     for name in ["n1", "n2"] {
         let token = format!("{name}.token");
         let args = [
-            "serve", "--insecure-test-lmk", "--listen", "127.0.0.1:0", "--data", name, "--enrol", &token, "--node-name",
+            "serve",
+            "--insecure-test-lmk",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            name,
+            "--enrol",
+            &token,
+            "--node-name",
             name,
         ];
         let (node, line) = world.start("admin", &args, "node ");
@@ -108,7 +133,10 @@ fn the_first_time_path() {
         serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap().len() == 2
     };
     wait_for("both nodes ask", || asking(&mut world));
-    world.run("otto", &["zone", "new", "east", "--enrol", &list[0], "--enrol", &list[1], "--overlap", "3s", "--lead", "1s"]);
+    world.run(
+        "otto",
+        &["zone", "new", "east", "--enrol", &list[0], "--enrol", &list[1], "--overlap", "3s", "--lead", "1s"],
+    );
     for officer in ["ada", "ben"] {
         world.run(officer, &["approve", "sign", "--all", "--yes", "--manager", &manager]);
     }

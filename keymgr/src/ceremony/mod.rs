@@ -8,5 +8,5 @@ mod message;
 mod room;
 
 pub use message::{ComponentMessage, Transcript, TranscriptPart, check_of, context, make};
-pub use room::{CeremonyProblem, CeremonyView, PartView};
 pub(crate) use room::Ceremonies;
+pub use room::{CeremonyProblem, CeremonyView, PartView};

@@ -175,7 +175,9 @@ impl Manager {
         let check = self
             .vault()
             .call(move |vault| {
-                vault.with_ceremonies(|vault, keys| vault.component_check(keys, &id.0, kind, (&context, &sealed)))
+                vault.with_ceremonies(|vault, keys| {
+                    vault.component_check(keys, &id.0, kind, (&context, &sealed))
+                })
             })
             .await?;
         if !check.eq_ignore_ascii_case(&message.check) {

@@ -47,7 +47,9 @@ async fn keys(client: &Client, title: &str, path: &str) -> Result<Report, Client
     let zones: Vec<Zone> = client.all("/zones").await?;
     let holders: Vec<HolderView> = client.all("/holders").await?;
     let zone = |set: &KeySet| match set.definition.scope {
-        Scope::Zone(id) => zones.iter().find(|z| z.id == id).map_or_else(|| id.to_string(), |z| z.alias.clone()),
+        Scope::Zone(id) => {
+            zones.iter().find(|z| z.id == id).map_or_else(|| id.to_string(), |z| z.alias.clone())
+        }
         Scope::Node(id) => id.to_string(),
     };
     let row = |key: &KeyView| {
@@ -62,7 +64,9 @@ async fn keys(client: &Client, title: &str, path: &str) -> Result<Report, Client
             set.map_or_else(|| key.key_set.to_string(), |set| set.definition.name.clone()),
             key.generation.to_string(),
             set.map(&zone).unwrap_or_default(),
-            set.map_or_else(String::new, |s| format!("{} {:?}", s.definition.kind.name(), s.definition.shape)),
+            set.map_or_else(String::new, |s| {
+                format!("{} {:?}", s.definition.kind.name(), s.definition.shape)
+            }),
             set.map_or("", |set| if set.live { "live" } else { "test" }).to_owned(),
             format!("{:?}", key.state),
             key.kcv.clone().unwrap_or_default(),
@@ -75,7 +79,15 @@ async fn keys(client: &Client, title: &str, path: &str) -> Result<Report, Client
         title: title.to_owned(),
         facts: facts(client).await?,
         columns: columns(&[
-            "key set", "generation", "zone", "kind", "keys", "state", "KCV", "protects until", "processes until",
+            "key set",
+            "generation",
+            "zone",
+            "kind",
+            "keys",
+            "state",
+            "KCV",
+            "protects until",
+            "processes until",
             "nodes by receipts",
         ]),
         rows: keys.iter().map(row).collect(),
@@ -100,7 +112,8 @@ pub async fn campaign(client: &Client, id: CampaignId) -> Result<Report, ClientP
     let owed: Vec<Delivery> = client.all(&format!("{path}/deliveries")).await?;
     let nodes: Vec<Node> = client.all("/nodes").await?;
     let holders: Vec<HolderView> = client.all(&format!("/holders?key_set={}", campaign.plan.key_set)).await?;
-    let name = |id: &NodeId| nodes.iter().find(|n| n.id == *id).map_or_else(|| id.to_string(), |n| n.name.clone());
+    let name =
+        |id: &NodeId| nodes.iter().find(|n| n.id == *id).map_or_else(|| id.to_string(), |n| n.name.clone());
     let progress = |node: &NodeId, generation| {
         let copy = holders.iter().find(|h| h.node == *node && Some(h.generation) == generation);
         copy.map_or_else(|| "-".to_owned(), |h| format!("{:?}", h.progress))
@@ -123,7 +136,14 @@ pub async fn campaign(client: &Client, id: CampaignId) -> Result<Report, ClientP
         fact("action", campaign.action.to_string()),
         fact("phase", format!("{:?}", campaign.phase)),
         fact("emergency", campaign.emergency.clone().unwrap_or_else(|| "no".to_owned())),
-        fact("generation", format!("{} after {}", campaign.new_generation(), campaign.old.map_or_else(|| "none".to_owned(), |g| g.to_string()))),
+        fact(
+            "generation",
+            format!(
+                "{} after {}",
+                campaign.new_generation(),
+                campaign.old.map_or_else(|| "none".to_owned(), |g| g.to_string())
+            ),
+        ),
         fact("began", when(campaign.began)),
         fact("protects from", maybe(campaign.protect_from)),
         fact("overlap until", maybe(campaign.overlap_until)),
@@ -149,18 +169,25 @@ pub async fn nodes(client: &Client) -> Result<Report, ClientProblem> {
             node.name.clone(),
             format!("{:?}", node.class),
             format!("{:?}", node.standing),
-            node.quarantined.as_ref().map_or_else(|| format!("{:?}", node.traffic), |why| format!("quarantined: {why}")),
+            node.quarantined
+                .as_ref()
+                .map_or_else(|| format!("{:?}", node.traffic), |why| format!("quarantined: {why}")),
             zones.join(", "),
             if node.seen_utc_ms == 0 { "never".to_owned() } else { when(node.seen_utc_ms) },
             node.skew_ms.to_string(),
-            kek.map_or_else(|| "none".to_owned(), |kek| format!("{} since {}", kek.number, when(kek.since_utc_ms))),
+            kek.map_or_else(
+                || "none".to_owned(),
+                |kek| format!("{} since {}", kek.number, when(kek.since_utc_ms)),
+            ),
             node.id.to_string(),
         ]
     };
     Ok(Report {
         title: "Nodes".to_owned(),
         facts: facts(client).await?,
-        columns: columns(&["node", "class", "standing", "traffic", "zones", "seen", "skew ms", "root KEK", "id"]),
+        columns: columns(&[
+            "node", "class", "standing", "traffic", "zones", "seen", "skew ms", "root KEK", "id",
+        ]),
         rows: nodes.iter().map(row).collect(),
     })
 }

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 /// A report: facts about it, and one table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Template)]
-#[template(ext = "html", source = r#"<!doctype html>
+#[template(
+    ext = "html",
+    source = r#"<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title><style>
 body{font:14px/1.45 sans-serif;margin:2em;color:#111}h1{font-size:1.4em}
 dl{display:grid;grid-template-columns:max-content auto;gap:.2em 1em}dt{font-weight:600}dd{margin:0}
@@ -22,7 +24,8 @@ th{background:#eee}tr{break-inside:avoid}thead{display:table-header-group}
 {% endfor %}</dl><table><thead><tr>{% for column in columns %}<th>{{ column }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></body></html>
-"#)]
+"#
+)]
 pub struct Report {
     /// What it is.
     pub title: String,

@@ -3,9 +3,9 @@
 
 use super::keys::{Held, label, label_of};
 use super::manager::{Manager, SubmitProblem};
+use crate::core::Refusal;
 use crate::core::action::KeyRef;
 use crate::core::input::{Input, Judged, Outcome};
-use crate::core::Refusal;
 use crate::core::node::{Node, RootKek};
 use crate::writer::SubmitError;
 use hostcmd::managed::possession::{open_throw_away, pin_block};
@@ -285,7 +285,10 @@ impl Manager {
                 node,
                 |head| {
                     let (public, evidence) = (public.clone(), evidence.clone());
-                    Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer)
+                    Signed::seal(
+                        &RootKekOffer { head, number, public, nonce, evidence },
+                        &self.0.parts.signer,
+                    )
                 },
                 |signed| Input::Post { node, signed },
             )

@@ -43,7 +43,13 @@ impl Vault {
         match info {
             Some(info) if info.scheme == LmkScheme::AesBlock => {
                 // No cache: a manager opens a key to wrap it once, and then it should be gone.
-                Ok(Self { hsm: Hsm::with_cache(0), backend, master: info, offers: agree::Offers::default(), ceremonies: ComponentKeys::default() })
+                Ok(Self {
+                    hsm: Hsm::with_cache(0),
+                    backend,
+                    master: info,
+                    offers: agree::Offers::default(),
+                    ceremonies: ComponentKeys::default(),
+                })
             }
             _ => Err(VaultError::NoMasterKey),
         }

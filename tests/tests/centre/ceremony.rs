@@ -7,9 +7,9 @@ use keymgr::api::{KeyView, Problem};
 use keymgr::ceremony::{CeremonyView, Transcript, make};
 use keymgr::client::{Client, ClientProblem, plan_zone};
 use keymgr::core::action::{Act, KeyRef};
+use keymgr::core::input::Outcome;
 use keymgr::core::key::{Holders, KeySet};
 use keymgr::vault::ComponentKey;
-use keymgr::core::input::Outcome;
 use paytypes::{CipherKind, ClearKey};
 use serde_json::{Value, json};
 
@@ -84,42 +84,61 @@ async fn a_zmk_is_formed_and_used() {
     nothing_clear(&centre, &[&FIRST, &SECOND, &clear]);
 }
 
+async fn formed(centre: &Centre, key_set: keylink::KeySetId, parts: [&[u8]; 2]) -> Transcript {
+    let mut custodians = Vec::new();
+    for one in &centre.custodians {
+        custodians.push(one.me().await.unwrap().person);
+    }
+    let asked = centre.operator.propose(&Act::FormKey { key_set, custodians }).await.unwrap();
+    centre.approve_all().await;
+    let path = format!("/ceremonies/{}", asked.action);
+    for (at, clear) in parts.iter().enumerate() {
+        let by = &centre.custodians[at];
+        let open: CeremonyView = by.get(&path).await.unwrap();
+        let signed = part(by, &open, u8::try_from(at + 1).unwrap(), clear).await;
+        by.post::<CeremonyView>(&format!("{path}/components"), &signed).await.unwrap();
+    }
+    centre.operator.post::<Signed>(&format!("{path}/finish"), &json!({})).await.unwrap().peek().unwrap()
+}
+
 // A key goes out under the ZMK, and comes in again as the next generation of another key set.
 async fn exchange(centre: &Centre, zmk: KeyRef) {
-    let mut acts = vec![Act::ActivateKey(zmk)];
     for alias in ["partner a", "partner b"] {
         let mut wishes = crate::rotation::wishes(alias, &[]);
-        wishes.kind = KeyKind::Zmk;
-        wishes.shape = keylink::message::Shape::Aes128;
+        (wishes.kind, wishes.shape) = (KeyKind::Zmk, keylink::message::Shape::Aes128);
         let (_, plan) = plan_zone(&centre.operator, &wishes).await.unwrap();
         centre.ask(&plan).await;
     }
-    centre.ask(&std::mem::take(&mut acts)).await;
+    let sets: Vec<KeySet> = centre.operator.all("/key-sets").await.unwrap();
+    let set = |name: &str| sets.iter().find(|set| set.definition.name.starts_with(name)).unwrap().id();
+    let transcript = formed(centre, set("partner a"), [&FIRST[..16], &SECOND[..16]]).await;
+    let key = KeyRef { key_set: transcript.key_set, generation: transcript.generation };
+    let idle = centre.operator.propose(&Act::ExportKey { key, under: zmk }).await;
+    assert!(idle.is_err(), "a ZMK that is not in use wraps nothing");
+    centre.ask(&[Act::ActivateKey(zmk), Act::ActivateKey(key)]).await;
+    let weaker = centre.operator.propose(&Act::ExportKey { key: zmk, under: key }).await;
+    assert_eq!(code(weaker.unwrap_err()), "strength");
+    let itself = centre.operator.propose(&Act::ExportKey { key: zmk, under: zmk }).await;
+    assert_eq!(code(itself.unwrap_err()), "not_exportable");
+    let asked = centre.operator.propose(&Act::ExportKey { key, under: zmk }).await.unwrap();
+    let path = format!("/actions/{}/export", asked.action);
+    let early = centre.operator.post::<Value>(&path, &json!({})).await;
+    assert_eq!(code(early.unwrap_err()), "not_approved");
+    centre.approve_all().await;
+    let out: Value = centre.operator.post(&path, &json!({})).await.unwrap();
+    let block = out["block"].as_str().unwrap().to_owned();
+    assert!(block.starts_with('D'), "TR-31 version D under an AES key");
+    assert_eq!(out["kcv"], transcript.kcv.as_str());
+    assert!(centre.operator.post::<Value>(&path, &json!({})).await.is_err(), "one approval, one export");
+    import(centre, set("partner b"), zmk, &block, &transcript.kcv).await;
     let keys: Vec<KeyView> = centre.operator.all("/keys").await.unwrap();
-    let key = keys.iter().find(|key| key.key_set == zmk.key_set).unwrap();
-    assert_eq!(format!("{:?}", key.state), "Active");
-    // A key as strong as its wrapping key goes: the ZMK itself under itself does not leave clear, but as a block.
-    let asked = centre.operator.propose(&Act::ExportKey { key: zmk, under: zmk }).await;
-    if let Ok(asked) = asked {
-        let path = format!("/actions/{}/export", asked.action);
-        let early = centre.operator.post::<Value>(&path, &json!({})).await;
-        assert_eq!(code(early.unwrap_err()), "not_approved");
-        centre.approve_all().await;
-        let out: Value = centre.operator.post(&path, &json!({})).await.unwrap();
-        let block = out["block"].as_str().unwrap().to_owned();
-        assert!(block.starts_with('D'), "TR-31 version D under an AES key");
-        assert_eq!(out["kcv"].as_str(), key.kcv.as_deref());
-        let twice = centre.operator.post::<Value>(&path, &json!({})).await;
-        assert!(twice.is_err(), "one approval, one export");
-        import(centre, zmk, &block, key.kcv.as_deref().unwrap()).await;
-    } else {
-        panic!("{asked:?}");
-    }
+    let imported = keys.iter().find(|key| key.key_set == set("partner b")).unwrap();
+    assert_eq!(imported.kcv.as_deref(), Some(transcript.kcv.as_str()));
 }
 
-async fn import(centre: &Centre, zmk: KeyRef, block: &str, kcv: &str) {
+async fn import(centre: &Centre, key_set: keylink::KeySetId, zmk: KeyRef, block: &str, kcv: &str) {
     let hash = Digest::of(block.as_bytes());
-    let act = |kcv: &str| Act::ImportKey { key_set: zmk.key_set, under: zmk, block: hash, kcv: kcv.to_owned() };
+    let act = |kcv: &str| Act::ImportKey { key_set, under: zmk, block: hash, kcv: kcv.to_owned() };
     let wrong = centre.operator.propose(&act("000000")).await.unwrap();
     centre.approve_all().await;
     let path = format!("/actions/{}/import", wrong.action);

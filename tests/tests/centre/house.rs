@@ -2,6 +2,8 @@
 
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
+use keylink::PublicKey;
+use keylink::root::Recovery;
 use keymgr::api::ActionView;
 use keymgr::client::{Client, ManagerAddress};
 use keymgr::core::action::Act;
@@ -11,8 +13,6 @@ use keymgr::house::{Beginning, Genesis, House, Settings};
 use keymgr::person::{Home, PersonRequest};
 use keymgr::server::{GENESIS, Server};
 use keymgr::vault::{Vault, VaultThread};
-use keylink::PublicKey;
-use keylink::root::Recovery;
 use std::path::Path;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -147,7 +147,8 @@ impl Centre {
         let left: Vec<ActionView> = self.operator.pending().await.unwrap();
         assert!(left.is_empty());
         let all: Vec<ActionView> = self.operator.all("/actions").await.unwrap();
-        let failed = all.iter().find(|v| matches!(v.action.state, keymgr::core::approval::ActionState::Failed(_)));
+        let failed =
+            all.iter().find(|v| matches!(v.action.state, keymgr::core::approval::ActionState::Failed(_)));
         assert!(failed.is_none(), "{:?}", failed.map(|v| (&v.word, &v.action.state)));
     }
 }

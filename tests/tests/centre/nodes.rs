@@ -1,7 +1,7 @@
 //! Nodes in this process, with the node side of `serve`, a store on disk and HTTPS to the manager.
 
 use gateway::node::{
-    Enrolment, EnrolError, HttpsTransport, Identity, Installer, InstallerLmks, NodeSide, Nowhere, Pace,
+    EnrolError, Enrolment, HttpsTransport, Identity, Installer, InstallerLmks, NodeSide, Nowhere, Pace,
     Parts, SideHandle, Store, SystemClock, TlsIdentity, Transport, join, run,
 };
 use hsm::LmkId;
@@ -54,7 +54,8 @@ pub async fn start(identity: &Identity, store: &Store) -> tokio::task::JoinHandl
         stored: None,
     };
     let side = NodeSide::start(identity, parts, Rules::default()).await.unwrap();
-    let transport: Arc<dyn Transport> = Arc::new(HttpsTransport::new(&identity.url, &identity.tls()).unwrap());
+    let transport: Arc<dyn Transport> =
+        Arc::new(HttpsTransport::new(&identity.url, &identity.tls()).unwrap());
     let (handle, requests) = SideHandle::new();
     let pace = Pace { retry_longest: Duration::from_millis(300), ..Pace::default() };
     tokio::spawn(async move {

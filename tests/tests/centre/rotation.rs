@@ -81,8 +81,7 @@ async fn a_zone_is_made_and_its_key_changed_twice() {
     assert!(nodes.iter().all(|node| node.root_kek.is_some()));
     for node in &nodes {
         let path = format!("/nodes/{}/traffic", node.id);
-        let _: serde_json::Value =
-            centre.operator.post(&path, &json!({ "to": "in_traffic" })).await.unwrap();
+        let _: serde_json::Value = centre.operator.post(&path, &json!({ "to": "in_traffic" })).await.unwrap();
     }
     // Everything is found in the store again.
     centre.end().await;

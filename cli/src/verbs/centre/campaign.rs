@@ -193,4 +193,3 @@ const fn step(phase: Phase) -> u64 {
         _ => 7,
     }
 }
-

@@ -109,7 +109,11 @@ async fn view(client: &Client, id: ActionId) -> Result<CeremonyView, ClientProbl
 
 fn text(view: &CeremonyView) -> String {
     let row = |part: &PartView| {
-        vec![part.number.to_string(), part.person.to_string(), part.check.clone().unwrap_or_else(|| "-".to_owned())]
+        vec![
+            part.number.to_string(),
+            part.person.to_string(),
+            part.check.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
     };
     format!(
         "ceremony {}\nkey      {}\n{}",
@@ -154,18 +158,24 @@ fn component(args: &Component) -> Exit {
 fn entered(length: usize) -> Result<ClearKey, Failure> {
     let ask = |prompt: &str| -> Result<ClearKey, Failure> {
         let text = secret_line(prompt)?;
-        let digits: Zeroizing<String> =
-            Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
+        let digits: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
         let bytes = paytypes::hex::decode_vec(digits.as_bytes())
             .map(Zeroizing::new)
             .map_err(|_| Failure::usage("a component is hexadecimal"))?;
         if bytes.len() != length {
-            return Err(Failure::usage(format!("a component of this key has {} hexadecimal digits", length * 2)));
+            return Err(Failure::usage(format!(
+                "a component of this key has {} hexadecimal digits",
+                length * 2
+            )));
         }
         ClearKey::new(&bytes).map_err(|_| Failure::usage("a component has 16, 24 or 32 bytes"))
     };
     let first = ask("component: ")?;
-    if first.same_as(&ask("component again: ")?) { Ok(first) } else { Err(Failure::check("the two entries differ")) }
+    if first.same_as(&ask("component again: ")?) {
+        Ok(first)
+    } else {
+        Err(Failure::check("the two entries differ"))
+    }
 }
 
 fn drawn(kind: CipherKind, length: usize) -> Result<ClearKey, Failure> {
@@ -184,10 +194,12 @@ fn finish(args: &Finish) -> Exit {
     let signed: Signed = block_on(client.post(&format!("/ceremonies/{}/finish", args.ceremony), &json!({})))?;
     let transcript: Transcript = signed.peek().map_err(Failure::check)?;
     if let Some(to) = &args.to {
-        std::fs::write(to, signed.to_bytes()).map_err(|e| Failure::environment(format!("{}: {e}", to.display())))?;
+        std::fs::write(to, signed.to_bytes())
+            .map_err(|e| Failure::environment(format!("{}: {e}", to.display())))?;
     }
     show(args.place.json, &transcript, |t| {
-        let parts: String = t.parts.iter().map(|p| format!("component {} check value {}\n", p.number, p.check)).collect();
+        let parts: String =
+            t.parts.iter().map(|p| format!("component {} check value {}\n", p.number, p.check)).collect();
         format!("{parts}generation {} check value {}\ntranscript {}", t.generation, t.kcv, signed.hash())
     })
 }

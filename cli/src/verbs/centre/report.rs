@@ -85,7 +85,9 @@ pub fn run(verb: Report) -> Exit {
         format!("{}\n{facts}\n{}", made.title, table(&head, &made.rows))
     };
     match &form.to {
-        Some(file) => std::fs::write(file, text).map_err(|e| Failure::environment(format!("{}: {e}", file.display()))),
+        Some(file) => {
+            std::fs::write(file, text).map_err(|e| Failure::environment(format!("{}: {e}", file.display())))
+        }
         None => {
             println!("{}", text.trim_end());
             Ok(())
