@@ -1,5 +1,6 @@
 //! Whoever can write to the store cannot write unseen: every column of every table, rows that come, go and
 //! change places, a cut tail, an older copy, a second history, flipped bits of the file.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
 mod common;
 
