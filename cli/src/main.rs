@@ -6,6 +6,7 @@ mod control;
 mod exit;
 mod hardening;
 mod private;
+mod token;
 mod verbs;
 
 use clap::Parser;

@@ -2,8 +2,8 @@
 //! chooses its ways and reports choose their words. No other place asks who made a module.
 
 use cryptoki::context::Pkcs11;
-use cryptoki::error::Error;
-use cryptoki::mechanism::MechanismType;
+use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::{MechanismInfo, MechanismType};
 use cryptoki::slot::{Limit, Slot};
 use paytypes::CipherKind;
 
@@ -87,22 +87,32 @@ pub struct Need {
 impl Capability {
     pub(crate) fn read(module: &Pkcs11, slot: Slot, hidden: Hidden) -> Result<Self, Error> {
         let facts = module.get_token_info(slot)?;
-        let list = module.get_mechanism_list(slot)?;
-        let has = |mechanism: MechanismType| list.contains(&mechanism);
-        let des = |mechanism| !hidden.des && has(mechanism);
+        // The binding's list leaves out mechanisms for which it has no name, DES3-CBC among them: each is
+        // asked for.
+        let info = |mechanism| match module.get_mechanism_info(slot, mechanism) {
+            Ok(info) => Ok(Some(info)),
+            Err(Error::Pkcs11(RvError::MechanismInvalid, _)) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let is = |mechanism, holds: fn(&MechanismInfo) -> bool| {
+            info(mechanism).map(|info| info.as_ref().is_some_and(holds))
+        };
+        let ciphers = |mechanism| is(mechanism, |m| m.encrypt() && m.decrypt());
+        let generates = |mechanism| is(mechanism, MechanismInfo::generate);
+        let signs = |mechanism| is(mechanism, MechanismInfo::sign);
         let manufacturer = facts.manufacturer_id().to_owned();
         let quirks = QUIRKS.iter().find(|q| manufacturer.starts_with(q.manufacturer));
         let [.., careful] = QUIRKS;
         Ok(Self {
             model: facts.model().to_owned(),
-            tdes_ecb: des(MechanismType::DES3_ECB),
-            tdes_cbc: des(MechanismType::DES3_CBC),
-            tdes_two_parts: des(MechanismType::DES2_KEY_GEN),
-            aes_ecb: has(MechanismType::AES_ECB),
-            aes_cbc: has(MechanismType::AES_CBC),
-            aes_cmac: !hidden.aes_cmac && has(MechanismType::AES_CMAC),
-            aes_generate: has(MechanismType::AES_KEY_GEN),
-            aes_key_wrap: has(MechanismType::AES_KEY_WRAP),
+            tdes_ecb: !hidden.des && ciphers(MechanismType::DES3_ECB)?,
+            tdes_cbc: !hidden.des && ciphers(MechanismType::DES3_CBC)?,
+            tdes_two_parts: !hidden.des && generates(MechanismType::DES2_KEY_GEN)?,
+            aes_ecb: ciphers(MechanismType::AES_ECB)?,
+            aes_cbc: ciphers(MechanismType::AES_CBC)?,
+            aes_cmac: !hidden.aes_cmac && signs(MechanismType::AES_CMAC)?,
+            aes_generate: generates(MechanismType::AES_KEY_GEN)?,
+            aes_key_wrap: is(MechanismType::AES_KEY_WRAP, MechanismInfo::unwrap)?,
             random: facts.rng(),
             sessions_max: match facts.max_session_count() {
                 Limit::Max(most) => Some(most),
