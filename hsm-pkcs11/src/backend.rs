@@ -90,15 +90,16 @@ impl TokenBackend {
         }
     }
 
-    // Another token in the slot, or another LMK under an identifier, is not what was started with.
+    // Another token in the slot, or another LMK under an identifier, is not what was started with. LMKs that
+    // were added since are served by whoever starts next.
     fn opened(&self) -> Option<Open> {
         let mut link = self.token.connect().ok()?;
-        let lmks = lmk::find_all(&mut link).ok()?;
-        let same = lmks.len() == self.infos.len()
-            && lmks.iter().zip(&self.infos).all(|(found, info)| {
-                (found.info.id, found.info.scheme, found.info.check) == (info.id, info.scheme, info.check)
-            });
-        same.then_some(Open { link, lmks })
+        let mut lmks = lmk::find_all(&mut link).ok()?;
+        let is = |found: &TokenLmk, info: &LmkInfo| {
+            (found.info.id, found.info.scheme, found.info.check) == (info.id, info.scheme, info.check)
+        };
+        lmks.retain(|found| self.infos.iter().any(|info| is(found, info)));
+        (lmks.len() == self.infos.len()).then_some(Open { link, lmks })
     }
 
     // One pass over the operations that have no answer, or none from the token.
@@ -402,7 +403,7 @@ impl Desk<'_> {
         let kind = material.shape.kind;
         match algorithm {
             MacAlgorithm::Cmac => {
-                let key = self.cmac_key(material, iv, data)?;
+                let key = self.cmac_key(material)?;
                 cmac(&mut self.open.link, kind, key, iv, data)
             }
             MacAlgorithm::Iso1 => {
@@ -422,13 +423,11 @@ impl Desk<'_> {
         }
     }
 
-    // AES keys sign where the module does CMAC and the message begins here or has a whole first block.
-    fn cmac_key(&mut self, material: &Material, iv: &[u8], data: &[u8]) -> Result<CmacKey, HsmError> {
-        let block = material.shape.kind.block_length();
+    // AES keys sign where the module does CMAC; the keys of an LMK have no object that does.
+    fn cmac_key(&mut self, material: &Material) -> Result<CmacKey, HsmError> {
         let signs = material.shape.kind == CipherKind::Aes
             && self.open.link.capability().aes_cmac
-            && !matches!(material.source, Source::Lmk(..))
-            && (data.len() >= block || iv.iter().all(|b| *b == 0));
+            && !matches!(material.source, Source::Lmk(..));
         if signs {
             Ok(CmacKey::Sign(self.object(material, Purpose::Sign)?))
         } else {
