@@ -37,7 +37,8 @@ impl Server {
             Backend::SoftHsm => TempToken::new()?,
         };
         let (uri, pin_file) = (token.uri(), token.pin_file());
-        let own = ["--listen", "127.0.0.1:0", "--backend", "pkcs11", "--token", &uri, "--pin-file", &pin_file];
+        let own =
+            ["--listen", "127.0.0.1:0", "--backend", "pkcs11", "--token", &uri, "--pin-file", &pin_file];
         let environment = Some(("SOFTHSM2_CONF", token.configuration()));
         let mut server = Self::spawn(&[&own, options].concat(), backend.lmks(), environment);
         server._token = Some(token);

@@ -11,7 +11,9 @@ use hsm::{
     Backend as _, BackendClass, Binding, BlockAttributes, Hsm, HsmError, Key, KeyToken, KeyType, LmkId,
     LmkPurpose, LmkScheme, Scheme, SealAs, join,
 };
-use hsm_pkcs11::{Hidden, Options, Pin, Resident, Token, TokenBackend, TokenError, TokenUri, ceremony, objects};
+use hsm_pkcs11::{
+    Hidden, Options, Pin, Resident, Token, TokenBackend, TokenError, TokenUri, ceremony, objects,
+};
 use hsm_sim::{LmkSet, RandomSource, Simulator};
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{
@@ -34,7 +36,12 @@ macro_rules! each_on_its_own_token {
         mod inside {
             $(#[test]
             #[ignore = "started by the test of the same name, with a token"]
-            fn $name() { super::check::$name(); })*
+            fn $name() {
+                // Asked for by hand, without one, there is nothing to look at.
+                if tests::softhsm::has_inner_token() {
+                    super::check::$name();
+                }
+            })*
         }
     };
 }
@@ -403,7 +410,8 @@ mod check {
             String::from_utf8(text).unwrap()
         };
         let (tdes, aes) = (text(&keys[0]), text(&keys[1]));
-        let mut code = |request: String| ask(&mut engine, 2, request.as_bytes()).get(..4).unwrap_or("").to_owned();
+        let mut code =
+            |request: String| ask(&mut engine, 2, request.as_bytes()).get(..4).unwrap_or("").to_owned();
         assert_eq!(code(format!("BUFFF{tdes}")), "BV47");
         assert_eq!(code(format!("BUFFF{aes}")), "BV00");
         assert_eq!(code(format!("CC{tdes}{tdes}12{:016}0101123456789012", 0)), "CD47");
@@ -413,7 +421,9 @@ mod check {
         let refused = ceremony::generate(&token, LmkId(9), LmkScheme::TdesBlock);
         assert!(matches!(refused, Err(TokenError::NotOffered(_))));
         let missing: Vec<_> = token.capability().needs().into_iter().filter(|need| !need.offered).collect();
-        assert!(missing.iter().any(|need| need.mechanism == "CKM_DES3_ECB" && need.consequence.contains("47")));
+        assert!(
+            missing.iter().any(|need| need.mechanism == "CKM_DES3_ECB" && need.consequence.contains("47"))
+        );
     }
 
     pub fn without_cmac_a_ceremony_and_blocks_work() {
@@ -549,9 +559,8 @@ mod check {
         session.create_object(&template("zone-7", false)).expect("made");
         session.create_object(&template("zone-8", true)).expect("made");
         drive(&mut token.backend(), async |hsm| {
-            let open = async |index: &[u8]| {
-                hsm.open(LmkId(2), KeyType::ZPK, &KeyToken::new(Scheme::K, index)).await
-            };
+            let open =
+                async |index: &[u8]| hsm.open(LmkId(2), KeyType::ZPK, &KeyToken::new(Scheme::K, index)).await;
             let key = open(b"7").await.unwrap();
             assert_eq!(key.attributes().shape, KeyShape { kind: CipherKind::Aes, length: 16 });
             assert_eq!(key.attributes().binding, Binding::Block(ATTRIBUTES));

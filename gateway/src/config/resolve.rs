@@ -113,9 +113,7 @@ impl File {
             (Some(_), true) if self.lmk_file.is_some() => {
                 Err(self.source.problem("the LMKs are on the token: an LMK file has no use", None))
             }
-            (Some(uri), true) => {
-                Ok(Some(TokenSource { uri: uri.clone(), pin_file: self.pin_file.clone() }))
-            }
+            (Some(uri), true) => Ok(Some(TokenSource { uri: uri.clone(), pin_file: self.pin_file.clone() })),
         }
     }
 
@@ -382,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_token_is_named_with_its_backend() {
-        let token = |text| resolve(text).unwrap().token;
+        let token = |text: &str| resolve(text).unwrap().token;
         let source = TokenSource { uri: "pkcs11:token=a".into(), pin_file: Some("/run/pin".into()) };
         let both = "token = 'pkcs11:token=a'\npin_file = '/run/pin'\n";
         assert_eq!(token(both), Some(source.clone()));
