@@ -1,7 +1,7 @@
 //! Tokens as verbs name them: URI, PIN, and which LMKs may be served from them.
 
 use crate::exit::Failure;
-use crate::private::secret_line;
+use crate::private::{make_folder, secret_line};
 use gateway::BackendFactory;
 use gateway::config::TokenSource;
 use hsm::{LmkInfo, LmkScheme};
@@ -9,6 +9,7 @@ use hsm_pkcs11::{Options, Pin, Token, TokenError, TokenUri, ceremony};
 use hsm_sim::LmkSet;
 use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +20,22 @@ const CREDENTIAL: &str = "payhsm-pin";
 pub fn open(source: &TokenSource) -> Result<Token, Failure> {
     let uri = TokenUri::parse(&source.uri).map_err(Failure::usage)?;
     let pin = pin(pin_file(source, &uri).as_deref())?;
-    Token::open(&uri, Some(pin), Options::default()).map_err(failure)
+    let options = Options { ledger: ledger(), ..Options::default() };
+    Token::open(&uri, Some(pin), options).map_err(failure)
+}
+
+// Failed logins are kept where the service manager keeps state for us, or in a folder of our own under the
+// temporary one. A folder that belongs to others is not believed.
+fn ledger() -> Option<PathBuf> {
+    if let Some(state) = std::env::var_os("STATE_DIRECTORY") {
+        return Some(PathBuf::from(state));
+    }
+    let user = rustix::process::geteuid();
+    let folder = std::env::temp_dir().join(format!("payhsm-{}", user.as_raw()));
+    make_folder(&folder).ok()?;
+    let facts = std::fs::symlink_metadata(&folder).ok()?;
+    let own = facts.is_dir() && facts.uid() == user.as_raw() && facts.mode() & 0o022 == 0;
+    own.then_some(folder)
 }
 
 /// Makes the backend of a core as often as one is needed.
@@ -114,6 +130,7 @@ pub fn failure(error: TokenError) -> Failure {
     match error {
         TokenError::Uri(_) | TokenError::LmkNumber | TokenError::Ambiguous(_) => Failure::usage(error),
         TokenError::PinRefused
+        | TokenError::LoginSpared(_)
         | TokenError::LmkExists(_)
         | TokenError::LmkParts(..)
         | TokenError::LmkAttributes(..)

@@ -15,6 +15,7 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, SessionState};
 use cryptoki::slot::Slot;
 use hsm::{Binding, LmkInfo};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A key of user storage that is an object of the token: what `K` and an index stand for.
@@ -35,6 +36,8 @@ pub struct Options {
     pub hidden: Hidden,
     /// Session objects of a backend at most; the module's usual number when missing.
     pub objects_max: Option<usize>,
+    /// Folder in which failed logins are kept between processes; without it each process counts alone.
+    pub ledger: Option<PathBuf>,
     /// Keys of user storage that are on the token.
     pub residents: Vec<Resident>,
 }
@@ -114,7 +117,8 @@ impl Token {
         let mut anchor = self.0.anchor.lock().unwrap_or_else(PoisonError::into_inner);
         if !anchor.as_ref().is_some_and(is_logged_in) {
             let session = self.0.module.open_ro_session_no_drop(slot).map_err(session_error)?;
-            log_in(&self.0.module, slot, &session, self.0.pin.as_ref())?;
+            let ledger = self.0.options.ledger.as_deref();
+            log_in(&self.0.module, slot, &session, self.0.pin.as_ref(), ledger)?;
             *anchor = Some(session);
         }
         Ok(())

@@ -2,10 +2,13 @@
 //! bounds, refusals and ceremonies. Each test gets a SoftHSM token of its own and runs in a process of its own,
 //! since a module reads its environment once.
 
+#![allow(clippy::print_stdout)] // counts for whoever reads the log
+
 use cryptoki::context::Pkcs11;
 use cryptoki::object::{Attribute, KeyType as P11KeyType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
+use hostcmd::table::TABLE;
 use hostcmd::{Authorised, Engine, Finished, Port, Settings, Unit};
 use hsm::{
     Backend as _, BackendClass, Binding, BlockAttributes, Hsm, HsmError, Key, KeyToken, KeyType, LmkId,
@@ -14,7 +17,7 @@ use hsm::{
 use hsm_pkcs11::{
     Hidden, Options, Pin, Resident, Token, TokenBackend, TokenError, TokenUri, ceremony, objects,
 };
-use hsm_sim::{LmkSet, RandomSource, Simulator};
+use hsm_sim::{LmkSecret, LmkSet, RandomSource, Simulator};
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{
     Cipher, CipherError, CipherKind, ClearBytes, Direction, Exportability, KeyShape, KeyUsage, KeyVersion,
@@ -24,6 +27,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tests::expect::{File, Saved};
+use tests::mutate::{Numbers, mutate};
 use tests::softhsm::{PIN, TempToken, inner_uri};
 
 macro_rules! each_on_its_own_token {
@@ -49,6 +53,7 @@ macro_rules! each_on_its_own_token {
 each_on_its_own_token! {
     operations_are_those_of_the_software_ciphers,
     tokens_of_keys_are_those_of_the_simulator,
+    every_command_answers_as_on_the_simulator,
     no_object_has_attributes_that_conflict,
     session_objects_are_bounded_and_go_with_their_keys,
     a_wrong_pin_is_tried_twice_at_most,
@@ -88,9 +93,15 @@ fn with_test_lmks(options: Options) -> Token {
     token
 }
 
+// With the LMKs that a token can have.
 fn simulator() -> Simulator {
+    let mut set = LmkSet::default();
+    for lmk in LmkSet::public_test().iter().filter(|lmk| lmk.id.0 > 0) {
+        let (comment, clear) = (lmk.comment.clone(), ClearBytes::new(lmk.clear.expose().to_vec()));
+        set.add(LmkSecret { id: lmk.id, kind: lmk.kind, test: lmk.test, comment, clear }).expect("added");
+    }
     let options = hsm_sim::Options { random: RandomSource::System };
-    Simulator::new(&LmkSet::public_test(), options).expect("simulator")
+    Simulator::new(&set, options).expect("simulator")
 }
 
 fn drive<T>(backend: &mut dyn hsm::Backend, task: impl AsyncFnOnce(Hsm) -> T) -> T {
@@ -129,17 +140,21 @@ fn pattern(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|n| (n as u8).wrapping_mul(73).wrapping_add(seed)).collect()
 }
 
+fn unit() -> Unit {
+    let decimalisation_tables = vec![*b"0123456789012345"];
+    Unit { authorised: Authorised::ALL, decimalisation_tables, ..Unit::default() }
+}
+
 fn engine(token: &Token) -> Engine {
-    let unit = Unit {
-        authorised: Authorised::ALL,
-        decimalisation_tables: vec![*b"0123456789012345"],
-        ..Unit::default()
-    };
-    Engine::new(Box::new(token.backend()), unit)
+    Engine::new(Box::new(token.backend()), unit())
 }
 
 fn ask(engine: &mut Engine, lmk: u8, request: &[u8]) -> String {
-    let port = Rc::new(Port { header_length: 0, ..Port::new(LmkId(lmk), Settings::LEGACY) });
+    ask_with(engine, lmk, Settings::LEGACY, request)
+}
+
+fn ask_with(engine: &mut Engine, lmk: u8, settings: Settings, request: &[u8]) -> String {
+    let port = Rc::new(Port { header_length: 0, ..Port::new(LmkId(lmk), settings) });
     let ticket = engine.submit(&port, request);
     engine.run();
     let mut reply = Vec::new();
@@ -303,6 +318,45 @@ mod check {
             let token = KeyToken::new(Scheme::K, b"123");
             assert_eq!(hsm.open(LmkId(2), KeyType::ZPK, &token).await.err(), Some(HsmError::EmptyIndex));
         });
+    }
+
+    // Every message that is known here, and thousands of its mutations, under both key-block LMKs and both
+    // profiles: the codes are the same, and so is the length of the reply.
+    pub fn every_command_answers_as_on_the_simulator() {
+        let token = with_test_lmks(Options::default());
+        let mut ours = engine(&token);
+        let mut theirs = Engine::new(Box::new(simulator()), unit());
+        let examples = TABLE.iter().flat_map(|row| row.examples).map(|example| example.request.to_vec());
+        let steps = File::load().cases.into_iter().flat_map(|case| case.steps);
+        let from_file = steps.map(|step| tests::wire::bytes(&step.req.replace("${pinl}", "01234")));
+        let valid: Vec<Vec<u8>> = examples.chain(from_file).collect();
+        let mut numbers = Numbers::new(7);
+        let mutated = (0..3000).map(|_| {
+            let message = numbers.one(&valid).clone();
+            mutate(&message, &valid, &mut numbers)
+        });
+        let messages: Vec<Vec<u8>> = valid.iter().cloned().chain(mutated).collect();
+        let (mut compared, mut good) = (0, 0);
+        // LG makes every reply wait, RA ends what is authorised.
+        let plain = |message: &&Vec<u8>| !message.starts_with(b"LG") && !message.starts_with(b"RA");
+        for message in messages.iter().filter(plain) {
+            for (lmk, settings) in [(1, Settings::LEGACY), (2, Settings::STRICT)] {
+                let (a, b) = (
+                    ask_with(&mut ours, lmk, settings, message),
+                    ask_with(&mut theirs, lmk, settings, message),
+                );
+                let (request, code) =
+                    (tests::wire::text(message), |reply: &str| reply.get(..4).map(str::to_owned));
+                assert_eq!(code(&a), code(&b), "LMK {lmk}: {request:?}");
+                // Random PINs and status texts have lengths of their own.
+                let free = ["JB", "N1", "NP", "NO", "J3", "J5", "J9", "JL"].iter().any(|c| a.starts_with(c));
+                assert!(free || a.len() == b.len(), "LMK {lmk}: {request:?}\n{a:?}\n{b:?}");
+                compared += 1;
+                good += u32::from(a.get(2..4) == Some("00"));
+            }
+        }
+        println!("{compared} replies compared, {good} of them 00");
+        assert!(compared > 6000 && good > 200);
     }
 
     // Every request of the wire file under a key-block LMK, then a look at everything that was made.
