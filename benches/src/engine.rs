@@ -45,13 +45,7 @@ pub fn run(args: &Args) -> io::Result<()> {
         Command::G0 => maker.dukpt(lmk, args.depth.min(128))?,
     };
     let batch = frames::batches(&exchanges, args.depth).swap_remove(0);
-    let mut messages = Vec::new();
-    let mut rest = batch.request.as_slice();
-    while let Some((length, tail)) = rest.split_first_chunk::<2>() {
-        let (frame, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
-        messages.push(frame);
-        rest = tail;
-    }
+    let messages = batch.frames();
     let mut engine =
         Engine::new(crate::server::backend(), Unit { authorised: Authorised::ALL, ..Unit::default() });
     let port = Rc::new(Port::new(lmk, Settings::STRICT));

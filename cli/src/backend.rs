@@ -1,6 +1,7 @@
 //! The one place where the program chooses a backend.
 
 use crate::exit::Failure;
+use crate::token;
 use crate::verbs::load_lmks;
 use gateway::BackendFactory;
 use gateway::config::Resolved;
@@ -10,6 +11,9 @@ use std::sync::Arc;
 /// Makes the backend of a core as often as one is needed. What can fail is tried here, before any port is
 /// taken.
 pub fn factory(resolved: &Resolved) -> Result<Arc<BackendFactory>, Failure> {
+    if let Some(source) = &resolved.token {
+        return token::factory(source, resolved.insecure_test_lmk);
+    }
     let lmks = match (&resolved.lmk_file, resolved.insecure_test_lmk) {
         (Some(file), _) => load_lmks(file, resolved.lmk_pass_file.as_deref())?,
         (None, true) => LmkSet::public_test(),

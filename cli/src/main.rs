@@ -7,6 +7,7 @@ mod exit;
 mod hardening;
 mod oracle;
 mod private;
+mod token;
 mod verbs;
 
 use clap::Parser;

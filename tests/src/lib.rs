@@ -11,4 +11,5 @@ pub mod model;
 pub mod mutate;
 pub mod pattern;
 pub mod server;
+pub mod softhsm;
 pub mod wire;

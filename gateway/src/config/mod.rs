@@ -10,4 +10,4 @@ pub use diagnostic::Problem;
 pub use file::{
     File, LimitsTable, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable,
 };
-pub use resolve::{Resolved, test_lmks};
+pub use resolve::{Resolved, TokenSource, test_lmks};
