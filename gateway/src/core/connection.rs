@@ -211,7 +211,8 @@ impl Connection {
         carry.replace(rest);
         let stalled = self.in_flight.get() >= core.limits.depth && core.rules.wanted(rest) <= rest.len();
         self.stalled.set(stalled);
-        self.resting.set(stalled);
+        // Frames that are with workers are answered before more are read, which keeps their order.
+        self.resting.set(stalled || core.is_away() && self.in_flight.get() > 0);
         self.partial.set(!rest.is_empty() && !stalled);
         if fresh && self.partial.get() {
             self.since_ms.set(core.read_clock());
