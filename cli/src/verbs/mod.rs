@@ -13,6 +13,7 @@ mod officer;
 mod send;
 mod serve;
 mod vectors;
+mod worker;
 
 pub use lmk::load as load_lmks;
 
@@ -42,6 +43,8 @@ pub enum Verb {
     Dectab(dectab::Dectab),
     Calc(calc::Args),
     Vectors(vectors::Args),
+    #[command(hide = true)]
+    Worker(worker::Args),
 }
 
 impl Verb {
@@ -61,6 +64,7 @@ impl Verb {
             Self::Dectab(verb) => end(dectab::run(&verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
+            Self::Worker(args) => end(worker::run(args)),
         }
     }
 }

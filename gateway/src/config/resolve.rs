@@ -1,7 +1,9 @@
 //! From the file to what the gateway is told, with every refusal that needs no backend.
 
 use super::diagnostic::Problem;
-use super::file::{File, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable};
+use super::file::{
+    File, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable, WorkersTable,
+};
 use crate::gateway::{Config, ListenerConfig, PortMap};
 use crate::{Limits, ListenSpec, TlsFiles, plan};
 use hostcmd::{Authorised, PinLength, Settings};
@@ -23,6 +25,8 @@ pub struct Resolved {
     pub lmk_pass_file: Option<PathBuf>,
     /// Folder of everything that is kept.
     pub data: Option<PathBuf>,
+    /// Worker processes.
+    pub workers: WorkersTable,
     /// Form of log lines.
     pub log_format: LogFormat,
 }
@@ -75,6 +79,7 @@ impl File {
             lmk_file: self.lmk_file.clone(),
             lmk_pass_file: self.lmk_pass_file.clone(),
             data: self.data.clone(),
+            workers: self.workers.clone().unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
     }
