@@ -7,8 +7,10 @@
 
 pub mod expect;
 pub mod hex;
+pub mod load;
 pub mod model;
 pub mod mutate;
 pub mod pattern;
+pub mod processes;
 pub mod server;
 pub mod wire;

@@ -57,14 +57,14 @@ fn is_known(case: &Case, profile: &str) -> bool {
     DEVIATIONS.iter().any(|(id, in_profile, _)| *id == case.id && ["*", profile].contains(in_profile))
 }
 
-fn run_all(profile: &str, takes: impl Fn(&Case) -> bool) {
+fn run_all(profile: &str, options: &[&str], takes: impl Fn(&Case) -> bool) {
     let cases = File::load().cases;
     let exists = |case: &&Case| case.commands().iter().all(|code| find(Way::Request, *code).is_some());
     let mut cases: Vec<&Case> = cases.iter().filter(exists).filter(|case| takes(case)).collect();
     // RA ends the authorised state, which other cases need.
     cases.sort_by_key(|case| case.command == "RA");
     assert!(!cases.is_empty(), "no case of a command that exists");
-    let server = Server::start(&["--profile", profile, "--authorised"]);
+    let server = Server::start(&[&["--profile", profile, "--authorised"], options].concat());
     let mut connections = Connections { server: &server, open: HashMap::new() };
     let (mut failures, mut settled) = (String::new(), String::new());
     let mut failed = 0;
@@ -84,12 +84,17 @@ fn run_all(profile: &str, takes: impl Fn(&Case) -> bool) {
 
 #[test]
 fn every_example_holds_in_the_legacy_profile() {
-    run_all("legacy", |_| true);
+    run_all("legacy", &[], |_| true);
 }
 
 #[test]
 fn examples_that_need_no_setting_hold_in_the_strict_profile() {
-    run_all("strict", |case| case.needs.is_empty());
+    run_all("strict", &[], |case| case.needs.is_empty());
+}
+
+#[test]
+fn every_example_holds_with_the_engine_in_workers() {
+    run_all("legacy", &["--workers", "2"], |_| true);
 }
 
 #[test]
