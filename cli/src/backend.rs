@@ -1,9 +1,10 @@
 //! The one place where the program chooses a backend.
 
 use crate::exit::Failure;
+use crate::token::{self, NoToken};
 use crate::verbs::load_lmks;
 use gateway::BackendFactory;
-use gateway::config::Resolved;
+use gateway::config::{Resolved, TokenSource};
 use gateway::worker::Refusal;
 use hsm::Backend;
 use hsm_sim::{LmkSet, Options, Simulator};
@@ -14,9 +15,15 @@ use std::sync::Arc;
 /// Where LMKs come from, as a worker is told.
 #[derive(Debug, clap::Args)]
 pub struct SourceOptions {
-    /// The public test LMKs.
+    /// The public test LMKs; on a token that holds them.
     #[arg(long, conflicts_with = "lmk_file")]
     insecure_test_lmk: bool,
+    /// A token, a URI of RFC 7512.
+    #[arg(long, value_name = "URI", conflicts_with = "lmk_file")]
+    token: Option<String>,
+    /// File with the user PIN of the token.
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
     /// A key file.
     #[arg(long, value_name = "FILE", requires = "lmk_pass_file")]
     lmk_file: Option<PathBuf>,
@@ -34,10 +41,15 @@ pub enum Source {
     Test,
     /// The simulator under the LMKs of a key file, with the file of its passphrase.
     File(PathBuf, Option<PathBuf>),
+    /// A token; whether its LMKs are to be the public test LMKs.
+    Token(TokenSource, bool),
 }
 
 impl From<SourceOptions> for Source {
     fn from(options: SourceOptions) -> Self {
+        if let Some(uri) = options.token {
+            return Self::Token(TokenSource { uri, pin_file: options.pin_file }, options.insecure_test_lmk);
+        }
         match (options.lmk_file, options.insecure_test_lmk) {
             (Some(file), _) => Self::File(file, options.lmk_pass_file),
             (None, true) => Self::Test,
@@ -48,6 +60,9 @@ impl From<SourceOptions> for Source {
 
 impl From<&Resolved> for Source {
     fn from(resolved: &Resolved) -> Self {
+        if let Some(token) = &resolved.token {
+            return Self::Token(token.clone(), resolved.insecure_test_lmk);
+        }
         match (&resolved.lmk_file, resolved.insecure_test_lmk) {
             (Some(file), _) => Self::File(file.clone(), resolved.lmk_pass_file.clone()),
             (None, true) => Self::Test,
@@ -73,6 +88,12 @@ impl From<Failure> for NoBackend {
     }
 }
 
+impl From<NoToken> for NoBackend {
+    fn from(NoToken(why, failure): NoToken) -> Self {
+        Self(why, failure)
+    }
+}
+
 impl From<NoBackend> for Failure {
     fn from(none: NoBackend) -> Self {
         none.1
@@ -81,7 +102,12 @@ impl From<NoBackend> for Failure {
 
 /// A source of which everything is read that needs the first user of a process.
 #[derive(Debug)]
-pub struct Prepared(LmkSet);
+pub enum Prepared {
+    /// LMKs.
+    Simulator(LmkSet),
+    /// What opens a token.
+    Token(token::Prepared),
+}
 
 impl Source {
     /// Options of a worker that opens this source by itself: nobody can type a passphrase there.
@@ -95,22 +121,37 @@ impl Source {
             Self::File(file, Some(pass)) => {
                 Ok(vec!["--lmk-file".into(), file.into(), "--lmk-pass-file".into(), pass.into()])
             }
+            Self::Token(token, test) => {
+                let mut arguments = vec![OsString::from("--token"), token.uri.clone().into()];
+                if let Some(file) = &token.pin_file {
+                    arguments.extend(["--pin-file".into(), file.into()]);
+                }
+                arguments.extend(test.then(|| "--insecure-test-lmk".into()));
+                Ok(arguments)
+            }
         }
     }
 
     /// Reads what must be read first.
     pub fn prepare(&self) -> Result<Prepared, NoBackend> {
-        Ok(Prepared(match self {
+        Ok(Prepared::Simulator(match self {
             Self::None => return Err(none().into()),
             Self::Test => LmkSet::public_test(),
             Self::File(file, pass) => load_lmks(file, pass.as_deref())?,
+            Self::Token(token, test) => return Ok(Prepared::Token(token::prepare(token, *test)?)),
         }))
     }
 
     /// Makes the backend of a core as often as one is needed. What can fail is tried here, before any port is
     /// taken.
     pub fn factory(&self) -> Result<Arc<BackendFactory>, Failure> {
-        let Prepared(lmks) = self.prepare()?;
+        let lmks = match self.prepare()? {
+            Prepared::Simulator(lmks) => lmks,
+            Prepared::Token(prepared) => {
+                let token = prepared.open().map_err(NoBackend::from)?;
+                return Ok(Arc::new(move || Box::new(token.backend())));
+            }
+        };
         Simulator::new(&lmks, Options::default()).map_err(Failure::environment)?;
         Ok(Arc::new(move || match Simulator::new(&lmks, Options::default()) {
             Ok(simulator) => Box::new(simulator),
@@ -122,8 +163,13 @@ impl Source {
 impl Prepared {
     /// The one backend of a worker.
     pub fn open(self) -> Result<Box<dyn Backend>, NoBackend> {
-        let simulator = Simulator::new(&self.0, Options::default()).map_err(Failure::environment)?;
-        Ok(Box::new(simulator))
+        match self {
+            Self::Simulator(lmks) => {
+                let simulator = Simulator::new(&lmks, Options::default()).map_err(Failure::environment)?;
+                Ok(Box::new(simulator))
+            }
+            Self::Token(prepared) => Ok(Box::new(prepared.open()?.backend())),
+        }
     }
 }
 

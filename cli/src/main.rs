@@ -7,6 +7,7 @@ mod control;
 mod exit;
 mod hardening;
 mod private;
+mod token;
 mod verbs;
 mod workers;
 

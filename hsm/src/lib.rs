@@ -19,6 +19,7 @@ mod join;
 mod key;
 mod key_type;
 mod lmk;
+mod lmk_key;
 mod queue;
 mod token;
 
@@ -28,6 +29,7 @@ pub use join::join;
 pub use key::{Binding, BlockAttributes, Hygiene, Key, KeyAttributes};
 pub use key_type::{KeyType, LmkPair};
 pub use lmk::{LmkId, LmkInfo, LmkPurpose, LmkScheme};
+pub use lmk_key::lmk_working_key;
 pub use queue::{Call, Hsm, Opening};
 pub use token::{KeyToken, Scheme};
 

@@ -13,4 +13,5 @@ pub mod mutate;
 pub mod pattern;
 pub mod processes;
 pub mod server;
+pub mod softhsm;
 pub mod wire;

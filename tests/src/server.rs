@@ -1,5 +1,6 @@
 //! The real program, started for a test and gone with it.
 
+use crate::softhsm::{Backend, TempToken};
 use crate::wire::Wire;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -17,6 +18,8 @@ pub struct Server {
     child: Child,
     ports: BTreeMap<u8, SocketAddr>,
     log: Arc<Mutex<String>>,
+    // Gone when the server is.
+    _token: Option<TempToken>,
 }
 
 impl Server {
@@ -26,6 +29,21 @@ impl Server {
         Self::start_with(&[&listen, options].concat(), &[0, 1, 2])
     }
 
+    /// Starts it over a backend, on a token with its key-block test LMKs only. `None` when there is no such
+    /// backend here, which is said.
+    pub fn start_on(backend: Backend, options: &[&str]) -> Option<Self> {
+        let token = match backend {
+            Backend::Simulator => return Some(Self::start(options)),
+            Backend::SoftHsm => TempToken::new()?,
+        };
+        let (uri, pin_file) = (token.uri(), token.pin_file());
+        let own = ["--listen", "127.0.0.1:0", "--backend", "pkcs11", "--token", &uri, "--pin-file", &pin_file];
+        let environment = Some(("SOFTHSM2_CONF", token.configuration()));
+        let mut server = Self::spawn(&[&own, options].concat(), backend.lmks(), environment);
+        server._token = Some(token);
+        Some(server)
+    }
+
     /// Starts it with a configuration file, and waits for listeners of the LMKs named.
     pub fn configured(file: &Path, lmks: &[u8]) -> Self {
         Self::start_with(&["--config", file.to_str().expect("path")], lmks)
@@ -33,6 +51,10 @@ impl Server {
 
     /// Starts it with listeners of the caller's choice, and waits for those of the LMKs named.
     pub fn start_with(options: &[&str], lmks: &[u8]) -> Self {
+        Self::spawn(options, lmks, None)
+    }
+
+    fn spawn(options: &[&str], lmks: &[u8], environment: Option<(&str, PathBuf)>) -> Self {
         let mut command = Command::new(program());
         // Variables of this prefix configure the program; those of the test run are none of its business.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PAYHSM_"))
@@ -40,6 +62,7 @@ impl Server {
             command.env_remove(name);
         }
         let mut child = command
+            .envs(environment)
             .args(["serve", "--insecure-test-lmk", "--admin", "127.0.0.1:0"])
             .args(options)
             .stdin(Stdio::null())
@@ -50,7 +73,7 @@ impl Server {
         let log = Arc::new(Mutex::new(String::new()));
         let lines = lines_of(child.stdout.take().expect("piped"), Arc::clone(&log));
         let _stderr = lines_of(child.stderr.take().expect("piped"), Arc::clone(&log));
-        let mut server = Self { child, ports: BTreeMap::new(), log };
+        let mut server = Self { child, ports: BTreeMap::new(), log, _token: None };
         server.wait_ready(&lines, lmks, &options.join(" "));
         server
     }

@@ -46,6 +46,16 @@ pub struct Args {
     /// File with the passphrase of the key file; asked for when missing.
     #[arg(long, env = "PAYHSM_LMK_PASS_FILE", value_name = "FILE")]
     lmk_pass_file: Option<PathBuf>,
+    /// Where keys are used: `sim`, or `pkcs11` with --token.
+    #[arg(long, env = "PAYHSM_BACKEND", value_parser = ["sim", "pkcs11"], value_name = "NAME")]
+    backend: Option<String>,
+    /// Token that holds the LMKs: pkcs11:token=LABEL;serial=…?module-path=FILE (RFC 7512).
+    #[arg(long, env = "PAYHSM_TOKEN", value_name = "URI", conflicts_with = "lmk_file")]
+    token: Option<String>,
+    /// File with the user PIN of the token; without it the credential `payhsm-pin` of systemd is read, or
+    /// the PIN is asked for.
+    #[arg(long, env = "PAYHSM_PIN_FILE", value_name = "FILE")]
+    pin_file: Option<PathBuf>,
     /// Certificate chain of TLS listeners, PEM.
     #[arg(long, env = "PAYHSM_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -173,6 +183,11 @@ fn resolve(args: Args) -> Result<Resolved, Failure> {
     } else if args.lmk_file.is_some() {
         (file.insecure_test_lmk, file.lmk_file) = (None, args.lmk_file);
     }
+    if let Some(name) = &args.backend {
+        file.set_backend(name);
+    }
+    file.token = args.token.or(file.token);
+    file.pin_file = args.pin_file.or(file.pin_file);
     file.lmk_pass_file = args.lmk_pass_file.or(file.lmk_pass_file);
     file.authorised = args.authorised.then_some(true).or(file.authorised);
     file.admin = args.admin.or(file.admin);

@@ -133,6 +133,12 @@ pub struct File {
     pub lmk_file: Option<PathBuf>,
     /// Passphrase of the LMK file.
     pub lmk_pass_file: Option<PathBuf>,
+    /// `"sim"` (default) or `"pkcs11"`.
+    pub backend: Option<Spanned<String>>,
+    /// Token that holds the LMKs, a URI of RFC 7512.
+    pub token: Option<String>,
+    /// File with the user PIN of the token.
+    pub pin_file: Option<PathBuf>,
     /// Folder of everything that is kept.
     pub data: Option<PathBuf>,
     /// Worker threads; 0 is one per available core.
@@ -165,6 +171,11 @@ pub struct File {
 }
 
 impl File {
+    /// Sets the backend from the command line.
+    pub fn set_backend(&mut self, name: &str) {
+        self.backend = Some(Spanned::new(0..0, name.to_owned()));
+    }
+
     /// Sets the header length from the command line.
     pub fn set_header_len(&mut self, length: u16) {
         self.header_len = Some(Spanned::new(0..0, length));

@@ -11,4 +11,4 @@ pub use file::{
     File, LimitsTable, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable,
     WorkersTable,
 };
-pub use resolve::{Resolved, test_lmks};
+pub use resolve::{Resolved, TokenSource, test_lmks};
