@@ -10,6 +10,7 @@ use crate::lmk::{self, TokenLmk};
 use crate::mac::{CmacKey, chain, cmac, retail};
 use crate::material::{Material, Source};
 use crate::resident;
+use crate::selftest;
 use crate::template::Purpose;
 use crate::token::Token;
 use cryptoki::object::ObjectHandle;
@@ -93,6 +94,9 @@ impl TokenBackend {
     // Another token in the slot, or another LMK under an identifier, is not what was started with.
     fn opened(&self) -> Option<Open> {
         let mut link = self.token.connect().ok()?;
+        if !selftest::passes(&mut link) {
+            return None;
+        }
         let lmks = lmk::find_all(&mut link).ok()?;
         same(&lmks, &self.infos).then_some(Open { link, lmks })
     }
@@ -164,11 +168,12 @@ impl Backend for TokenBackend {
         BackendClass::B
     }
 
-    // The LMKs are read and their check values computed anew: a token that is gone, or has begun to lie, is
-    // found here.
+    // Known answers, and the check values of the LMKs anew: a token that is gone, or has begun to lie, is found
+    // here.
     fn alive(&mut self) -> bool {
         let Some(open) = &mut self.open else { return self.is_ready() };
-        let sound = lmk::find_all(&mut open.link).is_ok_and(|found| same(&found, &self.infos));
+        let sound = selftest::passes(&mut open.link)
+            && lmk::find_all(&mut open.link).is_ok_and(|found| same(&found, &self.infos));
         sound && !open.link.is_lost()
     }
 }

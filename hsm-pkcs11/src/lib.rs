@@ -34,6 +34,7 @@ mod module;
 pub mod objects;
 mod pin;
 mod resident;
+mod selftest;
 mod template;
 mod token;
 mod uri;

@@ -118,9 +118,7 @@ impl File {
             (Some(_), true) if self.lmk_file.is_some() => {
                 Err(self.source.problem("the LMKs are on the token: an LMK file has no use", None))
             }
-            (Some(uri), true) => {
-                Ok(Some(TokenSource { uri: uri.clone(), pin_file: self.pin_file.clone() }))
-            }
+            (Some(uri), true) => Ok(Some(TokenSource { uri: uri.clone(), pin_file: self.pin_file.clone() })),
         }
     }
 

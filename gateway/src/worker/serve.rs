@@ -17,8 +17,9 @@ const READ: usize = 64 * 1024;
 /// Frames that run together at most: the gateway hears of each batch, and takes a worker that is silent for
 /// hung.
 const BATCH: usize = 128;
-/// How often the backend is asked whether it is sound, while there is traffic.
+/// How often the backend is asked whether it is sound, while there is traffic; less often when asking takes long.
 const CHECK: Duration = Duration::from_secs(1);
+const CHECK_SHARE: u32 = 20;
 
 /// Why a worker ended.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ pub fn serve(mut stream: UnixStream, backend: Box<dyn Backend>) -> Ended {
         reply: Vec::new(),
         out: Vec::new(),
         failed: false,
-        checked: Instant::now(),
+        check_at: Instant::now(),
         stream,
     };
     match worker.serve() {
@@ -83,7 +84,7 @@ struct Worker {
     reply: Vec<u8>,
     out: Vec<u8>,
     failed: bool,
-    checked: Instant,
+    check_at: Instant,
     stream: UnixStream,
 }
 
@@ -119,11 +120,13 @@ impl Worker {
     // After a failure, and once in a while: a token that lies does not fail.
     fn check_backend(&mut self) -> Result<(), Ended> {
         let failed = std::mem::take(&mut self.failed);
-        if !failed && self.checked.elapsed() < CHECK {
+        let begun = Instant::now();
+        if !failed && begun < self.check_at {
             return Ok(());
         }
         let alive = self.engine.alive();
-        self.checked = Instant::now();
+        let pause = begun.elapsed().saturating_mul(CHECK_SHARE).max(CHECK);
+        self.check_at = begun.checked_add(pause).unwrap_or(begun);
         if alive { Ok(()) } else { Err(Ended::BackendLost) }
     }
 
