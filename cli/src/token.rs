@@ -41,6 +41,11 @@ pub fn prepare(source: &TokenSource, insecure_test_lmk: bool) -> Result<Prepared
 pub struct NoToken(pub Refusal, pub Failure);
 
 impl Prepared {
+    /// Opens it as it is.
+    pub fn open_with(self, options: Options) -> Result<Token, TokenError> {
+        Token::open(&self.uri, Some(self.pin), options)
+    }
+
     /// Opens it, and judges its LMKs.
     pub fn open(self) -> Result<Token, NoToken> {
         let refused = |error: TokenError| NoToken(refusal(&error), failure(error));
@@ -119,7 +124,8 @@ fn alone(source: &TokenSource) -> Result<Option<File>, Failure> {
     Ok(Some(file))
 }
 
-fn pin_file(source: &TokenSource, uri: &TokenUri) -> Option<PathBuf> {
+/// The file that holds the user PIN of a token, wherever it is named.
+pub fn pin_file(source: &TokenSource, uri: &TokenUri) -> Option<PathBuf> {
     let credential = || {
         let path = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(CREDENTIAL);
         path.exists().then_some(path)
@@ -146,9 +152,15 @@ fn pin(file: Option<&Path>) -> Result<Pin, Failure> {
 /// The exit code of a token's refusal: 3 for what is missing around us, 1 for what the token does not hold.
 pub fn failure(error: TokenError) -> Failure {
     match error {
-        TokenError::Uri(_) | TokenError::LmkNumber | TokenError::Ambiguous(_) => Failure::usage(error),
+        TokenError::Uri(_)
+        | TokenError::LmkNumber
+        | TokenError::Ambiguous(_)
+        | TokenError::Label
+        | TokenError::SamePins
+        | TokenError::PinLength(..) => Failure::usage(error),
         TokenError::PinRefused
         | TokenError::LmkExists(_)
+        | TokenError::Initialised(_)
         | TokenError::LmkParts(..)
         | TokenError::LmkAttributes(..)
         | TokenError::LmkWeak

@@ -36,6 +36,21 @@ pub enum TokenError {
     /// Too many or too recent failures of this process.
     #[error("login not tried: it failed {0} times, and the PIN must not be locked")]
     LoginSpared(u32),
+    /// No token that could be initialised.
+    #[error("no token of that label, and none that is not initialised yet")]
+    NoSlot,
+    /// The token is in use already.
+    #[error("token `{0}` is initialised: what is on it would be lost")]
+    Initialised(String),
+    /// A label that no token can have.
+    #[error("a label has 1 to 32 bytes")]
+    Label,
+    /// A PIN of a length that the token does not take.
+    #[error("the token takes user PINs of {0} to {1} characters")]
+    PinLength(usize, usize),
+    /// One PIN for two roles.
+    #[error("the security officer and the user need different PINs")]
+    SamePins,
     /// The LMK is there already.
     #[error("LMK {0}: already on the token")]
     LmkExists(LmkId),

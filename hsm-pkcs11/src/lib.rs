@@ -25,6 +25,7 @@ pub mod ceremony;
 mod error;
 mod fault;
 mod group;
+pub mod initialise;
 mod link;
 mod lmk;
 mod login;

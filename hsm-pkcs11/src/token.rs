@@ -9,6 +9,7 @@ use crate::lmk;
 use crate::login::log_in;
 use crate::module;
 use crate::pin::Pin;
+use crate::selftest;
 use crate::uri::TokenUri;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
@@ -81,6 +82,11 @@ impl Token {
     /// What it offers.
     pub fn capability(&self) -> &Capability {
         &self.0.capability
+    }
+
+    /// True when the token computes what it should, with keys of published vectors.
+    pub fn known_answers(&self) -> Result<bool, TokenError> {
+        Ok(selftest::passes(&mut self.connect()?))
     }
 
     pub(crate) fn options(&self) -> &Options {

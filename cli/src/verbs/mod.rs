@@ -7,11 +7,13 @@ mod config;
 mod decode;
 mod dectab;
 mod demo;
+mod doctor;
 mod explain;
 mod lmk;
 mod officer;
 mod send;
 mod serve;
+mod token;
 mod vectors;
 mod worker;
 
@@ -43,6 +45,9 @@ pub enum Verb {
     Dectab(dectab::Dectab),
     Calc(calc::Args),
     Vectors(vectors::Args),
+    #[command(subcommand)]
+    Token(token::Token),
+    Doctor(doctor::Args),
     #[command(hide = true)]
     Worker(worker::Args),
 }
@@ -64,6 +69,8 @@ impl Verb {
             Self::Dectab(verb) => end(dectab::run(&verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
+            Self::Token(verb) => end(token::run(&verb)),
+            Self::Doctor(args) => end(doctor::run(&args)),
             Self::Worker(args) => end(worker::run(args)),
         }
     }
