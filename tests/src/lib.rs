@@ -5,6 +5,7 @@
     clippy::must_use_candidate
 )]
 
+pub mod canary;
 pub mod expect;
 pub mod hex;
 pub mod load;

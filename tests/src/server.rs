@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+const TEST_LMK: &[&str] = &["--insecure-test-lmk"];
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// `payhsm serve` under the public test LMKs.
@@ -51,7 +52,7 @@ impl Server {
         let pin_file = token.pin_file();
         let own = ["--listen", "127.0.0.1:0", "--backend", "pkcs11", "--token", uri, "--pin-file", &pin_file];
         let environment = [&[("SOFTHSM2_CONF", token.configuration())], variables].concat();
-        let mut server = Self::spawn(&[&own, options].concat(), lmks, &environment);
+        let mut server = Self::spawn(TEST_LMK, &[&own, options].concat(), lmks, &environment);
         server._token = Some(token);
         server
     }
@@ -63,10 +64,15 @@ impl Server {
 
     /// Starts it with listeners of the caller's choice, and waits for those of the LMKs named.
     pub fn start_with(options: &[&str], lmks: &[u8]) -> Self {
-        Self::spawn(options, lmks, &[])
+        Self::spawn(TEST_LMK, options, lmks, &[])
     }
 
-    fn spawn(options: &[&str], lmks: &[u8], environment: &[(&str, PathBuf)]) -> Self {
+    /// Starts it under LMKs of the test's own, which options name; every listener needs a role there.
+    pub fn start_own(options: &[&str], lmks: &[u8], environment: &[(&str, PathBuf)]) -> Self {
+        Self::spawn(&[], options, lmks, environment)
+    }
+
+    fn spawn(first: &[&str], options: &[&str], lmks: &[u8], environment: &[(&str, PathBuf)]) -> Self {
         let mut command = Command::new(program());
         // Variables of this prefix configure the program; those of the test run are none of its business.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PAYHSM_"))
@@ -75,7 +81,8 @@ impl Server {
         }
         let mut child = command
             .envs(environment.iter().map(|(name, value)| (name, value)))
-            .args(["serve", "--insecure-test-lmk", "--admin", "127.0.0.1:0"])
+            .args(["serve", "--admin", "127.0.0.1:0"])
+            .args(first)
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
