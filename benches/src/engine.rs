@@ -27,13 +27,7 @@ pub fn run(args: &Args) -> io::Result<()> {
     let mut maker = Maker::new();
     let keys = maker.keys(lmk, 64)?;
     let batch = maker.batches(&keys, args.depth, 1)?.swap_remove(0);
-    let mut frames = Vec::new();
-    let mut rest = batch.request.as_slice();
-    while let Some((length, tail)) = rest.split_first_chunk::<2>() {
-        let (frame, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
-        frames.push(frame);
-        rest = tail;
-    }
+    let frames = batch.frames();
     let mut engine =
         Engine::new(crate::server::backend(), Unit { authorised: Authorised::ALL, ..Unit::default() });
     let port = Rc::new(Port::new(lmk, Settings::STRICT));

@@ -10,8 +10,10 @@ mod engine;
 mod frames;
 mod host;
 mod limit;
+mod pkcs11;
 mod ratios;
 mod server;
+mod token;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -27,8 +29,13 @@ struct Cli {
 enum Verb {
     /// Measures and prints the ratios.
     Ratios(ratios::Args),
+    /// PIN translation on a SoftHSM token, against a loop over the same token without us.
+    Pkcs11(pkcs11::Args),
     /// The engine alone, for profilers.
     Engine(engine::Args),
+    /// One measurement on a token, in a process of its own.
+    #[command(hide = true)]
+    TokenLoop(token::Args),
     /// A server in a process of its own, so that its CPU time can be told from the client's.
     #[command(hide = true)]
     Serve(server::Args),
@@ -37,6 +44,8 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Ratios(args) => ratios::run(&args),
+        Verb::Pkcs11(args) => pkcs11::run(&args),
+        Verb::TokenLoop(args) => token::run(&args),
         Verb::Engine(args) => engine::run(&args),
         Verb::Serve(args) => server::run(&args),
     };

@@ -2,7 +2,7 @@
 
 use crate::host;
 use clap::ValueEnum;
-use gateway::{Config, Gateway, Limits, ListenSpec, ListenerConfig};
+use gateway::{BackendFactory, Config, Gateway, Limits, ListenSpec, ListenerConfig};
 use hostcmd::Authorised;
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, RandomSource, Simulator};
@@ -21,12 +21,14 @@ pub enum Kind {
     Echo,
     /// Runs it.
     Engine,
+    /// Runs it on the token that the environment names.
+    Token,
 }
 
 /// Arguments of the server process.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Echo or engine.
+    /// What it does with frames.
     #[arg(long, value_enum)]
     kind: Kind,
     /// Processor to stay on.
@@ -46,7 +48,14 @@ pub fn run(args: &Args) -> io::Result<()> {
         echo: (args.kind == Kind::Echo).then_some(REPLY),
         ..Config::default()
     };
-    let running = Gateway::start(config, Arc::new(backend)).map_err(io::Error::other)?;
+    let factory: Arc<BackendFactory> = match args.kind {
+        Kind::Token => {
+            let token = crate::token::open()?;
+            Arc::new(move || Box::new(token.backend()))
+        }
+        Kind::Echo | Kind::Engine => Arc::new(backend),
+    };
+    let running = Gateway::start(config, factory).map_err(io::Error::other)?;
     for listener in running.listeners() {
         println!("{} {}", listener.lmk, listener.address);
     }
@@ -73,8 +82,18 @@ pub struct Server {
 impl Server {
     /// Starts one on a processor.
     pub fn start(kind: Kind, processor: usize) -> io::Result<Self> {
+        Self::start_with(kind, processor, [])
+    }
+
+    /// Starts one with more variables in its environment.
+    pub fn start_with<const N: usize>(
+        kind: Kind,
+        processor: usize,
+        environment: [(String, String); N],
+    ) -> io::Result<Self> {
         let name = kind.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
         let mut child = Command::new(std::env::current_exe()?)
+            .envs(environment)
             .args(["serve", "--kind", &name, "--processor", &processor.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -91,14 +91,15 @@ impl TokenBackend {
         }
     }
 
-    // Another token in the slot, or another LMK under an identifier, is not what was started with.
+    // Another token in the slot, or another LMK under an identifier, is not what was started with. LMKs that
+    // were added since are served by whoever starts next.
     fn opened(&self) -> Option<Open> {
         let mut link = self.token.connect().ok()?;
         if !selftest::passes(&mut link) {
             return None;
         }
-        let lmks = lmk::find_all(&mut link).ok()?;
-        same(&lmks, &self.infos).then_some(Open { link, lmks })
+        let mut lmks = lmk::find_all(&mut link).ok()?;
+        keep_known(&mut lmks, &self.infos).then_some(Open { link, lmks })
     }
 
     // One pass over the operations that have no answer, or none from the token.
@@ -173,16 +174,18 @@ impl Backend for TokenBackend {
     fn alive(&mut self) -> bool {
         let Some(open) = &mut self.open else { return self.is_ready() };
         let sound = selftest::passes(&mut open.link)
-            && lmk::find_all(&mut open.link).is_ok_and(|found| same(&found, &self.infos));
+            && lmk::find_all(&mut open.link).is_ok_and(|mut found| keep_known(&mut found, &self.infos));
         sound && !open.link.is_lost()
     }
 }
 
-fn same(found: &[TokenLmk], infos: &[LmkInfo]) -> bool {
-    found.len() == infos.len()
-        && found.iter().zip(infos).all(|(found, info)| {
-            (found.info.id, found.info.scheme, found.info.check) == (info.id, info.scheme, info.check)
-        })
+// True when all that are known are there; the others are dropped.
+fn keep_known(found: &mut Vec<TokenLmk>, known: &[LmkInfo]) -> bool {
+    let is = |found: &TokenLmk, info: &LmkInfo| {
+        (found.info.id, found.info.scheme, found.info.check) == (info.id, info.scheme, info.check)
+    };
+    found.retain(|found| known.iter().any(|info| is(found, info)));
+    found.len() == known.len()
 }
 
 // What one pass works with.
@@ -418,7 +421,7 @@ impl Desk<'_> {
         let kind = material.shape.kind;
         match algorithm {
             MacAlgorithm::Cmac => {
-                let key = self.cmac_key(material, iv, data)?;
+                let key = self.cmac_key(material)?;
                 cmac(&mut self.open.link, kind, key, iv, data)
             }
             MacAlgorithm::Iso1 => {
@@ -438,13 +441,11 @@ impl Desk<'_> {
         }
     }
 
-    // AES keys sign where the module does CMAC and the message begins here or has a whole first block.
-    fn cmac_key(&mut self, material: &Material, iv: &[u8], data: &[u8]) -> Result<CmacKey, HsmError> {
-        let block = material.shape.kind.block_length();
+    // AES keys sign where the module does CMAC; the keys of an LMK have no object that does.
+    fn cmac_key(&mut self, material: &Material) -> Result<CmacKey, HsmError> {
         let signs = material.shape.kind == CipherKind::Aes
             && self.open.link.capability().aes_cmac
-            && !matches!(material.source, Source::Lmk(..))
-            && (data.len() >= block || iv.iter().all(|b| *b == 0));
+            && !matches!(material.source, Source::Lmk(..));
         if signs {
             Ok(CmacKey::Sign(self.object(material, Purpose::Sign)?))
         } else {

@@ -149,8 +149,15 @@ pub(crate) fn seal(
     link.random(&mut pad)?;
     let mut text = Vec::with_capacity(128);
     let mut drawn = paytypes::Drawn::new(&pad);
-    let cipher = OverToken(RefCell::new(link));
-    ready(sblock::seal(&cipher, &keys, &header, clear.expose(), &mut drawn, &mut text))?;
+    {
+        let cipher = OverToken(RefCell::new(&mut *link));
+        ready(sblock::seal(&cipher, &keys, &header, clear.expose(), &mut drawn, &mut text))?;
+    }
+    // A block that does not open again would be a lost key.
+    let opened = open(link, lmk, &text);
+    if !opened.is_ok_and(|opened| opened.kind == kind && opened.clear.same_as(clear)) {
+        return Err(HsmError::Backend);
+    }
     Ok(KeyToken::new(Scheme::S, &text))
 }
 

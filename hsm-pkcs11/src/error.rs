@@ -72,6 +72,9 @@ pub enum TokenError {
     /// No session to spare.
     #[error("the token gives no more sessions")]
     Sessions,
+    /// No randomness.
+    #[error("the operating system gave no random bytes")]
+    Random,
     /// A formula over the new LMK failed.
     #[error("a key of the LMK could not be derived")]
     Derivation,

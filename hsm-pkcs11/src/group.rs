@@ -4,7 +4,7 @@
 use crate::link::Link;
 use cryptoki::object::ObjectHandle;
 use foldhash::fast::RandomState;
-use hsm::{HsmError, Op, OpBatch, Outcome};
+use hsm::{OpBatch, Outcome};
 use paytypes::bytes::xor_into;
 use paytypes::{CipherKind, Direction};
 use std::collections::HashMap;
@@ -56,14 +56,11 @@ impl Groups {
         }
     }
 
-    /// Does every group and answers its operations; all of a group share its fate.
+    /// Does every group and answers its operations.
     pub(crate) fn run(&mut self, link: &mut Link, ops: &mut OpBatch) {
         for group in self.groups.iter_mut().take(self.used) {
-            let done = group.run(link, ops, &mut self.work);
-            for op in group.members.drain(..) {
-                let Some(view) = ops.view(op) else { continue };
-                *view.outcome = Some(done.map(|()| Outcome::Done));
-            }
+            group.run(link, ops, &mut self.work);
+            group.members.clear();
         }
         self.used = 0;
         self.by_object.clear();
@@ -71,39 +68,54 @@ impl Groups {
 }
 
 impl Group {
-    fn run(&self, link: &mut Link, ops: &mut OpBatch, work: &mut Vec<u8>) -> Result<(), HsmError> {
-        // One operation alone needs no copy.
-        if let [op] = self.members[..]
-            && let Some(view) = ops.view(op)
-            && matches!(view.op, Op::Ecb { .. })
-            && view.data.len() <= CALL
-        {
-            return link.ecb(self.way, self.kind, self.key, view.data);
-        }
+    // Operations of one call share its fate.
+    fn run(&self, link: &mut Link, ops: &mut OpBatch, work: &mut Vec<u8>) {
+        let block = self.kind.block_length();
+        let most = self.bytes.min(CALL).saturating_add(CALL).saturating_add(block);
         // Room for everything at once: a vector that grows leaves an unwiped copy behind.
-        if work.capacity() < self.bytes {
-            *work = Vec::with_capacity(self.bytes.next_power_of_two());
+        if work.capacity() < most {
+            *work = Vec::with_capacity(most);
         }
-        for op in &self.members {
-            let Some(view) = ops.view(*op) else { continue };
+        let mut rest = self.members.as_slice();
+        while !rest.is_empty() {
+            let taken = self.fill(ops, rest, work);
+            let (now, later) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
+            let done = link.ecb_behind(self.way, self.kind, self.key, work);
+            if done.is_ok() {
+                self.give_back(ops, now, work.get_mut(block..).unwrap_or_default());
+            }
+            work.as_mut_slice().zeroize();
+            work.clear();
+            for op in now {
+                let Some(view) = ops.view(*op) else { continue };
+                *view.outcome = Some(done.map(|()| Outcome::Done));
+            }
+            rest = later;
+        }
+    }
+
+    // Room for the block in front, then the data of as many operations as one call takes, and one at least.
+    fn fill(&self, ops: &mut OpBatch, members: &[usize], work: &mut Vec<u8>) -> usize {
+        work.resize(self.kind.block_length(), 0);
+        let mut taken = 0usize;
+        for op in members {
+            let Some(view) = ops.view(*op) else { break };
             let start = work.len();
+            if taken > 0 && start.saturating_add(view.data.len()) > CALL {
+                break;
+            }
             work.extend_from_slice(view.data);
             if self.way == Direction::Encrypt {
                 xor_into(work.get_mut(start..).unwrap_or_default(), view.iv);
             }
+            taken = taken.saturating_add(1);
         }
-        let done = work.chunks_mut(CALL).try_for_each(|part| link.ecb(self.way, self.kind, self.key, part));
-        if done.is_ok() {
-            self.give_back(ops, work);
-        }
-        work.as_mut_slice().zeroize();
-        work.clear();
-        done
+        taken.max(1)
     }
 
-    fn give_back(&self, ops: &mut OpBatch, work: &mut [u8]) {
-        let (mut rest, block) = (work, self.kind.block_length());
-        for op in &self.members {
+    fn give_back(&self, ops: &mut OpBatch, members: &[usize], work: &mut [u8]) {
+        let mut rest = work;
+        for op in members {
             let Some(view) = ops.view(*op) else { continue };
             let Some((own, others)) = rest.split_at_mut_checked(view.data.len()) else { return };
             rest = others;
@@ -113,6 +125,5 @@ impl Group {
             }
             view.data.copy_from_slice(own);
         }
-        debug_assert_eq!(block & 7, 0);
     }
 }

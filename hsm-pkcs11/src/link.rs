@@ -1,16 +1,24 @@
 //! The sessions of one backend and the calls that are made in them. Buffers that the binding returns are
 //! wiped; a call that fails says whether everything must begin anew.
+//!
+//! Every cipher call carries a block in front whose answer under that object is known from the first call. A
+//! module that answers with another key, with what belongs to another call, or with a broken beginning is not
+//! believed: a block more costs next to nothing beside the call. It is no proof against one that lies in what
+//! stands behind.
 
 use crate::capability::Capability;
+use crate::error::TokenError;
 use crate::fault::Fault;
 use crate::template::{Purpose, Template};
 use cryptoki::error::Error;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
+use foldhash::fast::RandomState;
 use hsm::HsmError;
 use paytypes::bytes::{left, xor_into};
 use paytypes::{CipherKind, Direction};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
 
@@ -32,6 +40,9 @@ pub(crate) struct Link {
     main: Session,
     lanes: Option<[Lane; 2]>,
     capability: Capability,
+    /// The block that goes in front, and what each object made of it in each direction.
+    front: [u8; 16],
+    answers: HashMap<(u64, bool), [u8; 16], RandomState>,
     lost: bool,
 }
 
@@ -121,11 +132,17 @@ impl Lane {
 
 impl Link {
     /// Over a session, and over two more for the directions when the token has plenty.
-    pub(crate) fn new(main: Session, more: Option<[Session; 2]>, capability: Capability) -> Self {
+    pub(crate) fn new(
+        main: Session,
+        more: Option<[Session; 2]>,
+        capability: Capability,
+    ) -> Result<Self, TokenError> {
         let lanes = more.map(|[encrypt, decrypt]| {
             [Lane::new(encrypt, Direction::Encrypt), Lane::new(decrypt, Direction::Decrypt)]
         });
-        Self { main, lanes, capability, lost: false }
+        let mut front = [0; 16];
+        getrandom::fill(&mut front).map_err(|_| TokenError::Random)?;
+        Ok(Self { main, lanes, capability, front, answers: HashMap::default(), lost: false })
     }
 
     pub(crate) const fn session(&self) -> &Session {
@@ -157,13 +174,45 @@ impl Link {
         key: ObjectHandle,
         data: &mut [u8],
     ) -> Result<(), HsmError> {
+        let block = kind.block_length();
+        let mut work = Zeroizing::new(Vec::with_capacity(data.len().saturating_add(block)));
+        work.resize(block, 0);
+        work.extend_from_slice(data);
+        self.ecb_behind(way, kind, key, &mut work)?;
+        data.copy_from_slice(work.get(block..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// As [`Link::ecb`], over what stands behind the first block, which is room for the block of known answer.
+    pub(crate) fn ecb_behind(
+        &mut self,
+        way: Direction,
+        kind: CipherKind,
+        key: ObjectHandle,
+        work: &mut [u8],
+    ) -> Result<(), HsmError> {
+        let block = kind.block_length();
+        let first = work.get_mut(..block).ok_or(HsmError::Backend)?;
+        first.copy_from_slice(self.front.get(..block).unwrap_or_default());
         let answer = match &mut self.lanes {
-            Some([encrypt, _]) if way == Direction::Encrypt => encrypt.run(kind, key, data),
-            Some([_, decrypt]) => decrypt.run(kind, key, data),
-            None => once(&self.main, way, &ecb_of(kind), key, data),
+            Some([encrypt, _]) if way == Direction::Encrypt => encrypt.run(kind, key, work),
+            Some([_, decrypt]) => decrypt.run(kind, key, work),
+            None => once(&self.main, way, &ecb_of(kind), key, work),
         };
         let answer = self.judge(answer)?;
-        take(answer, data)
+        take(answer, work)?;
+        self.believe(way, key, work.get(..block).unwrap_or_default())
+    }
+
+    // What an object made of the block in front must be what it made of it before.
+    fn believe(&mut self, way: Direction, key: ObjectHandle, first: &[u8]) -> Result<(), HsmError> {
+        let name = (key.handle(), way == Direction::Encrypt);
+        let first = left(first);
+        if *self.answers.entry(name).or_insert(first) == first {
+            return Ok(());
+        }
+        self.lost = true;
+        Err(HsmError::Backend)
     }
 
     /// CBC in place, whole blocks, `iv` one block.
@@ -175,9 +224,46 @@ impl Link {
         iv: &[u8],
         data: &mut [u8],
     ) -> Result<(), HsmError> {
-        let answer = once(&self.main, way, &cbc_of(kind, iv), key, data);
+        match way {
+            Direction::Encrypt => self.cbc_encrypt(kind, key, iv, data),
+            Direction::Decrypt => {
+                let before = [iv, data].concat();
+                self.ecb(way, kind, key, data)?;
+                xor_into(data, &before);
+                Ok(())
+            }
+        }
+    }
+
+    // The block in front begins the chain from zeros, so its answer is the one of ECB, and it takes the place
+    // of the initial value; the first block makes up for the difference.
+    fn cbc_encrypt(
+        &mut self,
+        kind: CipherKind,
+        key: ObjectHandle,
+        iv: &[u8],
+        data: &mut [u8],
+    ) -> Result<(), HsmError> {
+        let block = kind.block_length();
+        if !self.answers.contains_key(&(key.handle(), true)) {
+            let mut alone = [0; 16];
+            let alone = alone.get_mut(..block).unwrap_or_default();
+            self.ecb_behind(Direction::Encrypt, kind, key, alone)?;
+        }
+        let known = *self.answers.get(&(key.handle(), true)).ok_or(HsmError::Backend)?;
+        let mut work = Zeroizing::new(Vec::with_capacity(data.len().saturating_add(block)));
+        work.extend_from_slice(self.front.get(..block).unwrap_or_default());
+        work.extend_from_slice(data);
+        if let Some(first) = work.get_mut(block..).filter(|first| !first.is_empty()) {
+            xor_into(first, iv);
+            xor_into(first, known.get(..block).unwrap_or_default());
+        }
+        let answer = once(&self.main, Direction::Encrypt, &cbc_of(kind, &[]), key, &work);
         let answer = self.judge(answer)?;
-        take(answer, data)
+        take(answer, &mut work)?;
+        self.believe(Direction::Encrypt, key, work.get(..block).unwrap_or_default())?;
+        data.copy_from_slice(work.get(block..).unwrap_or_default());
+        Ok(())
     }
 
     /// AES-CMAC of a message that begins here.
@@ -212,6 +298,9 @@ impl Link {
             if lane.last == Some(object) {
                 lane.last = None;
             }
+        }
+        for encrypts in [true, false] {
+            self.answers.remove(&(object.handle(), encrypts));
         }
         let answer = {
             let _alone = self.making();

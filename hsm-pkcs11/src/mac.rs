@@ -75,18 +75,19 @@ pub(crate) fn cmac(
         return Err(DATA_LENGTH);
     }
     let begins = iv.iter().all(|b| *b == 0);
-    if kind != CipherKind::Aes && data.is_empty() && !begins {
+    // What goes on needs data to go on with: a block of it for AES, as in software.
+    let least = if kind == CipherKind::Aes { block } else { 1 };
+    if !begins && data.len() < least {
         return Err(DATA_LENGTH);
     }
     match key {
         CmacKey::Sign(key) if begins => Ok(MacValue::new(&link.sign(key, data)?)),
-        // The chain before joins the first block, as long as that block is not the padded one.
-        CmacKey::Sign(key) if data.len() >= block => {
+        // The chain before joins the first block, which is not the padded one.
+        CmacKey::Sign(key) => {
             let mut work = Zeroizing::new(data.to_vec());
             xor_into(&mut work, iv);
             Ok(MacValue::new(&link.sign(key, &work)?))
         }
-        CmacKey::Sign(_) => Err(HsmError::Cipher(CipherError::Unsupported)),
         CmacKey::Encrypt(key) => {
             let mut zero = Zeroizing::new([0u8; 16]);
             let first = zero.get_mut(..block).unwrap_or_default();

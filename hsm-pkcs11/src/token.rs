@@ -146,7 +146,7 @@ impl Token {
         } else {
             None
         };
-        Ok(Link::new(main, more, self.0.capability.clone()))
+        Link::new(main, more, self.0.capability.clone())
     }
 }
 

@@ -1,1 +1,9 @@
 //! The key management centre: owns the keys of many gateways and proves what became of them.
+
+pub mod channel;
+pub mod house;
+pub mod log;
+pub mod person;
+pub mod store;
+pub mod vault;
+pub mod writer;

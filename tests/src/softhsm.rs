@@ -113,6 +113,11 @@ fn has_tool() -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
+/// True in a process that [`TempToken::run_inside`] started.
+pub fn has_inner_token() -> bool {
+    std::env::var_os("PAYHSM_TEST_TOKEN").is_some()
+}
+
 /// URI of the token that [`TempToken::run_inside`] gave this process.
 pub fn inner_uri() -> String {
     std::env::var("PAYHSM_TEST_TOKEN").expect("started by run_inside")

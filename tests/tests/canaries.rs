@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::canary::{Canaries, clear_block};
 use tests::hex;
 use tests::load::Traffic;
@@ -52,12 +52,19 @@ fn make_lmk(words: &[&str], environment: &[(&str, PathBuf)]) {
 }
 
 // Listeners in the order in which they were asked for: officer, issuer, admin.
-fn ports(log: &str) -> Vec<SocketAddr> {
-    let listen = |line: &str| line.split("listen=").nth(1)?.split_whitespace().next()?.parse().ok();
-    log.lines()
-        .filter(|line| line.starts_with("ready ") || line.starts_with("admin "))
-        .filter_map(listen)
-        .collect()
+fn ports(server: &Server) -> Vec<SocketAddr> {
+    let begun = Instant::now();
+    loop {
+        let log = server.log();
+        let lines = log.lines().filter(|line| line.starts_with("ready ") || line.starts_with("admin "));
+        let listen = |line: &str| line.split("listen=").nth(1)?.split_whitespace().next()?.parse().ok();
+        let all: Vec<_> = lines.filter_map(listen).collect();
+        if all.len() == 3 {
+            return all;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{log}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn metrics(admin: SocketAddr) -> Vec<u8> {
@@ -80,7 +87,7 @@ fn zpk(wire: &mut tests::wire::Wire) -> (String, Vec<u8>) {
 }
 
 fn scan(server: &Server, seen_in_worker: bool) {
-    let ports = ports(&server.log());
+    let ports = ports(server);
     let mut officer = tests::wire::Wire::connect(ports[0]).expect("officer's port");
     let ((from, from_clear), (to, to_clear)) = (zpk(&mut officer), zpk(&mut officer));
     let block = hex::encode(&tdes_ecb(&from_clear, true, &clear_block(PIN, ACCOUNT)));

@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_token_is_named_with_its_backend() {
-        let token = |text| resolve(text).unwrap().token;
+        let token = |text: &str| resolve(text).unwrap().token;
         let source = TokenSource { uri: "pkcs11:token=a".into(), pin_file: Some("/run/pin".into()) };
         let both = "token = 'pkcs11:token=a'\npin_file = '/run/pin'\n";
         assert_eq!(token(both), Some(source.clone()));
