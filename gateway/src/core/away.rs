@@ -8,8 +8,9 @@
 
 use super::batch::{Batch, Item};
 use super::{Core, FULL};
+use crate::frame::LENGTH_FIELD;
 use crate::metrics::WorkerLoss;
-use crate::worker::wire::{Answer, LENGTH, RECORD_MAX, Request, facts, take};
+use crate::worker::wire::{Answer, LENGTH, RECORD_MAX, Request, facts, grow, take};
 use crate::worker::{Event, Events, write_unit};
 use hostcmd::{Code, Judged, Port, Unit, judge};
 use std::cell::{Cell, RefCell};
@@ -150,7 +151,6 @@ impl Away {
         if state.outstanding >= FRAMES_MAX || queue.out.len() >= BYTES_MAX {
             return None;
         }
-        make_room(&mut queue.out, frame.len());
         Request::Frame(number, facts(port, unit.authorised), frame).write(&mut queue.out);
         queue.waiting.push_back(number);
         state.numbers.push_back(None);
@@ -235,7 +235,7 @@ impl State {
         *item = match outcome {
             Outcome::Reply(code, reply) => {
                 let from = ready.len();
-                make_room(ready, reply.len());
+                grow(ready, reply.len());
                 ready.extend_from_slice(reply);
                 Item::Ready(from..ready.len(), row, code)
             }
@@ -255,21 +255,9 @@ enum Outcome<'a> {
     Lost,
 }
 
-// A vector that grows by itself leaves an unwiped copy behind.
-fn make_room(bytes: &mut Vec<u8>, more: usize) {
-    let wanted = bytes.len().saturating_add(more).saturating_add(64);
-    if wanted > bytes.capacity() {
-        let mut larger = Vec::with_capacity(wanted.next_power_of_two().max(4096));
-        larger.extend_from_slice(bytes);
-        bytes.zeroize();
-        *bytes = larger;
-    }
-}
-
 fn write_unit_record(unit: &Unit, out: &mut Vec<u8>) {
     let mut fields = Vec::new();
     write_unit(unit, &mut fields);
-    make_room(out, fields.len());
     Request::Unit(&fields).write(out);
 }
 
@@ -336,7 +324,7 @@ impl Core {
             state.parked_since = None;
             let mut queue = Queue { waiting: parked.waiting, ..Queue::default() };
             write_unit_record(&away.unit.borrow(), &mut queue.out);
-            make_room(&mut queue.out, parked.out.len());
+            grow(&mut queue.out, parked.out.len());
             queue.out.extend_from_slice(&parked.out);
             let mut out = parked.out;
             super::wipe(&mut out);
@@ -442,6 +430,9 @@ impl Core {
             let now = Instant::now();
             self.set_clock(now);
             let begun = flight.batch.begun.take().unwrap_or(flight.sent_at);
+            // Replies with their length fields; they may carry a clear PIN.
+            let Batch { items, ready, out, .. } = &mut flight.batch;
+            grow(out, ready.len().saturating_add(items.len().saturating_mul(LENGTH_FIELD)));
             self.answer(&mut flight.batch);
             self.settle_flight(begun, flight.sent_at, Instant::now());
             let mut batch = flight.batch;

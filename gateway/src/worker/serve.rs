@@ -65,7 +65,8 @@ pub fn serve(mut stream: UnixStream, backend: Box<dyn Backend>) -> Ended {
         ports: Vec::new(),
         authorised: Authorised::NONE,
         running: Vec::with_capacity(BATCH),
-        reply: Vec::new(),
+        // A reply is never longer than that, so it never moves.
+        reply: Vec::with_capacity(RECORD_MAX),
         out: Vec::new(),
         failed: false,
         check_at: Instant::now(),

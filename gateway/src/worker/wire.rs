@@ -6,6 +6,7 @@
 
 use hostcmd::{Activity, Authorised, Code, PinLength, Port, Role, Settings};
 use hsm::{BackendClass, LmkId, LmkInfo, LmkScheme};
+use zeroize::Zeroize;
 
 /// Of both sides.
 pub const VERSION: u8 = 1;
@@ -86,8 +87,20 @@ pub fn take<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
     Ok(Some(record))
 }
 
+/// Makes room for `more` bytes. A vector that grows by itself leaves an unwiped copy behind.
+pub fn grow(bytes: &mut Vec<u8>, more: usize) {
+    let wanted = bytes.len().saturating_add(more);
+    if wanted > bytes.capacity() {
+        let mut larger = Vec::with_capacity(wanted.next_power_of_two().max(4096));
+        larger.extend_from_slice(bytes);
+        bytes.zeroize();
+        *bytes = larger;
+    }
+}
+
 fn put(out: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
     let length = parts.iter().fold(1_usize, |sum, part| sum.saturating_add(part.len()));
+    grow(out, length.saturating_add(LENGTH));
     out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
     out.push(kind);
     parts.iter().for_each(|part| out.extend_from_slice(part));
