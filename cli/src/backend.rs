@@ -148,7 +148,7 @@ impl Source {
         let lmks = match self.prepare()? {
             Prepared::Simulator(lmks) => lmks,
             Prepared::Token(prepared) => {
-                let token = prepared.open().map_err(NoBackend::from)?;
+                let token = prepared.open(false).map_err(NoBackend::from)?;
                 return Ok(Arc::new(move || Box::new(token.backend())));
             }
         };
@@ -168,7 +168,7 @@ impl Prepared {
                 let simulator = Simulator::new(&lmks, Options::default()).map_err(Failure::environment)?;
                 Ok(Box::new(simulator))
             }
-            Self::Token(prepared) => Ok(Box::new(prepared.open()?.backend())),
+            Self::Token(prepared) => Ok(Box::new(prepared.open(true)?.backend())),
         }
     }
 }

@@ -46,10 +46,11 @@ impl Prepared {
         Token::open(&self.uri, Some(self.pin), options)
     }
 
-    /// Opens it, and judges its LMKs.
-    pub fn open(self) -> Result<Token, NoToken> {
+    /// Opens it, and judges its LMKs. `login_once` for a worker: its gateway counts logins for all of them.
+    pub fn open(self, login_once: bool) -> Result<Token, NoToken> {
         let refused = |error: TokenError| NoToken(refusal(&error), failure(error));
-        let token = Token::open(&self.uri, Some(self.pin), Options::default()).map_err(refused)?;
+        let options = Options { login_once, ..Options::default() };
+        let token = Token::open(&self.uri, Some(self.pin), options).map_err(refused)?;
         let judged = ready(&token, &self.source, self.insecure_test_lmk);
         judged.map_err(|failure| NoToken(Refusal::Token, failure))?;
         Ok(token)

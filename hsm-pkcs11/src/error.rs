@@ -51,6 +51,9 @@ pub enum TokenError {
     /// One PIN for two roles.
     #[error("the security officer and the user need different PINs")]
     SamePins,
+    /// The login was lost, and this process is to make no other.
+    #[error("the login was lost")]
+    LoginLost,
     /// The LMK is there already.
     #[error("LMK {0}: already on the token")]
     LmkExists(LmkId),

@@ -36,6 +36,9 @@ pub struct Options {
     pub hidden: Hidden,
     /// Session objects of a backend at most; the module's usual number when missing.
     pub objects_max: Option<usize>,
+    /// Logs in once and never again: whoever lost the login ends, and whoever starts it anew counts for all
+    /// processes of the token how often the PIN was refused.
+    pub login_once: bool,
     /// Keys of user storage that are on the token.
     pub residents: Vec<Resident>,
 }
@@ -119,6 +122,9 @@ impl Token {
     fn anchored(&self, slot: Slot) -> Result<(), TokenError> {
         let mut anchor = self.0.anchor.lock().unwrap_or_else(PoisonError::into_inner);
         if !anchor.as_ref().is_some_and(is_logged_in) {
+            if anchor.is_some() && self.0.options.login_once {
+                return Err(TokenError::LoginLost);
+            }
             let session = self.0.module.open_ro_session_no_drop(slot).map_err(session_error)?;
             log_in(&self.0.module, slot, &session, self.0.pin.as_ref())?;
             *anchor = Some(session);

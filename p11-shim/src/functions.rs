@@ -15,6 +15,7 @@ macro_rules! forward {
             unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
                 let what = act(stringify!($name));
                 if let Act::Answer(answer) = what {
+                    crate::trace::call(stringify!($name), answer);
                     return answer;
                 }
                 let Some(function) = crate::real().and_then(|list| list.$name) else {

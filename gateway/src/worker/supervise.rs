@@ -211,6 +211,7 @@ impl Watch {
         let Place::Up(process, since) = place else { return };
         let now = Instant::now();
         let pause = if now.saturating_duration_since(*since) < LIVED { PAUSE } else { Duration::ZERO };
+        let pause = pause.max(self.logins.wait(now));
         tracing::warn!(worker = at, pid = process.0.id(), reason = why.name(), "worker lost");
         self.metrics.worker_lost(why);
         *place = Place::Down { due: now.checked_add(pause).unwrap_or(now), pause: PAUSE };
