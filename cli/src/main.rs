@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // standard output and error are what a program speaks by
 
 mod backend;
+mod confine;
 mod control;
 mod exit;
 mod hardening;
@@ -9,6 +10,7 @@ mod oracle;
 mod private;
 mod token;
 mod verbs;
+mod workers;
 
 use clap::Parser;
 use std::process::ExitCode;
