@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::stats::Stats;
 use crate::worker::Events;
 use crate::{Limits, StartError};
-use hostcmd::{Authorised, Engine, Port, Unit};
+use hostcmd::{Authorised, Engine, KeyTable, Port, Unit};
 use std::cell::{Cell, RefCell};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -67,6 +67,7 @@ enum Message {
     Authorised(Authorised),
     Tables(Arc<[[u8; 16]]>),
     Worker(usize, UnixStream),
+    Keys(Arc<KeyTable>, UnboundedSender<()>),
     Drain,
 }
 
@@ -91,6 +92,11 @@ impl Sender {
     /// Gives the socket of a worker.
     pub(crate) fn give_worker(&self, place: usize, stream: UnixStream) {
         self.tell(Message::Worker(place, stream));
+    }
+
+    /// `done` hears of it when the core uses the table.
+    pub(crate) fn set_keys(&self, table: &Arc<KeyTable>, done: &UnboundedSender<()>) {
+        self.tell(Message::Keys(Arc::clone(table), done.clone()));
     }
 
     fn tell(&self, message: Message) {
@@ -200,6 +206,7 @@ impl Core {
             crypto,
             unit,
             ports: RefCell::default(),
+            keys: RefCell::default(),
             batch: RefCell::new(Batch::default()),
             buffer: RefCell::new(vec![0; buffer]),
             connections: RefCell::default(),
@@ -246,6 +253,11 @@ async fn serve(core: Rc<Core>, mut messages: UnboundedReceiver<Message>, tls: Op
                 core.update_unit(|unit| unit.decimalisation_tables = tables.to_vec());
             }
             Some(Message::Worker(place, stream)) => core.attach(place, stream),
+            Some(Message::Keys(table, done)) => {
+                core.set_keys(table);
+                // Nobody waits for it when the node side has ended.
+                let _ = done.send(());
+            }
             Some(Message::Drain) | None => {
                 if drain_until.is_none() {
                     drain_until = Instant::now().checked_add(core.limits.drain);

@@ -30,7 +30,7 @@ use connection::Connection;
 use hostcmd::command::Class;
 use hostcmd::table::TABLE;
 use hostcmd::wire::from_ebcdic;
-use hostcmd::{Code, Engine, Finished, Port, Unit};
+use hostcmd::{Code, Engine, Finished, KeyTable, Port, Unit};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -67,6 +67,7 @@ pub(crate) struct Core {
     unit: Unit,
     ports: RefCell<Vec<Rc<Port>>>,
     crypto: Crypto,
+    keys: RefCell<Option<Arc<KeyTable>>>,
     batch: RefCell<Batch>,
     buffer: RefCell<Vec<u8>>,
     tally: RefCell<Tally>,
@@ -268,13 +269,27 @@ impl Core {
         let mut unit = self.unit.clone();
         engine.update_unit(|old| unit = old.clone());
         match catch_unwind(AssertUnwindSafe(|| Engine::new(backend(), unit))) {
-            Ok(fresh) => *engine = fresh,
+            Ok(mut fresh) => {
+                if let Some(keys) = &*self.keys.borrow() {
+                    fresh.set_key_table(Arc::clone(keys), self.index);
+                }
+                *engine = fresh;
+            }
             Err(_) => {
                 self.lost.set(true);
                 self.health.core_lost();
             }
         }
         false
+    }
+
+    // Keys of a key management centre are used by the engine of this process; the configuration refuses them
+    // together with workers.
+    fn set_keys(&self, table: Arc<KeyTable>) {
+        if let Crypto::Here(engine, _) = &self.crypto {
+            engine.borrow_mut().set_key_table(Arc::clone(&table), self.index);
+            *self.keys.borrow_mut() = Some(table);
+        }
     }
 
     fn tell_time(&self, update_unit: impl FnOnce(&dyn Fn(&mut Unit)), status: bool) {
