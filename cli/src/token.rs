@@ -1,7 +1,7 @@
 //! Tokens as verbs name them: URI, PIN, and which LMKs may be served from them.
 
 use crate::exit::Failure;
-use crate::private::secret_line;
+use crate::private::{make_folder, secret_line};
 use gateway::config::TokenSource;
 use gateway::worker::Refusal;
 use hsm::{LmkInfo, LmkScheme};
@@ -9,6 +9,7 @@ use hsm_pkcs11::{Options, Pin, Token, TokenError, TokenUri, ceremony};
 use hsm_sim::LmkSet;
 use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Name of the credential that systemd hands over (`LoadCredential=payhsm-pin:…`).
@@ -17,7 +18,22 @@ const CREDENTIAL: &str = "payhsm-pin";
 /// Opens a token and logs in.
 pub fn open(source: &TokenSource) -> Result<Token, Failure> {
     let Prepared { uri, pin, .. } = prepare(source, false)?;
-    Token::open(&uri, Some(pin), Options::default()).map_err(failure)
+    let options = Options { ledger: ledger(), ..Options::default() };
+    Token::open(&uri, Some(pin), options).map_err(failure)
+}
+
+// Failed logins are kept where the service manager keeps state for us, or in a folder of our own under the
+// temporary one. A folder that belongs to others is not believed.
+fn ledger() -> Option<PathBuf> {
+    if let Some(state) = std::env::var_os("STATE_DIRECTORY") {
+        return Some(PathBuf::from(state));
+    }
+    let user = rustix::process::geteuid();
+    let folder = std::env::temp_dir().join(format!("payhsm-{}", user.as_raw()));
+    make_folder(&folder).ok()?;
+    let facts = std::fs::symlink_metadata(&folder).ok()?;
+    let own = facts.is_dir() && facts.uid() == user.as_raw() && facts.mode() & 0o022 == 0;
+    own.then_some(folder)
 }
 
 /// A token that is to be served: everything of it that is read from files.
@@ -49,7 +65,7 @@ impl Prepared {
     /// Opens it, and judges its LMKs. `login_once` for a worker: its gateway counts logins for all of them.
     pub fn open(self, login_once: bool) -> Result<Token, NoToken> {
         let refused = |error: TokenError| NoToken(refusal(&error), failure(error));
-        let options = Options { login_once, ..Options::default() };
+        let options = Options { login_once, ledger: ledger(), ..Options::default() };
         let token = Token::open(&self.uri, Some(self.pin), options).map_err(refused)?;
         let judged = ready(&token, &self.source, self.insecure_test_lmk);
         judged.map_err(|failure| NoToken(Refusal::Token, failure))?;
@@ -160,6 +176,7 @@ pub fn failure(error: TokenError) -> Failure {
         | TokenError::SamePins
         | TokenError::PinLength(..) => Failure::usage(error),
         TokenError::PinRefused
+        | TokenError::LoginSpared(_)
         | TokenError::LmkExists(_)
         | TokenError::Initialised(_)
         | TokenError::LmkParts(..)

@@ -34,7 +34,9 @@ pub enum TokenError {
     #[error("the token's PIN is locked, or one more failure would lock it: not tried")]
     PinLocked,
     /// Too many or too recent failures of this process.
-    #[error("login not tried: it failed {0} times, and the PIN must not be locked")]
+    #[error(
+        "login not tried: it failed {0} times with this PIN, which must not be locked: mend the PIN file, or wait five seconds after one failure"
+    )]
     LoginSpared(u32),
     /// No token that could be initialised.
     #[error("no token of that label, and none that is not initialised yet")]

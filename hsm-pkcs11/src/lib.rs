@@ -26,6 +26,7 @@ mod error;
 mod fault;
 mod group;
 pub mod initialise;
+mod ledger;
 mod link;
 mod lmk;
 mod login;

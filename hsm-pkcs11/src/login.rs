@@ -1,12 +1,14 @@
-//! Logging in without locking the PIN: a failure counts for the whole process, the second waits five seconds,
-//! and there is no third. Successes are not limited.
+//! Logging in without locking the PIN: a failure counts for the whole process, and with a ledger for all
+//! processes; the second waits five seconds, and there is no third. Successes are not limited.
 
 use crate::error::TokenError;
+use crate::ledger::Ledger;
 use crate::pin::Pin;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,7 @@ pub(crate) fn log_in(
     slot: Slot,
     session: &Session,
     pin: Option<&Pin>,
+    ledger: Option<&Path>,
 ) -> Result<(), TokenError> {
     let facts = module.get_token_info(slot)?;
     let mut records = RECORDS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,6 +56,11 @@ pub(crate) fn log_in(
     }
     if !record.may_try(Instant::now()) {
         return Err(TokenError::LoginSpared(record.failures));
+    }
+    let stamp = pin.and_then(Pin::stamp);
+    let ledger = ledger.zip(stamp).and_then(|(folder, s)| Ledger::open(folder, facts.serial_number(), s));
+    if let Some(ledger) = ledger.as_ref().filter(|ledger| !ledger.may_try()) {
+        return Err(TokenError::LoginSpared(ledger.failures()));
     }
     let pin = pin.map(Pin::for_module);
     let answer = match session.login(UserType::User, pin.as_ref()) {
@@ -74,6 +82,13 @@ pub(crate) fn log_in(
         Err(Error::Pkcs11(RvError::UserPinNotInitialized, _)) => Err(TokenError::NotInitialised),
         Err(error) => Err(error.into()),
     };
+    match (ledger, &answer) {
+        (Some(ledger), Ok(())) => ledger.succeeded(),
+        (Some(ledger), Err(TokenError::PinRefused | TokenError::PinLocked)) => {
+            ledger.failed(stamp.unwrap_or_default());
+        }
+        _ => {}
+    }
     match at.and_then(|at| records.get_mut(at)) {
         Some((_, known)) => *known = record,
         None => records.push((facts.serial_number().to_owned(), record)),

@@ -12,6 +12,8 @@ const LONGEST: u64 = 256;
 pub struct Pin {
     text: Zeroizing<String>,
     exposed: bool,
+    /// When its file changed, in nanoseconds; 0 for what was typed.
+    stamp: u128,
 }
 
 impl core::fmt::Debug for Pin {
@@ -23,14 +25,16 @@ impl core::fmt::Debug for Pin {
 impl Pin {
     /// From what was typed at a prompt.
     pub fn new(text: Zeroizing<String>) -> Self {
-        Self { text, exposed: false }
+        Self { text, exposed: false, stamp: 0 }
     }
 
     /// From a file (also a credential of systemd): its first line. Refuses an empty one, one that is too
     /// long for a PIN, and one that others may write.
     pub fn read(path: &Path) -> io::Result<Self> {
         let mut file = std::fs::File::open(path)?;
-        let mode = mode_of(&file.metadata()?);
+        let facts = file.metadata()?;
+        let mode = mode_of(&facts);
+        let changed = facts.modified()?.duration_since(std::time::UNIX_EPOCH);
         if mode & 0o022 != 0 {
             return Err(io::Error::other("others than its owner may write the PIN file: chmod 600"));
         }
@@ -42,7 +46,8 @@ impl Pin {
         }
         let text = core::str::from_utf8(line)
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the PIN is not UTF-8"))?;
-        Ok(Self { text: Zeroizing::new(text.to_owned()), exposed: mode & 0o044 != 0 })
+        let stamp = changed.map_or(1, |since| since.as_nanos().max(1));
+        Ok(Self { text: Zeroizing::new(text.to_owned()), exposed: mode & 0o044 != 0, stamp })
     }
 
     /// True when both are the same; takes a time that tells nothing but lengths.
@@ -59,6 +64,11 @@ impl Pin {
     /// True when others than its owner may read the file it came from: worth a warning.
     pub const fn is_exposed(&self) -> bool {
         self.exposed
+    }
+
+    /// When the file it came from was changed last; `None` for what was typed.
+    pub(crate) const fn stamp(&self) -> Option<u128> {
+        if self.stamp == 0 { None } else { Some(self.stamp) }
     }
 
     // The binding's type wipes itself too.

@@ -16,6 +16,7 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, SessionState};
 use cryptoki::slot::Slot;
 use hsm::{Binding, LmkInfo};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A key of user storage that is an object of the token: what `K` and an index stand for.
@@ -36,6 +37,8 @@ pub struct Options {
     pub hidden: Hidden,
     /// Session objects of a backend at most; the module's usual number when missing.
     pub objects_max: Option<usize>,
+    /// Folder in which failed logins are kept between processes; without it each process counts alone.
+    pub ledger: Option<PathBuf>,
     /// Logs in once and never again: whoever lost the login ends, and whoever starts it anew counts for all
     /// processes of the token how often the PIN was refused.
     pub login_once: bool,
@@ -126,7 +129,8 @@ impl Token {
                 return Err(TokenError::LoginLost);
             }
             let session = self.0.module.open_ro_session_no_drop(slot).map_err(session_error)?;
-            log_in(&self.0.module, slot, &session, self.0.pin.as_ref())?;
+            let ledger = self.0.options.ledger.as_deref();
+            log_in(&self.0.module, slot, &session, self.0.pin.as_ref(), ledger)?;
             *anchor = Some(session);
         }
         Ok(())

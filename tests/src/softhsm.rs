@@ -73,6 +73,11 @@ impl TempToken {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Its folder, which is gone with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// For the variable `SOFTHSM2_CONF`.
     pub fn configuration(&self) -> PathBuf {
         self.folder.path().join("softhsm2.conf")

@@ -16,6 +16,7 @@ fn payhsm(token: &TempToken, words: &[&str]) -> Output {
     Command::new(program())
         .args(words)
         .env("SOFTHSM2_CONF", token.configuration())
+        .env("STATE_DIRECTORY", token.folder())
         .stdin(Stdio::null())
         .output()
         .expect("runs")
@@ -111,6 +112,11 @@ fn a_refused_pin_and_a_pin_file_that_others_may_write() {
     std::fs::write(&pin, "99999999").expect("written");
     let text = ended(&init(&token, &["--id", "0"]), DOES_NOT_HOLD);
     assert!(text.contains("refused the PIN") && !text.contains("99999999"), "{text}");
+    // A service manager that starts it again and again does not lock the PIN.
+    for _ in 0..3 {
+        let text = ended(&serve(&token, &["--backend", "pkcs11"]), DOES_NOT_HOLD);
+        assert!(text.contains("login not tried: it failed 1 times"), "{text}");
+    }
     std::fs::write(&pin, PIN).expect("written");
     std::fs::set_permissions(&pin, std::fs::Permissions::from_mode(0o666)).expect("mode");
     ended(&init(&token, &["--id", "0"]), ENVIRONMENT);

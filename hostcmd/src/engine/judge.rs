@@ -1,11 +1,11 @@
 //! What can be said of a frame without an engine: for a gateway whose engine is in another process, which
 //! judges roles itself and must answer when that process is gone.
 
-use super::frame::{Head, begin_reply, to_text};
 use super::Frame;
+use super::frame::{Head, begin_reply, to_text};
+use crate::Code;
 use crate::context::Port;
 use crate::table::{self, TABLE};
-use crate::Code;
 use zeroize::Zeroize;
 
 /// What may become of a frame.
@@ -75,6 +75,9 @@ mod tests {
         port.ebcdic = true;
         let code = b"NC".map(to_ebcdic);
         let reply = b"ND42".map(to_ebcdic);
-        assert_eq!(judged(&port, &[b"\x00\xFFab", &code[..]].concat()).1, [b"\x00\xFFab", &reply[..]].concat());
+        assert_eq!(
+            judged(&port, &[b"\x00\xFFab", &code[..]].concat()).1,
+            [b"\x00\xFFab", &reply[..]].concat()
+        );
     }
 }
