@@ -16,8 +16,7 @@ use std::time::Duration;
 const DEADLINE_MS: u64 = 2000;
 /// What workers need that is no secret: where SoftHSM has its tokens, where systemd puts credentials and state (refused
 /// logins are counted there), how to log.
-const KEPT: [&str; 5] =
-    ["SOFTHSM2_CONF", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "TMPDIR", "PAYHSM_LOG"];
+const KEPT: [&str; 5] = ["SOFTHSM2_CONF", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "TMPDIR", "PAYHSM_LOG"];
 
 /// Options of `serve` for workers.
 #[derive(Debug, Default, clap::Args)]
