@@ -28,6 +28,8 @@ mod receipts;
 pub mod refusal;
 mod root;
 pub mod rows;
+#[cfg(test)]
+mod simulation;
 mod steps;
 mod stored;
 pub mod table;

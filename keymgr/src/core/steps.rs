@@ -248,7 +248,12 @@ pub fn advance(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refu
             Phase::Overlap if goes_on && is_over(campaign, now) => retire(tx, id, now)?,
             Phase::Retiring => complete(tx, id, now)?,
             Phase::Withdrawing => end(tx, id, Phase::Aborted, now)?,
-            Phase::RollingBack => rolled_back(tx, id, now)?,
+            Phase::RollingBack if campaign.overlap_until.is_none() => {
+                // What was protected with the new key may still be on its way.
+                let until = now + campaign.plan.overlap_ms.0;
+                tx.edit::<Campaign>(&id)?.overlap_until = Some(until);
+            }
+            Phase::RollingBack if is_over(campaign, now) => rolled_back(tx, id, now)?,
             _ => return Ok(()),
         }
     }
@@ -491,6 +496,7 @@ pub fn roll_back(tx: &mut Change<'_>, action: ActionId, id: &CampaignId, now: u6
     tx.edit::<KeySet>(&old.key_set)?.protecting = Some(old.generation);
     let campaign = tx.edit::<Campaign>(id)?;
     campaign.phase = Phase::RollingBack;
+    campaign.overlap_until = None;
     campaign.paused = false;
     campaign.rolled_back_by = Some(action);
     Ok(())
