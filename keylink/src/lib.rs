@@ -24,7 +24,7 @@ pub mod wire;
 
 pub use envelope::{Body, Sign, Signed, SoftSigner};
 pub use ids::{
-    ActionId, CampaignId, CeremonyId, CredentialId, Digest, Generation, KeyId, KeySetId, KmcId, NodeId,
-    PersonId, PolicyId, PublicKey, ZoneId,
+    ActionId, CampaignId, CeremonyId, CommandId, CredentialId, Digest, Generation, KeyId, KeySetId, KmcId,
+    NodeId, PersonId, PolicyId, PublicKey, TokenId, ZoneId,
 };
 pub use time::Instant3;

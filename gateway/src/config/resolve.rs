@@ -23,6 +23,8 @@ pub struct Resolved {
     pub lmk_pass_file: Option<PathBuf>,
     /// Folder of everything that is kept.
     pub data: Option<PathBuf>,
+    /// Keys come from a key management centre.
+    pub node: Option<crate::node::NodeTable>,
     /// Form of log lines.
     pub log_format: LogFormat,
 }
@@ -75,6 +77,7 @@ impl File {
             lmk_file: self.lmk_file.clone(),
             lmk_pass_file: self.lmk_pass_file.clone(),
             data: self.data.clone(),
+            node: self.node.clone(),
             log_format: self.log_format.unwrap_or_default(),
         })
     }
@@ -112,7 +115,8 @@ impl File {
         let allow = table.allow.iter().map(|net| self.network(net)).collect::<Result<_, _>>()?;
         let name = table.name.as_ref().map(|name| self.listener_name(name)).transpose()?;
         let settings = self.settings_of(table.profile, &table.settings)?;
-        Ok(ListenerConfig { name, spec, settings, ebcdic: table.ebcdic, allow })
+        let (ebcdic, generation_trailer) = (table.ebcdic, table.generation_trailer);
+        Ok(ListenerConfig { name, spec, settings, ebcdic, allow, generation_trailer })
     }
 
     // The name becomes a label, so it stays short and plain.

@@ -12,7 +12,7 @@ use crate::gateway::{Facts, Health};
 use crate::metrics::Metrics;
 use crate::stats::Stats;
 use crate::{Limits, StartError};
-use hostcmd::{Authorised, Engine, Port, Unit};
+use hostcmd::{Authorised, Engine, KeyTable, Port, Unit};
 use std::cell::{Cell, RefCell};
 use std::net::TcpStream;
 use std::rc::Rc;
@@ -54,6 +54,7 @@ enum Message {
     Connection(Handed),
     Authorised(Authorised),
     Tables(Arc<[[u8; 16]]>),
+    Keys(Arc<KeyTable>, UnboundedSender<()>),
     Drain,
 }
 
@@ -73,6 +74,11 @@ impl Sender {
 
     pub(crate) fn set_tables(&self, tables: &Arc<[[u8; 16]]>) {
         self.tell(Message::Tables(Arc::clone(tables)));
+    }
+
+    /// `done` hears of it when the core uses the table.
+    pub(crate) fn set_keys(&self, table: &Arc<KeyTable>, done: &UnboundedSender<()>) {
+        self.tell(Message::Keys(Arc::clone(table), done.clone()));
     }
 
     fn tell(&self, message: Message) {
@@ -174,6 +180,7 @@ impl Core {
             unit,
             backend: setup.backend,
             ports: RefCell::default(),
+            keys: RefCell::default(),
             batch: RefCell::new(Batch::default()),
             buffer: RefCell::new(vec![0; buffer]),
             connections: RefCell::default(),
@@ -217,6 +224,11 @@ async fn serve(core: Rc<Core>, mut messages: UnboundedReceiver<Message>, tls: Op
             Some(Message::Authorised(authorised)) => core.engine.borrow_mut().set_authorised(authorised),
             Some(Message::Tables(tables)) => {
                 core.engine.borrow_mut().update_unit(|unit| unit.decimalisation_tables = tables.to_vec());
+            }
+            Some(Message::Keys(table, done)) => {
+                core.set_keys(table);
+                // Nobody waits for it when the node side has ended.
+                let _ = done.send(());
             }
             Some(Message::Drain) | None => {
                 if drain_until.is_none() {

@@ -28,7 +28,7 @@ use connection::Connection;
 use hostcmd::command::Class;
 use hostcmd::table::TABLE;
 use hostcmd::wire::from_ebcdic;
-use hostcmd::{Code, Engine, Finished, Port, Unit};
+use hostcmd::{Code, Engine, Finished, KeyTable, Port, Unit};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -57,6 +57,7 @@ pub(crate) struct Core {
     unit: Unit,
     backend: Arc<BackendFactory>,
     ports: RefCell<Vec<Rc<Port>>>,
+    keys: RefCell<Option<Arc<KeyTable>>>,
     engine: RefCell<Engine>,
     batch: RefCell<Batch>,
     buffer: RefCell<Vec<u8>>,
@@ -202,13 +203,23 @@ impl Core {
         let mut unit = self.unit.clone();
         engine.update_unit(|old| unit = old.clone());
         match catch_unwind(AssertUnwindSafe(|| Engine::new((self.backend)(), unit))) {
-            Ok(fresh) => *engine = fresh,
+            Ok(mut fresh) => {
+                if let Some(keys) = &*self.keys.borrow() {
+                    fresh.set_key_table(Arc::clone(keys), self.index);
+                }
+                *engine = fresh;
+            }
             Err(_) => {
                 self.lost.set(true);
                 self.health.core_lost();
             }
         }
         false
+    }
+
+    fn set_keys(&self, table: Arc<KeyTable>) {
+        self.engine.borrow_mut().set_key_table(Arc::clone(&table), self.index);
+        *self.keys.borrow_mut() = Some(table);
     }
 
     fn tell_time(&self, engine: &mut Engine, status: bool) {

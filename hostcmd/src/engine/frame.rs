@@ -34,6 +34,14 @@ impl Head {
         self.trailer = SmallVec::from_slice(trailer);
     }
 
+    /// Adds to the trailer; the mark stands in front when there was none.
+    pub(super) fn extend_trailer(&mut self, text: &[u8]) {
+        if self.trailer.is_empty() && !text.is_empty() {
+            self.trailer.push(END_OF_MESSAGE);
+        }
+        self.trailer.extend_from_slice(text);
+    }
+
     /// The trailer of a frame that was refused before its end was found: the last mark behind the command
     /// code with at most 32 printable characters behind it.
     pub(super) fn search_trailer(&mut self, port: &Port, frame: Frame<'_>) {

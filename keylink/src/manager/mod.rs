@@ -53,10 +53,10 @@ pub struct Link {
     pub receipted: Vec<Digest>,
     /// Receipts, newest last: number and hash.
     pub receipts: Vec<(U64, Digest)>,
-    /// Boots, newest last.
+    /// Boots by their unchained messages, newest last.
     pub boots: Vec<U64>,
-    /// Boot of the last receipt.
-    pub receipt_boot: Option<U64>,
+    /// Boots by the chain of receipts, newest last.
+    pub receipt_boots: Vec<U64>,
     /// Number of the last unchained message of the last boot.
     pub said: U64,
     /// The node is not believed any more.
@@ -75,7 +75,7 @@ impl Link {
             receipted: Vec::new(),
             receipts: Vec::new(),
             boots: Vec::new(),
-            receipt_boot: None,
+            receipt_boots: Vec::new(),
             said: U64(0),
             quarantine: None,
         }

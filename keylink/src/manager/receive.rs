@@ -177,13 +177,13 @@ impl Link {
     // Receipts of an earlier boot may come after the hello of a later one, as they were kept, but never after receipts
     // of a later one.
     fn boot(&mut self, boot: U64) -> Result<(), LinkError> {
-        let place = |boots: &[U64], boot| boots.iter().position(|known| *known == boot);
-        match (place(&self.boots, boot), self.receipt_boot.and_then(|last| place(&self.boots, last))) {
-            (Some(now), Some(before)) if now < before => return Err(self.lock(Quarantine::TwoBoots)),
-            (None, _) => push(&mut self.boots, boot, BOOTS_KEPT),
-            _ => {}
+        if self.receipt_boots.last() == Some(&boot) {
+            return Ok(());
         }
-        self.receipt_boot = Some(boot);
+        if self.receipt_boots.contains(&boot) {
+            return Err(self.lock(Quarantine::TwoBoots));
+        }
+        push(&mut self.receipt_boots, boot, BOOTS_KEPT);
         Ok(())
     }
 

@@ -23,6 +23,8 @@ pub struct InstallOrder {
     pub kcv: String,
     /// The challenge's input: SHA-256 over the fields of key-management decision 16, the nonce among them.
     pub challenge: [u8; 32],
+    /// The throw-away key's block, for kinds that wrap keys.
+    pub throw_away: Option<String>,
     /// The nonce itself, for the receipt.
     pub nonce: Hex<32>,
     /// The check value is proof enough here.

@@ -227,6 +227,7 @@ impl Planner<'_> {
             block: block.clone(),
             kcv: target.kcv.clone(),
             challenge: challenge(&label, plan.next.node, target),
+            throw_away: target.throw_away.clone(),
             nonce,
             kcv_only: plan.next.kcv_only,
         });

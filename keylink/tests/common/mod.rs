@@ -1,5 +1,7 @@
 //! A manager with three officers, and what they sign.
-#![allow(dead_code)] // each test file uses a part
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod fleet;
 
 use keylink::action::{Action, ActionClass, Approval, Evidence, Grant, action_hash, grant_bytes};
 use keylink::envelope::bytes_of;

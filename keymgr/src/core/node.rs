@@ -76,8 +76,6 @@ pub struct NewNode {
     pub name: String,
     /// Backend.
     pub class: BackendClass,
-    /// Installation is proved by the check value alone, because the target can do no more.
-    pub kcv_only: bool,
 }
 
 /// The root KEK of a node, made in its own ceremony or agreement.

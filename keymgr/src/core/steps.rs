@@ -97,12 +97,8 @@ fn check_plan(
     if plan.deadline.0 <= now {
         return Err(Refusal::Value("a deadline lies ahead"));
     }
-    let suspended = set.protecting.is_some_and(|generation| {
-        let key = KeyRef { key_set: plan.key_set, generation };
-        tx.find::<Key>(&key).is_some_and(|key| key.state() == KeyState::Suspended)
-    });
     if !emergency {
-        if suspended {
+        if set.suspended {
             return Err(Refusal::InUse("it is suspended; resume it, or rotate at once"));
         }
         let skew = tx.get::<Centre>(&())?.limits.skew_max_ms;

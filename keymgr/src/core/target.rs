@@ -61,7 +61,7 @@ fn digest(root: Digest, target: &Target) -> Digest {
         generation.block = None;
         generation.nonce = None;
     }
-    Digest::of(&bytes_of(&(root, target.suspended, bare)))
+    Digest::of(&bytes_of(&(root, target.suspended, bare, &target.rights)))
 }
 
 fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> Result<(), Refusal> {
@@ -87,11 +87,11 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
     }
     if !generations.is_empty() {
         target.rights.insert(set.approved_by);
-        let suspended = set.protecting.is_some_and(|generation| {
-            let key = KeyRef { key_set: set.id(), generation };
-            tx.find::<Key>(&key).is_some_and(|key| key.state() == KeyState::Suspended)
+        target.key_sets.push(KeySetTarget {
+            definition: set.definition.clone(),
+            suspended: set.suspended,
+            generations,
         });
-        target.key_sets.push(KeySetTarget { definition: set.definition.clone(), suspended, generations });
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ use world::World;
 
 /// Steps with faults, and steps in which everything heals.
 const STEPS: usize = 240;
-const CALM_STEPS: usize = 160;
+const CALM_STEPS: usize = 130;
 
 struct Run {
     violation: Option<String>,
@@ -157,6 +157,9 @@ impl World {
             self.now += 500 + self.rng.below(1_500);
             if step % 5 == 0 {
                 self.node_returns();
+            }
+            if step == 10 || step == 60 {
+                self.people_tidy();
             }
             self.step();
             if self.violation.is_some() {

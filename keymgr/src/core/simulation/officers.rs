@@ -3,7 +3,7 @@
 
 use super::people::Human;
 use super::world::{Letter, World};
-use crate::core::action::{Act, KeyRef};
+use crate::core::action::{Act, KeyRef, Reaffirmed};
 use crate::core::approval::ActionState;
 use crate::core::campaign::{Phase, RotateTarget, Source};
 use crate::core::ids::CampaignId;
@@ -25,8 +25,8 @@ impl World {
         }
         self.forget_old_proposals();
         match self.rng.below(100) {
-            0..45 => self.somebody_approves(),
-            45..60 => self.somebody_rotates(),
+            0..50 => self.somebody_approves(),
+            50..60 => self.somebody_rotates(),
             60..68 => self.node_leaves_traffic(),
             68..80 => self.node_returns(),
             80..90 => self.campaign_is_steered(),
@@ -110,7 +110,7 @@ impl World {
 
     // ---- campaigns ----
 
-    fn target(&mut self, set: &KeySet, careless: bool) -> Option<RotateTarget> {
+    pub fn target(&mut self, set: &KeySet, careless: bool) -> Option<RotateTarget> {
         let core = self.core.as_ref()?;
         let zone = self.zones.iter().find(|z| z.key_set == set.id())?.id;
         let members: Vec<NodeId> = core.state().members(&zone).map(|member| member.node).collect();
@@ -290,6 +290,37 @@ impl World {
         }
         self.cover.hit("fault", "officers replaced");
         self.tell(Input::InstallRoot(root));
+    }
+
+    /// When the dust has settled, people put things in order: nodes resume, campaigns go on, and what officers who
+    /// have left had approved is approved again.
+    pub fn people_tidy(&mut self) {
+        self.root_follows();
+        let Some(core) = &self.core else { return };
+        let state = core.state();
+        let mut acts = Vec::new();
+        for node in state.nodes().filter(|node| !node.is_served() && node.link.quarantine.is_none()) {
+            acts.push(Act::ResumeNode { node: node.id });
+        }
+        for campaign in state.campaigns().filter(|campaign| campaign.phase.is_live()) {
+            if campaign.paused {
+                acts.push(Act::ResumeCampaign { campaign: campaign.id });
+            }
+        }
+        if core.alarms().any(|alarm| alarm.kind == crate::core::alarm::AlarmKind::NodeRefuses) {
+            for zone in state.zones() {
+                acts.push(Act::Reaffirm(Reaffirmed::Zone(zone.id)));
+            }
+            for set in state.key_sets() {
+                acts.push(Act::Reaffirm(Reaffirmed::KeySet(set.id())));
+                for key in state.keys(&set.id()).filter(|key| key.is_live()) {
+                    acts.push(Act::Reaffirm(Reaffirmed::Key(key.name())));
+                }
+            }
+        }
+        for act in acts {
+            self.by_quorum(act);
+        }
     }
 
     // ---- keys ----

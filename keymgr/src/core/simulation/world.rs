@@ -177,7 +177,6 @@ impl World {
             csr: Digest::default(),
             name: n.name.clone(),
             class: BackendClass::C,
-            kcv_only: false,
         });
         self.by_quorum(Act::EnrolNodes(drafts.collect()));
         for n in 0..2 {
@@ -197,6 +196,7 @@ impl World {
             self.must(Input::Traffic { by, node, to: Traffic::InTraffic });
             self.nodes[n].serving = true;
         }
+        self.first_keys();
     }
 
     fn set_up_zone(&mut self, n: u16) {
@@ -244,16 +244,39 @@ impl World {
         self.humans.iter().find(|h| h.role == Role::Operator).expect("there is one").by
     }
 
-    fn by_quorum(&mut self, act: Act) {
+    /// People do what they should, at once. False when it is not possible.
+    pub fn by_quorum(&mut self, act: Act) -> bool {
         let by = self.operator();
-        let Outcome::Proposed { hash, nonce, quorum, .. } = self.must(Input::Propose { by, act }) else {
-            unreachable!("a proposal is proposed")
-        };
-        let officers: Vec<_> = self.humans.iter().filter(|h| h.role == Role::SecurityOfficer).cloned().collect();
-        for officer in officers.iter().take(quorum.persons()) {
+        let proposed = self.tell(Input::Propose { by, act });
+        let Some(Ok(Outcome::Proposed { hash, nonce, quorum, .. })) = proposed else { return false };
+        for n in self.active_officers().into_iter().take(quorum.persons()) {
+            let officer = self.humans[n].clone();
             let signed = officer.approve(self.kmc, hash, nonce, self.now);
             let approval = Verified::open(signed, &officer.key()).expect("own signature");
             self.must(Input::Approve(approval));
+        }
+        true
+    }
+
+    /// The first keys of both zones, while nothing fails.
+    fn first_keys(&mut self) {
+        for n in 0..self.zones.len() {
+            let set = self.zones[n].key_set;
+            let target = self.core.as_ref().and_then(|core| core.state().key_set(&set).cloned());
+            let target = target.and_then(|set| self.target(&set, false)).expect("a plan");
+            assert!(self.by_quorum(Act::Rotate(vec![target])), "a first campaign begins");
+        }
+        for _ in 0..25 {
+            self.now += 1_000;
+            for n in 0..self.nodes.len() {
+                let now = self.now;
+                self.nodes[n].tick(now);
+                self.poll(n);
+            }
+            self.now += 400;
+            self.deliver();
+            self.drive_manager();
+            self.check();
         }
     }
 
