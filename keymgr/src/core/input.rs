@@ -67,6 +67,9 @@ pub struct WrappedFor {
     pub key: KeyRef,
     /// Block under the node's root KEK.
     pub block: String,
+    /// For kinds that wrap keys: a throw-away key in a block under this key, whose label is the challenge
+    /// ([`super::target::challenge`]).
+    pub throw_away: Option<String>,
     /// Number of that root KEK.
     pub root_kek: u32,
 }

@@ -507,6 +507,7 @@ fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusal> {
         key_set: new.key.key_set,
         generation: new.key.generation,
         block: new.block,
+        throw_away: new.throw_away,
         root_kek: new.root_kek,
         kcv,
         progress: Progress::Wrapped,

@@ -192,6 +192,8 @@ pub struct Copy {
     pub generation: Generation,
     /// Key block under the node's root KEK. Padding is random, so it is never made twice.
     pub block: String,
+    /// A throw-away key under this key, for the proof of kinds that wrap keys.
+    pub throw_away: Option<String>,
     /// Number of the root KEK.
     pub root_kek: u32,
     /// Check value of the key; stays when the key is gone.

@@ -60,6 +60,7 @@ fn digest(root: Digest, target: &Target) -> Digest {
     for generation in bare.iter_mut().flat_map(|set| &mut set.generations) {
         generation.block = None;
         generation.nonce = None;
+        generation.throw_away = None;
     }
     Digest::of(&bytes_of(&(root, target.suspended, bare, &target.rights)))
 }
@@ -172,6 +173,7 @@ fn generation(node: &Node, key: &Key, copy: &Copy, wanted: Wanted) -> Generation
         kcv: copy.kcv.clone(),
         block: deliver.then(|| copy.block.clone()),
         nonce: deliver.then(|| challenge(key, node.id)),
+        throw_away: copy.throw_away.clone().filter(|_| deliver),
         protect_from: wanted.from.map(U64),
         originator_until: key.windows.originator_until.filter(|_| protects).map(U64),
         recipient_until: None,

@@ -391,7 +391,7 @@ impl World {
             .filter_map(|(node, key)| {
                 let secret = *self.secrets.get(key)?;
                 let block = node::block(secret, node, &key.key_set, key.generation);
-                Some(WrappedFor { node: *node, key: *key, block, root_kek: 1 })
+                Some(WrappedFor { node: *node, key: *key, block, throw_away: None, root_kek: 1 })
             })
             .collect();
         if !wrapped.is_empty() {
