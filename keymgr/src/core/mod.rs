@@ -24,6 +24,7 @@ pub mod node;
 pub mod people;
 mod planted;
 pub mod policy;
+pub mod preview;
 mod receipts;
 pub mod refusal;
 mod root;

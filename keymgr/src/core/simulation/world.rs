@@ -253,7 +253,9 @@ impl World {
             let officer = self.humans[n].clone();
             let signed = officer.approve(self.kmc, hash, nonce, self.now);
             let approval = Verified::open(signed, &officer.key()).expect("own signature");
-            self.must(Input::Approve(approval));
+            if !matches!(self.tell(Input::Approve(approval)), Some(Ok(_))) {
+                break;
+            }
         }
         true
     }
