@@ -27,10 +27,10 @@ pub struct Resolved {
     pub token: Option<TokenSource>,
     /// Folder of everything that is kept.
     pub data: Option<PathBuf>,
-    /// Worker processes.
-    pub workers: WorkersTable,
     /// Keys come from a key management centre.
     pub node: Option<crate::node::NodeTable>,
+    /// Worker processes.
+    pub workers: WorkersTable,
     /// Form of log lines.
     pub log_format: LogFormat,
 }
@@ -103,8 +103,8 @@ impl File {
             lmk_pass_file: self.lmk_pass_file.clone(),
             token,
             data: self.data.clone(),
-            workers: self.workers.clone().unwrap_or_default(),
             node: self.node.clone(),
+            workers: self.workers.clone().unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
     }

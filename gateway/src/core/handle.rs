@@ -66,8 +66,8 @@ enum Message {
     Connection(Handed),
     Authorised(Authorised),
     Tables(Arc<[[u8; 16]]>),
-    Worker(usize, UnixStream),
     Keys(Arc<KeyTable>, UnboundedSender<()>),
+    Worker(usize, UnixStream),
     Drain,
 }
 
@@ -89,14 +89,14 @@ impl Sender {
         self.tell(Message::Tables(Arc::clone(tables)));
     }
 
-    /// Gives the socket of a worker.
-    pub(crate) fn give_worker(&self, place: usize, stream: UnixStream) {
-        self.tell(Message::Worker(place, stream));
-    }
-
     /// `done` hears of it when the core uses the table.
     pub(crate) fn set_keys(&self, table: &Arc<KeyTable>, done: &UnboundedSender<()>) {
         self.tell(Message::Keys(Arc::clone(table), done.clone()));
+    }
+
+    /// Gives the socket of a worker.
+    pub(crate) fn give_worker(&self, place: usize, stream: UnixStream) {
+        self.tell(Message::Worker(place, stream));
     }
 
     fn tell(&self, message: Message) {
@@ -252,12 +252,15 @@ async fn serve(core: Rc<Core>, mut messages: UnboundedReceiver<Message>, tls: Op
             Some(Message::Tables(tables)) => {
                 core.update_unit(|unit| unit.decimalisation_tables = tables.to_vec());
             }
-            Some(Message::Worker(place, stream)) => core.attach(place, stream),
             Some(Message::Keys(table, done)) => {
-                core.set_keys(table);
-                // Nobody waits for it when the node side has ended.
-                let _ = done.send(());
+                if core.set_keys(table) {
+                    // Nobody waits for it when the node side has ended.
+                    let _ = done.send(());
+                } else {
+                    tracing::error!("crypto workers are not handed key tables: nothing is switched");
+                }
             }
+            Some(Message::Worker(place, stream)) => core.attach(place, stream),
             Some(Message::Drain) | None => {
                 if drain_until.is_none() {
                     drain_until = Instant::now().checked_add(core.limits.drain);

@@ -66,8 +66,8 @@ pub(crate) struct Core {
     started: Instant,
     unit: Unit,
     ports: RefCell<Vec<Rc<Port>>>,
-    crypto: Crypto,
     keys: RefCell<Option<Arc<KeyTable>>>,
+    crypto: Crypto,
     batch: RefCell<Batch>,
     buffer: RefCell<Vec<u8>>,
     tally: RefCell<Tally>,
@@ -283,13 +283,12 @@ impl Core {
         false
     }
 
-    // Keys of a key management centre are used by the engine of this process; the configuration refuses them
-    // together with workers.
-    fn set_keys(&self, table: Arc<KeyTable>) {
-        if let Crypto::Here(engine, _) = &self.crypto {
-            engine.borrow_mut().set_key_table(Arc::clone(&table), self.index);
-            *self.keys.borrow_mut() = Some(table);
-        }
+    // False when the engine is in workers, which are not handed key tables.
+    fn set_keys(&self, table: Arc<KeyTable>) -> bool {
+        let Crypto::Here(engine, _) = &self.crypto else { return false };
+        engine.borrow_mut().set_key_table(Arc::clone(&table), self.index);
+        *self.keys.borrow_mut() = Some(table);
+        true
     }
 
     fn tell_time(&self, update_unit: impl FnOnce(&dyn Fn(&mut Unit)), status: bool) {

@@ -105,7 +105,9 @@ fn check_plan(
         if plan.overlap_ms.0 < 2 * skew {
             return Err(Refusal::Value("an overlap is at least twice the clocks' difference"));
         }
-        policy.next_change_at(plan.protect_not_before.0.max(now)).ok_or(super::policy::PolicyError::NotNow)?;
+        policy
+            .next_change_at(plan.protect_not_before.0.max(now))
+            .ok_or(super::policy::PolicyError::NotNow)?;
     }
     Ok(())
 }
