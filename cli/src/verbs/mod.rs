@@ -8,12 +8,15 @@ mod config;
 mod decode;
 mod dectab;
 mod demo;
+mod doctor;
 mod explain;
 mod lmk;
 mod officer;
 mod send;
 mod serve;
+mod token;
 mod vectors;
+mod worker;
 
 pub use lmk::load as load_lmks;
 
@@ -45,6 +48,11 @@ pub enum Verb {
     Audit(audit::Audit),
     Calc(calc::Args),
     Vectors(vectors::Args),
+    #[command(subcommand)]
+    Token(token::Token),
+    Doctor(doctor::Args),
+    #[command(hide = true)]
+    Worker(worker::Args),
 }
 
 impl Verb {
@@ -65,6 +73,9 @@ impl Verb {
             Self::Audit(verb) => end(audit::run(verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
+            Self::Token(verb) => end(token::run(&verb)),
+            Self::Doctor(args) => end(doctor::run(&args)),
+            Self::Worker(args) => end(worker::run(args)),
         }
     }
 }
