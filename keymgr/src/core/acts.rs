@@ -102,7 +102,8 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
         Act::DeactivateKey(key) => {
             not_protecting(tx, key)?;
             not_in_campaign(tx, key)?;
-            shift(tx, id, key, KeyState::Deactivated, now)
+            shift(tx, id, key, KeyState::Deactivated, now)?;
+            forget_protecting(tx, key)
         }
         Act::DestroyKey(key) => destroy_key(tx, id, key, now),
         Act::KeepKey(key) => {
@@ -126,7 +127,8 @@ fn some<T>(list: &[T]) -> Result<&[T], Refusal> {
 
 /// Registers a person with a first credential.
 pub fn enrol_person(tx: &mut Change<'_>, new: &NewPerson) -> Result<(), Refusal> {
-    let taken = tx.keys_in::<Person>(..).iter().any(|id| tx.find::<Person>(id).is_some_and(|p| p.name == new.name));
+    let taken =
+        tx.keys_in::<Person>(..).iter().any(|id| tx.find::<Person>(id).is_some_and(|p| p.name == new.name));
     if taken || new.name.trim().is_empty() {
         return Err(Refusal::exists::<Person>(&new.name));
     }
@@ -218,8 +220,12 @@ fn enough_officers(tx: &Change<'_>) -> Result<(), Refusal> {
     let planned = ActionClass::ALL.iter().filter(|class| **class != ActionClass::Emergency);
     let of_classes = planned.map(|class| centre.quorum(*class).persons()).max().unwrap_or_default();
     let policies = tx.keys_in::<Policy>(..);
-    let of_policies =
-        policies.iter().filter_map(|id| tx.find::<Policy>(id)).map(|p| p.quorum.persons()).max().unwrap_or_default();
+    let of_policies = policies
+        .iter()
+        .filter_map(|id| tx.find::<Policy>(id))
+        .map(|p| p.quorum.persons())
+        .max()
+        .unwrap_or_default();
     if officers(tx).len() > of_classes.max(of_policies) { Ok(()) } else { Err(Refusal::TooFewOfficers) }
 }
 
@@ -489,9 +495,19 @@ fn not_in_campaign(tx: &Change<'_>, key: &KeyRef) -> Result<(), Refusal> {
     Ok(())
 }
 
+// A suspended key is the one that protected, and does not.
 fn not_protecting(tx: &Change<'_>, key: &KeyRef) -> Result<(), Refusal> {
-    if tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation) {
+    let protects = tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation);
+    if protects && tx.get::<Key>(key)?.state() == KeyState::Active {
         return Err(Refusal::InUse("it protects"));
+    }
+    Ok(())
+}
+
+/// A key that has ended protects no more.
+pub fn forget_protecting(tx: &mut Change<'_>, key: &KeyRef) -> Result<(), Refusal> {
+    if tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation) {
+        tx.edit::<KeySet>(&key.key_set)?.protecting = None;
     }
     Ok(())
 }
@@ -565,7 +581,8 @@ pub fn wrapped_by(tx: &Change<'_>, kek: &KeyRef) -> Vec<KeyRef> {
     };
     let all = tx.keys_in::<Key>(..);
     let depends = |key: &&KeyRef| {
-        tx.find::<Key>(key).is_some_and(|key| key.material.as_ref().is_some_and(by_it) || key.left_under.contains(kek))
+        tx.find::<Key>(key)
+            .is_some_and(|key| key.material.as_ref().is_some_and(by_it) || key.left_under.contains(kek))
     };
     all.iter().filter(depends).copied().collect()
 }
@@ -762,4 +779,3 @@ fn has_keys(tx: &Change<'_>, node: &NodeId, set: &KeySet) -> Result<(), Refusal>
     let protecting = set.protecting.is_none_or(|generation| reached(generation, Progress::Activated));
     if of_campaign && protecting { Ok(()) } else { Err(Refusal::NotReady) }
 }
-

@@ -183,7 +183,8 @@ pub struct Proposal {
 impl Action {
     /// Freezes a proposal into bytes.
     pub fn propose(proposal: Proposal) -> Self {
-        let Proposal { kmc, id, requester, credential, version, quorum, act, grants, nonce, utc_ms } = proposal;
+        let Proposal { kmc, id, requester, credential, version, quorum, act, grants, nonce, utc_ms } =
+            proposal;
         let class = act.class();
         let content = bytes_of(&act);
         let details = Details {
@@ -235,7 +236,9 @@ impl Action {
     /// What is to be done; none if the content is not the one that was approved.
     pub fn act(&self) -> Option<Act> {
         let approved = self.details()?.content;
-        if Digest::of(&self.content.0) != approved { return None }
+        if Digest::of(&self.content.0) != approved {
+            return None;
+        }
         strict(&self.content.0).ok()
     }
 
@@ -288,7 +291,7 @@ impl Action {
         let fail_safe = self.class == ActionClass::SuspendNode;
         if person == self.requester && !fail_safe && !super::planted::requester_counts() {
             Err(ApprovalError::Requester)
-        } else if !officer.is(Role::SecurityOfficer) && !(fail_safe && officer.is(Role::Operator)) {
+        } else if !(officer.is(Role::SecurityOfficer) || (fail_safe && officer.is(Role::Operator))) {
             Err(ApprovalError::Role)
         } else {
             Ok(())
@@ -327,7 +330,8 @@ impl Action {
 }
 
 fn lines_differ(registry: &impl Registry, persons: &BTreeSet<PersonId>) -> bool {
-    let lines: Vec<_> = persons.iter().map(|id| registry.person(id).and_then(|p| p.line.as_deref())).collect();
+    let lines: Vec<_> =
+        persons.iter().map(|id| registry.person(id).and_then(|p| p.line.as_deref())).collect();
     let first = lines.first().copied().flatten();
     first.is_none() || lines.iter().any(|line| *line != first)
 }

@@ -85,10 +85,7 @@ pub enum Phase {
 impl Phase {
     /// Still at work.
     pub fn is_live(self) -> bool {
-        !matches!(
-            self,
-            Self::Completed | Self::CompletedWithExceptions | Self::Aborted | Self::RolledBack
-        )
+        !matches!(self, Self::Completed | Self::CompletedWithExceptions | Self::Aborted | Self::RolledBack)
     }
 
     /// The receipt for which the gate of this phase waits.

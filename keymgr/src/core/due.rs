@@ -120,7 +120,8 @@ impl Core {
             if node.root_kek.is_some() && node.is_served() {
                 self.due.missing.extend(target.missing.iter().map(|key| (*id, *key)));
             }
-            let due = is_due(node, &target) && is_reachable(node, silent, now_utc_ms) && target.missing.is_empty();
+            let due =
+                is_due(node, &target) && is_reachable(node, silent, now_utc_ms) && target.missing.is_empty();
             match due.then(|| target::draft(&tx, node, target, checkpoint, &mut shelf, now_utc_ms)) {
                 Some(Ok(draft)) => work.sign.push(draft),
                 // Looked at again when something about it changes.

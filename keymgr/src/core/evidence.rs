@@ -32,7 +32,8 @@ impl Shelf {
         utc_ms: u64,
         concerns: impl Fn(&Grant) -> bool,
     ) -> Option<Evidence> {
-        let shown = self.shown.entry(action.id).or_insert_with(|| Shown::of(action, document, utc_ms)).as_ref()?;
+        let shown =
+            self.shown.entry(action.id).or_insert_with(|| Shown::of(action, document, utc_ms)).as_ref()?;
         let chosen = shown.grants.iter().enumerate().filter(|(_, grant)| concerns(grant));
         let grants: Vec<_> = chosen
             .map(|(index, _)| ProvedGrant {
@@ -49,8 +50,10 @@ impl Shown {
     fn of(action: &Action, document: &RootDocument, utc_ms: u64) -> Option<Self> {
         let body: keylink::action::Action = keylink::envelope::strict(&action.bytes.0).ok()?;
         let hash = action.hash();
-        let holds = |given: &&super::approval::Given| approver(&given.signed, hash, body.kmc, document).is_ok();
-        let approvals: Vec<_> = action.approvals.iter().filter(holds).map(|given| given.signed.clone()).collect();
+        let holds =
+            |given: &&super::approval::Given| approver(&given.signed, hash, body.kmc, document).is_ok();
+        let approvals: Vec<_> =
+            action.approvals.iter().filter(holds).map(|given| given.signed.clone()).collect();
         let evidence = Evidence { action: action.bytes.clone(), grants: Vec::new(), approvals };
         evidence.judge(body.kmc, document, utc_ms).ok()?;
         let leaves = grant_bytes(&action.grants);
@@ -58,7 +61,6 @@ impl Shown {
         Some(Self { evidence, grants: action.grants.clone(), leaves, tree })
     }
 }
-
 
 /// A Merkle tree of RFC 6962 with all of its inner hashes.
 struct Tree {

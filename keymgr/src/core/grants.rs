@@ -52,11 +52,7 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
 }
 
 fn generation(target: &RotateTarget) -> Grant {
-    Grant::Generation {
-        campaign: target.campaign,
-        key_set: target.key_set,
-        generation: target.generation,
-    }
+    Grant::Generation { campaign: target.campaign, key_set: target.key_set, generation: target.generation }
 }
 
 fn destroy(key: &KeyRef) -> Grant {

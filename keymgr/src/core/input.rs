@@ -3,17 +3,15 @@
 use super::action::{Act, KeyRef};
 use super::approval::{ActionState, Quorum};
 use super::centre::Limits;
-use super::ids::{
-    ActionId, CampaignId, CredentialId, Digest, Fresh, NodeId, PersonId,
-};
+use super::ids::{ActionId, CampaignId, CredentialId, Digest, Fresh, NodeId, PersonId};
 use super::key::{Material, Origin};
 use super::node::{RootKek, Traffic};
 use super::people::NewPerson;
 use super::verified::Verified;
 use keylink::Signed;
 use keylink::action::Approval;
-use keylink::root::SignedRoot;
 use keylink::manager::Quarantine;
+use keylink::root::SignedRoot;
 use keylink::wire::{Hex, U64};
 use serde::{Deserialize, Serialize};
 

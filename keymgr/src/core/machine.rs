@@ -318,7 +318,9 @@ impl Request<'_> {
         note: &mut Note,
     ) -> Result<Outcome, Refusal> {
         let (body, kmc) = (approval.body(), tx.get::<Centre>(&())?.kmc);
-        let id = tx.action_by_hash(&body.action, self.watch).ok_or_else(|| Refusal::unknown::<Action>(&body.action))?;
+        let id = tx
+            .action_by_hash(&body.action, self.watch)
+            .ok_or_else(|| Refusal::unknown::<Action>(&body.action))?;
         note.by(Caller { person: body.person, credential: body.credential });
         note.word = "action.approve";
         note.objects.push(id.to_string());

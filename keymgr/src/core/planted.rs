@@ -64,5 +64,6 @@ switches! {
 #[allow(clippy::missing_const_for_fn, reason = "not constant under test")]
 pub fn gate_one_short(mark: super::campaign::Mark) -> bool {
     use super::campaign::Mark;
-    (mark == Mark::Accepting && accept_gate_one_short()) || (mark == Mark::Activated && activate_gate_one_short())
+    (mark == Mark::Accepting && accept_gate_one_short())
+        || (mark == Mark::Activated && activate_gate_one_short())
 }

@@ -66,7 +66,9 @@ impl Core {
         let tx = Change::new(&self.state);
         let set = tx.get::<KeySet>(key_set)?;
         let policy = tx.get::<Policy>(&set.policy)?;
-        let Scope::Zone(zone) = set.definition.scope else { return Err(Refusal::Unfit("a key set of a zone")) };
+        let Scope::Zone(zone) = set.definition.scope else {
+            return Err(Refusal::Unfit("a key set of a zone"));
+        };
         if set.holders != Holders::Members {
             return Err(Refusal::Unfit("keys of the centre are not distributed"));
         }
@@ -108,14 +110,18 @@ impl Core {
     ) -> Result<PreviewNode, Refusal> {
         let limits = tx.get::<super::centre::Centre>(&())?.limits;
         let node = tx.get::<super::node::Node>(&id)?;
-        let reachable = node.seen_utc_ms > 0 && now.saturating_sub(node.seen_utc_ms) <= limits.silent_after_ms;
+        let reachable =
+            node.seen_utc_ms > 0 && now.saturating_sub(node.seen_utc_ms) <= limits.silent_after_ms;
         let strong = |bits: u16| bits >= kind::strength_bits(set.definition.shape);
         let gated = !node.is_out_of_traffic();
         let found = [
             (gated && !reachable, "no sign of life"),
             (node.skew_ms.unsigned_abs() > limits.skew_max_ms, "its clock is wrong"),
             (node.root_kek.is_none(), "no root KEK"),
-            (node.root_kek.as_ref().is_some_and(|kek| !strong(kek.strength_bits)), "root KEK weaker than the key"),
+            (
+                node.root_kek.as_ref().is_some_and(|kek| !strong(kek.strength_bits)),
+                "root KEK weaker than the key",
+            ),
             (!node.is_served(), "suspended"),
         ];
         Ok(PreviewNode {

@@ -142,7 +142,8 @@ fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Res
     if let (Some(key_set), Some(generation)) = (refused.key_set, refused.generation)
         && tx.find::<Copy>(&(*id, KeyRef { key_set, generation })).is_some()
     {
-        tx.edit::<Copy>(&(*id, KeyRef { key_set, generation }))?.refused = Some(format!("{:?}", refused.reason));
+        tx.edit::<Copy>(&(*id, KeyRef { key_set, generation }))?.refused =
+            Some(format!("{:?}", refused.reason));
     }
     // A refusal of an older message is of no interest once a later one was receipted.
     let node = tx.get::<Node>(id)?;
@@ -200,8 +201,7 @@ fn count(
             Ok(campaigns) => touched.extend(campaigns),
             Err(odd) => {
                 let text = format!("receipt {} of {key} counts for nothing: {odd}", receipt.head.seq);
-                let kind =
-                    if odd == PROOF { AlarmKind::ProofFailed } else { AlarmKind::ReceiptsBehind };
+                let kind = if odd == PROOF { AlarmKind::ProofFailed } else { AlarmKind::ReceiptsBehind };
                 tx.alarm(kind, id, text, now);
             }
         }
@@ -296,7 +296,11 @@ fn about_key(
 // Which receipt of a campaign the end of a key at a node is.
 fn gone(tx: &Change<'_>, campaign: Option<CampaignId>, key: KeyRef) -> Mark {
     let campaign = campaign.and_then(|id| tx.find::<Campaign>(&id));
-    if campaign.is_some_and(|c| c.new_generation() == key.generation) { Mark::Withdrawn } else { Mark::Retired }
+    if campaign.is_some_and(|c| c.new_generation() == key.generation) {
+        Mark::Withdrawn
+    } else {
+        Mark::Retired
+    }
 }
 
 fn set_mark(tx: &mut Change<'_>, campaign: CampaignId, id: &NodeId, mark: Mark) -> bool {
@@ -383,7 +387,9 @@ fn nothing_to_do(tx: &mut Change<'_>, id: &NodeId) -> Result<Vec<CampaignId>, Re
             let never = |progress: Option<Progress>| progress.is_none_or(|p| p == Progress::Wrapped);
             let mark = match record.phase {
                 Phase::Withdrawing if never(at(record.new_generation())) => Mark::Withdrawn,
-                Phase::RollingBack if at(record.new_generation()) != Some(Progress::Activated) => Mark::Returned,
+                Phase::RollingBack if at(record.new_generation()) != Some(Progress::Activated) => {
+                    Mark::Returned
+                }
                 Phase::Retiring if record.retiring.is_some_and(|old| never(at(old))) => Mark::Retired,
                 _ => continue,
             };

@@ -84,10 +84,12 @@ pub fn is_behind(tx: &Change<'_>) -> bool {
 pub fn draft(tx: &Change<'_>, now: u64) -> Result<RootDocument, Refusal> {
     let centre = tx.get::<Centre>(&())?;
     let old = centre.root.document()?;
-    let officers = registered(tx).into_iter().map(|(person, credential, key)| Officer { person, credential, key });
+    let officers =
+        registered(tx).into_iter().map(|(person, credential, key)| Officer { person, credential, key });
     let quorums = ActionClass::ALL.iter().filter_map(|class| {
         let persons = u8::try_from(centre.quorum(*class).persons()).ok()?;
-        (class.minimum() > 1 && persons > class.minimum()).then_some(keylink::root::Quorum { class: *class, persons })
+        (class.minimum() > 1 && persons > class.minimum())
+            .then_some(keylink::root::Quorum { class: *class, persons })
     });
     Ok(RootDocument {
         number: old.number + 1,
@@ -109,7 +111,9 @@ pub fn install(tx: &mut Change<'_>, root: &SignedRoot, now: u64) -> Result<(), R
     match succession {
         Succession::Officers => {
             if named(&document) != registered(tx) {
-                return Err(Refusal::Value("the officers of the root document are those that are registered"));
+                return Err(Refusal::Value(
+                    "the officers of the root document are those that are registered",
+                ));
             }
             let centre = tx.edit::<Centre>(&())?;
             centre.root = root.clone();
@@ -132,7 +136,9 @@ pub fn install(tx: &mut Change<'_>, root: &SignedRoot, now: u64) -> Result<(), R
 
 /// A document of the recovery keys takes effect once its time has come: its officers are the officers.
 pub fn recover(tx: &mut Change<'_>, now: u64) -> Result<(), Refusal> {
-    let Some((root, effective)) = tx.find::<Centre>(&()).and_then(|c| c.recovery.clone()) else { return Ok(()) };
+    let Some((root, effective)) = tx.find::<Centre>(&()).and_then(|c| c.recovery.clone()) else {
+        return Ok(());
+    };
     if now < effective {
         return Ok(());
     }

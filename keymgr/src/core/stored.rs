@@ -289,4 +289,3 @@ fn entry(note: Note) -> Entry {
         approvals: note.approvals.into_iter().map(|Digest(hash)| hash).collect(),
     }
 }
-

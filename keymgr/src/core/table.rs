@@ -9,9 +9,7 @@ use super::alarm::{Alarm, AlarmKind};
 use super::approval::{Action, Registry};
 use super::campaign::{Campaign, Delivery};
 use super::centre::Centre;
-use super::ids::{
-    ActionId, CampaignId, CredentialId, KeySetId, NodeId, PersonId, PolicyId, ZoneId,
-};
+use super::ids::{ActionId, CampaignId, CredentialId, KeySetId, NodeId, PersonId, PolicyId, ZoneId};
 use super::key::{Key, KeySet};
 use super::node::{Copy, Member, Node, Zone};
 use super::people::{Credential, Person};
@@ -191,7 +189,8 @@ impl<'a> Change<'a> {
     where
         State: Table<R>,
     {
-        let mut keys: Vec<_> = Table::<R>::rows(self.base).range(range.clone()).map(|(k, _)| k.clone()).collect();
+        let mut keys: Vec<_> =
+            Table::<R>::rows(self.base).range(range.clone()).map(|(k, _)| k.clone()).collect();
         let fresh = Table::<R>::rows(&self.over).range(range).map(|(k, _)| k.clone());
         let before = keys.len();
         keys.extend(fresh.filter(|key| !Table::<R>::rows(self.base).contains_key(key)));
@@ -241,7 +240,10 @@ impl Registry for Change<'_> {
 /// A range over the keys of a set.
 pub fn keys_of(set: KeySetId) -> std::ops::RangeInclusive<KeyRef> {
     use super::ids::Generation;
-    KeyRef { key_set: set, generation: Generation(0) }..=KeyRef { key_set: set, generation: Generation(u32::MAX) }
+    KeyRef { key_set: set, generation: Generation(0) }..=KeyRef {
+        key_set: set,
+        generation: Generation(u32::MAX),
+    }
 }
 
 /// Reading what is at hand.

@@ -164,7 +164,8 @@ fn in_use(set: &KeySet, key: &Key, campaign: Option<&Campaign>, is_new: bool) ->
 }
 
 fn generation(node: &Node, key: &Key, copy: &Copy, wanted: Wanted) -> GenerationTarget {
-    let deliver = (copy.progress == Progress::Wrapped || node.resync.is_some()) && wanted.step <= Step::Protect;
+    let deliver =
+        (copy.progress == Progress::Wrapped || node.resync.is_some()) && wanted.step <= Step::Protect;
     let protects = wanted.step == Step::Protect;
     GenerationTarget {
         generation: key.generation(),

@@ -48,12 +48,16 @@ impl World {
         }
         if let (None, Some(material)) = (&before, &key.material) {
             self.born(name, material);
-        } else if let (Some(before), Some(now)) = (before.as_ref().and_then(|k| k.material.as_ref()), &key.material)
+        } else if let (Some(before), Some(now)) =
+            (before.as_ref().and_then(|k| k.material.as_ref()), &key.material)
             && before.block != now.block
         {
             self.violated(format!("the number of {name} was given to two keys"));
         }
-        if before.as_ref().is_some_and(|b| b.state() == KeyState::Destroyed && key.state() != KeyState::Destroyed) {
+        if before
+            .as_ref()
+            .is_some_and(|b| b.state() == KeyState::Destroyed && key.state() != KeyState::Destroyed)
+        {
             self.violated(format!("the number of {name} was given to two keys"));
         }
         self.follow_edges(before.map(|key| key.state()), key.state(), &name.to_string());
@@ -85,7 +89,8 @@ impl World {
 
     // Counted anew, from the signatures.
     fn check_action(&mut self, core: &Core, action: &Action) {
-        let carried = matches!(action.state, ActionState::Done | ActionState::Approved | ActionState::Failed(_));
+        let carried =
+            matches!(action.state, ActionState::Done | ActionState::Approved | ActionState::Failed(_));
         let before = match self.stored(&Record::Action(action.clone())) {
             Some(Record::Action(before)) => before.state,
             _ => ActionState::Pending,
@@ -101,7 +106,8 @@ impl World {
             .filter_map(|given| {
                 let human = self.humans.iter().find(|h| h.by.credential == given.credential)?;
                 let body: Approval = given.signed.open(&human.key()).ok()?;
-                let officer = human.role == Role::SecurityOfficer || (fail_safe && human.role == Role::Operator);
+                let officer =
+                    human.role == Role::SecurityOfficer || (fail_safe && human.role == Role::Operator);
                 let fits = body.action == action.hash() && body.person == human.by.person && officer;
                 let other = fail_safe || human.by.person != action.requester;
                 (fits && other && body.not_after.0 > self.now).then_some(human.by.person)
@@ -169,7 +175,9 @@ impl World {
                             core.state().node(&n.id).is_some_and(|node| node.zones.contains(&zone.id))
                         })
                 };
-                if let Some(node) = nodes.iter().filter(in_zone).find(|n| !n.processes(&zone.key_set, key.generation)) {
+                if let Some(node) =
+                    nodes.iter().filter(in_zone).find(|n| !n.processes(&zone.key_set, key.generation))
+                {
                     wrong = Some(format!("{} cannot process {key}, which is on its way", node.name));
                 }
             }
@@ -189,7 +197,10 @@ impl World {
             for mark in MARKS {
                 let having = deliveries.iter().filter(|d| d.gated && d.marks.contains(&mark)).count();
                 if having != campaign.counts.of(mark) as usize {
-                    wrong = Some(format!("{mark:?} is counted {} times, {having} have it", campaign.counts.of(mark)));
+                    wrong = Some(format!(
+                        "{mark:?} is counted {} times, {having} have it",
+                        campaign.counts.of(mark)
+                    ));
                 }
             }
             for delivery in deliveries {
@@ -223,8 +234,13 @@ impl World {
         let mut ended = Vec::new();
         for campaign in core.state().campaigns() {
             ended.push(format!("{:?}", campaign.phase));
-            if campaign.phase.is_live() && !core.alarms().any(|alarm| alarm.subject == campaign.id.to_string()) {
-                silent.push(format!("campaign {} stands at {:?} and nobody is told", campaign.id, campaign.phase));
+            if campaign.phase.is_live()
+                && !core.alarms().any(|alarm| alarm.subject == campaign.id.to_string())
+            {
+                silent.push(format!(
+                    "campaign {} stands at {:?} and nobody is told",
+                    campaign.id, campaign.phase
+                ));
             }
         }
         for phase in ended {

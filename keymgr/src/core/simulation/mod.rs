@@ -17,8 +17,8 @@ mod world;
 
 use super::planted::{self, Bug};
 use cover::Cover;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use world::World;
 
 /// Steps with faults, and steps in which everything heals.
@@ -243,7 +243,10 @@ fn no_seed_breaks_a_rule() {
     let (found, cover, ran) = search(seeds(), None);
     if let Some((seed, run)) = &found {
         report(*seed, run);
-        panic!("seed {seed}: {}; again with PAYHSM_SEED={seed}", run.violation.as_deref().unwrap_or_default());
+        panic!(
+            "seed {seed}: {}; again with PAYHSM_SEED={seed}",
+            run.violation.as_deref().unwrap_or_default()
+        );
     }
     println!("{ran} seeds\n{}", cover.table());
     for fault in [
@@ -278,7 +281,9 @@ fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
     for bug in Bug::ALL {
         match search(1_000, Some(*bug)) {
-            (Some((seed, run)), ..) => println!("{bug:?}: seed {seed}, {}", run.violation.unwrap_or_default()),
+            (Some((seed, run)), ..) => {
+                println!("{bug:?}: seed {seed}, {}", run.violation.unwrap_or_default())
+            }
             (None, _, ran) => missed.push(format!("{bug:?} was not found in {ran} seeds")),
         }
     }

@@ -4,7 +4,9 @@
 use super::rng::Rng;
 use keylink::manager::challenge_of;
 use keylink::message::{Possession, PossessionMethod, Receipt, ReceiptKind};
-use keylink::node::{Counts, Effects, InstallOrder, Installed, KekRecord, Machine, NodeState, Rules, TableImage, TableSet};
+use keylink::node::{
+    Counts, Effects, InstallOrder, Installed, KekRecord, Machine, NodeState, Rules, TableImage, TableSet,
+};
 use keylink::root::SignedRoot;
 use keylink::{Generation, Instant3, KeySetId, KmcId, NodeId, Sign, Signed, SoftSigner};
 use sha2::{Digest as _, Sha256};
@@ -147,11 +149,13 @@ impl Node {
                 let rules = Rules { skew_max_ms: 1_000 };
                 let signer: Arc<dyn Sign + Send + Sync> = self.signer.clone();
                 self.machine = Machine::from_bytes(&self.disk, signer, rules, self.clock(now)).ok();
-                let effects = self.machine.as_mut().map(|m| m.boot(Instant3 {
-                    utc_ms: now.wrapping_add_signed(self.offset_ms),
-                    mono_ms: now - self.booted_at,
-                    boot_id: self.boot_id,
-                }));
+                let effects = self.machine.as_mut().map(|m| {
+                    m.boot(Instant3 {
+                        utc_ms: now.wrapping_add_signed(self.offset_ms),
+                        mono_ms: now - self.booted_at,
+                        boot_id: self.boot_id,
+                    })
+                });
                 if let Some(table) = effects.and_then(|effects| effects.publish) {
                     self.publishing = Some((table, now + 1));
                 }

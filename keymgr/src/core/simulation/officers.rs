@@ -24,6 +24,9 @@ impl World {
             return;
         }
         self.forget_old_proposals();
+        if self.rough && self.rng.chance(200) {
+            return self.key_is_handled();
+        }
         match self.rng.below(100) {
             0..50 => self.somebody_approves(),
             50..60 => self.somebody_rotates(),
@@ -33,7 +36,6 @@ impl World {
             90..93 => self.somebody_changes_their_mind(),
             93..95 => self.officer_is_replaced(),
             95..97 => self.node_is_suspended(),
-            _ if self.rough => self.key_is_handled(),
             _ => self.somebody_approves(),
         }
         self.root_follows();
@@ -56,7 +58,8 @@ impl World {
             0..7 => self.operator(),
             _ => self.anybody().by,
         };
-        if let Some(Ok(Outcome::Proposed { action, hash, nonce, .. })) = self.tell(Input::Propose { by, act }) {
+        if let Some(Ok(Outcome::Proposed { action, hash, nonce, .. })) = self.tell(Input::Propose { by, act })
+        {
             self.proposals.push((action, hash, nonce));
         }
     }
@@ -93,7 +96,9 @@ impl World {
             .nodes
             .iter()
             .enumerate()
-            .filter(|(_, node)| core.state().node(&node.id).is_some_and(|n| !n.is_served() || n.traffic != Traffic::InTraffic))
+            .filter(|(_, node)| {
+                core.state().node(&node.id).is_some_and(|n| !n.is_served() || n.traffic != Traffic::InTraffic)
+            })
             .map(|(n, _)| n)
             .collect();
         for n in lists {
@@ -173,9 +178,19 @@ impl World {
                         core.state().node(&node.id).is_some_and(|node| node.is_out_of_traffic())
                     })
                 };
-                let in_zone: BTreeSet<_> = self.core.iter().flat_map(|core| core.state().members(&campaign.zone)).map(|m| m.node).collect();
-                let nodes: BTreeSet<_> =
-                    self.nodes.iter().filter(out).map(|node| node.id).filter(|id| in_zone.contains(id)).collect();
+                let in_zone: BTreeSet<_> = self
+                    .core
+                    .iter()
+                    .flat_map(|core| core.state().members(&campaign.zone))
+                    .map(|m| m.node)
+                    .collect();
+                let nodes: BTreeSet<_> = self
+                    .nodes
+                    .iter()
+                    .filter(out)
+                    .map(|node| node.id)
+                    .filter(|id| in_zone.contains(id))
+                    .collect();
                 if !nodes.is_empty() {
                     self.propose(Act::ExceptNodes { campaign: id, nodes });
                 }
@@ -213,7 +228,8 @@ impl World {
             return;
         }
         let (by, node) = (self.operator(), self.nodes[n].id);
-        let quarantined = self.core.as_ref().and_then(|c| c.state().node(&node)).is_some_and(|n| !n.is_served());
+        let quarantined =
+            self.core.as_ref().and_then(|c| c.state().node(&node)).is_some_and(|n| !n.is_served());
         if quarantined {
             return self.propose(Act::ResumeNode { node });
         }
@@ -238,14 +254,17 @@ impl World {
 
     fn somebody_changes_their_mind(&mut self) {
         let Some(&(action, ..)) = self.rng.pick(&self.proposals.clone()) else { return };
-        let Some(record) = self.core.as_ref().and_then(|core| core.state().action(&action)).cloned() else { return };
+        let Some(record) = self.core.as_ref().and_then(|core| core.state().action(&action)).cloned() else {
+            return;
+        };
         let owner = self.humans.iter().find(|h| h.by.person == record.requester).map(|h| h.by);
         let by = if self.rng.chance(800) { owner } else { Some(self.anybody().by) };
         let Some(by) = by else { return };
         if self.rng.chance(500) {
             self.tell(Input::Withdraw { by, action });
         } else if let Some(act) = record.act()
-            && let Some(Ok(Outcome::Proposed { hash, nonce, .. })) = self.tell(Input::Edit { by, action, act })
+            && let Some(Ok(Outcome::Proposed { hash, nonce, .. })) =
+                self.tell(Input::Edit { by, action, act })
         {
             // Some officers have the old text before them, others the new.
             self.cover.hit("fault", "request edited while officers read");
@@ -327,11 +346,17 @@ impl World {
 
     fn key_is_handled(&mut self) {
         let Some(core) = &self.core else { return };
-        let keys: Vec<_> = core.state().key_sets().flat_map(|set| core.state().keys(&set.definition.key_set)).cloned().collect();
+        let keys: Vec<_> = core
+            .state()
+            .key_sets()
+            .flat_map(|set| core.state().keys(&set.definition.key_set))
+            .cloned()
+            .collect();
         let Some(key) = self.rng.pick(&keys).cloned() else { return };
         let name: KeyRef = key.name();
         let act = match (key.state(), self.rng.below(4)) {
             (KeyState::Suspended, 0..2) => Act::ResumeKey(name),
+            (KeyState::Suspended, 2) if self.rng.chance(500) => Act::DeactivateKey(name),
             (KeyState::Suspended, 2) => Act::RevokeKey { key: name, reason: "it was known".into() },
             (KeyState::Suspended, _) => Act::DestroyKey(name),
             (KeyState::Active, 0) => Act::SuspendKey(name),
@@ -340,7 +365,11 @@ impl World {
             _ => Act::DestroyKey(name),
         };
         self.disturbed.insert(name.key_set);
-        self.propose(act);
+        if self.rng.chance(500) {
+            self.propose(act);
+        } else {
+            self.by_quorum(act);
+        }
     }
 
     /// A captured message comes again, to somebody else or much later.
@@ -352,7 +381,8 @@ impl World {
             .disk
             .rows()
             .filter(|row| {
-                let table = if to_node { crate::store::Table::Manifests } else { crate::store::Table::Receipts };
+                let table =
+                    if to_node { crate::store::Table::Manifests } else { crate::store::Table::Receipts };
                 row.table == table
             })
             .collect();

@@ -20,10 +20,8 @@ pub struct Human {
 
 impl Human {
     pub fn new(rng: &mut Rng, name: &str, role: Role) -> Self {
-        let by = Caller {
-            person: PersonId::new(1, rng.bytes()),
-            credential: CredentialId::new(1, rng.bytes()),
-        };
+        let by =
+            Caller { person: PersonId::new(1, rng.bytes()), credential: CredentialId::new(1, rng.bytes()) };
         Self { name: name.to_owned(), role, by, signer: Arc::new(SoftSigner::new(&rng.bytes())) }
     }
 
@@ -41,11 +39,7 @@ impl Human {
             name: self.name.clone(),
             line: None,
             roles: [self.role].into(),
-            credential: NewCredential {
-                id: self.by.credential,
-                kind: CredentialKind::File,
-                key: self.key(),
-            },
+            credential: NewCredential { id: self.by.credential, kind: CredentialKind::File, key: self.key() },
         }
     }
 

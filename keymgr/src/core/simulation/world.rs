@@ -311,7 +311,8 @@ impl World {
             return None;
         }
         if note.word != "centre.tick" && note.word != "node.beat" {
-            let line = format!("{} {:?} {:?} by {:.12}", note.word, note.objects, effects.outcome, note.actor);
+            let line =
+                format!("{} {:?} {:?} by {:.12}", note.word, note.objects, effects.outcome, note.actor);
             self.say(|| line);
         }
         self.check_commit(&core, &effects);
@@ -444,7 +445,11 @@ impl World {
                 self.cover.hit("fault", "message lost in a partition");
                 continue;
             }
-            if to_node { self.to_node(node, &letter) } else { self.to_manager(node, &letter) }
+            if to_node {
+                self.to_node(node, &letter)
+            } else {
+                self.to_manager(node, &letter)
+            }
             if self.violation.is_some() {
                 return;
             }
@@ -487,7 +492,13 @@ impl World {
         let mail = (!node.has_answered()).then(|| node.link.sent.iter().rev().find(|s| s.manifest)).flatten();
         let key = mail.map(|sent| [&node.id.0[..], &sent.seq.0.to_be_bytes()].concat());
         let signed = key.and_then(|key| self.disk.row(Table::Manifests, &key)).map(|row| row.body.clone());
-        let behind: Vec<_> = self.roots.iter().skip(root as usize).take((installed - root.min(installed)) as usize).cloned().collect();
+        let behind: Vec<_> = self
+            .roots
+            .iter()
+            .skip(root as usize)
+            .take((installed - root.min(installed)) as usize)
+            .cloned()
+            .collect();
         for root in behind {
             self.send(n, true, Letter::Root(root));
         }
@@ -518,7 +529,9 @@ impl World {
 
     fn judge(&self, signed: &Signed) -> Judged {
         let Ok(receipt) = signed.peek::<Receipt>() else { return Judged::None };
-        let (Some(key_set), Some(generation)) = (receipt.key_set, receipt.generation) else { return Judged::None };
+        let (Some(key_set), Some(generation)) = (receipt.key_set, receipt.generation) else {
+            return Judged::None;
+        };
         let secret = self.secrets.get(&KeyRef { key_set, generation });
         let (Some(possession), Some(secret)) = (&receipt.possession, secret) else { return Judged::None };
         let Some(answer) = node::expected(&receipt, *secret) else { return Judged::None };
@@ -543,7 +556,8 @@ impl World {
     /// A node speaks up: its receipts, its mail, sometimes how it is.
     pub fn poll(&mut self, n: usize) {
         let Some(machine) = &self.nodes[n].machine else { return };
-        let (root, outbox) = (machine.document().number, machine.outbox().iter().take(4).cloned().collect::<Vec<_>>());
+        let (root, outbox) =
+            (machine.document().number, machine.outbox().iter().take(4).cloned().collect::<Vec<_>>());
         for signed in outbox {
             self.send(n, false, Letter::Said(signed));
         }
