@@ -13,3 +13,6 @@ pub mod person;
 pub mod store;
 pub mod vault;
 pub mod writer;
+
+#[cfg(test)]
+extern crate self as keymgr; // the small machine of the tests is shared with the tests outside

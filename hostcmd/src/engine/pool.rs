@@ -71,7 +71,8 @@ fn parse<C: Command>(cx: &mut Cx, frame: Frame<'_>, head: &mut Head) -> Result<C
     cx.scheme = cx.lmk_info()?.scheme;
     reader.references().judge(&keys, cx.lmk)?;
     if cx.port.generation_trailer {
-        head.extend_trailer(&reader.references().trailer());
+        let trailer = reader.references().trailer();
+        head.extend_trailer(&cx.port, &trailer);
     }
     Ok(request)
 }

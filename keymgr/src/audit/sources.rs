@@ -13,7 +13,7 @@ use std::io::{self, BufRead};
 pub fn verify_export(file: &mut dyn BufRead, options: Options) -> io::Result<Report> {
     let mut reader = Reader { file, line: Vec::new(), number: 0 };
     let mut head = Vec::new();
-    while head.len() < 2 || head.last().is_some_and(|line: &String| line.starts_with("key ")) {
+    while head.len() < 3 || head.last().is_some_and(|line: &String| line.starts_with("key ")) {
         match reader.next()? {
             Some(line) => head.push(line.to_owned()),
             None => break,

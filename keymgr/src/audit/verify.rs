@@ -5,7 +5,7 @@ use super::finding::Report;
 use super::fold::Fold;
 use super::head::Head;
 use super::signatures::Signatures;
-use crate::log::{Checkpoint, Parts, Tree, VerifierKey, hash_of, key_chain};
+use crate::log::{Checkpoint, Parts, Tree, VerifierKey, hash_of, key_chain, unverified_note};
 use crate::store::{Hash, Row, Table, Tile};
 use std::collections::BTreeMap;
 
@@ -116,6 +116,11 @@ impl Verifier {
                 return;
             }
         };
+        // A row that was moved is named by both places.
+        let meant = unverified_note(note).and_then(Checkpoint::parse).map_or(size, |said| said.size);
+        if meant != size {
+            self.report.find("edited", "checkpoints", meant.to_string(), wrong.clone());
+        }
         self.report.find("signature", "checkpoints", size.to_string(), wrong);
     }
 
@@ -178,11 +183,9 @@ impl Verifier {
         } else {
             self.full.clear();
         }
-        if let Some(root) = self.said.get(&size).copied() {
-            if root == self.tree.root() {
-                self.said.remove(&size);
-                self.agreed = Some(size);
-            }
+        if self.said.get(&size).is_some_and(|root| *root == self.tree.root()) {
+            self.said.remove(&size);
+            self.agreed = Some(size);
         }
         if self.heads.iter().any(|(at, ..)| *at == size) {
             let root = self.tree.root();

@@ -12,8 +12,6 @@ use std::time::{Duration, Instant};
 
 // Under steady traffic the log's end is signed at least this often.
 const SIGN_EVERY: Duration = Duration::from_secs(1);
-// How often old answers are taken away.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 // How long to wait before the store is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -200,27 +198,25 @@ impl<M: Machine> Driver<M> {
     // The state in memory is ahead of the store, by how much nobody knows: it is thrown away.
     fn step_down(&mut self, mut ledger: Ledger, machine: &mut M, batch: Batch<M>, error: &Error) {
         tracing::error!(%error, "the store did not take a batch: stepping down");
-        match error {
-            Error::Full => {
-                (self.full, self.tried) = (true, Instant::now());
-                match load(ledger.store()) {
-                    Ok(loaded) => (*machine, self.ledger) = (loaded, Some(ledger)),
-                    Err(error) => tracing::error!(%error, "the store cannot be read"),
-                }
-                batch.failed(|| SubmitError::Full);
-            }
+        let why: fn() -> SubmitError<M::Refusal> = match error {
+            Error::Full => || SubmitError::Full,
             Error::OutcomeUnknown(_) | Error::Sqlite(_) | Error::Postgres(_) => {
-                drop(ledger);
-                self.reload(machine);
-                batch.failed(|| SubmitError::OutcomeUnknown);
+                || SubmitError::OutcomeUnknown
             }
-            _ => {
-                drop(ledger);
-                self.reload(machine);
-                batch.failed(|| SubmitError::NotLeading);
+            _ => || SubmitError::NotLeading,
+        };
+        if matches!(error, Error::Full) {
+            (self.full, self.tried) = (true, Instant::now());
+            match load(ledger.store()) {
+                Ok(loaded) => (*machine, self.ledger) = (loaded, Some(ledger)),
+                Err(error) => tracing::error!(%error, "the store cannot be read"),
             }
+        } else {
+            drop(ledger);
+            self.reload(machine);
         }
         self.show();
+        batch.failed(why);
     }
 
     // If the store cannot be opened now, readers see nothing rather than what may not be so, and the next
@@ -242,7 +238,7 @@ impl<M: Machine> Driver<M> {
         let Some(mut ledger) = self.ledger.take() else { return };
         let now = (self.options.clock)();
         let done = ledger.checkpoint().and_then(|()| {
-            if self.expired.elapsed() < EXPIRE_EVERY {
+            if self.expired.elapsed() < self.options.expire_every {
                 return Ok(());
             }
             self.expired = Instant::now();
