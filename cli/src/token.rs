@@ -2,8 +2,8 @@
 
 use crate::exit::Failure;
 use crate::private::{make_folder, secret_line};
-use gateway::BackendFactory;
 use gateway::config::TokenSource;
+use gateway::worker::Refusal;
 use hsm::{LmkInfo, LmkScheme};
 use hsm_pkcs11::{Options, Pin, Token, TokenError, TokenUri, ceremony};
 use hsm_sim::LmkSet;
@@ -11,15 +11,13 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Name of the credential that systemd hands over (`LoadCredential=payhsm-pin:…`).
 const CREDENTIAL: &str = "payhsm-pin";
 
 /// Opens a token and logs in.
 pub fn open(source: &TokenSource) -> Result<Token, Failure> {
-    let uri = TokenUri::parse(&source.uri).map_err(Failure::usage)?;
-    let pin = pin(pin_file(source, &uri).as_deref())?;
+    let Prepared { uri, pin, .. } = prepare(source, false)?;
     let options = Options { ledger: ledger(), ..Options::default() };
     Token::open(&uri, Some(pin), options).map_err(failure)
 }
@@ -38,11 +36,49 @@ fn ledger() -> Option<PathBuf> {
     own.then_some(folder)
 }
 
-/// Makes the backend of a core as often as one is needed.
-pub fn factory(source: &TokenSource, insecure_test_lmk: bool) -> Result<Arc<BackendFactory>, Failure> {
-    let token = open(source)?;
-    ready(&token, source, insecure_test_lmk)?;
-    Ok(Arc::new(move || Box::new(token.backend())))
+/// A token that is to be served: everything of it that is read from files.
+#[derive(Debug)]
+pub struct Prepared {
+    source: TokenSource,
+    uri: TokenUri,
+    pin: Pin,
+    insecure_test_lmk: bool,
+}
+
+/// Reads the PIN.
+pub fn prepare(source: &TokenSource, insecure_test_lmk: bool) -> Result<Prepared, Failure> {
+    let uri = TokenUri::parse(&source.uri).map_err(Failure::usage)?;
+    let pin = pin(pin_file(source, &uri).as_deref())?;
+    Ok(Prepared { source: source.clone(), uri, pin, insecure_test_lmk })
+}
+
+/// Why a token cannot be served: what it means for a second try, and the failure.
+#[derive(Debug)]
+pub struct NoToken(pub Refusal, pub Failure);
+
+impl Prepared {
+    /// Opens it as it is.
+    pub fn open_with(self, options: Options) -> Result<Token, TokenError> {
+        Token::open(&self.uri, Some(self.pin), options)
+    }
+
+    /// Opens it, and judges its LMKs. `login_once` for a worker: its gateway counts logins for all of them.
+    pub fn open(self, login_once: bool) -> Result<Token, NoToken> {
+        let refused = |error: TokenError| NoToken(refusal(&error), failure(error));
+        let options = Options { login_once, ledger: ledger(), ..Options::default() };
+        let token = Token::open(&self.uri, Some(self.pin), options).map_err(refused)?;
+        let judged = ready(&token, &self.source, self.insecure_test_lmk);
+        judged.map_err(|failure| NoToken(Refusal::Token, failure))?;
+        Ok(token)
+    }
+}
+
+const fn refusal(error: &TokenError) -> Refusal {
+    match error {
+        TokenError::PinRefused | TokenError::PinLocked | TokenError::LoginSpared(_) => Refusal::Login,
+        TokenError::Uri(_) | TokenError::NoModule | TokenError::Module(..) => Refusal::Setup,
+        _ => Refusal::Token,
+    }
 }
 
 /// Judges the LMKs of a token before anything is served. A token without any gets the public test LMKs when
@@ -96,12 +132,17 @@ fn alone(source: &TokenSource) -> Result<Option<File>, Failure> {
     let uri = TokenUri::parse(&source.uri).map_err(Failure::usage)?;
     let Some(path) = pin_file(source, &uri) else { return Ok(None) };
     let named = |error: io::Error| Failure::environment(format!("{}: {error}", path.display()));
-    let file = File::open(&path).map_err(named)?;
+    let file = match File::open(&path) {
+        // A worker's own user may not read it; then its gateway starts one worker after the other.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+        file => file.map_err(named)?,
+    };
     file.lock().map_err(named)?;
     Ok(Some(file))
 }
 
-fn pin_file(source: &TokenSource, uri: &TokenUri) -> Option<PathBuf> {
+/// The file that holds the user PIN of a token, wherever it is named.
+pub fn pin_file(source: &TokenSource, uri: &TokenUri) -> Option<PathBuf> {
     let credential = || {
         let path = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(CREDENTIAL);
         path.exists().then_some(path)
@@ -128,10 +169,16 @@ fn pin(file: Option<&Path>) -> Result<Pin, Failure> {
 /// The exit code of a token's refusal: 3 for what is missing around us, 1 for what the token does not hold.
 pub fn failure(error: TokenError) -> Failure {
     match error {
-        TokenError::Uri(_) | TokenError::LmkNumber | TokenError::Ambiguous(_) => Failure::usage(error),
+        TokenError::Uri(_)
+        | TokenError::LmkNumber
+        | TokenError::Ambiguous(_)
+        | TokenError::Label
+        | TokenError::SamePins
+        | TokenError::PinLength(..) => Failure::usage(error),
         TokenError::PinRefused
         | TokenError::LoginSpared(_)
         | TokenError::LmkExists(_)
+        | TokenError::Initialised(_)
         | TokenError::LmkParts(..)
         | TokenError::LmkAttributes(..)
         | TokenError::LmkWeak

@@ -10,6 +10,7 @@ use crate::lmk::{self, TokenLmk};
 use crate::mac::{CmacKey, chain, cmac, retail};
 use crate::material::{Material, Source};
 use crate::resident;
+use crate::selftest;
 use crate::template::Purpose;
 use crate::token::Token;
 use cryptoki::object::ObjectHandle;
@@ -94,12 +95,11 @@ impl TokenBackend {
     // were added since are served by whoever starts next.
     fn opened(&self) -> Option<Open> {
         let mut link = self.token.connect().ok()?;
+        if !selftest::passes(&mut link) {
+            return None;
+        }
         let mut lmks = lmk::find_all(&mut link).ok()?;
-        let is = |found: &TokenLmk, info: &LmkInfo| {
-            (found.info.id, found.info.scheme, found.info.check) == (info.id, info.scheme, info.check)
-        };
-        lmks.retain(|found| self.infos.iter().any(|info| is(found, info)));
-        (lmks.len() == self.infos.len()).then_some(Open { link, lmks })
+        keep_known(&mut lmks, &self.infos).then_some(Open { link, lmks })
     }
 
     // One pass over the operations that have no answer, or none from the token.
@@ -168,6 +168,24 @@ impl Backend for TokenBackend {
     fn class(&self) -> BackendClass {
         BackendClass::B
     }
+
+    // Known answers, and the check values of the LMKs anew: a token that is gone, or has begun to lie, is found
+    // here.
+    fn alive(&mut self) -> bool {
+        let Some(open) = &mut self.open else { return self.is_ready() };
+        let sound = selftest::passes(&mut open.link)
+            && lmk::find_all(&mut open.link).is_ok_and(|mut found| keep_known(&mut found, &self.infos));
+        sound && !open.link.is_lost()
+    }
+}
+
+// True when all that are known are there; the others are dropped.
+fn keep_known(found: &mut Vec<TokenLmk>, known: &[LmkInfo]) -> bool {
+    let is = |found: &TokenLmk, info: &LmkInfo| {
+        (found.info.id, found.info.scheme, found.info.check) == (info.id, info.scheme, info.check)
+    };
+    found.retain(|found| known.iter().any(|info| is(found, info)));
+    found.len() == known.len()
 }
 
 // What one pass works with.

@@ -38,6 +38,24 @@ pub enum TokenError {
         "login not tried: it failed {0} times with this PIN, which must not be locked: mend the PIN file, or wait five seconds after one failure"
     )]
     LoginSpared(u32),
+    /// No token that could be initialised.
+    #[error("no token of that label, and none that is not initialised yet")]
+    NoSlot,
+    /// The token is in use already.
+    #[error("token `{0}` is initialised: what is on it would be lost")]
+    Initialised(String),
+    /// A label that no token can have.
+    #[error("a label has 1 to 32 bytes")]
+    Label,
+    /// A PIN of a length that the token does not take.
+    #[error("the token takes user PINs of {0} to {1} characters")]
+    PinLength(usize, usize),
+    /// One PIN for two roles.
+    #[error("the security officer and the user need different PINs")]
+    SamePins,
+    /// The login was lost, and this process is to make no other.
+    #[error("the login was lost")]
+    LoginLost,
     /// The LMK is there already.
     #[error("LMK {0}: already on the token")]
     LmkExists(LmkId),

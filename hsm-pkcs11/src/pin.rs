@@ -50,6 +50,17 @@ impl Pin {
         Ok(Self { text: Zeroizing::new(text.to_owned()), exposed: mode & 0o044 != 0, stamp })
     }
 
+    /// True when both are the same; takes a time that tells nothing but lengths.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        use subtle::ConstantTimeEq;
+        bool::from(self.text.as_bytes().ct_eq(other.text.as_bytes()))
+    }
+
+    /// Length in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.text.len()
+    }
+
     /// True when others than its owner may read the file it came from: worth a warning.
     pub const fn is_exposed(&self) -> bool {
         self.exposed

@@ -9,6 +9,7 @@ use crate::lmk;
 use crate::login::log_in;
 use crate::module;
 use crate::pin::Pin;
+use crate::selftest;
 use crate::uri::TokenUri;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
@@ -38,6 +39,9 @@ pub struct Options {
     pub objects_max: Option<usize>,
     /// Folder in which failed logins are kept between processes; without it each process counts alone.
     pub ledger: Option<PathBuf>,
+    /// Logs in once and never again: whoever lost the login ends, and whoever starts it anew counts for all
+    /// processes of the token how often the PIN was refused.
+    pub login_once: bool,
     /// Keys of user storage that are on the token.
     pub residents: Vec<Resident>,
 }
@@ -86,6 +90,11 @@ impl Token {
         &self.0.capability
     }
 
+    /// True when the token computes what it should, with keys of published vectors.
+    pub fn known_answers(&self) -> Result<bool, TokenError> {
+        Ok(selftest::passes(&mut self.connect()?))
+    }
+
     pub(crate) fn options(&self) -> &Options {
         &self.0.options
     }
@@ -116,6 +125,9 @@ impl Token {
     fn anchored(&self, slot: Slot) -> Result<(), TokenError> {
         let mut anchor = self.0.anchor.lock().unwrap_or_else(PoisonError::into_inner);
         if !anchor.as_ref().is_some_and(is_logged_in) {
+            if anchor.is_some() && self.0.options.login_once {
+                return Err(TokenError::LoginLost);
+            }
             let session = self.0.module.open_ro_session_no_drop(slot).map_err(session_error)?;
             let ledger = self.0.options.ledger.as_deref();
             log_in(&self.0.module, slot, &session, self.0.pin.as_ref(), ledger)?;

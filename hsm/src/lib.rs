@@ -57,4 +57,10 @@ pub trait Backend {
 
     /// What this backend may claim.
     fn class(&self) -> BackendClass;
+
+    /// False when it has failed for good: token gone, session or login lost, a known answer wrong. Asked only
+    /// after an operation failed, so it may take a round to the token.
+    fn alive(&mut self) -> bool {
+        true
+    }
 }

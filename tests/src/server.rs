@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+const TEST_LMK: &[&str] = &["--insecure-test-lmk"];
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// `payhsm serve` under the public test LMKs.
@@ -36,13 +37,24 @@ impl Server {
             Backend::Simulator => return Some(Self::start(options)),
             Backend::SoftHsm => TempToken::new()?,
         };
-        let (uri, pin_file) = (token.uri(), token.pin_file());
-        let own =
-            ["--listen", "127.0.0.1:0", "--backend", "pkcs11", "--token", &uri, "--pin-file", &pin_file];
-        let environment = Some(("SOFTHSM2_CONF", token.configuration()));
-        let mut server = Self::spawn(&[&own, options].concat(), backend.lmks(), environment);
+        let uri = token.uri();
+        Some(Self::start_token(token, &uri, backend.lmks(), options, &[]))
+    }
+
+    /// Starts it over a token that is named by a URI, with more variables in its environment.
+    pub fn start_token(
+        token: TempToken,
+        uri: &str,
+        lmks: &[u8],
+        options: &[&str],
+        variables: &[(&str, PathBuf)],
+    ) -> Self {
+        let pin_file = token.pin_file();
+        let own = ["--listen", "127.0.0.1:0", "--backend", "pkcs11", "--token", uri, "--pin-file", &pin_file];
+        let environment = [&[("SOFTHSM2_CONF", token.configuration())], variables].concat();
+        let mut server = Self::spawn(TEST_LMK, &[&own, options].concat(), lmks, &environment);
         server._token = Some(token);
-        Some(server)
+        server
     }
 
     /// Starts it with a configuration file, and waits for listeners of the LMKs named.
@@ -52,10 +64,15 @@ impl Server {
 
     /// Starts it with listeners of the caller's choice, and waits for those of the LMKs named.
     pub fn start_with(options: &[&str], lmks: &[u8]) -> Self {
-        Self::spawn(options, lmks, None)
+        Self::spawn(TEST_LMK, options, lmks, &[])
     }
 
-    fn spawn(options: &[&str], lmks: &[u8], environment: Option<(&str, PathBuf)>) -> Self {
+    /// Starts it under LMKs of the test's own, which options name; every listener needs a role there.
+    pub fn start_own(options: &[&str], lmks: &[u8], environment: &[(&str, PathBuf)]) -> Self {
+        Self::spawn(&[], options, lmks, environment)
+    }
+
+    fn spawn(first: &[&str], options: &[&str], lmks: &[u8], environment: &[(&str, PathBuf)]) -> Self {
         let mut command = Command::new(program());
         // Variables of this prefix configure the program; those of the test run are none of its business.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PAYHSM_"))
@@ -63,8 +80,9 @@ impl Server {
             command.env_remove(name);
         }
         let mut child = command
-            .envs(environment)
-            .args(["serve", "--insecure-test-lmk", "--admin", "127.0.0.1:0"])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .args(["serve", "--admin", "127.0.0.1:0"])
+            .args(first)
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -153,10 +171,20 @@ pub fn program() -> &'static PathBuf {
 }
 
 fn build() -> PathBuf {
+    built("cli", &format!("payhsm{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// The fault-injecting PKCS#11 module, built likewise.
+pub fn shim() -> &'static PathBuf {
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| built("p11-shim", "libp11_shim.so"))
+}
+
+fn built(package: &str, file: &str) -> PathBuf {
     // target/<profile>/deps/<test>
     let test = std::env::current_exe().expect("own path");
     let folder = test.ancestors().nth(2).expect("target folder").to_path_buf();
-    let path = folder.join(format!("payhsm{}", std::env::consts::EXE_SUFFIX));
+    let path = folder.join(file);
     let Some(cargo) = std::env::var_os("CARGO") else {
         assert!(path.exists(), "{} is missing: build it, or run cargo test", path.display());
         return path;
@@ -166,12 +194,12 @@ fn build() -> PathBuf {
         Some(name) => name,
     };
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "cli", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--package", package, "--profile", profile, "--target-dir"])
         .arg(folder.parent().expect("target folder"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()
         .expect("cargo runs");
-    assert!(status.success(), "the program does not build");
+    assert!(status.success(), "{package} does not build");
     path
 }
 

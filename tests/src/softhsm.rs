@@ -83,6 +83,11 @@ impl TempToken {
         self.folder.path().join("softhsm2.conf")
     }
 
+    /// Path of its module.
+    pub const fn module(&self) -> &'static str {
+        self.module
+    }
+
     /// Its URI.
     pub fn uri(&self) -> String {
         format!("pkcs11:token={LABEL}?module-path={}", self.module)

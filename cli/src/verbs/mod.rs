@@ -7,12 +7,15 @@ mod config;
 mod decode;
 mod dectab;
 mod demo;
+mod doctor;
 mod explain;
 mod lmk;
 mod officer;
 mod send;
 mod serve;
+mod token;
 mod vectors;
+mod worker;
 
 pub use lmk::load as load_lmks;
 
@@ -42,6 +45,11 @@ pub enum Verb {
     Dectab(dectab::Dectab),
     Calc(calc::Args),
     Vectors(vectors::Args),
+    #[command(subcommand)]
+    Token(token::Token),
+    Doctor(doctor::Args),
+    #[command(hide = true)]
+    Worker(worker::Args),
 }
 
 impl Verb {
@@ -61,6 +69,9 @@ impl Verb {
             Self::Dectab(verb) => end(dectab::run(&verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
+            Self::Token(verb) => end(token::run(&verb)),
+            Self::Doctor(args) => end(doctor::run(&args)),
+            Self::Worker(args) => end(worker::run(args)),
         }
     }
 }

@@ -68,6 +68,24 @@ pub struct LimitsTable {
     pub drain_s: Option<Spanned<f64>>,
 }
 
+/// `[workers]`: the engine in processes of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkersTable {
+    /// How many; none, or 0: the engine runs in the gateway's process.
+    pub count: Option<usize>,
+    /// A worker with work that answers nothing for so long is ended, in milliseconds.
+    pub deadline_ms: Option<u64>,
+    /// Name or number of the user that workers run as.
+    pub user: Option<String>,
+    /// Variables of the environment that workers keep.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Workers may use the network, as modules of network HSMs must.
+    #[serde(default)]
+    pub network: bool,
+}
+
 /// `[tls]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,6 +155,8 @@ pub struct File {
     pub port_map: Option<Spanned<String>>,
     /// Form of log lines.
     pub log_format: Option<LogFormat>,
+    /// Worker processes.
+    pub workers: Option<WorkersTable>,
     /// Single settings of all listeners.
     #[serde(default)]
     pub settings: SettingsTable,

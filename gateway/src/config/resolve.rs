@@ -1,7 +1,9 @@
 //! From the file to what the gateway is told, with every refusal that needs no backend.
 
 use super::diagnostic::Problem;
-use super::file::{File, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable};
+use super::file::{
+    File, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable, WorkersTable,
+};
 use crate::gateway::{Config, ListenerConfig, PortMap};
 use crate::{Limits, ListenSpec, TlsFiles, plan};
 use hostcmd::{Authorised, PinLength, Settings};
@@ -25,6 +27,8 @@ pub struct Resolved {
     pub token: Option<TokenSource>,
     /// Folder of everything that is kept.
     pub data: Option<PathBuf>,
+    /// Worker processes.
+    pub workers: WorkersTable,
     /// Form of log lines.
     pub log_format: LogFormat,
 }
@@ -89,6 +93,7 @@ impl File {
             lmk_pass_file: self.lmk_pass_file.clone(),
             token,
             data: self.data.clone(),
+            workers: self.workers.clone().unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
     }

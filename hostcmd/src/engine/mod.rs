@@ -2,8 +2,10 @@
 //! and is driven by whoever owns the thread: submit every frame that is there, run once, collect replies.
 
 mod frame;
+mod judge;
 mod pool;
 
+pub use judge::{Judged, judge};
 pub(crate) use pool::{Frame, Runner, runner};
 
 use crate::command::Authorised;
@@ -102,6 +104,16 @@ impl Engine {
     /// The LMKs of the backend.
     pub fn lmks(&self) -> &[LmkInfo] {
         &self.shared.lmks
+    }
+
+    /// The backend, between batches.
+    pub fn backend(&mut self) -> &mut dyn Backend {
+        self.backend.as_mut()
+    }
+
+    /// False when the backend says that it cannot serve any more.
+    pub fn alive(&mut self) -> bool {
+        self.backend.alive()
     }
 
     /// Changes the state of the unit: time of the batch, counters, what is authorised.
