@@ -2,7 +2,7 @@
 //! session that uses the module and nothing of ours. Interleaved, in one run.
 
 use crate::client::{self, Plan};
-use crate::frames::Maker;
+use crate::frames::{self, Maker};
 use crate::host::{self, Host};
 use crate::server::{Kind, Server};
 use crate::token::{Folder, KEYS, LMK, What, measure};
@@ -54,13 +54,13 @@ struct Document {
 
 /// Measures and prints.
 pub fn run(args: &Args) -> io::Result<()> {
-    host::pin(1);
+    host::pin(&[1]);
     let folder = Folder::new()?;
     // The first process puts the LMK on the token.
     measure(&folder, What::Engine, 0.01, 1)?;
-    let server = Server::start_with(Kind::Token, 0, folder.environment())?;
+    let server = Server::start_with(Kind::Token, &[0], folder.environment())?;
     let mut maker = Maker::new();
-    let keys = maker.keys(LMK, KEYS)?;
+    let exchanges = maker.translations(LMK, KEYS, 2048)?;
     let duration = Duration::try_from_secs_f64(args.seconds).map_err(io::Error::other)?;
     let mut rounds = Vec::new();
     for _ in 0..args.pairs.max(1) {
@@ -68,9 +68,9 @@ pub fn run(args: &Args) -> io::Result<()> {
         let direct = loops.into_iter().try_fold(0f64, |best, rate| rate.map(|rate| best.max(rate)))?;
         let mut rates = Vec::new();
         for (connections, depth) in SHAPES {
-            let batches = maker.batches(&keys, depth, 2048 / depth.max(32))?;
-            let plan = Plan { connections, batches: &batches, duration, compare: true };
-            rates.push(client::run(&server, server.address(LMK)?, &plan)?.rate);
+            let batches = frames::batches(&exchanges, depth);
+            let plan = Plan { connections, batches: &batches, duration };
+            rates.push(client::run(&server, server.address(LMK)?, &plan, true)?.rate);
         }
         for (what, depth) in engine_rows() {
             rates.push(measure(&folder, what, args.seconds, depth)?);
@@ -130,7 +130,7 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 fn print(document: &Document) {
-    let Host { cpu, cores, kernel, commit } = &document.host;
+    let Host { cpu, cores, kernel, commit, .. } = &document.host;
     println!("{cpu}, {cores} processors, Linux {kernel}, commit {commit}");
     println!(
         "{} rounds of {} s; {} on processor 0, client on processor 1; {} keys; medians\n",

@@ -1,7 +1,7 @@
 //! One measurement on a SoftHSM token in a process of its own: the module reads its environment once, and one
 //! processor serves one loop.
 
-use crate::frames::Maker;
+use crate::frames::{self, Maker};
 use crate::host;
 use clap::ValueEnum;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -97,7 +97,7 @@ pub fn open() -> io::Result<Token> {
 
 /// Measures and prints translations a second.
 pub fn run(args: &Args) -> io::Result<()> {
-    host::pin(args.processor);
+    host::pin(&[args.processor]);
     let duration = Duration::try_from_secs_f64(args.seconds).map_err(io::Error::other)?;
     let rate = match args.what {
         What::Direct | What::DirectUpdate => direct(args.what, duration).map_err(io::Error::other)?,
@@ -156,8 +156,8 @@ fn key(session: &Session, number: usize) -> cryptoki::error::Result<ObjectHandle
 fn engine(queue: Hsm, depth: usize, duration: Duration) -> io::Result<f64> {
     let token = open()?;
     let mut maker = Maker::new();
-    let keys = maker.keys(LMK, KEYS)?;
-    let batch = maker.batches(&keys, depth, 1)?.swap_remove(0);
+    let exchanges = maker.translations(LMK, KEYS, depth)?;
+    let batch = frames::batches(&exchanges, depth).swap_remove(0);
     let (frames, replies) = (batch.frames(), batch.replies());
     let unit = Unit { authorised: Authorised::ALL, ..Unit::default() };
     let mut engine = Engine::with_queue(Box::new(token.backend()), unit, queue);

@@ -6,6 +6,7 @@ mod confine;
 mod control;
 mod exit;
 mod hardening;
+mod oracle;
 mod private;
 mod token;
 mod verbs;

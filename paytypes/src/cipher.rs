@@ -164,6 +164,7 @@ pub trait Cipher {
 }
 
 /// The value of a future that is ready at the first poll, as all of [`crate::soft`] is; `None` otherwise.
+#[inline(always)] // a future of a key block is large: as a call's argument it would be copied
 pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

@@ -1,5 +1,6 @@
 //! The verbs: a line in each of the three lists, and a file.
 
+mod audit;
 mod authorise;
 mod bench;
 mod calc;
@@ -43,6 +44,8 @@ pub enum Verb {
     Authorise(authorise::Args),
     #[command(subcommand)]
     Dectab(dectab::Dectab),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     Calc(calc::Args),
     Vectors(vectors::Args),
     #[command(subcommand)]
@@ -67,6 +70,7 @@ impl Verb {
             Self::Officer(verb) => end(officer::run(&verb)),
             Self::Authorise(args) => end(authorise::run(&args)),
             Self::Dectab(verb) => end(dectab::run(&verb)),
+            Self::Audit(verb) => end(audit::run(verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
             Self::Token(verb) => end(token::run(&verb)),

@@ -54,7 +54,8 @@ pub async fn open<C: Cipher>(
     keys: &SKeys<C::Key>,
     block: &SBlock<'_>,
 ) -> Result<ClearKey, KeyBlockError> {
-    let work = prove(cipher, keys, block).await?;
+    let mut work = room(block);
+    prove(cipher, keys, block, &mut work).await?;
     ClearKey::new(key(block, &work)?)
         .map_err(|_| KeyBlockError::new(ErrorKind::KeyLength, field::KEY, 0).because("longer than 32 bytes"))
 }
@@ -65,19 +66,27 @@ pub async fn open_long<C: Cipher>(
     keys: &SKeys<C::Key>,
     block: &SBlock<'_>,
 ) -> Result<ClearBytes, KeyBlockError> {
-    let work = prove(cipher, keys, block).await?;
+    let mut work = room(block);
+    prove(cipher, keys, block, &mut work).await?;
     Ok(ClearBytes::new(key(block, &work)?.to_vec()))
+}
+
+fn room(block: &SBlock<'_>) -> Work {
+    let mac = block.header.version.scheme().mac_length.saturating_mul(2);
+    let payload = block.text.len().saturating_sub(block.header_length).saturating_sub(mac);
+    Work::zeroed(block.header_length, payload >> 1)
 }
 
 async fn prove<C: Cipher>(
     cipher: &C,
     keys: &SKeys<C::Key>,
     block: &SBlock<'_>,
-) -> Result<Work, KeyBlockError> {
+    work: &mut Work,
+) -> Result<(), KeyBlockError> {
     if keys.version != block.header.version {
         return Err(KeyBlockError::new(ErrorKind::KbpkAlgorithm, field::KBPK, 0));
     }
-    open_text(cipher, &keys.keys, keys.version.scheme(), block.text, block.header_length).await
+    open_text(cipher, &keys.keys, keys.version.scheme(), block.text, block.header_length, work).await
 }
 
 fn key<'w>(block: &SBlock<'_>, work: &'w Work) -> Result<&'w [u8], KeyBlockError> {
