@@ -9,13 +9,14 @@ use crate::plan::{self, Listener};
 use crate::stats::Stats;
 use crate::worker::{self, Supervisor, Workers};
 use crate::{Limits, ListenSpec, StartError, TlsFiles};
-use hostcmd::{Authorised, Port, Role, Settings, Unit};
+use hostcmd::{Authorised, KeyTable, Port, Role, Settings, Unit};
 use hsm::{BackendClass, LmkId, LmkInfo};
 use ipnet::IpNet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// How LMKs and ports belong together when a listener names no LMK.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,12 +41,21 @@ pub struct ListenerConfig {
     pub ebcdic: bool,
     /// Networks that may connect; empty means everybody, on loopback only.
     pub allow: Vec<IpNet>,
+    /// Replies to commands with key references end with the generations that were used.
+    pub generation_trailer: bool,
 }
 
 impl ListenerConfig {
     /// A strict ASCII listener without an allow-list.
     pub const fn new(spec: ListenSpec) -> Self {
-        Self { name: None, spec, settings: Settings::STRICT, ebcdic: false, allow: Vec::new() }
+        Self {
+            name: None,
+            spec,
+            settings: Settings::STRICT,
+            ebcdic: false,
+            allow: Vec::new(),
+            generation_trailer: false,
+        }
     }
 }
 
@@ -233,6 +243,7 @@ fn port(config: &Config, listener: &Listener) -> Port {
         ebcdic: own.is_some_and(|l| l.ebcdic),
         role: listener.role,
         settings: own.map_or(Settings::STRICT, |l| l.settings),
+        generation_trailer: own.is_some_and(|l| l.generation_trailer),
     }
 }
 
@@ -272,6 +283,16 @@ impl Switches {
     /// Changes what is authorised.
     pub fn set_authorised(&self, authorised: Authorised) {
         self.0.iter().for_each(|core| core.set_authorised(authorised));
+    }
+
+    /// Number of cores, for [`hostcmd::key_table::Uses`].
+    pub fn cores(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Hands a key table to every core; `done` hears once from each that uses it.
+    pub fn set_key_table(&self, table: &Arc<KeyTable>, done: &UnboundedSender<()>) {
+        self.0.iter().for_each(|core| core.set_keys(table, done));
     }
 
     /// Replaces the clear decimalisation tables that strict listeners take.

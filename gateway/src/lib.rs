@@ -24,6 +24,7 @@ mod gateway;
 mod limits;
 mod listen;
 mod metrics;
+pub mod node;
 mod plan;
 mod stats;
 mod tls;

@@ -116,6 +116,9 @@ pub struct ListenerTable {
     /// Text fields in EBCDIC.
     #[serde(default)]
     pub ebcdic: bool,
+    /// Replies end with the generations of the keys that were named by index.
+    #[serde(default)]
+    pub generation_trailer: bool,
     /// Single settings of this listener.
     #[serde(default)]
     pub settings: SettingsTable,
@@ -141,6 +144,8 @@ pub struct File {
     pub pin_file: Option<PathBuf>,
     /// Folder of everything that is kept.
     pub data: Option<PathBuf>,
+    /// Keys come from a key management centre.
+    pub node: Option<crate::node::NodeTable>,
     /// Worker threads; 0 is one per available core.
     pub cores: Option<usize>,
     /// Message header in bytes.
@@ -207,6 +212,7 @@ impl ListenerTable {
             allow: allow.iter().map(|net| plain(net)).collect(),
             profile: None,
             ebcdic: false,
+            generation_trailer: false,
             settings: SettingsTable::default(),
         }
     }

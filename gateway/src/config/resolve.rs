@@ -27,6 +27,8 @@ pub struct Resolved {
     pub token: Option<TokenSource>,
     /// Folder of everything that is kept.
     pub data: Option<PathBuf>,
+    /// Keys come from a key management centre.
+    pub node: Option<crate::node::NodeTable>,
     /// Worker processes.
     pub workers: WorkersTable,
     /// Form of log lines.
@@ -82,6 +84,14 @@ impl File {
             authorised: if self.authorised.unwrap_or_default() { Authorised::ALL } else { Authorised::NONE },
             ..Config::default()
         };
+        // Workers are not told of key tables: their keys would be those of before a rotation.
+        if self.node.is_some()
+            && self.workers.as_ref().is_some_and(|workers| workers.count.unwrap_or_default() > 0)
+        {
+            let problem =
+                self.source.problem("keys of a key management centre and workers are asked for", None);
+            return Err(problem.with_help("leave `[node]` or `[workers]` out"));
+        }
         // Which LMKs a token holds is not known here.
         if test && token.is_none() {
             self.check_listeners(&gateway)?;
@@ -93,6 +103,7 @@ impl File {
             lmk_pass_file: self.lmk_pass_file.clone(),
             token,
             data: self.data.clone(),
+            node: self.node.clone(),
             workers: self.workers.clone().unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
@@ -155,7 +166,8 @@ impl File {
         let allow = table.allow.iter().map(|net| self.network(net)).collect::<Result<_, _>>()?;
         let name = table.name.as_ref().map(|name| self.listener_name(name)).transpose()?;
         let settings = self.settings_of(table.profile, &table.settings)?;
-        Ok(ListenerConfig { name, spec, settings, ebcdic: table.ebcdic, allow })
+        let (ebcdic, generation_trailer) = (table.ebcdic, table.generation_trailer);
+        Ok(ListenerConfig { name, spec, settings, ebcdic, allow, generation_trailer })
     }
 
     // The name becomes a label, so it stays short and plain.

@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::stats::Stats;
 use crate::worker::Events;
 use crate::{Limits, StartError};
-use hostcmd::{Authorised, Engine, Port, Unit};
+use hostcmd::{Authorised, Engine, KeyTable, Port, Unit};
 use std::cell::{Cell, RefCell};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -66,6 +66,7 @@ enum Message {
     Connection(Handed),
     Authorised(Authorised),
     Tables(Arc<[[u8; 16]]>),
+    Keys(Arc<KeyTable>, UnboundedSender<()>),
     Worker(usize, UnixStream),
     Drain,
 }
@@ -86,6 +87,11 @@ impl Sender {
 
     pub(crate) fn set_tables(&self, tables: &Arc<[[u8; 16]]>) {
         self.tell(Message::Tables(Arc::clone(tables)));
+    }
+
+    /// `done` hears of it when the core uses the table.
+    pub(crate) fn set_keys(&self, table: &Arc<KeyTable>, done: &UnboundedSender<()>) {
+        self.tell(Message::Keys(Arc::clone(table), done.clone()));
     }
 
     /// Gives the socket of a worker.
@@ -200,6 +206,7 @@ impl Core {
             crypto,
             unit,
             ports: RefCell::default(),
+            keys: RefCell::default(),
             batch: RefCell::new(Batch::default()),
             buffer: RefCell::new(vec![0; buffer]),
             connections: RefCell::default(),
@@ -244,6 +251,14 @@ async fn serve(core: Rc<Core>, mut messages: UnboundedReceiver<Message>, tls: Op
             Some(Message::Authorised(authorised)) => core.update_unit(|unit| unit.authorised = authorised),
             Some(Message::Tables(tables)) => {
                 core.update_unit(|unit| unit.decimalisation_tables = tables.to_vec());
+            }
+            Some(Message::Keys(table, done)) => {
+                if core.set_keys(table) {
+                    // Nobody waits for it when the node side has ended.
+                    let _ = done.send(());
+                } else {
+                    tracing::error!("crypto workers are not handed key tables: nothing is switched");
+                }
             }
             Some(Message::Worker(place, stream)) => core.attach(place, stream),
             Some(Message::Drain) | None => {

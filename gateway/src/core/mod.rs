@@ -30,7 +30,7 @@ use connection::Connection;
 use hostcmd::command::Class;
 use hostcmd::table::TABLE;
 use hostcmd::wire::from_ebcdic;
-use hostcmd::{Code, Engine, Finished, Port, Unit};
+use hostcmd::{Code, Engine, Finished, KeyTable, Port, Unit};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -66,6 +66,7 @@ pub(crate) struct Core {
     started: Instant,
     unit: Unit,
     ports: RefCell<Vec<Rc<Port>>>,
+    keys: RefCell<Option<Arc<KeyTable>>>,
     crypto: Crypto,
     batch: RefCell<Batch>,
     buffer: RefCell<Vec<u8>>,
@@ -268,13 +269,26 @@ impl Core {
         let mut unit = self.unit.clone();
         engine.update_unit(|old| unit = old.clone());
         match catch_unwind(AssertUnwindSafe(|| Engine::new(backend(), unit))) {
-            Ok(fresh) => *engine = fresh,
+            Ok(mut fresh) => {
+                if let Some(keys) = &*self.keys.borrow() {
+                    fresh.set_key_table(Arc::clone(keys), self.index);
+                }
+                *engine = fresh;
+            }
             Err(_) => {
                 self.lost.set(true);
                 self.health.core_lost();
             }
         }
         false
+    }
+
+    // False when the engine is in workers, which are not handed key tables.
+    fn set_keys(&self, table: Arc<KeyTable>) -> bool {
+        let Crypto::Here(engine, _) = &self.crypto else { return false };
+        engine.borrow_mut().set_key_table(Arc::clone(&table), self.index);
+        *self.keys.borrow_mut() = Some(table);
+        true
     }
 
     fn tell_time(&self, update_unit: impl FnOnce(&dyn Fn(&mut Unit)), status: bool) {

@@ -195,9 +195,10 @@ fn at<T: Copy>(all: &[T], place: u8) -> Result<T, Malformed> {
 
 /// What a frame's engine must know of its listener and of the moment.
 pub fn facts(port: &Port, authorised: Authorised) -> [u8; FACTS] {
-    let Port { lmk, header_length, ebcdic, role, settings } = port;
+    let Port { lmk, header_length, ebcdic, role, settings, generation_trailer } = port;
     let Settings { clear_dectab, digit_check, single_des, x_export, legacy_translate, pin_length } = settings;
-    let flags = [ebcdic, clear_dectab, digit_check, single_des, x_export, legacy_translate];
+    let flags =
+        [ebcdic, clear_dectab, digit_check, single_des, x_export, legacy_translate, generation_trailer];
     let flags = flags.into_iter().rev().fold(0_u8, |bits, flag| bits << 1 | u8::from(*flag));
     let pin_length = match pin_length {
         PinLength::Own => 0,
@@ -227,6 +228,7 @@ pub fn from_facts(facts: [u8; FACTS]) -> Result<(Port, Authorised), Malformed> {
         ebcdic: flag(0),
         role: at(&ROLES, role)?,
         settings,
+        generation_trailer: flag(6),
     };
     let activities = Activity::ALL.into_iter().zip(0_u8..).filter(|(_, bit)| allowed >> bit & 1 == 1);
     Ok((port, activities.fold(Authorised::NONE, |all, (activity, _)| all.with(activity))))
