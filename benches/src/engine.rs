@@ -3,7 +3,7 @@
 use crate::frames::{self, Maker};
 use clap::ValueEnum;
 use hostcmd::{Authorised, Engine, Port, Settings, Unit};
-use hsm::LmkId;
+use hsm::{Hsm, LmkId};
 use std::io;
 use std::rc::Rc;
 use std::time::Instant;
@@ -23,6 +23,9 @@ pub struct Args {
     /// Keys that CC uses in turn.
     #[arg(long, default_value_t = 64)]
     keys: usize,
+    /// Bytes of the cache of opened keys; far fewer than the keys need show what keys cost that were never seen.
+    #[arg(long, default_value_t = 16 << 20)]
+    cache: usize,
     /// What is run.
     #[arg(long, value_enum, default_value = "cc")]
     command: Command,
@@ -48,8 +51,8 @@ pub fn run(args: &Args) -> io::Result<()> {
     };
     let batches = frames::batches(&exchanges, depth);
     let batches: Vec<Vec<&[u8]>> = batches.iter().map(|batch| frames_of(&batch.request)).collect();
-    let mut engine =
-        Engine::new(crate::server::backend(), Unit { authorised: Authorised::ALL, ..Unit::default() });
+    let unit = Unit { authorised: Authorised::ALL, ..Unit::default() };
+    let mut engine = Engine::with_queue(crate::server::backend(), unit, Hsm::with_cache(args.cache));
     let port = Rc::new(Port::new(lmk, Settings::STRICT));
     let mut tickets = Vec::new();
     let mut out = Vec::new();
