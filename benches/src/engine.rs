@@ -1,5 +1,6 @@
 //! The engine alone, without sockets: for profilers, and for instruction counts that noise cannot move.
 
+use crate::client::Batch;
 use crate::frames::{self, Maker};
 use clap::ValueEnum;
 use hostcmd::{Authorised, Engine, Port, Settings, Unit};
@@ -50,7 +51,7 @@ pub fn run(args: &Args) -> io::Result<()> {
         Command::G0 => maker.dukpt(lmk, depth.min(128))?,
     };
     let batches = frames::batches(&exchanges, depth);
-    let batches: Vec<Vec<&[u8]>> = batches.iter().map(|batch| frames_of(&batch.request)).collect();
+    let batches: Vec<Vec<&[u8]>> = batches.iter().map(Batch::frames).collect();
     let unit = Unit { authorised: Authorised::ALL, ..Unit::default() };
     let mut engine = Engine::with_queue(crate::server::backend(), unit, Hsm::with_cache(args.cache));
     let port = Rc::new(Port::new(lmk, Settings::STRICT));
@@ -69,15 +70,4 @@ pub fn run(args: &Args) -> io::Result<()> {
     let ns = start.elapsed().as_secs_f64() * 1e9 / done;
     println!("{ns:.1} ns for one command, batches of {depth}");
     Ok(())
-}
-
-fn frames_of(request: &[u8]) -> Vec<&[u8]> {
-    let mut frames = Vec::new();
-    let mut rest = request;
-    while let Some((length, tail)) = rest.split_first_chunk::<2>() {
-        let (frame, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
-        frames.push(frame);
-        rest = tail;
-    }
-    frames
 }

@@ -68,6 +68,21 @@ impl KeyCache {
         }
     }
 
+    /// Forgets every key that was opened from this text. Handles in flight keep theirs until they are gone.
+    pub(crate) fn forget(&mut self, text: &[u8]) {
+        let mut at = 0;
+        while let Some(entry) = self.ring.get(at) {
+            if !entry.name.ends_with(text) {
+                at = at.saturating_add(1);
+                continue;
+            }
+            let name = Rc::clone(&entry.name);
+            self.places.remove(&name);
+            self.bytes = self.bytes.saturating_sub(name.len().saturating_add(ENTRY_COST));
+            self.close_gap(at);
+        }
+    }
+
     // Forgets one entry that nothing in flight names; its place in the ring is left to be filled.
     fn evict(&mut self) -> Option<usize> {
         for _ in 0..self.ring.len().saturating_mul(2) {
@@ -127,6 +142,20 @@ mod tests {
         }
         let kept = (0..1000u32).filter(|n| cache.get(&n.to_be_bytes()).is_some()).count();
         assert_eq!(kept, 10);
+    }
+
+    #[test]
+    fn forgotten_keys_are_gone_and_the_others_stay() {
+        let mut cache = KeyCache::new(100 * (ENTRY_COST + 4));
+        for n in 0..20u32 {
+            cache.put(&n.to_be_bytes(), &key(n));
+        }
+        cache.forget(&[7]);
+        assert!(cache.get(&7u32.to_be_bytes()).is_none());
+        assert_eq!(cache.len(), 19);
+        let mut kept =
+            |n: &u32| cache.get(&n.to_be_bytes()).and_then(|k| k.material::<u32>().copied()) == Some(*n);
+        assert_eq!((0..20u32).filter(&mut kept).count(), 19);
     }
 
     #[test]

@@ -74,13 +74,21 @@ const INLINE: usize = 128;
 pub struct KeyToken {
     /// Scheme.
     pub scheme: Scheme,
+    /// A note of whoever found the token, 0 for none; no part of it, and nothing to a backend.
+    pub note: u8,
     text: SmallVec<[u8; INLINE]>,
 }
 
 impl KeyToken {
     /// From scheme and the text without the tag.
     pub fn new(scheme: Scheme, text: &[u8]) -> Self {
-        Self { scheme, text: SmallVec::from_slice(text) }
+        Self { scheme, note: 0, text: SmallVec::from_slice(text) }
+    }
+
+    /// From its text with the tag, as [`KeyToken::write`] writes it; `None` when it has no tag that is known.
+    pub fn read(text: &[u8]) -> Option<Self> {
+        let (tag, rest) = text.split_first()?;
+        Scheme::from_tag(*tag).map(|scheme| Self::new(scheme, rest))
     }
 
     /// The text without the tag.
@@ -97,7 +105,7 @@ impl KeyToken {
 
 impl Default for KeyToken {
     fn default() -> Self {
-        Self { scheme: Scheme::Single, text: SmallVec::new() }
+        Self { scheme: Scheme::Single, note: 0, text: SmallVec::new() }
     }
 }
 
@@ -121,5 +129,7 @@ mod tests {
         let mut out = Vec::new();
         token.write(&mut out);
         assert_eq!(out.len(), 33);
+        assert_eq!(KeyToken::read(&out), Some(token));
+        assert_eq!(KeyToken::read(b"Q0"), None);
     }
 }

@@ -153,6 +153,8 @@ pub enum Grant {
     SuspendNode(NodeId),
     /// It does again.
     ResumeNode(NodeId),
+    /// A node forgets every managed key and its root KEK.
+    ZeroiseNode(NodeId),
     /// A node gets a root KEK.
     RootKek {
         /// The node.
@@ -162,6 +164,28 @@ pub enum Grant {
     },
     /// Installation at this node is proved by the check value alone.
     KcvOnly(NodeId),
+}
+
+impl Grant {
+    /// True when an action of this class may hold it: else the class with the lowest quorum could allow anything.
+    pub const fn belongs_to(&self, class: ActionClass) -> bool {
+        use ActionClass as Class;
+        match self {
+            Self::EnrolNode { .. } => matches!(class, Class::Enrol),
+            Self::JoinZone { .. } => matches!(class, Class::Zone | Class::Enrol),
+            Self::LeaveZone { .. } => matches!(class, Class::Zone | Class::Revoke),
+            Self::KeySet(_) => matches!(class, Class::KeySet | Class::Rotate),
+            Self::Generation { .. } => matches!(class, Class::Rotate | Class::Emergency),
+            Self::Rollback { .. } => matches!(class, Class::Rollback | Class::Emergency),
+            Self::Destroy { .. } => matches!(class, Class::Destroy | Class::Revoke | Class::Emergency),
+            Self::SuspendKeySet(_) => matches!(class, Class::SuspendKey | Class::Emergency),
+            Self::SuspendNode(_) => matches!(class, Class::SuspendNode | Class::Revoke | Class::Emergency),
+            Self::ResumeKeySet(_) | Self::ResumeNode(_) => matches!(class, Class::Resume),
+            Self::ZeroiseNode(_) => matches!(class, Class::Revoke | Class::Emergency),
+            Self::RootKek { .. } => matches!(class, Class::RootKek | Class::Enrol),
+            Self::KcvOnly(_) => matches!(class, Class::Policy | Class::RootKek),
+        }
+    }
 }
 
 /// JSON text of what the manager's own classes are about, which a node does not judge. Shown to the officers, and
@@ -261,7 +285,7 @@ pub enum EvidenceError {
     /// Past its time.
     #[error("action expired")]
     Expired,
-    /// A grant that the action does not hold.
+    /// A grant that the action does not hold, or that its class cannot hold.
     #[error("grant is not part of the action")]
     Grant,
     /// An approval that does not hold, or is of another action or of nobody in the root document.
@@ -373,6 +397,7 @@ impl ProvedGrant {
         if !merkle::holds(&action.grants_root, count, index, &self.grant.0, &self.proof) {
             return Err(EvidenceError::Grant);
         }
-        strict(&self.grant.0).map_err(|_| EvidenceError::Malformed)
+        let grant: Grant = strict(&self.grant.0).map_err(|_| EvidenceError::Malformed)?;
+        if grant.belongs_to(action.class) { Ok(grant) } else { Err(EvidenceError::Grant) }
     }
 }

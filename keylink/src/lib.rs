@@ -13,15 +13,18 @@ pub mod endpoint;
 pub mod envelope;
 pub mod ids;
 pub mod label;
+pub mod manager;
 pub mod merkle;
 pub mod message;
+pub mod node;
 pub mod root;
+pub mod root_kek;
 mod time;
 pub mod wire;
 
 pub use envelope::{Body, Sign, Signed, SoftSigner};
 pub use ids::{
-    ActionId, CampaignId, CeremonyId, CredentialId, Digest, Generation, KeyId, KeySetId, KmcId, NodeId,
-    PersonId, PolicyId, PublicKey, ZoneId,
+    ActionId, CampaignId, CeremonyId, CommandId, CredentialId, Digest, Generation, KeyId, KeySetId, KmcId,
+    NodeId, PersonId, PolicyId, PublicKey, TokenId, ZoneId,
 };
 pub use time::Instant3;

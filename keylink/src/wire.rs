@@ -53,6 +53,8 @@ impl<const N: usize> Default for Hex<N> {
     }
 }
 
+impl<const N: usize> zeroize::DefaultIsZeroes for Hex<N> {}
+
 impl<const N: usize> fmt::Display for Hex<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

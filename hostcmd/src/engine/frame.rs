@@ -34,6 +34,14 @@ impl Head {
         self.trailer = SmallVec::from_slice(trailer);
     }
 
+    /// Adds text to the trailer, in the character set of the port; the mark stands in front when there was none.
+    pub(super) fn extend_trailer(&mut self, port: &Port, text: &[u8]) {
+        if self.trailer.is_empty() && !text.is_empty() {
+            self.trailer.push(END_OF_MESSAGE);
+        }
+        self.trailer.extend(text.iter().map(|c| if port.ebcdic { to_ebcdic(*c) } else { *c }));
+    }
+
     /// The trailer of a frame that was refused before its end was found: the last mark behind the command
     /// code with at most 32 printable characters behind it.
     pub(super) fn search_trailer(&mut self, port: &Port, frame: Frame<'_>) {

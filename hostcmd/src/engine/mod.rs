@@ -2,19 +2,22 @@
 //! and is driven by whoever owns the thread: submit every frame that is there, run once, collect replies.
 
 mod frame;
+mod judge;
 mod pool;
 
+pub use judge::{Judged, judge};
 pub(crate) use pool::{Frame, Runner, runner};
 
 use crate::command::Authorised;
 use crate::context::{Cx, Port, Shared, Unit};
 use crate::table::TABLE;
-use crate::{Code, table};
+use crate::{Code, KeyTable, table};
 use core::cell::{Cell, RefCell};
 use core::task::Poll;
 use frame::Head;
 use hsm::{Backend, Hsm, LmkInfo, LmkScheme};
 use std::rc::Rc;
+use std::sync::Arc;
 use zeroize::Zeroize;
 
 /// A frame that was submitted.
@@ -86,6 +89,7 @@ impl Engine {
             lmks: backend.lmks().to_vec(),
             authorised: Cell::new(unit.authorised),
             unit: RefCell::new(unit),
+            keys: RefCell::default(),
         };
         Self {
             hsm,
@@ -104,6 +108,16 @@ impl Engine {
         &self.shared.lmks
     }
 
+    /// The backend, between batches.
+    pub fn backend(&mut self) -> &mut dyn Backend {
+        self.backend.as_mut()
+    }
+
+    /// False when the backend says that it cannot serve any more.
+    pub fn alive(&mut self) -> bool {
+        self.backend.alive()
+    }
+
     /// Changes the state of the unit: time of the batch, counters, what is authorised.
     pub fn update_unit(&mut self, change: impl FnOnce(&mut Unit)) {
         let mut unit = self.shared.unit.borrow_mut();
@@ -114,6 +128,20 @@ impl Engine {
     /// What is authorised now.
     pub fn set_authorised(&mut self, authorised: Authorised) {
         self.update_unit(|unit| unit.authorised = authorised);
+    }
+
+    /// Commands that are submitted from now on find key references in `table`. `core` says which cells count their
+    /// uses. The table before is dropped when the last command that began with it has ended, and keys that are in it
+    /// alone are forgotten.
+    pub fn set_key_table(&mut self, table: Arc<KeyTable>, core: usize) {
+        self.shared.keys.borrow_mut().set(table, core);
+        self.drop_old_tables();
+    }
+
+    fn drop_old_tables(&mut self) {
+        if self.active.is_empty() {
+            self.shared.keys.borrow_mut().drop_old(|token| self.hsm.forget(token));
+        }
     }
 
     /// Number of commands that wait for [`Engine::run`].
@@ -174,6 +202,9 @@ impl Engine {
             if self.hsm.waiting() > 0 {
                 self.hsm.run(self.backend.as_mut());
             }
+        }
+        if self.shared.keys.borrow().has_old() {
+            self.drop_old_tables();
         }
     }
 

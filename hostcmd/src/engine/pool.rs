@@ -56,7 +56,8 @@ where
 
 fn parse<C: Command>(cx: &mut Cx, frame: Frame<'_>, head: &mut Head) -> Result<C::Request, Code> {
     let body = cx.port.header_length.saturating_add(2);
-    let mut reader = Reader::new(frame.text, frame.raw, body, &cx.port.settings);
+    let keys = cx.shared.keys.borrow();
+    let mut reader = Reader::new(frame.text, frame.raw, body, &cx.port.settings).with_keys(&keys);
     let mut request = C::Request::default();
     let trailer = request.walk(&mut reader).and_then(|()| reader.finish());
     match trailer {
@@ -68,6 +69,11 @@ fn parse<C: Command>(cx: &mut Cx, frame: Frame<'_>, head: &mut Head) -> Result<C
     }
     cx.lmk = crate::wire::Wire::selected(&reader).unwrap_or(cx.port.lmk);
     cx.scheme = cx.lmk_info()?.scheme;
+    reader.references().judge(&keys, cx.lmk)?;
+    if cx.port.generation_trailer {
+        let trailer = reader.references().trailer();
+        head.extend_trailer(&cx.port, &trailer);
+    }
     Ok(request)
 }
 

@@ -1,6 +1,6 @@
 //! Opening the keys that a command names, and judging whether they may do what it asks.
 
-use crate::{Code, Cx};
+use crate::{Code, Cx, key_table};
 use hsm::{Binding, Hygiene, Key, KeyToken, KeyType, Scheme, join};
 use paytypes::parity::Weakness;
 use paytypes::{CipherKind, KeyUsage, ModeOfUse};
@@ -132,6 +132,9 @@ pub async fn open_as(
     how: Use,
     place: Place,
 ) -> Result<Key, Code> {
+    if matches!(how, Use::Encrypt | Use::Generate) {
+        key_table::may_protect(token)?;
+    }
     if token.scheme == Scheme::Single && !cx.settings().single_des {
         return Err(Code::KEY_LENGTH);
     }

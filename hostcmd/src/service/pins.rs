@@ -1,6 +1,7 @@
 //! PIN blocks under working keys: translation, and reading a PIN to verify or to store it.
 
 use crate::command::Answer;
+use crate::managed::possession::refuse_reserved;
 use crate::wire::{Account, Number, PinBlockText};
 use crate::{Code, Cx, Role};
 use hsm::{Key, join};
@@ -57,6 +58,7 @@ pub async fn translate(
     to: Side<'_>,
 ) -> Result<(u8, PinBlockText), Code> {
     permitted(cx, from, to)?;
+    refuse_reserved(cx, to.account)?;
     let made = reformatted(cx, from, block, to).await?;
     let enciphered = encipher::encipher(&cx.hsm, to.key, to.format, &made.block, to.account).await;
     let enciphered = enciphered.map_err(code)?;
@@ -130,6 +132,7 @@ pub fn judge_maximum(length: Number<2>) -> Result<(), Code> {
 }
 
 async fn decipher(cx: &Cx, side: Side<'_>, block: &PinBlockText) -> Result<ClearBlock, Code> {
+    refuse_reserved(cx, side.account)?;
     let (bytes, length) = block.to_block()?;
     let bytes = bytes.get(..length).unwrap_or_default();
     encipher::decipher(&cx.hsm, side.key, side.format, bytes, side.account).await.map_err(code)
@@ -174,6 +177,7 @@ pub fn verdict(same: bool) -> Answer<()> {
 
 /// Makes a PIN block.
 pub async fn write(cx: &Cx, side: Side<'_>, pin: &Pin) -> Result<PinBlockText, Code> {
+    refuse_reserved(cx, side.account)?;
     let mut random = [0; pinblock::RANDOM_LENGTH];
     if has_random_fill(side.format) {
         cx.hsm.random(&mut random).await?;

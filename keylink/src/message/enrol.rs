@@ -23,6 +23,8 @@ pub struct EnrolmentToken {
     pub root: Digest,
     /// Where the manager is.
     pub url: String,
+    /// Certificates of the authorities of the manager's own certificate, each DER.
+    pub authorities: Vec<Blob>,
     /// The token.
     pub token: TokenId,
     /// Its secret.
@@ -34,6 +36,22 @@ pub struct EnrolmentToken {
 impl core::fmt::Debug for EnrolmentToken {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "EnrolmentToken({})", self.token)
+    }
+}
+
+impl EnrolmentToken {
+    /// The line of text: base64 of its JSON.
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(&Blob(crate::envelope::bytes_of(self)))
+            .unwrap_or_default()
+            .trim_matches('"')
+            .to_owned()
+    }
+
+    /// Reads the line.
+    pub fn from_line(line: &str) -> Option<Self> {
+        let blob: Blob = serde_json::from_str(&format!("\"{}\"", line.trim())).ok()?;
+        crate::envelope::strict(&blob.0).ok()
     }
 }
 

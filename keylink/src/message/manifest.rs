@@ -39,6 +39,8 @@ pub struct GenerationTarget {
     pub block: Option<String>,
     /// Challenge of the proof of possession; once per generation and node, with the block.
     pub nonce: Option<Hex<32>>,
+    /// For kinds that wrap keys: a throw-away key in a block under the new key, whose label is the challenge.
+    pub throw_away: Option<String>,
     /// Protects from then on, ms UTC; missing: at once. A node makes a monotonic deadline of it.
     pub protect_from: Option<U64>,
     /// Shall not protect after this, ms UTC.

@@ -27,7 +27,7 @@ pub use command::{Command, Order};
 pub use definition::{Definition, INDEX_COUNT, Indices, KeyKind, Overlap, Scope, Shape};
 pub use enrol::{Enrol, Enrolled, EnrolmentToken, enrol_proof, proof_holds};
 pub use head::{Audience, Head, HeadError, PROTOCOL};
-pub use mail::{Mail, Parcel};
+pub use mail::{Mail, Package, Parcel};
 pub use manifest::{Checkpoint, GenerationTarget, KeySetTarget, Manifest, Step};
 pub use receipt::{CounterReceipt, Possession, PossessionMethod, Receipt, ReceiptKind};
 pub use refused::{Held, Reason, Refused, Resync};

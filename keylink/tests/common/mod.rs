@@ -1,5 +1,7 @@
 //! A manager with three officers, and what they sign.
-#![allow(dead_code)] // each test file uses a part
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod fleet;
 
 use keylink::action::{Action, ActionClass, Approval, Evidence, Grant, action_hash, grant_bytes};
 use keylink::envelope::bytes_of;
@@ -66,7 +68,7 @@ pub fn action(centre: &Centre, class: ActionClass, requester: PersonId, grants: 
         class,
         requester,
         created_ms: U64(1),
-        not_after: U64(1_000_000_000),
+        not_after: U64(9_000_000_000_000),
         grants: leaves.len() as u32,
         grants_root: merkle::root(&leaves),
         details: None,

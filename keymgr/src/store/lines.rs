@@ -29,6 +29,8 @@ pub struct Write {
     pub entries: Vec<(u64, String, Vec<Change>)>,
     /// A signed checkpoint: tree size and note.
     pub checkpoint: Option<(u64, String)>,
+    /// The size of an older checkpoint that this one stands for.
+    pub superseded: Option<u64>,
     /// Tiles that became full.
     pub tiles: Vec<Tile>,
 }
@@ -53,6 +55,9 @@ impl Store {
         if let Some((size, note)) = write.checkpoint {
             let values = vec![size.into(), Value::Text(note)];
             all.push(Statement::new("INSERT INTO checkpoints (size, note) VALUES (?1, ?2)", values));
+        }
+        if let Some(size) = write.superseded {
+            all.push(Statement::new("DELETE FROM checkpoints WHERE size = ?1", vec![size.into()]));
         }
         all.extend(write.tiles.into_iter().map(|tile| {
             let values = vec![tile.level.into(), tile.number.into(), Value::Bytes(tile.hashes)];

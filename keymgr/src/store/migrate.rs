@@ -12,8 +12,6 @@ pub enum Step {
     Tables(&'static [Table]),
     /// Makes the tables of the log.
     Log,
-    /// Adds a column of the list to a table that was made without it.
-    Column(Table, &'static str),
 }
 
 /// Version `n` is the first `n` of these.
@@ -33,10 +31,6 @@ fn of_step(dialect: Dialect, step: Step) -> Vec<String> {
     match step {
         Step::Tables(tables) => tables.iter().flat_map(|table| of_table(dialect, *table)).collect(),
         Step::Log => of_log(dialect),
-        Step::Column(table, name) => {
-            let kind = table.column(name).map_or(Kind::Bytes, |at| table.definition().columns[at].1);
-            vec![format!("ALTER TABLE {} ADD COLUMN {name} {}", table.name(), dialect.column_type(kind))]
-        }
     }
 }
 
@@ -83,12 +77,10 @@ mod tests {
 
     #[test]
     fn a_later_version_runs_only_what_it_adds() {
-        let versions: &[&[Step]] = &[
-            &[Step::Log, Step::Tables(&[Table::Zones])],
-            &[Step::Tables(&[Table::Nodes]), Step::Column(Table::Zones, "state")],
-        ];
+        let versions: &[&[Step]] =
+            &[&[Step::Log, Step::Tables(&[Table::Zones])], &[Step::Tables(&[Table::Nodes])]];
         let sql: Vec<_> = statements(Dialect::Sqlite, versions, 1).into_iter().map(|one| one.sql).collect();
-        assert_eq!(sql.last().map(AsRef::as_ref), Some("ALTER TABLE zones ADD COLUMN state TEXT"));
+        assert_eq!(sql.last().map(AsRef::as_ref), Some("CREATE INDEX nodes_by_state ON nodes (state, key)"));
         assert!(sql[0].starts_with("CREATE TABLE nodes (key BLOB NOT NULL PRIMARY KEY, alias TEXT, "));
         assert!(statements(Dialect::Postgres, versions, 2).is_empty());
     }

@@ -6,6 +6,8 @@
 
 mod engine;
 mod error;
+#[cfg(test)]
+pub(crate) mod faulty;
 mod lines;
 mod location;
 mod migrate;

@@ -5,12 +5,14 @@ use super::engine::{Dialect, Each, Engine, Fence, Statement, judge};
 use super::error::Error;
 use super::location::without_password;
 use super::value::Value;
+use crate::failpoint::failpoint;
 use bytes::BytesMut;
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, pin_mut};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
@@ -18,6 +20,8 @@ use tokio_postgres::{Client, Config, NoTls};
 
 // The number of the session lock: the letters PAYH.
 const LEADER_LOCK: i64 = 0x5041_5948;
+// The server needs a moment to see that the session of a killed manager is gone.
+const RELEASE: Duration = Duration::from_secs(2);
 
 /// One session. It owns a runtime of its own, so that callers are plain blocking code: never call it from
 /// inside an asynchronous task.
@@ -31,10 +35,13 @@ impl Postgres {
     /// Connects to lead.
     pub fn lead(url: &str) -> Result<Self, Error> {
         let mut store = Self::connect(url)?;
-        let held =
-            store.one("SELECT CASE WHEN pg_try_advisory_lock(?1) THEN 1 ELSE 0 END::BIGINT", LEADER_LOCK)?;
-        if held != Some(Value::Int(1)) {
-            return Err(Error::Held(without_password(url)));
+        let lock = "SELECT CASE WHEN pg_try_advisory_lock(?1) THEN 1 ELSE 0 END::BIGINT";
+        let until = Instant::now() + RELEASE;
+        while store.one(lock, LEADER_LOCK)? != Some(Value::Int(1)) {
+            if Instant::now() > until {
+                return Err(Error::Held(without_password(url)));
+            }
+            std::thread::sleep(RELEASE / 20);
         }
         Ok(store)
     }
@@ -51,7 +58,7 @@ impl Postgres {
             .parse()
             .map_err(|_| Error::Location(format!("{} is not understood", without_password(url))))?;
         config.application_name("payhsm kmc");
-        config.connect_timeout(std::time::Duration::from_secs(10));
+        config.connect_timeout(Duration::from_secs(10));
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let client = runtime.block_on(async {
             let (client, connection) = config.connect(NoTls).await?;
@@ -174,6 +181,7 @@ impl Engine for Postgres {
             let _ = self.run("ROLLBACK");
             return Err(full(error));
         }
+        failpoint!("store.before_commit");
         self.run("COMMIT").map_err(|error| Error::OutcomeUnknown(Box::new(error)))
     }
 

@@ -2,20 +2,10 @@
 
 use crate::log::Entry;
 use crate::store::{Change, Row};
+use keylink::Instant3;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
-
-/// Time as the writer's shell reads it, once a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// Wall clock, UTC milliseconds.
-    pub utc_ms: u64,
-    /// Monotonic clock of this boot, milliseconds.
-    pub mono_ms: u64,
-    /// Which boot.
-    pub boot_id: u64,
-}
 
 /// What a machine decided: the rows it changes, what the log says, and the answer.
 #[derive(Clone, Debug)]
@@ -43,5 +33,5 @@ pub trait Machine: Sized + Send + Sync + 'static {
 
     /// One request. An accepted one has changed the state in memory; the writer makes it durable or throws
     /// this machine away.
-    fn handle(&mut self, now: Now, input: Self::Input) -> Result<Decided<Self::Outcome>, Self::Refusal>;
+    fn handle(&mut self, now: Instant3, input: Self::Input) -> Result<Decided<Self::Outcome>, Self::Refusal>;
 }
