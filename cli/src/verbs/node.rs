@@ -239,7 +239,7 @@ pub(super) fn start(
 
 // For tests that kill: under the test LMKs, the process stops for ever right after it has stored a receipt of the kind
 // that PAYHSM_TEST_HOLD names, and before it sends anything; `node.held` in the data folder says so.
-fn hold(data: &Path, test: bool) -> Option<Arc<dyn Fn(&NodeState) + Send + Sync>> {
+fn hold(data: &Path, test: bool) -> Option<Stored> {
     let kind: ReceiptKind =
         serde_json::from_value(std::env::var("PAYHSM_TEST_HOLD").ok().filter(|_| test)?.into()).ok()?;
     let mark = data.join("node.held");

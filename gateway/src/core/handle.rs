@@ -190,7 +190,7 @@ impl Core {
                 (Crypto::Here(RefCell::new(Engine::new(backend, unit.clone())), factory), facts)
             }
             CryptoSetup::Away(facts, events, deadline) => {
-                (Crypto::Away(Away::new(events, deadline, unit.clone())), facts)
+                (Crypto::Away(Box::new(Away::new(events, deadline, unit.clone()))), facts)
             }
         };
         let buffer = READ.saturating_add(longest).saturating_add(LENGTH_FIELD);

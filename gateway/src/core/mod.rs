@@ -53,7 +53,7 @@ enum Crypto {
     /// On this thread.
     Here(RefCell<Engine>, Arc<BackendFactory>),
     /// In worker processes.
-    Away(away::Away),
+    Away(Box<away::Away>),
 }
 
 pub(crate) struct Core {
@@ -236,7 +236,7 @@ impl Core {
     fn away(&self) -> Option<&Away> {
         match &self.crypto {
             Crypto::Here(..) => None,
-            Crypto::Away(away) => Some(away),
+            Crypto::Away(away) => Some(away.as_ref()),
         }
     }
 

@@ -34,7 +34,7 @@ pub use run::{Pace, Requests, SideHandle, run};
 pub use service::{
     NodeService, ServiceError, ServiceSetup, choose_lmks, class_letter, identity_file, open, store_file,
 };
-pub use side::{NodeSide, Parts, SideError};
+pub use side::{NodeSide, Parts, SideError, Stored};
 pub use store::{Store, StoreError};
 pub use tables::Tables;
 pub use transport::{Answer, Sending, Transport, TransportError};

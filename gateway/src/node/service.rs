@@ -9,12 +9,12 @@ use super::installer::{Installer, InstallerLmks};
 use super::publish::{Cores, Publish};
 use super::push::PushListener;
 use super::run::{Pace, SideHandle, run};
-use super::side::{NodeSide, Parts, SideError};
+use super::side::{NodeSide, Parts, SideError, Stored};
 use super::store::{Store, StoreError};
 use super::transport::{Transport, TransportError};
 use crate::{BackendFactory, Health, Switches};
 use hsm::{BackendClass, LmkId, LmkInfo, LmkScheme};
-use keylink::node::{About, NodeState, Rules};
+use keylink::node::{About, Rules};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -95,7 +95,7 @@ pub struct ServiceSetup {
     /// Makes the backend that installs keys.
     pub backend: Arc<BackendFactory>,
     /// See [`Parts::stored`].
-    pub stored: Option<Arc<dyn Fn(&NodeState) + Send + Sync>>,
+    pub stored: Option<Stored>,
 }
 
 impl std::fmt::Debug for ServiceSetup {
@@ -224,7 +224,7 @@ pub async fn open(
     class: BackendClass,
     publish: Box<dyn Publish>,
     ready: Arc<dyn Fn() -> bool + Send + Sync>,
-    stored: Option<Arc<dyn Fn(&NodeState) + Send + Sync>>,
+    stored: Option<Stored>,
 ) -> Result<(Identity, NodeSide), ServiceError> {
     let path = identity_file(data);
     let identity = Identity::load(&path).map_err(|source| ServiceError::Identity { path, source })?;
