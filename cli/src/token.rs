@@ -59,7 +59,7 @@ pub struct NoToken(pub Refusal, pub Failure);
 impl Prepared {
     /// Opens it as it is.
     pub fn open_with(self, options: Options) -> Result<Token, TokenError> {
-        Token::open(&self.uri, Some(self.pin), options)
+        Token::open(&self.uri, Some(self.pin), Options { ledger: ledger(), ..options })
     }
 
     /// Opens it, and judges its LMKs. `login_once` for a worker: its gateway counts logins for all of them.

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 /// Longer than a batch takes over a slow token; a hung worker costs its commands as much.
 const DEADLINE_MS: u64 = 2000;
-/// What workers need that is no secret: where SoftHSM has its tokens, where systemd puts credentials, how to log.
-const KEPT: [&str; 3] = ["SOFTHSM2_CONF", "CREDENTIALS_DIRECTORY", "PAYHSM_LOG"];
+/// What workers need that is no secret: where SoftHSM has its tokens, where systemd puts credentials and state (refused
+/// logins are counted there), how to log.
+const KEPT: [&str; 5] = ["SOFTHSM2_CONF", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "TMPDIR", "PAYHSM_LOG"];
 
 /// Options of `serve` for workers.
 #[derive(Debug, Default, clap::Args)]

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod channel;
+pub mod core;
 #[cfg(feature = "failpoints")]
 pub mod failpoint;
 #[cfg(not(feature = "failpoints"))]

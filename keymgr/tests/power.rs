@@ -5,6 +5,7 @@
 //! small library (`trace.c`) that stands between the program and the C library. `PAYHSM_POWER_IMAGES` sets the
 //! number of disks (300 if unset).
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
 mod common;
 

@@ -84,6 +84,14 @@ impl File {
             authorised: if self.authorised.unwrap_or_default() { Authorised::ALL } else { Authorised::NONE },
             ..Config::default()
         };
+        // Workers are not told of key tables: their keys would be those of before a rotation.
+        if self.node.is_some()
+            && self.workers.as_ref().is_some_and(|workers| workers.count.unwrap_or_default() > 0)
+        {
+            let problem =
+                self.source.problem("keys of a key management centre and workers are asked for", None);
+            return Err(problem.with_help("leave `[node]` or `[workers]` out"));
+        }
         // Which LMKs a token holds is not known here.
         if test && token.is_none() {
             self.check_listeners(&gateway)?;

@@ -53,7 +53,7 @@ enum Crypto {
     /// On this thread.
     Here(RefCell<Engine>, Arc<BackendFactory>),
     /// In worker processes.
-    Away(Box<away::Away>),
+    Away(Box<Away>),
 }
 
 pub(crate) struct Core {

@@ -85,10 +85,7 @@ pub enum Phase {
 impl Phase {
     /// Still at work.
     pub fn is_live(self) -> bool {
-        !matches!(
-            self,
-            Self::Completed | Self::CompletedWithExceptions | Self::Aborted | Self::RolledBack
-        )
+        !matches!(self, Self::Completed | Self::CompletedWithExceptions | Self::Aborted | Self::RolledBack)
     }
 
     /// The receipt for which the gate of this phase waits.
@@ -188,6 +185,10 @@ pub struct Campaign {
     pub emergency: Option<String>,
     /// The generation that protected before; none for a first key.
     pub old: Option<Generation>,
+    /// The generation that nodes give up at the end; none when all of them stay.
+    pub retiring: Option<Generation>,
+    /// How long the old generation would have protected, to be given back by a roll-back.
+    pub old_until: Option<u64>,
     /// Where it stands.
     pub phase: Phase,
     /// No further step is taken.
@@ -237,7 +238,7 @@ impl Campaign {
 
     /// Whether a node owes nothing any more.
     pub fn is_settled_by(&self, delivery: &Delivery) -> bool {
-        let last = if self.old.is_some() { Mark::Retired } else { Mark::Activated };
+        let last = if self.retiring.is_some() { Mark::Retired } else { Mark::Activated };
         delivery.marks.contains(&last)
     }
 
@@ -288,6 +289,8 @@ mod tests {
             },
             emergency: None,
             old: Some(Generation(1)),
+            retiring: Some(Generation(1)),
+            old_until: None,
             phase: Phase::Staging,
             paused: false,
             counts: Counts::default(),

@@ -9,6 +9,7 @@ use super::kind::{KeyKind, Shape};
 use super::lifecycle::{IllegalMove, KeyState, Transition};
 use keylink::message::Definition;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Where the keys of a set live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub struct KeySet {
     pub next_generation: Generation,
     /// The generation that protects, as the centre has ordered it.
     pub protecting: Option<Generation>,
+    /// Nodes neither protect nor process with it for now.
+    pub suspended: bool,
     /// The campaign that is changing it.
     pub live_campaign: Option<CampaignId>,
 }
@@ -180,6 +183,14 @@ pub struct Key {
     pub nonce: Digest,
     /// The smallest number of days of warning already given.
     pub warned_days: Option<u32>,
+    /// The campaign that brings it to nodes.
+    pub campaign: Option<CampaignId>,
+    /// The campaign that takes it from nodes.
+    pub retired_by: Option<CampaignId>,
+    /// Keys under which it was given out.
+    pub left_under: BTreeSet<KeyRef>,
+    /// Actions by whose right something was done with it, oldest first. Nodes are shown them.
+    pub rights: Vec<ActionId>,
 }
 
 impl Key {
@@ -207,6 +218,10 @@ impl Key {
             suspect: None,
             nonce,
             warned_days: None,
+            campaign: set.live_campaign,
+            retired_by: None,
+            left_under: BTreeSet::new(),
+            rights: Vec::new(),
         }
     }
 
@@ -227,6 +242,10 @@ impl Key {
             suspect: None,
             nonce: Digest([0; 32]),
             warned_days: None,
+            campaign: set.live_campaign,
+            retired_by: None,
+            left_under: BTreeSet::new(),
+            rights: Vec::new(),
         }
     }
 
@@ -263,6 +282,13 @@ impl Key {
     /// Birth, UTC milliseconds.
     pub fn born_utc_ms(&self) -> u64 {
         self.born_utc_ms
+    }
+
+    /// Notes the right by which something is done with it.
+    pub fn by_right(&mut self, action: ActionId) {
+        if !self.rights.contains(&action) {
+            self.rights.push(action);
+        }
     }
 
     /// Makes a move of the table. A destroyed key keeps its record and loses its material.
@@ -319,6 +345,7 @@ mod tests {
             approved_by: ActionId::default(),
             next_generation: Generation(1),
             protecting: None,
+            suspended: false,
             live_campaign: None,
         }
     }

@@ -4,6 +4,8 @@
 use super::action::KeyRef;
 use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PublicKey, ZoneId};
 use super::people::Standing;
+use keylink::manager::Link;
+use keylink::wire::Hex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -74,8 +76,6 @@ pub struct NewNode {
     pub name: String,
     /// Backend.
     pub class: BackendClass,
-    /// Installation is proved by the check value alone, because the target can do no more.
-    pub kcv_only: bool,
 }
 
 /// The root KEK of a node, made in its own ceremony or agreement.
@@ -102,22 +102,24 @@ pub struct Node {
     pub id: NodeId,
     /// Name.
     pub name: String,
-    /// Key of its receipts.
-    pub key: PublicKey,
     /// Certificate request it was let in with.
     pub csr: Digest,
     /// Backend.
     pub class: BackendClass,
     /// Proof by check value alone was approved.
     pub kcv_only: bool,
-    /// The action that let it in.
-    pub action: ActionId,
+    /// Actions by whose right it was let in, suspended and resumed, oldest first.
+    pub rights: Vec<ActionId>,
     /// Counts or not.
     pub standing: Standing,
     /// In traffic or not, as declared.
     pub traffic: Traffic,
     /// Why it gets no keys and its messages change nothing.
     pub quarantined: Option<String>,
+    /// It was ordered to do nothing with managed keys.
+    pub suspended: bool,
+    /// A fresh nonce of the node that asks for its full state.
+    pub resync: Option<Hex<16>>,
     /// Zones it is a member of.
     pub zones: BTreeSet<ZoneId>,
     /// Its root KEK.
@@ -126,47 +128,31 @@ pub struct Node {
     pub seen_utc_ms: u64,
     /// Its clock minus ours at the middle of its last beat, milliseconds.
     pub skew_ms: i64,
-    /// The boot it reported last.
-    pub boot_id: u64,
-    /// Messages from us.
-    pub sent: Sent,
-    /// Receipts from it.
-    pub chain: Chain,
-}
-
-/// Manifests of a node: the last sent, and the last that it has receipted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sent {
-    /// Number of the last manifest; only grows.
-    pub seq: u64,
-    /// Its name.
-    pub hash: Digest,
-    /// What it ordered, without number and times: equal orders are not sent twice.
-    pub target: Digest,
-    /// Name of the last manifest that the node has receipted; zeros for none.
-    pub receipted: Digest,
-}
-
-/// The node's own chain of receipts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Chain {
-    /// Number of the last receipt counted.
-    pub seq: u64,
-    /// Its name.
-    pub hash: Digest,
+    /// What was sent to it and what came from it.
+    pub link: Link,
+    /// What the last manifest ordered, without numbers, times, blocks: equal orders are not sent twice.
+    pub ordered: Digest,
 }
 
 impl Node {
     /// May be given keys.
     pub fn is_served(&self) -> bool {
-        self.standing == Standing::Active && self.quarantined.is_none()
+        self.standing == Standing::Active && self.quarantined.is_none() && !self.suspended
     }
 
     /// A gate waits for it: it serves hosts.
     pub fn is_gated(&self) -> bool {
         self.is_served() && self.traffic == Traffic::InTraffic
+    }
+
+    /// Name of the last manifest.
+    pub fn last_manifest(&self) -> Option<Digest> {
+        self.link.sent.iter().rev().find(|sent| sent.manifest).map(|sent| sent.hash)
+    }
+
+    /// The last manifest was receipted.
+    pub fn has_answered(&self) -> bool {
+        self.last_manifest().is_none_or(|hash| self.link.receipted.contains(&hash))
     }
 
     /// May be named as an exception.
@@ -188,8 +174,10 @@ pub enum Progress {
     Accepting,
     /// Protects.
     Activated,
-    /// Gone from the node.
+    /// Not used any more.
     Retired,
+    /// Erased.
+    Destroyed,
 }
 
 /// A key as one node has it: the block under the node's root KEK, made once, and how far it has come.
@@ -204,8 +192,12 @@ pub struct Copy {
     pub generation: Generation,
     /// Key block under the node's root KEK. Padding is random, so it is never made twice.
     pub block: String,
+    /// A throw-away key under this key, for the proof of kinds that wrap keys.
+    pub throw_away: Option<String>,
     /// Number of the root KEK.
     pub root_kek: u32,
+    /// Check value of the key; stays when the key is gone.
+    pub kcv: String,
     /// How far it has come.
     pub progress: Progress,
     /// Why the node refused it, when it did.

@@ -204,7 +204,11 @@ mod tests {
             name: "A".into(),
             line: None,
             roles: roles.iter().copied().collect(),
-            credential: NewCredential { id: CredentialId::default(), kind: CredentialKind::File, key: PublicKey([0; 32]) },
+            credential: NewCredential {
+                id: CredentialId::default(),
+                kind: CredentialKind::File,
+                key: PublicKey([0; 32]),
+            },
         })
         .unwrap()
         .0

@@ -32,11 +32,6 @@ macro_rules! switches {
                 PLANTED.set(bug);
             }
 
-            /// The one that is planted.
-            pub fn planted() -> Option<Bug> {
-                PLANTED.get()
-            }
-
             $($(#[$doc])* pub fn $name() -> bool { PLANTED.get() == Some(Bug::$bug) })*
         }
     };
@@ -57,8 +52,8 @@ switches! {
     OverlapIgnored overlap_ignored;
     /// A number given up is given again.
     GenerationReused generation_reused;
-    /// A receipt is counted without its place in the node's chain.
-    ChainIgnored chain_ignored;
+    /// A proof of possession is not looked at.
+    ProofIgnored proof_ignored;
     /// The counts of a campaign are not written.
     CampaignNotWritten campaign_not_written;
     /// A node may serve hosts again without the new key.
@@ -69,5 +64,6 @@ switches! {
 #[allow(clippy::missing_const_for_fn, reason = "not constant under test")]
 pub fn gate_one_short(mark: super::campaign::Mark) -> bool {
     use super::campaign::Mark;
-    (mark == Mark::Accepting && accept_gate_one_short()) || (mark == Mark::Activated && activate_gate_one_short())
+    (mark == Mark::Accepting && accept_gate_one_short())
+        || (mark == Mark::Activated && activate_gate_one_short())
 }

@@ -130,7 +130,8 @@ impl Policy {
         if positive.contains(&0) || self.destroy_hold_ms < HOLD_MIN_MS || self.operations_max == Some(0) {
             return Err(PolicyError::Period);
         }
-        let fits = |w: &ChangeWindow| w.weekday < 7 && w.from_minute < w.until_minute && w.until_minute <= 1440;
+        let fits =
+            |w: &ChangeWindow| w.weekday < 7 && w.from_minute < w.until_minute && w.until_minute <= 1440;
         if !self.change_windows.iter().all(fits)
             || self.freezes.iter().any(|f| f.from_utc_ms >= f.until_utc_ms)
         {

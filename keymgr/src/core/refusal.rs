@@ -4,7 +4,7 @@ use super::approval::ApprovalError;
 use super::lifecycle::IllegalMove;
 use super::people::Conflict;
 use super::policy::PolicyError;
-use keylink::message::HeadError;
+use keylink::manager::LinkError;
 use keylink::root::RootError;
 
 /// A refusal: a stable word for programs ([`Refusal::code`]) and a sentence for people.
@@ -34,7 +34,7 @@ pub enum Refusal {
     #[error(transparent)]
     Root(#[from] RootError),
     #[error(transparent)]
-    Head(#[from] HeadError),
+    Link(#[from] LinkError),
     #[error("too few officers would be left")]
     TooFewOfficers,
     #[error("policy and key set do not fit: {0}")]
@@ -63,14 +63,6 @@ pub enum Refusal {
     NotExportable,
     #[error("the node is no member of the key's zone")]
     NotMember,
-    #[error("signed by another key than the one on record")]
-    Signer,
-    #[error("receipt does not connect; the next one counted is {expected}")]
-    OutOfOrder { expected: u64 },
-    #[error("receipt of a message that was not sent")]
-    UnknownMessage,
-    #[error("receipt does not fit: {0}")]
-    Receipt(&'static str),
     #[error("the manifest is not the one that is due")]
     NotDue,
     #[error("a number or name that is not allowed: {0}")]
@@ -111,7 +103,15 @@ impl Refusal {
             Self::Conflict(_) => "separation",
             Self::Policy(_) => "policy",
             Self::Root(_) => "root",
-            Self::Head(_) => "head",
+            Self::Link(error) => match error {
+                LinkError::Envelope(_) => "message_signature",
+                LinkError::Head(_) => "message_head",
+                LinkError::Foreign => "message_foreign",
+                LinkError::Gap(_) => "receipt_gap",
+                LinkError::Replayed => "message_replayed",
+                LinkError::Unbound => "receipt_unbound",
+                LinkError::Quarantined(_) => "node_quarantined",
+            },
             Self::TooFewOfficers => "too_few_officers",
             Self::Unfit(_) => "unfit",
             Self::TestAndLive => "test_and_live",
@@ -126,10 +126,6 @@ impl Refusal {
             Self::Strength => "strength",
             Self::NotExportable => "not_exportable",
             Self::NotMember => "not_member",
-            Self::Signer => "signer",
-            Self::OutOfOrder { .. } => "out_of_order",
-            Self::UnknownMessage => "unknown_message",
-            Self::Receipt(_) => "receipt",
             Self::NotDue => "not_due",
             Self::Value(_) => "value",
         }

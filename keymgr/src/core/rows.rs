@@ -1,6 +1,6 @@
 //! Evidence that the centre keeps and does not need to decide: manifests as sent, receipts as received.
 
-use super::ids::{CampaignId, NodeId};
+use super::ids::{ActionId, CampaignId, CredentialId, NodeId, PersonId};
 use keylink::Signed;
 use keylink::wire::U64;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,20 @@ pub struct Receipt {
     pub campaign: Option<CampaignId>,
     /// What it says was done.
     pub kind: keylink::message::ReceiptKind,
+    /// The exact message.
+    pub signed: Signed,
+}
+
+/// An approval as it was received and counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// Of which action.
+    pub action: ActionId,
+    /// By whom.
+    pub person: PersonId,
+    /// With which credential.
+    pub credential: CredentialId,
     /// The exact message.
     pub signed: Signed,
 }

@@ -4,8 +4,8 @@
 //! Which key was used stays with the message: whose key that is, is for the machine to know.
 
 use super::ids::{Digest, PublicKey};
-use keylink::envelope::{Body, EnvelopeError};
 use keylink::Signed;
+use keylink::envelope::{Body, EnvelopeError};
 use serde::{Serialize, Serializer};
 
 /// A body, the exact message it came in, and the key under which the signature holds.
