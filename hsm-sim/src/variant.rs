@@ -75,7 +75,7 @@ impl VariantLmk {
         for (index, part) in key.as_chunks::<8>().0.iter().enumerate() {
             let byte = scheme_bytes.get(index).copied().unwrap_or_default();
             let working = self.working_key(pair, key_type.variant(), byte)?;
-            jobs.extend(working.job(u64::from_be_bytes(*part), way));
+            jobs.push(working.job(u64::from_be_bytes(*part), way));
         }
         Ok(())
     }

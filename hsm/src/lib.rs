@@ -28,7 +28,7 @@ pub use join::join;
 pub use key::{Binding, BlockAttributes, Hygiene, Key, KeyAttributes};
 pub use key_type::{KeyType, LmkPair};
 pub use lmk::{LmkId, LmkInfo, LmkPurpose, LmkScheme};
-pub use queue::{Call, Hsm, Opening};
+pub use queue::{Asked, Call, Change, Hsm, Opening};
 pub use token::{KeyToken, Scheme};
 
 /// What a backend is, for status replies and reports; see docs/security.md for the classes.

@@ -83,7 +83,16 @@ impl KeyToken {
         Self { scheme, text: SmallVec::from_slice(text) }
     }
 
+    /// Another token in the place of this one.
+    #[inline]
+    pub fn set(&mut self, scheme: Scheme, text: &[u8]) {
+        self.scheme = scheme;
+        self.text.clear();
+        self.text.extend_from_slice(text);
+    }
+
     /// The text without the tag.
+    #[inline]
     pub fn text(&self) -> &[u8] {
         &self.text
     }

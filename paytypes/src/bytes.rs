@@ -8,7 +8,11 @@ pub fn xor_into(target: &mut [u8], mask: &[u8]) {
 }
 
 /// The first `N` bytes of `from`, zero filled on the right when there are fewer.
+#[inline]
 pub fn left<const N: usize>(from: &[u8]) -> [u8; N] {
+    if let Some(whole) = from.first_chunk() {
+        return *whole;
+    }
     let mut out = [0; N];
     for (o, b) in out.iter_mut().zip(from) {
         *o = *b;

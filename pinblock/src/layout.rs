@@ -67,22 +67,28 @@ const DELIMITED: Layout = Layout { control: None, length: Length::EndsAtF, digit
 impl Layout {
     /// The row of `format`. AS 2805 has none (unknown), the Visa PIN change blocks are not read or formed
     /// without the card's key.
-    pub(crate) const fn of(format: Format) -> Result<Self, PinBlockError> {
+    pub(crate) const fn of(format: Format) -> Result<&'static Self, PinBlockError> {
         Ok(match format {
-            Format::Iso0 => Self { binding: Binding::Right12, ..ISO },
-            Format::Iso1 => Self { control: Some(1), filler: Filler::Any, ..ISO },
-            Format::Iso2 => Self { control: Some(2), ..ISO },
+            Format::Iso0 => const { &Self { binding: Binding::Right12, ..ISO } },
+            Format::Iso1 => const { &Self { control: Some(1), filler: Filler::Any, ..ISO } },
+            Format::Iso2 => const { &Self { control: Some(2), ..ISO } },
             Format::Iso3 => {
-                Self { control: Some(3), filler: Filler::Letters, binding: Binding::Right12, ..ISO }
+                const {
+                    &Self { control: Some(3), filler: Filler::Letters, binding: Binding::Right12, ..ISO }
+                }
             }
-            Format::Iso4 => Self { bytes: 16, control: Some(4), filler: Filler::Value(0xA), ..ISO },
-            Format::Plus => Self { binding: Binding::Left12, ..ISO },
-            Format::Mastercard => Self { control: Some(2), binding: Binding::Right12, ..ISO },
-            Format::Docutel | Format::Visa2 => DOCUTEL,
-            Format::Eci3 => Self { filler: Filler::Any, ..DOCUTEL },
-            Format::Diebold => DELIMITED,
-            Format::Visa3 => Self { filler: Filler::Any, ..DELIMITED },
-            Format::Eci2 => Self { length: Length::Four, digits_max: 4, filler: Filler::Any, ..DELIMITED },
+            Format::Iso4 => const { &Self { bytes: 16, control: Some(4), filler: Filler::Value(0xA), ..ISO } },
+            Format::Plus => const { &Self { binding: Binding::Left12, ..ISO } },
+            Format::Mastercard => const { &Self { control: Some(2), binding: Binding::Right12, ..ISO } },
+            Format::Docutel | Format::Visa2 => &DOCUTEL,
+            Format::Eci3 => const { &Self { filler: Filler::Any, ..DOCUTEL } },
+            Format::Diebold => &DELIMITED,
+            Format::Visa3 => const { &Self { filler: Filler::Any, ..DELIMITED } },
+            Format::Eci2 => {
+                const {
+                    &Self { length: Length::Four, digits_max: 4, filler: Filler::Any, ..DELIMITED }
+                }
+            }
             Format::As2805 | Format::VisaNew | Format::VisaNewOld => return Err(PinBlockError::Format),
         })
     }

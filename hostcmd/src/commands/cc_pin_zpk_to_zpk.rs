@@ -2,7 +2,8 @@
 
 use crate::command::{About, Answer, Audience, Class, Command, Example, Expect};
 use crate::service::keys::{self, Use, Wanted, ZPK};
-use crate::service::pins::{self, Side};
+use crate::service::pins;
+use crate::service::translation::{Ends, Translating, Translation};
 use crate::wire::{Account, Message, Number, PinBlockText, Step, Untagged, Wire};
 use crate::{Code, Cx};
 use hsm::KeyToken;
@@ -95,18 +96,21 @@ impl Command for PinZpkToZpk {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
-        let (from_format, to_format) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
-        let account = pins::account(&r.account)?;
-        if r.maximum_pin_length != Number(12) {
-            return Err(Code::PIN_LENGTH);
-        }
-        let source = Wanted { token: &r.source, rule: &ZPK, how: Use::Decrypt };
-        let destination = Wanted { token: &r.destination, rule: &ZPK, how: Use::Encrypt };
-        let (source, destination) = keys::open_two(&cx, source, destination).await?;
-        let from = Side { key: &source, format: from_format, account: &account };
-        let to = Side { key: &destination, format: to_format, account: &account };
-        let (length, block) = pins::translate(&cx, from, &r.block, to).await?;
-        Ok(Reply { pin_length: Number(length.into()), block, format: r.destination_format }.into())
+    fn run(cx: Cx, r: Request) -> impl Future<Output = Answer<Reply>> {
+        Translating::new(begin(&cx, &r), r.destination_format, |length, block, format| Reply {
+            pin_length: Number(length.into()),
+            block,
+            format,
+        })
     }
+}
+
+fn begin(cx: &Cx, r: &Request) -> Result<Translation<'static>, Code> {
+    let (from, to) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
+    let account = pins::account(&r.account)?;
+    pins::judge_maximum(r.maximum_pin_length)?;
+    let source = Wanted { token: &r.source, rule: &ZPK, how: Use::Decrypt };
+    let destination = Wanted { token: &r.destination, rule: &ZPK, how: Use::Encrypt };
+    let keys = keys::open_two(cx, source, destination);
+    Ok(Translation::new(cx, keys, Ends { from: (from, account), to: (to, account) }, r.block))
 }

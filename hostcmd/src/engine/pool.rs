@@ -1,10 +1,11 @@
 //! Running commands. Each command has a pool of pinned futures that are set anew for every request, so
 //! that a command in steady state allocates nothing.
 
-use super::frame::{Head, begin_reply};
+use super::Slot;
+use super::frame::{Head, begin_reply, refuse};
 use crate::Code;
-use crate::command::{Answer, Command};
-use crate::context::Cx;
+use crate::command::{Answer, Class, Command};
+use crate::context::{Cx, Port};
 use crate::wire::{Message, Reader, Writer};
 use core::future::Future;
 use core::marker::PhantomData;
@@ -12,6 +13,7 @@ use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::panic::catch_unwind;
+use std::rc::Rc;
 
 /// A frame: as it came and in ASCII.
 #[derive(Clone, Copy)]
@@ -20,25 +22,21 @@ pub(crate) struct Frame<'a> {
     pub(super) text: &'a [u8],
 }
 
-/// A command of the table, ready to run any number of requests at once.
+/// A command of the table, ready to run any number of requests at once. What a command gives, its code and
+/// its reply behind the header, goes into its slot.
 pub(crate) trait Runner {
-    /// Parses a frame and begins; the number names the running command.
-    fn start(&mut self, cx: Cx, frame: Frame<'_>, head: &mut Head) -> Result<usize, Code>;
+    /// Parses a frame and begins; the number names the running command, `None` when it is done already.
+    fn start(&mut self, cx: Cx, frame: Frame<'_>, slot: &mut Slot) -> Option<usize>;
 
-    /// Goes on with a running command; writes the reply behind the header when it is done.
-    fn poll(&mut self, running: usize, out: &mut Vec<u8>) -> Poll<Code>;
+    /// Goes on with a running command; true when it is done.
+    fn poll(&mut self, running: usize, port: &Port, slot: &mut Slot) -> bool;
 }
 
 struct Pool<C, F, R> {
     run: R,
-    places: Vec<Place<F>>,
+    places: Vec<Pin<Box<Option<F>>>>,
     free: Vec<usize>,
     command: PhantomData<C>,
-}
-
-struct Place<F> {
-    future: Pin<Box<Option<F>>>,
-    cx: Option<Cx>,
 }
 
 pub(crate) fn runner<C: Command>() -> Box<dyn Runner> {
@@ -54,10 +52,14 @@ where
     Box::new(Pool::<C, F, R> { run, places: Vec::new(), free: Vec::new(), command: PhantomData })
 }
 
-fn parse<C: Command>(cx: &mut Cx, frame: Frame<'_>, head: &mut Head) -> Result<C::Request, Code> {
+fn parse<C: Command>(
+    request: &mut C::Request,
+    cx: &mut Cx,
+    frame: Frame<'_>,
+    head: &mut Head,
+) -> Result<(), Code> {
     let body = cx.port.header_length.saturating_add(2);
     let mut reader = Reader::new(frame.text, frame.raw, body, &cx.port.settings);
-    let mut request = C::Request::default();
     let trailer = request.walk(&mut reader).and_then(|()| reader.finish());
     match trailer {
         Ok(trailer) => head.keep_trailer(trailer),
@@ -68,7 +70,7 @@ fn parse<C: Command>(cx: &mut Cx, frame: Frame<'_>, head: &mut Head) -> Result<C
     }
     cx.lmk = crate::wire::Wire::selected(&reader).unwrap_or(cx.port.lmk);
     cx.scheme = cx.lmk_info()?.scheme;
-    Ok(request)
+    Ok(())
 }
 
 impl<C, F, R> Runner for Pool<C, F, R>
@@ -77,52 +79,62 @@ where
     F: Future<Output = Answer<C::Reply>> + 'static,
     R: Fn(Cx, C::Request) -> F + 'static,
 {
-    fn start(&mut self, mut cx: Cx, frame: Frame<'_>, head: &mut Head) -> Result<usize, Code> {
-        let request = parse::<C>(&mut cx, frame, head)?;
+    fn start(&mut self, mut cx: Cx, frame: Frame<'_>, slot: &mut Slot) -> Option<usize> {
+        let mut request = C::Request::default();
+        if let Err(code) = parse::<C>(&mut request, &mut cx, frame, &mut slot.head) {
+            refuse(&cx.port, slot, code);
+            return None;
+        }
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { future: Box::pin(None), cx: None });
+            self.places.push(Box::pin(None));
             self.places.len().saturating_sub(1)
         });
-        let place = self.places.get_mut(index).ok_or(Code::INTERNAL)?;
-        place.cx = Some(cx.clone());
-        place.future.as_mut().set(Some((self.run)(cx, request)));
-        Ok(index)
+        let port = Rc::clone(&cx.port);
+        self.places.get_mut(index)?.as_mut().set(Some((self.run)(cx, request)));
+        // The state of the unit is told when the batch is whole: who reports it has to wait until then. All
+        // others go on at once, while their request is in the cache, up to the first operation.
+        let done = C::ABOUT.class != Class::Status && self.poll(index, &port, slot);
+        (!done).then_some(index)
     }
 
-    fn poll(&mut self, running: usize, out: &mut Vec<u8>) -> Poll<Code> {
-        let Some(place) = self.places.get_mut(running) else { return Poll::Ready(Code::INTERNAL) };
-        let Some(future) = place.future.as_mut().as_pin_mut() else { return Poll::Ready(Code::INTERNAL) };
-        let mut context = Context::from_waker(Waker::noop());
-        // A handler that panics costs its own command an error code and nothing else.
-        let answer = match catch_unwind(AssertUnwindSafe(|| future.poll(&mut context))) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(answer)) => answer,
-            Err(_) => Err(Code::INTERNAL),
+    fn poll(&mut self, running: usize, port: &Port, slot: &mut Slot) -> bool {
+        let Some(place) = self.places.get_mut(running) else { return true };
+        let answer = match place.as_mut().as_pin_mut() {
+            // A handler that panics costs its own command an error code and nothing else.
+            Some(future) => match catch_unwind(AssertUnwindSafe(|| resume(future))) {
+                Ok(Poll::Pending) => return false,
+                Ok(Poll::Ready(answer)) => answer,
+                Err(_) => Err(Code::INTERNAL),
+            },
+            None => Err(Code::INTERNAL),
         };
-        place.future.as_mut().set(None);
-        let cx = place.cx.take();
+        place.as_mut().set(None);
         self.free.push(running);
-        match cx {
-            Some(cx) => Poll::Ready(write_reply::<C>(&cx, answer, out)),
-            None => Poll::Ready(Code::INTERNAL),
-        }
+        slot.code = write_reply::<C>(port, answer, &mut slot.reply);
+        true
     }
 }
 
-fn write_reply<C: Command>(cx: &Cx, answer: Answer<C::Reply>, out: &mut Vec<u8>) -> Code {
-    let code = match &answer {
-        Ok(done) => done.code,
-        Err(code) => *code,
-    };
-    begin_reply(&cx.port, C::ABOUT.code, code, out);
-    if let Ok(mut done) = answer {
-        let start = out.len();
-        let mut writer = Writer::new(out, &cx.port.settings, cx.port.ebcdic, None);
-        if let Err(code) = done.reply.walk(&mut writer) {
-            out.truncate(start.saturating_sub(4));
-            begin_reply(&cx.port, C::ABOUT.code, code, out);
+#[inline]
+fn resume<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn write_reply<C: Command>(port: &Port, answer: Answer<C::Reply>, out: &mut Vec<u8>) -> Code {
+    let mut done = match answer {
+        Ok(done) => done,
+        Err(code) => {
+            begin_reply(port, C::ABOUT.code, code, out);
             return code;
         }
+    };
+    let start = out.len();
+    begin_reply(port, C::ABOUT.code, done.code, out);
+    let mut writer = Writer::new(out, &port.settings, port.ebcdic, None);
+    if let Err(code) = done.reply.walk(&mut writer) {
+        out.truncate(start);
+        begin_reply(port, C::ABOUT.code, code, out);
+        return code;
     }
-    code
+    done.code
 }

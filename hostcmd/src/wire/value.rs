@@ -128,15 +128,13 @@ pub(super) fn walk_account<W: Wire>(
     value: &mut Account,
 ) -> Step {
     if wire.reading() {
-        let may_be_pan = formats.contains(b"48");
         let wide = formats.iter().any(|f| matches!(f, b"04" | b"35"));
-        let length = if wide { 18 } else { 12 };
-        *value = match pan_length(wire.ahead()).filter(|_| may_be_pan) {
-            Some(length) => {
-                Account { len: u8::try_from(length).unwrap_or_default(), delimited: true, ..*value }
-            }
-            None => Account { len: length, delimited: false, ..*value },
-        };
+        (value.len, value.delimited) = (if wide { 18 } else { 12 }, false);
+        if formats.contains(b"48")
+            && let Some(length) = pan_length(wire.ahead())
+        {
+            (value.len, value.delimited) = (u8::try_from(length).unwrap_or_default(), true);
+        }
     }
     let enough = !wire.reading() || wire.ahead().len() >= usize::from(value.len);
     let delimited = value.delimited;
@@ -158,8 +156,9 @@ impl PinBlockText {
     /// From a cryptogram of 8 or 16 bytes.
     pub fn from_block(block: &[u8]) -> Self {
         let mut value = Self { text: [b'0'; 32], wide: block.len() > 8 };
-        for (pair, byte) in value.text.chunks_exact_mut(2).zip(block) {
-            pair.copy_from_slice(&[paytypes::hex::letter(byte >> 4), paytypes::hex::letter(*byte)]);
+        let (texts, (words, _)) = (value.text.as_chunks_mut::<16>().0, block.as_chunks::<8>());
+        for (text, word) in texts.iter_mut().zip(words) {
+            *text = paytypes::hex::encode_word(*word);
         }
         value
     }

@@ -85,6 +85,16 @@ impl Wire for Writer<'_> {
         Ok(())
     }
 
+    #[inline]
+    fn digits<const N: usize>(&mut self, _: &'static str, value: &mut [u8; N]) -> Step {
+        if self.ebcdic {
+            self.put(value);
+        } else {
+            self.out.extend_from_slice(value);
+        }
+        Ok(())
+    }
+
     fn key(&mut self, _: &'static str, _: Untagged, value: &mut KeyToken) -> Step {
         if let Some(tag) = value.scheme.tag() {
             self.put(&[tag]);
