@@ -1,7 +1,7 @@
 //! Opened keys by their token, so that a key which a host sends again need not be unwrapped again. Bounded
 //! in bytes; second-chance eviction; keys are wiped when the last handle goes.
 
-use crate::{Key, KeyToken, KeyType, LmkId, Scheme};
+use crate::{Key, KeyType, LmkId, Scheme};
 use core::hash::{BuildHasher, Hasher};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
@@ -14,12 +14,15 @@ const ENTRY_COST: usize = 240;
 /// What an AES key costs more: the schedules of both directions.
 const SCHEDULES_COST: usize = 700;
 
-/// LMK, scheme and type of a token: what its text means depends on all of them.
+/// LMK, scheme and type of a token, packed: what its text means depends on all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Meaning {
-    pub(crate) lmk: LmkId,
-    pub(crate) scheme: Scheme,
-    pub(crate) key_type: KeyType,
+pub(crate) struct Meaning(u64);
+
+impl Meaning {
+    #[inline]
+    pub(crate) const fn new(lmk: LmkId, scheme: Scheme, KeyType([a, b, c]): KeyType) -> Self {
+        Self(u64::from_le_bytes([lmk.0, scheme as u8, a, b, c, 0, 0, 0]))
+    }
 }
 
 /// A token under an LMK, and the hash by which it is looked for.
@@ -45,7 +48,7 @@ struct Entry {
 impl Entry {
     #[inline]
     fn is(&self, name: &Name<'_>) -> bool {
-        self.hash == name.hash && self.meaning == name.meaning && self.text.as_slice() == name.text
+        self.hash == name.hash && self.meaning == name.meaning && same(&self.text, name.text)
     }
 }
 
@@ -69,10 +72,16 @@ impl KeyCache {
     /// The name of a token.
     #[inline]
     pub(crate) fn name<'a>(&self, meaning: Meaning, text: &'a [u8]) -> Name<'a> {
-        let Meaning { lmk, scheme, key_type: KeyType([a, b, c]) } = meaning;
         let mut hasher = self.hasher.build_hasher();
-        hasher.write_u64(u64::from_le_bytes([lmk.0, scheme.tag().unwrap_or_default(), a, b, c, 0, 0, 0]));
-        hasher.write(text);
+        hasher.write_u64(meaning.0);
+        match <&[u8; 32]>::try_from(text) {
+            // The most frequent length by far, without a call.
+            Ok(text) => {
+                let (words, _) = text.as_chunks::<16>();
+                words.iter().for_each(|word| hasher.write_u128(u128::from_le_bytes(*word)));
+            }
+            Err(_) => hasher.write(text),
+        }
         Name { meaning, text, hash: hasher.finish() }
     }
 
@@ -170,9 +179,13 @@ impl KeyCache {
     }
 }
 
-/// Meaning of a key token under an LMK.
-pub(crate) const fn meaning(lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Meaning {
-    Meaning { lmk, scheme: token.scheme, key_type }
+// Cryptograms are no secrets, so the comparison may end early.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    match (<&[u8; 32]>::try_from(a), <&[u8; 32]>::try_from(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
 }
 
 #[inline]
@@ -192,7 +205,7 @@ mod tests {
     use crate::{Binding, Hygiene, KeyAttributes};
     use paytypes::KeyShape;
 
-    const MEANING: Meaning = Meaning { lmk: LmkId(0), scheme: Scheme::U, key_type: KeyType::ZPK };
+    const MEANING: Meaning = Meaning::new(LmkId(0), Scheme::U, KeyType::ZPK);
 
     fn key(n: u32) -> Key {
         let attributes = KeyAttributes {
@@ -254,9 +267,9 @@ mod tests {
         let mut cache = KeyCache::new(100 * ENTRY_COST);
         put(&mut cache, b"aaaa", &key(1));
         for other in [
-            Meaning { lmk: LmkId(1), ..MEANING },
-            Meaning { scheme: Scheme::X, ..MEANING },
-            Meaning { key_type: KeyType::PVK, ..MEANING },
+            Meaning::new(LmkId(1), Scheme::U, KeyType::ZPK),
+            Meaning::new(LmkId(0), Scheme::X, KeyType::ZPK),
+            Meaning::new(LmkId(0), Scheme::U, KeyType::PVK),
         ] {
             let name = cache.name(other, b"aaaa");
             assert!(cache.get(&name).is_none(), "{other:?}");

@@ -1,7 +1,7 @@
 //! The queue: handlers of commands are futures that put operations here and wait; whoever owns the thread
 //! polls all of them, runs the backend once over everything that waits, and polls again.
 
-use crate::cache::{KeyCache, Meaning, meaning};
+use crate::cache::{KeyCache, Meaning};
 use crate::error::as_cipher_error;
 use crate::{Backend, HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Op, OpBatch, Outcome, SealAs};
 use core::cell::{Cell, RefCell};
@@ -130,23 +130,22 @@ impl Hsm {
     /// this returns, and the answer does not borrow anything.
     #[inline]
     pub fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Opening {
-        let meaning = meaning(lmk, key_type, token);
-        let mut queue = self.0.queue.borrow_mut();
-        let name = queue.opened.name(meaning, token.text());
-        match queue.opened.get(&name) {
+        match self.find(lmk, key_type, token) {
             Some(key) => Opening(State::Cached(key)),
-            None => {
-                drop(queue);
-                self.ask_to_open(meaning, token.text())
-            }
+            None => self.ask_to_open(Op::Open { lmk, key_type, scheme: token.scheme }, token.text()),
         }
+    }
+
+    fn find(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Option<Key> {
+        let opened = &mut self.0.queue.borrow_mut().opened;
+        let name = opened.name(Meaning::new(lmk, token.scheme, key_type), token.text());
+        opened.get(&name)
     }
 
     #[cold]
     #[inline(never)]
-    fn ask_to_open(&self, Meaning { lmk, scheme, key_type }: Meaning, text: &[u8]) -> Opening {
-        let place = self.put(Op::Open { lmk, key_type, scheme }, &[], text);
-        Opening(State::Asked(self.clone(), place))
+    fn ask_to_open(&self, op: Op, text: &[u8]) -> Opening {
+        Opening(State::Asked(self.clone(), self.put(op, &[], text)))
     }
 
     /// Wraps a key under an LMK.
@@ -250,6 +249,14 @@ enum State {
     Given,
 }
 
+impl Opening {
+    /// The key, when it was opened before.
+    #[inline]
+    pub fn cached(&self) -> Option<&Key> {
+        if let State::Cached(key) = &self.0 { Some(key) } else { None }
+    }
+}
+
 impl Future for Opening {
     type Output = Result<Key, HsmError>;
 
@@ -276,7 +283,7 @@ impl Queue {
         if let Some(view) = self.ran.view(index)
             && let Op::Open { lmk, key_type, scheme } = *view.op
         {
-            let name = self.opened.name(Meaning { lmk, scheme, key_type }, view.data);
+            let name = self.opened.name(Meaning::new(lmk, scheme, key_type), view.data);
             self.opened.put(&name, &key);
         }
         Ok(key)

@@ -57,6 +57,15 @@ pub const fn encode_word(bytes: [u8; 8]) -> [u8; 16] {
     (((high as u128) << 64) | low as u128).to_be_bytes()
 }
 
+/// The eight bytes of 16 hex digits; `None` when one of them is another character.
+#[inline]
+pub fn decode_word(text: &[u8; 16]) -> Option<[u8; 8]> {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = *text;
+    let (left, right) = (decode_eight([a, b, c, d, e, f, g, h]), decode_eight(rest));
+    let ([a, b, c, d], [e, f, g, h]) = left.zip(right)?;
+    Some([a, b, c, d, e, f, g, h])
+}
+
 /// Decodes `text` into `out`; the text must be exactly twice as long.
 pub fn decode_into(text: &[u8], out: &mut [u8]) -> Result<(), ValueError> {
     let (eights, pairs) = text.as_chunks::<8>();
@@ -124,6 +133,9 @@ mod tests {
         }
         let bytes = [0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF];
         assert_eq!(&encode_word(bytes), b"0123456789ABCDEF");
+        assert_eq!(decode_word(b"0123456789ABCDEF"), Some(bytes));
+        assert_eq!(decode_word(b"0123456789ABCDEf"), Some(bytes));
+        assert_eq!(decode_word(b"0123456789ABCDEg"), None);
         assert_eq!(encode_word([0x9A; 8]), *b"9A9A9A9A9A9A9A9A");
     }
 

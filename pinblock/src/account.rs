@@ -1,7 +1,7 @@
 //! The account a PIN block is bound to, in the forms that hosts send it.
 
 use crate::PinBlockError;
-use crate::field::digits_to;
+use crate::field::{are_digits, digits_to};
 use core::fmt;
 use paytypes::bytes::set_nibble;
 use paytypes::pan::ACCOUNT_LENGTH;
@@ -45,8 +45,7 @@ impl Account {
     #[inline]
     pub fn from_field(text: &[u8]) -> Result<Self, ValueError> {
         let digits: [u8; ACCOUNT_LENGTH] = text.try_into().map_err(|_| ValueError::Length)?;
-        // All of them at once, without a branch for each.
-        if digits.iter().fold(false, |bad, c| bad | (c.wrapping_sub(b'0') > 9)) {
+        if !are_digits(&digits) {
             return Err(ValueError::Digit);
         }
         Ok(Self { form: Form::Field(digits), right12: Some(digits_to(&digits)) })

@@ -49,6 +49,20 @@ pub(crate) fn digits_to(digits: &[u8; 12]) -> u64 {
     packed([0, 0, 0, 0, a, b, c, d]) << 32 | packed([e, f, g, h, i, j, k, l])
 }
 
+/// True for twelve ASCII digits. Looks at all of them together, whatever they are.
+#[inline]
+pub(crate) const fn are_digits(text: &[u8; 12]) -> bool {
+    // The high half-byte is that of a digit, and adding 6 to the low one does not reach it. A sum that goes
+    // beyond its byte comes from one whose high half is wrong already.
+    const fn wrong(x: u128) -> u128 {
+        const REPEAT: u128 = 0x0101_0101_0101_0101_0101_0101_0101_0101;
+        let y = x ^ REPEAT.wrapping_mul(0x30);
+        (y | y.wrapping_add(REPEAT.wrapping_mul(6))) & REPEAT.wrapping_mul(0xF0)
+    }
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *text;
+    wrong(u128::from_be_bytes([b'0', b'0', b'0', b'0', a, b, c, d, e, f, g, h, i, j, k, l])) == 0
+}
+
 // The low half-bytes of eight characters, next to each other.
 #[inline]
 const fn packed(text: [u8; 8]) -> u64 {
@@ -76,6 +90,17 @@ mod tests {
     use paytypes::bytes::nibble;
 
     const WORD: u64 = 0x0123_4567_89AB_CDEF;
+
+    #[test]
+    fn digits_are_judged_together_like_each_alone() {
+        for at in 0..12 {
+            for c in 0..=255u8 {
+                let mut text = *b"098765432109";
+                text[at] = c;
+                assert_eq!(are_digits(&text), c.is_ascii_digit(), "{c:02X} at {at}");
+            }
+        }
+    }
 
     #[test]
     fn positions_are_those_of_the_bytes() {

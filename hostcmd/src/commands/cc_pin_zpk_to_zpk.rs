@@ -112,5 +112,5 @@ fn begin(cx: &Cx, r: &Request) -> Result<Translation<'static>, Code> {
     let source = Wanted { token: &r.source, rule: &ZPK, how: Use::Decrypt };
     let destination = Wanted { token: &r.destination, rule: &ZPK, how: Use::Encrypt };
     let keys = keys::open_two(cx, source, destination);
-    Ok(Translation::new(cx, keys, Ends { from: (from, account), to: (to, account) }, r.block))
+    Translation::new(cx, keys, Ends { from: (from, account), to: (to, account) }, r.block)
 }

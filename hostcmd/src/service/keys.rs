@@ -154,6 +154,18 @@ pub struct OpeningKey<'r> {
     single_des: bool,
 }
 
+impl OpeningKey<'_> {
+    // What it gives without a run of the backend, if it does.
+    #[inline]
+    fn now(&self) -> Option<Result<Key, Code>> {
+        let key = match &self.opening {
+            Ok(opening) => opening.cached()?,
+            Err(code) => return Some(Err(*code)),
+        };
+        Some(judge(key, self.rule, self.how, self.place, self.single_des).map(|()| key.share()))
+    }
+}
+
 impl Future for OpeningKey<'_> {
     type Output = Result<Key, Code>;
 
@@ -208,6 +220,19 @@ pub struct OpeningTwo<'r> {
     destination: OpeningKey<'r>,
     /// The source, when it was there and the destination was not.
     opened: Option<Result<Key, Code>>,
+}
+
+impl OpeningTwo<'_> {
+    /// What it gives without a run of the backend; itself back when it needs one.
+    #[inline]
+    pub fn now(self) -> Result<Result<(Key, Key), Code>, Self> {
+        match (self.source.now(), self.destination.now()) {
+            (Some(source), Some(destination)) => {
+                Ok(source.and_then(|source| Ok((source, destination?))))
+            }
+            _ => Err(self),
+        }
+    }
 }
 
 impl Future for OpeningTwo<'_> {

@@ -110,9 +110,7 @@ pub fn judge_maximum(length: Number<2>) -> Result<(), Code> {
 }
 
 async fn decipher(cx: &Cx, side: Side<'_>, block: &PinBlockText) -> Result<ClearBlock, Code> {
-    let (bytes, length) = block.to_block()?;
-    let bytes = bytes.get(..length).unwrap_or_default();
-    encipher::decipher(&cx.hsm, side.key, side.format, bytes, side.account).await.map_err(code)
+    encipher::decipher(&cx.hsm, side.key, side.format, block.as_bytes(), side.account).await.map_err(code)
 }
 
 /// True for formats whose filler is random: for others nothing is drawn.

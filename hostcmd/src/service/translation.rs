@@ -41,8 +41,8 @@ pub struct Translation<'r> {
 }
 
 enum Step<'r> {
-    /// The keys are being opened.
-    Keys(OpeningTwo<'r>),
+    /// The keys are being opened; apart, because it is long and keys that were seen before need none of it.
+    Keys(Box<OpeningTwo<'r>>),
     /// The block is in the first pass of two; source and destination.
     FirstPass(Key, Key),
     /// The block is in its last pass; the random filler of the new block, and the destination.
@@ -56,8 +56,16 @@ enum Step<'r> {
 impl<'r> Translation<'r> {
     /// With keys that are being opened.
     #[inline]
-    pub fn new(cx: &Cx, keys: OpeningTwo<'r>, ends: Ends, block: PinBlockText) -> Self {
-        Self::at(cx, ends, block, Step::Keys(keys))
+    pub fn new(cx: &Cx, keys: OpeningTwo<'r>, ends: Ends, block: PinBlockText) -> Result<Self, Code> {
+        match keys.now() {
+            Ok(keys) => {
+                let (source, destination) = keys?;
+                let mut new = Self::at(cx, ends, block, Step::NewLastPass);
+                new.begin(source, destination)?;
+                Ok(new)
+            }
+            Err(keys) => Ok(Self::at(cx, ends, block, Step::Keys(Box::new(keys)))),
+        }
     }
 
     /// With keys that are open.
@@ -77,10 +85,10 @@ impl<'r> Translation<'r> {
     fn begin(&mut self, source: Key, destination: Key) -> Result<(), Code> {
         let Ends { from, to } = &self.ends;
         pins::permitted(self.setting, from, to)?;
-        let (bytes, length) = self.block.to_block()?;
-        let bytes = bytes.get(..length).unwrap_or_default();
+        let block = self.block;
+        let bytes = block.as_bytes();
         let kind = source.attributes().shape.kind;
-        if passes(kind, from.0, length, &from.1).map_err(code)?.is_some() {
+        if passes(kind, from.0, bytes.len(), &from.1).map_err(code)?.is_some() {
             self.asked = Some(self.hsm.ask_ecb(source.share(), Direction::Decrypt, bytes));
             self.step = Step::FirstPass(source, destination);
         } else {
@@ -162,7 +170,7 @@ impl<'r> Translation<'r> {
 
     fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Code>> {
         if let Step::Keys(keys) = &mut self.step {
-            let (source, destination) = ready!(Pin::new(keys).poll(cx))?;
+            let (source, destination) = ready!(Pin::new(keys.as_mut()).poll(cx))?;
             self.begin(source, destination)?;
             return Poll::Pending;
         }

@@ -65,12 +65,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    // Decimal digits of a length that the compiler knows.
+    // A field of a length that the compiler knows.
     #[inline]
-    fn take_digits<const N: usize>(&mut self, name: &'static str) -> Result<&'a [u8; N], Code> {
-        match self.rest().first_chunk::<N>() {
-            Some(text) if grammar::are_digits(text) => {
-                self.advance(name, Show::All, N);
+    fn take_exact<const N: usize>(
+        &mut self,
+        name: &'static str,
+        alphabet: Alphabet,
+        show: Show,
+    ) -> Result<&'a [u8; N], Code> {
+        let binary = alphabet == Alphabet::Binary;
+        let from = if binary { self.raw.get(self.at..).unwrap_or_default() } else { self.rest() };
+        match from.first_chunk::<N>() {
+            Some(text) if grammar::belongs(alphabet, text) => {
+                self.advance(name, show, N);
                 Ok(text)
             }
             _ => Err(Code::INPUT),
@@ -168,14 +175,37 @@ impl Wire for Reader<'_> {
     }
 
     #[inline]
+    fn exact<const N: usize>(
+        &mut self,
+        name: &'static str,
+        alphabet: Alphabet,
+        show: Show,
+        value: &mut [u8; N],
+    ) -> Step {
+        *value = *self.take_exact(name, alphabet, show)?;
+        if alphabet == Alphabet::Hex {
+            value.make_ascii_uppercase();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn hex_word(&mut self, name: &'static str, show: Show, value: &mut [u8; 8]) -> Step {
+        let text = self.rest().first_chunk::<16>().ok_or(Code::INPUT)?;
+        *value = paytypes::hex::decode_word(text).ok_or(Code::INPUT)?;
+        self.advance(name, show, 16);
+        Ok(())
+    }
+
+    #[inline]
     fn digits<const N: usize>(&mut self, name: &'static str, value: &mut [u8; N]) -> Step {
-        *value = *self.take_digits(name)?;
+        *value = *self.take_exact(name, Alphabet::Digits, Show::All)?;
         Ok(())
     }
 
     #[inline]
     fn number<const N: usize>(&mut self, name: &'static str, value: &mut Number<N>) -> Step {
-        *value = Number::from_digits(*self.take_digits(name)?);
+        *value = Number::from_digits(*self.take_exact(name, Alphabet::Digits, Show::All)?);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Walks fields of a message that goes out.
 
-use super::{Alphabet, Show, Step, Text, Untagged, Wire, to_ebcdic};
+use super::{Alphabet, Number, Show, Step, Text, Untagged, Wire, to_ebcdic};
 use crate::Settings;
 use hsm::{KeyToken, LmkId};
 
@@ -86,13 +86,33 @@ impl Wire for Writer<'_> {
     }
 
     #[inline]
-    fn digits<const N: usize>(&mut self, _: &'static str, value: &mut [u8; N]) -> Step {
+    fn exact<const N: usize>(
+        &mut self,
+        name: &'static str,
+        alphabet: Alphabet,
+        show: Show,
+        value: &mut [u8; N],
+    ) -> Step {
         if self.ebcdic {
-            self.put(value);
-        } else {
-            self.out.extend_from_slice(value);
+            return self.fixed(name, alphabet, show, value);
         }
+        self.out.extend_from_slice(value);
         Ok(())
+    }
+
+    #[inline]
+    fn hex_word(&mut self, name: &'static str, show: Show, value: &mut [u8; 8]) -> Step {
+        self.exact(name, Alphabet::Hex, show, &mut paytypes::hex::encode_word(*value))
+    }
+
+    #[inline]
+    fn digits<const N: usize>(&mut self, name: &'static str, value: &mut [u8; N]) -> Step {
+        self.exact(name, Alphabet::Digits, Show::All, value)
+    }
+
+    #[inline]
+    fn number<const N: usize>(&mut self, name: &'static str, value: &mut Number<N>) -> Step {
+        self.exact(name, Alphabet::Digits, Show::All, &mut value.to_digits())
     }
 
     fn key(&mut self, _: &'static str, _: Untagged, value: &mut KeyToken) -> Step {
