@@ -179,11 +179,16 @@ impl KeyCache {
     }
 }
 
-// Cryptograms are no secrets, so the comparison may end early.
+// Cryptograms are no secrets, so the comparison may end early. Texts of the most frequent length are compared
+// as numbers, without a call.
 #[inline]
 fn same(a: &[u8], b: &[u8]) -> bool {
+    let words = |text: &[u8; 32]| {
+        let (words, _) = text.as_chunks::<16>();
+        words.iter().fold([0; 2], |[_, last], word| [last, u128::from_ne_bytes(*word)])
+    };
     match (<&[u8; 32]>::try_from(a), <&[u8; 32]>::try_from(b)) {
-        (Ok(a), Ok(b)) => a == b,
+        (Ok(a), Ok(b)) => words(a) == words(b),
         _ => a == b,
     }
 }

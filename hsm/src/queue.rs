@@ -14,8 +14,8 @@ use std::rc::Rc;
 const CACHE_BYTES: usize = 16 << 20;
 
 struct Shared {
-    /// Counts runs.
-    epoch: Cell<u64>,
+    /// Counts runs; nothing waits for as many as would bring it around.
+    epoch: Cell<u32>,
     queue: RefCell<Queue>,
 }
 
@@ -39,8 +39,15 @@ impl Default for Hsm {
 /// Where an operation waits.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    before: u64,
-    index: usize,
+    before: u32,
+    index: u32,
+}
+
+impl Place {
+    #[inline]
+    fn index(self) -> usize {
+        usize::try_from(self.index).unwrap_or(usize::MAX)
+    }
 }
 
 impl Hsm {
@@ -88,7 +95,8 @@ impl Hsm {
     #[inline]
     fn put(&self, op: Op, iv: &[u8], data: &[u8]) -> Place {
         let index = self.0.queue.borrow_mut().next.push(op, iv, data);
-        Place { before: self.0.epoch.get(), index }
+        // A batch of so many operations does not exist; were it there, the last would have no answer.
+        Place { before: self.0.epoch.get(), index: u32::try_from(index).unwrap_or(u32::MAX) }
     }
 
     /// Electronic code book over whole blocks, for whoever waits without a future: [`Hsm::answer`] gives the
@@ -108,7 +116,7 @@ impl Hsm {
     #[inline]
     pub fn answer(&self, asked: &Asked, out: &mut [u8]) -> Poll<Result<(), HsmError>> {
         let place = asked.0;
-        self.answered(place, |queue| queue.ran.take_data(place.index, out))
+        self.answered(place, |queue| queue.ran.take_data(place.index(), out))
     }
 
     // What an operation became, when the batch that it waits for has run.
@@ -130,13 +138,14 @@ impl Hsm {
     /// this returns, and the answer does not borrow anything.
     #[inline]
     pub fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Opening {
-        match self.find(lmk, key_type, token) {
+        match self.seen(lmk, key_type, token) {
             Some(key) => Opening(State::Cached(key)),
             None => self.ask_to_open(Op::Open { lmk, key_type, scheme: token.scheme }, token.text()),
         }
     }
 
-    fn find(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Option<Key> {
+    /// A key that was opened before; the backend is not asked.
+    pub fn seen(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Option<Key> {
         let opened = &mut self.0.queue.borrow_mut().opened;
         let name = opened.name(Meaning::new(lmk, token.scheme, key_type), token.text());
         opened.get(&name)
@@ -214,7 +223,7 @@ impl<T> Future for Call<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         let (place, pick) = (self.place, self.pick);
-        self.hsm.answered(place, |queue| pick(queue.ran.take(place.index)?).ok_or(HsmError::Backend))
+        self.hsm.answered(place, |queue| pick(queue.ran.take(place.index())?).ok_or(HsmError::Backend))
     }
 }
 
@@ -232,7 +241,7 @@ impl Future for Change<'_, '_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { hsm, place, back } = &mut *self;
-        hsm.answered(*place, |queue| queue.ran.take_data(place.index, back))
+        hsm.answered(*place, |queue| queue.ran.take_data(place.index(), back))
     }
 }
 
@@ -249,14 +258,6 @@ enum State {
     Given,
 }
 
-impl Opening {
-    /// The key, when it was opened before.
-    #[inline]
-    pub fn cached(&self) -> Option<&Key> {
-        if let State::Cached(key) = &self.0 { Some(key) } else { None }
-    }
-}
-
 impl Future for Opening {
     type Output = Result<Key, HsmError>;
 
@@ -265,7 +266,7 @@ impl Future for Opening {
         match core::mem::replace(&mut self.0, State::Given) {
             State::Cached(key) => Poll::Ready(Ok(key)),
             State::Asked(hsm, place) => {
-                let answer = hsm.answered(place, |queue| queue.opened(place.index));
+                let answer = hsm.answered(place, |queue| queue.opened(place.index()));
                 if answer.is_pending() {
                     self.0 = State::Asked(hsm, place);
                 }

@@ -1,9 +1,9 @@
 //! CC: translate a PIN block from one ZPK to another. The busiest command of a switch.
 
 use crate::command::{About, Answer, Audience, Class, Command, Example, Expect};
-use crate::service::keys::{self, Use, Wanted, ZPK};
+use crate::service::keys::{Use, Wanted, ZPK};
 use crate::service::pins;
-use crate::service::translation::{Ends, Translating, Translation};
+use crate::service::translation::{Translating, Translation};
 use crate::wire::{Account, Message, Number, PinBlockText, Step, Untagged, Wire};
 use crate::{Code, Cx};
 use hsm::KeyToken;
@@ -97,20 +97,17 @@ impl Command for PinZpkToZpk {
     type Reply = Reply;
 
     fn run(cx: Cx, r: Request) -> impl Future<Output = Answer<Reply>> {
-        Translating::new(begin(&cx, &r), r.destination_format, |length, block, format| Reply {
-            pin_length: Number(length.into()),
-            block,
-            format,
-        })
+        let reply = |length: u8, block, format| Reply { pin_length: Number(length.into()), block, format };
+        Translating::new(&cx, r.destination_format, |translation| begin(&cx, &r, translation), reply)
     }
 }
 
-fn begin(cx: &Cx, r: &Request) -> Result<Translation<'static>, Code> {
+fn begin(cx: &Cx, r: &Request, translation: &mut Translation<'static>) -> Result<(), Code> {
     let (from, to) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
     let account = pins::account(&r.account)?;
     pins::judge_maximum(r.maximum_pin_length)?;
+    translation.of((from, account), r.block, (to, account));
     let source = Wanted { token: &r.source, rule: &ZPK, how: Use::Decrypt };
     let destination = Wanted { token: &r.destination, rule: &ZPK, how: Use::Encrypt };
-    let keys = keys::open_two(cx, source, destination);
-    Translation::new(cx, keys, Ends { from: (from, account), to: (to, account) }, r.block)
+    translation.with(cx, source, destination)
 }

@@ -71,7 +71,13 @@ pub(super) fn to_text(port: &Port, frame: &[u8], text: &mut Vec<u8>) {
 pub(super) fn begin_reply(port: &Port, request: [u8; 2], code: Code, out: &mut Vec<u8>) {
     let ([a, b], [c, d]) = (request, code.0);
     let text = [a, b.wrapping_add(1), c, d];
-    out.extend_from_slice(&if port.ebcdic { text.map(to_ebcdic) } else { text });
+    if port.ebcdic { put_ebcdic(text, out) } else { out.extend_from_slice(&text) }
+}
+
+#[cold]
+#[inline(never)]
+fn put_ebcdic(text: [u8; 4], out: &mut Vec<u8>) {
+    out.extend_from_slice(&text.map(to_ebcdic));
 }
 
 /// A reply that is nothing but a code.

@@ -154,18 +154,6 @@ pub struct OpeningKey<'r> {
     single_des: bool,
 }
 
-impl OpeningKey<'_> {
-    // What it gives without a run of the backend, if it does.
-    #[inline]
-    fn now(&self) -> Option<Result<Key, Code>> {
-        let key = match &self.opening {
-            Ok(opening) => opening.cached()?,
-            Err(code) => return Some(Err(*code)),
-        };
-        Some(judge(key, self.rule, self.how, self.place, self.single_des).map(|()| key.share()))
-    }
-}
-
 impl Future for OpeningKey<'_> {
     type Output = Result<Key, Code>;
 
@@ -213,6 +201,28 @@ pub fn open_two<'r>(
     }
 }
 
+/// What [`open_two`] gives without a run of the backend: both keys when they were opened before, or a refusal;
+/// `None` when the backend has to be asked.
+#[inline]
+pub fn two_seen(
+    cx: &Cx,
+    source: &Wanted<'_, '_>,
+    destination: &Wanted<'_, '_>,
+) -> Option<Result<(Key, Key), Code>> {
+    let source = seen(cx, source, Place::Source)?;
+    let destination = seen(cx, destination, Place::Destination)?;
+    Some(source.and_then(|source| Ok((source, destination?))))
+}
+
+fn seen(cx: &Cx, Wanted { token, rule, how }: &Wanted<'_, '_>, place: Place) -> Option<Result<Key, Code>> {
+    let single_des = cx.settings().single_des;
+    if token.scheme == Scheme::Single && !single_des {
+        return Some(Err(Code::KEY_LENGTH));
+    }
+    let key = cx.hsm.seen(cx.lmk, rule.key_type, token)?;
+    Some(judge(&key, rule, *how, place, single_des).map(|()| key))
+}
+
 /// Two keys that are being opened. Both wait in the queue already, so that one run answers both.
 #[must_use = "the keys are there when this is awaited"]
 pub struct OpeningTwo<'r> {
@@ -220,19 +230,6 @@ pub struct OpeningTwo<'r> {
     destination: OpeningKey<'r>,
     /// The source, when it was there and the destination was not.
     opened: Option<Result<Key, Code>>,
-}
-
-impl OpeningTwo<'_> {
-    /// What it gives without a run of the backend; itself back when it needs one.
-    #[inline]
-    pub fn now(self) -> Result<Result<(Key, Key), Code>, Self> {
-        match (self.source.now(), self.destination.now()) {
-            (Some(source), Some(destination)) => {
-                Ok(source.and_then(|source| Ok((source, destination?))))
-            }
-            _ => Err(self),
-        }
-    }
 }
 
 impl Future for OpeningTwo<'_> {

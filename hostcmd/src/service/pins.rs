@@ -55,7 +55,10 @@ pub async fn translate(
     block: &PinBlockText,
     to: Side<'_>,
 ) -> Result<(u8, PinBlockText), Code> {
-    Translation::opened(cx, from, block, to)?.await
+    let mut translation = Translation::new(cx);
+    translation.of((from.format, *from.account), *block, (to.format, *to.account));
+    translation.begin(from.key.share(), to.key.share())?;
+    translation.await
 }
 
 /// What a listener allows of the table of security.md 1.1.

@@ -3,8 +3,8 @@
 //! This is what a switch does all day, so it is a future written by hand: one small struct that holds what is
 //! needed between two runs of the backend, where nested `async` functions keep every argument twice.
 
-use super::keys::OpeningTwo;
-use super::pins::{self, Side, code};
+use super::keys::{self, OpeningTwo, Wanted};
+use super::pins::{self, code};
 use crate::command::Answer;
 use crate::wire::PinBlockText;
 use crate::{Code, Cx};
@@ -16,14 +16,8 @@ use paytypes::{Direction, Drawn};
 use pinblock::encipher::passes;
 use pinblock::{Account, ClearBlock, Format, RANDOM_LENGTH, Reformatted, rules};
 
-/// Source and destination of a translation.
-#[derive(Clone, Copy, Debug)]
-pub struct Ends {
-    /// Format and account of the block that came.
-    pub from: (Format, Account),
-    /// Format and account of the block to make.
-    pub to: (Format, Account),
-}
+/// Format and account of a block.
+pub type End = (Format, Account);
 
 /// A translation under way. Judges control field and PIN length only, with one code, and carries the digits
 /// unjudged (a code that told a digit above 9 would be an oracle, security.md 2 row 3); the legacy setting
@@ -32,7 +26,8 @@ pub struct Translation<'r> {
     hsm: Hsm,
     setting: rules::Setting,
     digit_check: bool,
-    ends: Ends,
+    from: End,
+    to: End,
     block: PinBlockText,
     pin_length: u8,
     /// What waits, but for keys.
@@ -41,6 +36,8 @@ pub struct Translation<'r> {
 }
 
 enum Step<'r> {
+    /// It was refused before it began.
+    Refused(Code),
     /// The keys are being opened; apart, because it is long and keys that were seen before need none of it.
     Keys(Box<OpeningTwo<'r>>),
     /// The block is in the first pass of two; source and destination.
@@ -54,37 +51,53 @@ enum Step<'r> {
 }
 
 impl<'r> Translation<'r> {
-    /// With keys that are being opened.
+    /// Not begun.
     #[inline]
-    pub fn new(cx: &Cx, keys: OpeningTwo<'r>, ends: Ends, block: PinBlockText) -> Result<Self, Code> {
-        match keys.now() {
-            Ok(keys) => {
-                let (source, destination) = keys?;
-                let mut new = Self::at(cx, ends, block, Step::NewLastPass);
-                new.begin(source, destination)?;
-                Ok(new)
-            }
-            Err(keys) => Ok(Self::at(cx, ends, block, Step::Keys(Box::new(keys)))),
+    pub fn new(cx: &Cx) -> Self {
+        let none = (Format::Iso0, Account::NONE);
+        Self {
+            hsm: cx.hsm.clone(),
+            setting: pins::setting(cx),
+            digit_check: cx.settings().digit_check,
+            from: none,
+            to: none,
+            block: PinBlockText::default(),
+            pin_length: 0,
+            asked: None,
+            step: Step::NewLastPass,
         }
     }
 
-    /// With keys that are open.
-    pub fn opened(cx: &Cx, from: Side<'_>, block: &PinBlockText, to: Side<'_>) -> Result<Self, Code> {
-        let ends = Ends { from: (from.format, *from.account), to: (to.format, *to.account) };
-        let mut new = Self::at(cx, ends, *block, Step::NewLastPass);
-        new.begin(from.key.share(), to.key.share())?;
-        Ok(new)
-    }
-
+    /// What is translated into what.
     #[inline]
-    fn at(cx: &Cx, ends: Ends, block: PinBlockText, step: Step<'r>) -> Self {
-        let (hsm, setting, digit_check) = (cx.hsm.clone(), pins::setting(cx), cx.settings().digit_check);
-        Self { hsm, setting, digit_check, ends, block, pin_length: 0, asked: None, step }
+    pub fn of(&mut self, from: End, block: PinBlockText, to: End) {
+        (self.from, self.block, self.to) = (from, block, to);
     }
 
-    fn begin(&mut self, source: Key, destination: Key) -> Result<(), Code> {
-        let Ends { from, to } = &self.ends;
-        pins::permitted(self.setting, from, to)?;
+    /// Begins with key fields.
+    #[inline]
+    pub fn with(
+        &mut self,
+        cx: &Cx,
+        source: Wanted<'_, 'r>,
+        destination: Wanted<'_, 'r>,
+    ) -> Result<(), Code> {
+        match keys::two_seen(cx, &source, &destination) {
+            Some(keys) => {
+                let (source, destination) = keys?;
+                self.begin(source, destination)
+            }
+            None => {
+                self.step = Step::Keys(Box::new(keys::open_two(cx, source, destination)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins with keys that are open.
+    pub fn begin(&mut self, source: Key, destination: Key) -> Result<(), Code> {
+        let from = &self.from;
+        pins::permitted(self.setting, from, &self.to)?;
         let block = self.block;
         let bytes = block.as_bytes();
         let kind = source.attributes().shape.kind;
@@ -100,7 +113,7 @@ impl<'r> Translation<'r> {
     // Randomness is drawn only for formats whose filler is random.
     fn last_pass(&mut self, source: Key, destination: Key, bytes: &[u8]) {
         self.asked = Some(self.hsm.ask_ecb(source, Direction::Decrypt, bytes));
-        let random = pins::has_random_fill(self.ends.to.0).then(|| self.hsm.ask_random::<RANDOM_LENGTH>());
+        let random = pins::has_random_fill(self.to.0).then(|| self.hsm.ask_random::<RANDOM_LENGTH>());
         self.step = Step::LastPass(random, destination);
     }
 
@@ -117,7 +130,7 @@ impl<'r> Translation<'r> {
             }
         };
         self.pin_length = made.pin_length;
-        let (format, account) = &self.ends.to;
+        let (format, account) = &self.to;
         let block = made.block.expose();
         match passes(key.attributes().shape.kind, *format, block.len(), account).map_err(code)? {
             Some(field) => {
@@ -131,7 +144,7 @@ impl<'r> Translation<'r> {
 
     #[inline]
     fn reformat(&self, clear: &ClearBlock, random: &[u8]) -> Result<Reformatted, Code> {
-        let Ends { from, to } = &self.ends;
+        let (from, to) = (&self.from, &self.to);
         if self.digit_check {
             // Old units judge every position of the block, digits and filler.
             pinblock::decode(from.0, clear, &from.1).map_err(code)?;
@@ -149,22 +162,22 @@ impl<'r> Translation<'r> {
                 return Ok(true);
             }
             Step::FirstPass(source, destination) => {
-                xor_into(block.expose_mut(), &self.ends.from.1.pan_field().map_err(code)?);
+                xor_into(block.expose_mut(), &self.from.1.pan_field().map_err(code)?);
                 self.last_pass(source, destination, block.expose());
             }
             Step::NewFirstPass(key, field) => {
                 xor_into(block.expose_mut(), &field);
                 self.asked = Some(self.hsm.ask_ecb(key, Direction::Encrypt, block.expose()));
             }
-            Step::Keys(_) => return Err(Code::INTERNAL),
+            Step::Keys(_) | Step::Refused(_) => return Err(Code::INTERNAL),
         }
         Ok(false)
     }
 
     const fn format(&self) -> Format {
         match self.step {
-            Step::FirstPass(..) | Step::LastPass(..) => self.ends.from.0,
-            _ => self.ends.to.0,
+            Step::FirstPass(..) | Step::LastPass(..) => self.from.0,
+            _ => self.to.0,
         }
     }
 
@@ -173,6 +186,9 @@ impl<'r> Translation<'r> {
             let (source, destination) = ready!(Pin::new(keys.as_mut()).poll(cx))?;
             self.begin(source, destination)?;
             return Poll::Pending;
+        }
+        if let Step::Refused(code) = self.step {
+            return Poll::Ready(Err(code));
         }
         let asked = self.asked.as_ref().ok_or(Code::INTERNAL)?;
         let mut block = ClearBlock::room_for(self.format());
@@ -193,20 +209,26 @@ impl Future for Translation<'_> {
 
 /// A translation as a command: `reply` makes its reply.
 pub struct Translating<R> {
-    begun: Result<Translation<'static>, Code>,
+    translation: Translation<'static>,
     reply: fn(u8, PinBlockText, [u8; 2]) -> R,
     format: [u8; 2],
 }
 
 impl<R> Translating<R> {
-    /// From what was begun, and the code of the new format, which replies repeat.
+    /// Of what `begin` begins; `format` is the code of the new format, which replies repeat. What is refused
+    /// is the answer.
     #[inline]
     pub fn new(
-        begun: Result<Translation<'static>, Code>,
+        cx: &Cx,
         format: [u8; 2],
+        begin: impl FnOnce(&mut Translation<'static>) -> Result<(), Code>,
         reply: fn(u8, PinBlockText, [u8; 2]) -> R,
     ) -> Self {
-        Self { begun, reply, format }
+        let mut new = Self { translation: Translation::new(cx), reply, format };
+        if let Err(code) = begin(&mut new.translation) {
+            new.translation.step = Step::Refused(code);
+        }
+        new
     }
 }
 
@@ -216,11 +238,7 @@ impl<R> Future for Translating<R> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (reply, format) = (self.reply, self.format);
-        let translation = match &mut self.begun {
-            Ok(translation) => translation,
-            Err(code) => return Poll::Ready(Err(*code)),
-        };
-        let (length, block) = ready!(Pin::new(translation).poll(cx))?;
+        let (length, block) = ready!(Pin::new(&mut self.translation).poll(cx))?;
         Poll::Ready(Ok(reply(length, block, format).into()))
     }
 }

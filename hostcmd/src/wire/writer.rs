@@ -21,12 +21,19 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes text in the character set of the port.
+    #[inline]
     pub fn put(&mut self, text: &[u8]) {
         if self.ebcdic {
-            self.out.extend(text.iter().map(|c| to_ebcdic(*c)));
+            self.put_ebcdic(text);
         } else {
             self.out.extend_from_slice(text);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_ebcdic(&mut self, text: &[u8]) {
+        self.out.extend(text.iter().map(|c| to_ebcdic(*c)));
     }
 
     /// Writes the selector when the layout has not.
