@@ -2,7 +2,7 @@
 
 use crate::frames::Maker;
 use hostcmd::{Authorised, Engine, Port, Settings, Unit};
-use hsm::LmkId;
+use hsm::{Hsm, LmkId};
 use std::io;
 use std::rc::Rc;
 use std::time::Instant;
@@ -19,13 +19,19 @@ pub struct Args {
     /// LMK.
     #[arg(long, default_value_t = 0)]
     lmk: u8,
+    /// Keys that the commands use in turn.
+    #[arg(long, default_value_t = 64)]
+    keys: usize,
+    /// Bytes of the cache of opened keys; far fewer than the keys need show what keys cost that were never seen.
+    #[arg(long, default_value_t = 16 << 20)]
+    cache: usize,
 }
 
 /// Runs CC and prints nanoseconds for one.
 pub fn run(args: &Args) -> io::Result<()> {
     let lmk = LmkId(args.lmk);
     let mut maker = Maker::new();
-    let keys = maker.keys(lmk, 64)?;
+    let keys = maker.keys(lmk, args.keys)?;
     let batch = maker.batches(&keys, args.depth, 1)?.swap_remove(0);
     let mut frames = Vec::new();
     let mut rest = batch.request.as_slice();
@@ -34,8 +40,8 @@ pub fn run(args: &Args) -> io::Result<()> {
         frames.push(frame);
         rest = tail;
     }
-    let mut engine =
-        Engine::new(crate::server::backend(), Unit { authorised: Authorised::ALL, ..Unit::default() });
+    let unit = Unit { authorised: Authorised::ALL, ..Unit::default() };
+    let mut engine = Engine::with_queue(crate::server::backend(), unit, Hsm::with_cache(args.cache));
     let port = Rc::new(Port::new(lmk, Settings::STRICT));
     let mut tickets = Vec::new();
     let mut out = Vec::new();

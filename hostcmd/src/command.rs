@@ -223,6 +223,10 @@ pub trait Command: 'static {
     /// Reply behind the error code.
     type Reply: Message;
 
+    /// True when [`Command::run`] itself, not the first poll of what it gives, puts the first operations into
+    /// the queue: then that poll is spared.
+    const BEGINS: bool = false;
+
     /// Runs it: straight-line code over the seam.
     fn run(cx: Cx, request: Self::Request) -> impl Future<Output = Answer<Self::Reply>> + 'static;
 }

@@ -145,6 +145,7 @@ impl Hsm {
     }
 
     /// A key that was opened before; the backend is not asked.
+    #[inline]
     pub fn seen(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Option<Key> {
         let opened = &mut self.0.queue.borrow_mut().opened;
         let name = opened.name(Meaning::new(lmk, token.scheme, key_type), token.text());

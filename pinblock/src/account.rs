@@ -89,6 +89,7 @@ impl Account {
     }
 
     /// As [`Account::right12`], packed.
+    #[inline]
     pub(crate) fn right12_packed(&self) -> Result<u64, PinBlockError> {
         if self.right12 == NO_DIGITS { Err(PinBlockError::PanLength) } else { Ok(self.right12) }
     }
@@ -120,6 +121,7 @@ impl Account {
     }
 
     /// Compares two accounts; a field equals the PAN it was taken from.
+    #[inline]
     pub fn relation(&self, other: &Self) -> AccountRelation {
         let same = match (&self.form, &other.form) {
             (Form::Pan(a), Form::Pan(b)) => a == b,

@@ -66,6 +66,7 @@ pub fn decode_to_verify(
 ///
 /// Whether the pair of formats is allowed at all is judged before, by [`crate::rules::translation`].
 /// [`PinBlockError::PinLength`] means that the new format has no room for the PIN.
+#[inline]
 pub fn reformat(
     from: Format,
     to: Format,

@@ -67,6 +67,7 @@ const DELIMITED: Layout = Layout { control: None, length: Length::EndsAtF, digit
 impl Layout {
     /// The row of `format`. AS 2805 has none (unknown), the Visa PIN change blocks are not read or formed
     /// without the card's key.
+    #[inline]
     pub(crate) const fn of(format: Format) -> Result<&'static Self, PinBlockError> {
         Ok(match format {
             Format::Iso0 => const { &Self { binding: Binding::Right12, ..ISO } },
@@ -94,6 +95,7 @@ impl Layout {
     }
 
     /// The first half of a block with the account taken off.
+    #[inline]
     pub(crate) fn opened(
         &self,
         block: &ClearBlock,
@@ -106,6 +108,7 @@ impl Layout {
     }
 
     // What the account adds: its twelve digits on the right of eight bytes.
+    #[inline]
     fn mask(&self, account: &Account) -> Result<u64, PinBlockError> {
         match self.binding {
             Binding::None => Ok(0),
@@ -115,6 +118,7 @@ impl Layout {
     }
 
     /// Judges control field and PIN length of an unbound block, nothing else, and takes out the PIN.
+    #[inline]
     pub(crate) fn read(&self, word: u64) -> Result<Carried, PinBlockError> {
         if self.control.is_some_and(|control| digits_of(word, 0, 1) != u64::from(control)) {
             return Err(PinBlockError::ControlField);
@@ -148,6 +152,7 @@ impl Layout {
     }
 
     /// Forms a block and binds it.
+    #[inline]
     pub(crate) fn write(
         &self,
         carried: &Carried,
@@ -184,6 +189,7 @@ impl Layout {
         Ok(block)
     }
 
+    #[inline]
     fn filler_from(&self, pin_length: usize) -> usize {
         let delimiter = usize::from(matches!(self.length, Length::EndsAtF));
         self.digits_at.saturating_add(pin_length).saturating_add(delimiter)
@@ -191,6 +197,7 @@ impl Layout {
 }
 
 // Random half-bytes of a range, from position `start` to the end of eight bytes.
+#[inline(never)]
 fn drawn(random: &mut impl Random, start: usize, low: u8, high: u8) -> u64 {
     let mut fill = Nibbles::new(random);
     (start..16).fold(0, |word, _| word << 4 | u64::from(fill.within(low, high)))
@@ -211,6 +218,7 @@ impl Carried {
         Self { packed, len: u8::try_from(pin.len()).unwrap_or_default() }
     }
 
+    #[inline]
     pub(crate) const fn len(&self) -> u8 {
         self.len
     }

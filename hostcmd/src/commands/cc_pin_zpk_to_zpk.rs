@@ -95,6 +95,7 @@ impl Command for PinZpkToZpk {
     ];
     type Request = Request;
     type Reply = Reply;
+    const BEGINS: bool = true;
 
     fn run(cx: Cx, r: Request) -> impl Future<Output = Answer<Reply>> {
         let reply = |length: u8, block, format| Reply { pin_length: Number(length.into()), block, format };
@@ -102,6 +103,7 @@ impl Command for PinZpkToZpk {
     }
 }
 
+#[inline]
 fn begin(cx: &Cx, r: &Request, translation: &mut Translation<'static>) -> Result<(), Code> {
     let (from, to) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
     let account = pins::account(&r.account)?;

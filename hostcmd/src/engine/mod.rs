@@ -140,18 +140,25 @@ impl Engine {
             self.slots.len().saturating_sub(1)
         });
         if port.ebcdic {
-            let mut text = core::mem::take(&mut self.text);
-            frame::to_text(port, frame, &mut text);
-            self.start(port, Frame { raw: frame, text: &text }, index);
-            text.as_mut_slice().zeroize();
-            text.clear();
-            self.text = text;
+            self.submit_ebcdic(port, frame, index);
         } else {
             self.start(port, Frame { raw: frame, text: frame }, index);
         }
         Ticket(index)
     }
 
+    #[cold]
+    #[inline(never)]
+    fn submit_ebcdic(&mut self, port: &Rc<Port>, frame: &[u8], index: usize) {
+        let mut text = core::mem::take(&mut self.text);
+        frame::to_text(port, frame, &mut text);
+        self.start(port, Frame { raw: frame, text: &text }, index);
+        text.as_mut_slice().zeroize();
+        text.clear();
+        self.text = text;
+    }
+
+    #[inline]
     fn start(&mut self, port: &Rc<Port>, frame: Frame<'_>, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let Some(code) = Head::code_of(port, frame.text) else {
@@ -191,13 +198,14 @@ impl Engine {
         let (slots, runners) = (&mut self.slots, &mut self.runners);
         self.active.retain(|active| {
             let Some(slot) = slots.get_mut(active.slot) else { return false };
-            let Some(port) = slot.port.take() else { return false };
-            let done = match runners.get_mut(active.row) {
-                Some(runner) => runner.poll(active.running, &port, slot),
+            let (Some(port), Some(runner)) = (&slot.port, runners.get_mut(active.row)) else { return false };
+            match runner.poll(active.running, port, &mut slot.reply) {
+                Some(code) => {
+                    slot.code = code;
+                    false
+                }
                 None => true,
-            };
-            slot.port = Some(port);
-            !done
+            }
         });
     }
 

@@ -28,8 +28,8 @@ pub(crate) trait Runner {
     /// Parses a frame and begins; the number names the running command, `None` when it is done already.
     fn start(&mut self, cx: Cx, frame: Frame<'_>, slot: &mut Slot) -> Option<usize>;
 
-    /// Goes on with a running command; true when it is done.
-    fn poll(&mut self, running: usize, port: &Port, slot: &mut Slot) -> bool;
+    /// Goes on with a running command: its code when it is done, and its reply behind what `out` holds.
+    fn poll(&mut self, running: usize, port: &Port, out: &mut Vec<u8>) -> Option<Code>;
 }
 
 struct Pool<C, F, R> {
@@ -89,20 +89,30 @@ where
             self.places.push(Box::pin(None));
             self.places.len().saturating_sub(1)
         });
+        // A command that begins by itself, or that reports the state of the unit, which is told when the batch
+        // is whole, is not polled before that. All others go on at once, while their request is in the cache,
+        // up to the first operation.
+        if C::BEGINS || C::ABOUT.class == Class::Status {
+            self.places.get_mut(index)?.as_mut().set(Some((self.run)(cx, request)));
+            return Some(index);
+        }
         let port = Rc::clone(&cx.port);
         self.places.get_mut(index)?.as_mut().set(Some((self.run)(cx, request)));
-        // The state of the unit is told when the batch is whole: who reports it has to wait until then. All
-        // others go on at once, while their request is in the cache, up to the first operation.
-        let done = C::ABOUT.class != Class::Status && self.poll(index, &port, slot);
-        (!done).then_some(index)
+        match self.poll(index, &port, &mut slot.reply) {
+            Some(code) => {
+                slot.code = code;
+                None
+            }
+            None => Some(index),
+        }
     }
 
-    fn poll(&mut self, running: usize, port: &Port, slot: &mut Slot) -> bool {
-        let Some(place) = self.places.get_mut(running) else { return true };
+    fn poll(&mut self, running: usize, port: &Port, out: &mut Vec<u8>) -> Option<Code> {
+        let place = self.places.get_mut(running)?;
         let answer = match place.as_mut().as_pin_mut() {
             // A handler that panics costs its own command an error code and nothing else.
             Some(future) => match catch_unwind(AssertUnwindSafe(|| resume(future))) {
-                Ok(Poll::Pending) => return false,
+                Ok(Poll::Pending) => return None,
                 Ok(Poll::Ready(answer)) => answer,
                 Err(_) => Err(Code::INTERNAL),
             },
@@ -110,8 +120,7 @@ where
         };
         place.as_mut().set(None);
         self.free.push(running);
-        slot.code = write_reply::<C>(port, answer, &mut slot.reply);
-        true
+        Some(write_reply::<C>(port, answer, out))
     }
 }
 

@@ -168,6 +168,7 @@ impl Future for OpeningKey<'_> {
     }
 }
 
+#[inline]
 fn judge(key: &Key, rule: &KeyRule, how: Use, place: Place, single_des: bool) -> Result<(), Code> {
     if key.attributes().shape.kind == CipherKind::Des && !single_des {
         return Err(Code::KEY_LENGTH);
@@ -253,6 +254,7 @@ impl Future for OpeningTwo<'_> {
 }
 
 /// Judges usage, algorithm and mode of a key block. Under a variant LMK the type has judged already.
+#[inline]
 pub fn judge_binding(key: &Key, rule: &KeyRule, how: Use) -> Result<(), Code> {
     let attributes = key.attributes();
     if let Binding::Block(block) = attributes.binding {
@@ -280,6 +282,7 @@ pub fn judge_hygiene(hygiene: &Hygiene, cx: &Cx, place: Place) -> Result<(), Cod
     judge_parts(hygiene, cx.settings().single_des, place)
 }
 
+#[inline]
 fn judge_parts(hygiene: &Hygiene, single_des: bool, place: Place) -> Result<(), Code> {
     match hygiene.weakness {
         Weakness::Weak => Err(place.parity_code()),

@@ -15,10 +15,17 @@ pub fn format(code: [u8; 2]) -> Result<Format, Code> {
 }
 
 /// The account field as PIN blocks take it.
+#[inline]
 pub fn account(field: &Account) -> Result<pinblock::Account, Code> {
+    if let Some(digits) = field.twelve() {
+        return pinblock::Account::from_field(digits).map_err(|_| Code::ACCOUNT);
+    }
+    any_account(field)
+}
+
+fn any_account(field: &Account) -> Result<pinblock::Account, Code> {
     let digits = field.digits();
     let account = match digits.len() {
-        12 if !field.is_pan() => pinblock::Account::from_field(digits),
         18 if !field.is_pan() => pinblock::Account::from_token(digits),
         _ => Pan::new(digits).map(pinblock::Account::from_pan),
     };
@@ -62,6 +69,7 @@ pub async fn translate(
 }
 
 /// What a listener allows of the table of security.md 1.1.
+#[inline]
 pub fn setting(cx: &Cx) -> rules::Setting {
     rules::Setting {
         legacy: cx.settings().legacy_translate,
@@ -71,6 +79,7 @@ pub fn setting(cx: &Cx) -> rules::Setting {
 }
 
 /// Applies that table to a block of a format and account that is to become another.
+#[inline]
 pub fn permitted(
     setting: rules::Setting,
     (from, old): &(Format, pinblock::Account),

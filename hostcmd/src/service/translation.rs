@@ -88,13 +88,20 @@ impl<'r> Translation<'r> {
                 self.begin(source, destination)
             }
             None => {
-                self.step = Step::Keys(Box::new(keys::open_two(cx, source, destination)));
+                self.open(cx, source, destination);
                 Ok(())
             }
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn open(&mut self, cx: &Cx, source: Wanted<'_, 'r>, destination: Wanted<'_, 'r>) {
+        self.step = Step::Keys(Box::new(keys::open_two(cx, source, destination)));
+    }
+
     /// Begins with keys that are open.
+    #[inline]
     pub fn begin(&mut self, source: Key, destination: Key) -> Result<(), Code> {
         let from = &self.from;
         pins::permitted(self.setting, from, &self.to)?;
@@ -111,23 +118,18 @@ impl<'r> Translation<'r> {
     }
 
     // Randomness is drawn only for formats whose filler is random.
+    #[inline]
     fn last_pass(&mut self, source: Key, destination: Key, bytes: &[u8]) {
         self.asked = Some(self.hsm.ask_ecb(source, Direction::Decrypt, bytes));
         let random = pins::has_random_fill(self.to.0).then(|| self.hsm.ask_random::<RANDOM_LENGTH>());
         self.step = Step::LastPass(random, destination);
     }
 
+    #[inline]
     fn make(&mut self, clear: &ClearBlock, random: Option<&Asked>, key: Key) -> Result<(), Code> {
         let made = match random {
             None => self.reformat(clear, &[])?,
-            Some(asked) => {
-                let mut random = [0; RANDOM_LENGTH];
-                match self.hsm.answer(asked, &mut random) {
-                    Poll::Ready(drawn) => drawn?,
-                    Poll::Pending => return Err(HsmError::Backend.into()),
-                }
-                self.reformat(clear, &random)?
-            }
+            Some(asked) => self.reformat_random(clear, asked)?,
         };
         self.pin_length = made.pin_length;
         let (format, account) = &self.to;
@@ -140,6 +142,16 @@ impl<'r> Translation<'r> {
             None => self.asked = Some(self.hsm.ask_ecb(key, Direction::Encrypt, block)),
         }
         Ok(())
+    }
+
+    #[inline(never)]
+    fn reformat_random(&self, clear: &ClearBlock, asked: &Asked) -> Result<Reformatted, Code> {
+        let mut random = [0; RANDOM_LENGTH];
+        match self.hsm.answer(asked, &mut random) {
+            Poll::Ready(drawn) => drawn?,
+            Poll::Pending => return Err(HsmError::Backend.into()),
+        }
+        self.reformat(clear, &random)
     }
 
     #[inline]
@@ -181,6 +193,7 @@ impl<'r> Translation<'r> {
         }
     }
 
+    #[inline]
     fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Code>> {
         if let Step::Keys(keys) = &mut self.step {
             let (source, destination) = ready!(Pin::new(keys.as_mut()).poll(cx))?;

@@ -103,6 +103,12 @@ impl Account {
         self.digits.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    /// The digits of a field of twelve.
+    #[inline]
+    pub fn twelve(&self) -> Option<&[u8; 12]> {
+        self.digits.first_chunk().filter(|_| self.len == 12 && !self.delimited)
+    }
+
     /// True when the field held a whole PAN, check digit included.
     pub const fn is_pan(&self) -> bool {
         self.delimited
@@ -121,6 +127,7 @@ fn pan_length(ahead: &[u8]) -> Option<usize> {
     (ahead.get(run) == Some(&b';') && (12..=19).contains(&run)).then_some(run)
 }
 
+#[inline]
 pub(super) fn walk_account<W: Wire>(
     wire: &mut W,
     name: &'static str,
@@ -145,6 +152,7 @@ pub(super) fn walk_account<W: Wire>(
     walk_any_account(wire, name, value)
 }
 
+#[inline(never)]
 fn walk_any_account<W: Wire>(wire: &mut W, name: &'static str, value: &mut Account) -> Step {
     let enough = !wire.reading() || wire.ahead().len() >= usize::from(value.len);
     let delimited = value.delimited;
@@ -192,6 +200,7 @@ fn walk_block<W: Wire>(wire: &mut W, name: &'static str, value: &mut PinBlockTex
     }
 }
 
+#[inline(never)]
 fn walk_wide_block<W: Wire>(wire: &mut W, name: &'static str, block: &mut [u8; 16]) -> Step {
     let mut text = [0; 32];
     let (words, _) = block.as_chunks::<8>();
@@ -212,6 +221,7 @@ pub fn block_digits(token: &KeyToken) -> usize {
     if names_aes(token) { 32 } else { 16 }
 }
 
+#[inline]
 pub(super) fn walk_pin_block<W: Wire>(
     wire: &mut W,
     name: &'static str,
@@ -223,6 +233,7 @@ pub(super) fn walk_pin_block<W: Wire>(
 }
 
 // A reply does not name the key, but a wide block is the only one with more than 16 digits behind it.
+#[inline]
 pub(super) fn walk_reply_pin_block<W: Wire>(
     wire: &mut W,
     name: &'static str,
