@@ -19,6 +19,9 @@ pub struct Args {
     /// Seconds of one run.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
+    /// Only this shape, such as `8x64`; may be given again.
+    #[arg(long, value_parser = shape)]
+    shape: Vec<(usize, usize)>,
     /// One JSON document instead of the table.
     #[arg(long)]
     json: bool,
@@ -54,6 +57,11 @@ struct Document {
 const SHAPES: [(usize, usize); 4] = [(8, 64), (64, 16), (1000, 1), (1, 1)];
 const KEYS: usize = 64;
 
+fn shape(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text.split_once('x').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    parsed.filter(|shape| SHAPES.contains(shape)).ok_or_else(|| format!("one of {SHAPES:?}, written 8x64"))
+}
+
 /// Measures and prints.
 pub fn run(args: &Args) -> io::Result<()> {
     host::pin(1);
@@ -64,6 +72,9 @@ pub fn run(args: &Args) -> io::Result<()> {
     for (what, lmk) in [("CC, variant LMK, keys seen", LmkId(0)), ("CC, AES LMK, keys seen", LmkId(2))] {
         let keys = maker.keys(lmk, KEYS)?;
         for (connections, depth) in SHAPES {
+            if !(args.shape.is_empty() || args.shape.contains(&(connections, depth))) {
+                continue;
+            }
             let batches = maker.batches(&keys, depth, 2048 / depth.max(32))?;
             let pair = Pair { echo: &echo, engine: &engine, lmk, connections, batches: &batches, duration };
             let samples = (0..args.pairs).map(|_| pair.run()).collect::<io::Result<Vec<_>>>()?;

@@ -11,6 +11,9 @@ use smallvec::SmallVec;
 /// Bytes that an entry costs besides a long token: the entry itself, its place in the table at the lowest
 /// filling, and the body of the key.
 const ENTRY_COST: usize = 240;
+/// Entries that are looked at to find one to forget. When a batch holds nearly all that there are, a new key
+/// is rather not kept than looked for a place for.
+const LOOKS: usize = 64;
 /// What an AES key costs more: the schedules of both directions.
 const SCHEDULES_COST: usize = 700;
 
@@ -143,7 +146,7 @@ impl KeyCache {
 
     // Forgets one entry that nothing in flight names; its place in the ring is left to be filled.
     fn evict(&mut self) -> Option<u32> {
-        for _ in 0..self.ring.len().saturating_mul(2) {
+        for _ in 0..LOOKS {
             let index = self.hand.checked_rem(self.ring.len())?;
             self.hand = index.wrapping_add(1);
             let entry = self.ring.get_mut(index)?;

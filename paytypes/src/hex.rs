@@ -20,25 +20,40 @@ pub const fn letter(nibble: u8) -> u8 {
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// The four bytes of eight hex digits; `None` when one of them is another character. All digits are looked at
-/// together, whatever they are.
-#[inline]
-fn decode_eight(text: [u8; 8]) -> Option<[u8; 4]> {
-    let x = u64::from_be_bytes(text);
-    // Characters are below 0x80 once that is judged, so no sum reaches the next byte: its high bit tells
-    // whether a character is not below the begin, and not below the end, of a range.
+/// The high bit of each byte that holds a hex digit. All eight are looked at together, whatever they are.
+#[inline(always)]
+const fn good_digits(x: u64) -> u64 {
+    // Without its high bit no character reaches the next byte by a sum. The high bit of a sum tells whether
+    // the character is not below the begin, and not below the end, of a range.
+    const fn from(x: u64, begin: u8) -> u64 {
+        x.wrapping_add(ONES.wrapping_mul(0x80u8.wrapping_sub(begin) as u64))
+    }
     let low = x & ONES.wrapping_mul(0x7F);
-    let from = |x: u64, begin: u8| x.wrapping_add(ONES.wrapping_mul(u64::from(0x80u8.wrapping_sub(begin))));
     let lower = low | ONES.wrapping_mul(0x20);
     let digit = from(low, b'0') & !from(low, b':');
     let letter = from(lower, b'a') & !from(lower, b'g');
-    let good = (digit | letter) & !x & ONES.wrapping_mul(0x80);
+    (digit | letter) & !x & ONES.wrapping_mul(0x80)
+}
+
+/// True when all characters are hex digits.
+#[inline]
+pub fn is_hex(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let all = ONES.wrapping_mul(0x80);
+    let good = words.iter().fold(all, |good, word| good & good_digits(u64::from_ne_bytes(*word)));
+    good == all && rest.iter().all(|c| digit(*c).is_some())
+}
+
+/// The four bytes of eight hex digits; `None` when one of them is another character.
+#[inline]
+fn decode_eight(text: [u8; 8]) -> Option<[u8; 4]> {
+    let x = u64::from_be_bytes(text);
     // Bit 6 tells letters from digits: a letter counts from 1 in its low half-byte.
     let values = (x & ONES.wrapping_mul(0x0F)).wrapping_add(((x >> 6) & ONES).wrapping_mul(9));
     let pairs = (values | (values >> 4)) & 0x00FF_00FF_00FF_00FF;
     let fours = (pairs | (pairs >> 8)) & 0x0000_FFFF_0000_FFFF;
     let [.., a, b, c, d] = (fours | (fours >> 16)).to_be_bytes();
-    (good == ONES.wrapping_mul(0x80)).then_some([a, b, c, d])
+    (good_digits(x) == ONES.wrapping_mul(0x80)).then_some([a, b, c, d])
 }
 
 /// Upper-case hex text of eight bytes.
@@ -128,6 +143,8 @@ mod tests {
                 text[at] = c;
                 let [high, low] = [text[at & 6], text[at | 1]].map(digit);
                 let pair = high.zip(low).map(|(high, low)| high << 4 | low);
+                assert_eq!(is_hex(&text), pair.is_some());
+                assert_eq!(is_hex(&[&text[..], b"0"].concat()), pair.is_some());
                 assert_eq!(decode_eight(text).map(|four| four[at >> 1]), pair, "{c:02X} at {at}");
             }
         }
@@ -137,6 +154,12 @@ mod tests {
         assert_eq!(decode_word(b"0123456789ABCDEf"), Some(bytes));
         assert_eq!(decode_word(b"0123456789ABCDEg"), None);
         assert_eq!(encode_word([0x9A; 8]), *b"9A9A9A9A9A9A9A9A");
+    }
+
+    #[test]
+    fn odd_ends_are_judged_too() {
+        assert!(is_hex(b"") && is_hex(b"0aF") && is_hex(b"0123456789abcdefF"));
+        assert!(!is_hex(b"g") && !is_hex(b"01234567890123456 "));
     }
 
     #[test]

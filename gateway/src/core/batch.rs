@@ -32,8 +32,6 @@ pub(crate) struct Batch {
     pub(crate) out: Vec<u8>,
     /// When the first frame was read.
     pub(crate) begun: Option<Instant>,
-    /// A status command is among them: it may ask for counts of all cores.
-    pub(crate) status: bool,
 }
 
 impl Batch {

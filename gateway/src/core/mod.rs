@@ -25,9 +25,7 @@ use crate::metrics::{BadFrame, Metrics};
 use crate::stats::{CoreStats, Stats};
 use batch::{Batch, Item};
 use connection::Connection;
-use hostcmd::command::Class;
 use hostcmd::table::TABLE;
-use hostcmd::wire::from_ebcdic;
 use hostcmd::{Code, Engine, Finished, Port, Unit};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -141,7 +139,6 @@ impl Core {
             }
             return;
         }
-        batch.status |= is_status(port, frame);
         batch.items.push(Item::Running(self.engine.borrow_mut().submit(port, frame)));
     }
 
@@ -162,7 +159,7 @@ impl Core {
         if let Some(stats) = self.stats() {
             stats.in_flight.set(frames);
         }
-        let sound = self.run(core::mem::take(&mut batch.status));
+        let sound = self.run();
         let ran_at = Instant::now();
         self.set_clock(ran_at);
         if sound {
@@ -189,12 +186,12 @@ impl Core {
 
     // False when the backend panicked: then the engine is made anew, and nothing of this batch is answered.
     // A backend that cannot be made anew leaves a core that closes every connection at its first frame.
-    fn run(&self, status: bool) -> bool {
+    fn run(&self) -> bool {
         if self.lost.get() {
             return false;
         }
         let mut engine = self.engine.borrow_mut();
-        self.tell_time(&mut engine, status);
+        self.tell_time(&mut engine);
         if catch_unwind(AssertUnwindSafe(|| engine.run())).is_ok() {
             return true;
         }
@@ -211,7 +208,9 @@ impl Core {
         false
     }
 
-    fn tell_time(&self, engine: &mut Engine, status: bool) {
+    fn tell_time(&self, engine: &mut Engine) {
+        // A status command may ask for counts of all cores.
+        let status = engine.take_status();
         let second = clock::unix_seconds();
         if self.second.replace(second) == second && !status {
             return;
@@ -340,11 +339,4 @@ impl Core {
 fn trace_refusal(row: Option<usize>, code: Code, listener: &str) {
     let command = row.and_then(|row| TABLE.get(row)).map_or("unknown", |row| row.about.code_text());
     tracing::debug!(command, %code, listener, "refused");
-}
-
-fn is_status(port: &Port, frame: &[u8]) -> bool {
-    let code = frame.get(port.header_length..).and_then(|rest| rest.first_chunk::<2>());
-    let code = code.map(|code| if port.ebcdic { code.map(from_ebcdic) } else { *code });
-    let row = code.and_then(hostcmd::table::find).and_then(|row| TABLE.get(row));
-    row.is_some_and(|row| row.about.class == Class::Status)
 }

@@ -6,7 +6,7 @@ mod pool;
 
 pub(crate) use pool::{Frame, Runner, runner};
 
-use crate::command::Authorised;
+use crate::command::{Authorised, Class};
 use crate::context::{Cx, Port, Shared, Unit};
 use crate::table::TABLE;
 use crate::{Code, table};
@@ -78,6 +78,8 @@ pub struct Engine {
     free: Vec<usize>,
     active: Vec<Active>,
     text: Vec<u8>,
+    /// A command of the class `Status` was submitted.
+    status: bool,
 }
 
 impl core::fmt::Debug for Engine {
@@ -108,6 +110,7 @@ impl Engine {
             free: Vec::new(),
             active: Vec::new(),
             text: Vec::new(),
+            status: false,
         }
     }
 
@@ -126,6 +129,11 @@ impl Engine {
     /// What is authorised now.
     pub fn set_authorised(&mut self, authorised: Authorised) {
         self.update_unit(|unit| unit.authorised = authorised);
+    }
+
+    /// True when one of them was submitted since the last call that reports the state of the unit.
+    pub fn take_status(&mut self) -> bool {
+        core::mem::take(&mut self.status)
     }
 
     /// Number of commands that wait for [`Engine::run`].
@@ -168,7 +176,8 @@ impl Engine {
         slot.begin(port, code, frame.raw.get(..port.header_length).unwrap_or_default());
         let found = slot.row.and_then(|row| Some((row, self.runners.get_mut(row)?, TABLE.get(row)?)));
         match found.filter(|(_, _, row)| row.about.audience.admits(port.role)) {
-            Some((row, runner, _)) => {
+            Some((row, runner, about)) => {
+                self.status |= about.about.class == Class::Status;
                 let (shared, port) = (Rc::clone(&self.shared), Rc::clone(port));
                 let cx =
                     Cx { hsm: self.hsm.clone(), lmk: port.lmk, scheme: LmkScheme::Variant, shared, port };

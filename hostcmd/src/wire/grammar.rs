@@ -45,15 +45,10 @@ pub(super) fn are_digits(text: &[u8]) -> bool {
 }
 
 #[inline]
-pub(super) fn are_hex(text: &[u8]) -> bool {
-    all(text, |c| is_digit(c) | ((c | 0x20).wrapping_sub(b'a') < 6))
-}
-
-#[inline]
 pub(super) fn belongs(alphabet: Alphabet, text: &[u8]) -> bool {
     match alphabet {
         Alphabet::Digits => are_digits(text),
-        Alphabet::Hex => are_hex(text),
+        Alphabet::Hex => paytypes::hex::is_hex(text),
         Alphabet::Printable => all(text, |c| c.wrapping_sub(b' ') <= b'~'.wrapping_sub(b' ')),
         Alphabet::Characters | Alphabet::Binary => true,
     }
@@ -66,10 +61,10 @@ pub(super) fn characters(alphabet: Alphabet, length: usize, input: &[u8]) -> Par
 
 // So many hexadecimal digits, or what else may stand behind a tag. Keys are long, and most are of this form,
 // so that the digits are looked at as one piece.
-#[inline]
+#[inline(always)]
 fn hex<const N: usize>(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (text, rest) = input.split_first_chunk::<N>()?;
-    are_hex(text).then_some((rest, text))
+    paytypes::hex::is_hex(text).then_some((rest, text))
 }
 
 #[cold]
