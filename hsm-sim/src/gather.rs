@@ -128,13 +128,7 @@ impl Gather {
     }
 
     #[inline]
-    fn blocks(
-        &mut self,
-        key: &TdesKey,
-        way: Direction,
-        data: &[u8],
-        work: Work,
-    ) -> Result<Begun, HsmError> {
+    fn blocks(&mut self, key: &TdesKey, way: Direction, data: &[u8], work: Work) -> Result<Begun, HsmError> {
         match data.as_chunks::<8>() {
             ([], []) => return Ok(Begun::Answer(Outcome::Done)),
             ([block], []) => self.jobs.push(key.job(u64::from_be_bytes(*block), way)),

@@ -44,16 +44,16 @@ pub fn is_hex(text: &[u8]) -> bool {
     good == all && rest.iter().all(|c| digit(*c).is_some())
 }
 
-/// The four bytes of eight hex digits; `None` when one of them is another character.
-#[inline]
-fn decode_eight(text: [u8; 8]) -> Option<[u8; 4]> {
+/// The value of eight hex digits; `None` when one of them is another character.
+#[inline(always)]
+fn decode_eight(text: [u8; 8]) -> Option<u64> {
     let x = u64::from_be_bytes(text);
     // Bit 6 tells letters from digits: a letter counts from 1 in its low half-byte.
     let values = (x & ONES.wrapping_mul(0x0F)).wrapping_add(((x >> 6) & ONES).wrapping_mul(9));
     let pairs = (values | (values >> 4)) & 0x00FF_00FF_00FF_00FF;
     let fours = (pairs | (pairs >> 8)) & 0x0000_FFFF_0000_FFFF;
-    let [.., a, b, c, d] = (fours | (fours >> 16)).to_be_bytes();
-    (good_digits(x) == ONES.wrapping_mul(0x80)).then_some([a, b, c, d])
+    let value = (fours | (fours >> 16)) & 0xFFFF_FFFF;
+    (good_digits(x) == ONES.wrapping_mul(0x80)).then_some(value)
 }
 
 /// Upper-case hex text of eight bytes.
@@ -77,8 +77,8 @@ pub const fn encode_word(bytes: [u8; 8]) -> [u8; 16] {
 pub fn decode_word(text: &[u8; 16]) -> Option<[u8; 8]> {
     let [a, b, c, d, e, f, g, h, rest @ ..] = *text;
     let (left, right) = (decode_eight([a, b, c, d, e, f, g, h]), decode_eight(rest));
-    let ([a, b, c, d], [e, f, g, h]) = left.zip(right)?;
-    Some([a, b, c, d, e, f, g, h])
+    let (left, right) = left.zip(right)?;
+    Some((left << 32 | right).to_be_bytes())
 }
 
 /// Decodes `text` into `out`; the text must be exactly twice as long.
@@ -90,7 +90,8 @@ pub fn decode_into(text: &[u8], out: &mut [u8]) -> Result<(), ValueError> {
         return Err(ValueError::Length);
     }
     for (o, text) in fours.iter_mut().zip(eights) {
-        *o = decode_eight(*text).ok_or(ValueError::Digit)?;
+        let [.., a, b, c, d] = decode_eight(*text).ok_or(ValueError::Digit)?.to_be_bytes();
+        *o = [a, b, c, d];
     }
     for (o, [high, low]) in bytes.iter_mut().zip(pairs) {
         let high = digit(*high).ok_or(ValueError::Digit)?;
@@ -145,7 +146,11 @@ mod tests {
                 let pair = high.zip(low).map(|(high, low)| high << 4 | low);
                 assert_eq!(is_hex(&text), pair.is_some());
                 assert_eq!(is_hex(&[&text[..], b"0"].concat()), pair.is_some());
-                assert_eq!(decode_eight(text).map(|four| four[at >> 1]), pair, "{c:02X} at {at}");
+                assert_eq!(
+                    decode_eight(text).map(|four| four.to_be_bytes()[4 + (at >> 1)]),
+                    pair,
+                    "{c:02X} at {at}"
+                );
             }
         }
         let bytes = [0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF];

@@ -67,7 +67,10 @@ impl Account {
     /// A whole PAN, check digit included.
     pub fn from_pan(pan: Pan) -> Self {
         let long_enough = pan.digits().len() >= PAN_LENGTH_MIN;
-        Self { form: Form::Pan(pan), right12: if long_enough { digits_to(&pan.account()) } else { NO_DIGITS } }
+        Self {
+            form: Form::Pan(pan),
+            right12: if long_enough { digits_to(&pan.account()) } else { NO_DIGITS },
+        }
     }
 
     /// A whole PAN of which only the twelve right-most digits without the check digit are bound, also by

@@ -68,6 +68,13 @@ impl ClearBlock {
         self.len == 0
     }
 
+    /// Wipes it and gives it another length.
+    #[inline]
+    pub(crate) const fn empty(&mut self, len: u8) {
+        self.bytes = [0; 16];
+        self.len = len;
+    }
+
     #[inline]
     pub(crate) fn duplicate(&self) -> Self {
         Self { bytes: self.bytes, len: self.len }

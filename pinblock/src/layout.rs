@@ -74,11 +74,11 @@ impl Layout {
             Format::Iso1 => const { &Self { control: Some(1), filler: Filler::Any, ..ISO } },
             Format::Iso2 => const { &Self { control: Some(2), ..ISO } },
             Format::Iso3 => {
-                const {
-                    &Self { control: Some(3), filler: Filler::Letters, binding: Binding::Right12, ..ISO }
-                }
+                const { &Self { control: Some(3), filler: Filler::Letters, binding: Binding::Right12, ..ISO } }
             }
-            Format::Iso4 => const { &Self { bytes: 16, control: Some(4), filler: Filler::Value(0xA), ..ISO } },
+            Format::Iso4 => {
+                const { &Self { bytes: 16, control: Some(4), filler: Filler::Value(0xA), ..ISO } }
+            }
             Format::Plus => const { &Self { binding: Binding::Left12, ..ISO } },
             Format::Mastercard => const { &Self { control: Some(2), binding: Binding::Right12, ..ISO } },
             Format::Docutel | Format::Visa2 => &DOCUTEL,
@@ -86,9 +86,7 @@ impl Layout {
             Format::Diebold => &DELIMITED,
             Format::Visa3 => const { &Self { filler: Filler::Any, ..DELIMITED } },
             Format::Eci2 => {
-                const {
-                    &Self { length: Length::Four, digits_max: 4, filler: Filler::Any, ..DELIMITED }
-                }
+                const { &Self { length: Length::Four, digits_max: 4, filler: Filler::Any, ..DELIMITED } }
             }
             Format::As2805 | Format::VisaNew | Format::VisaNewOld => return Err(PinBlockError::Format),
         })
@@ -151,14 +149,15 @@ impl Layout {
         wrong | (word & zeros) == 0
     }
 
-    /// Forms a block and binds it.
+    /// Forms a block, in place, and binds it.
     #[inline]
     pub(crate) fn write(
         &self,
         carried: &Carried,
         account: &Account,
         random: &mut impl Random,
-    ) -> Result<ClearBlock, PinBlockError> {
+        block: &mut ClearBlock,
+    ) -> Result<(), PinBlockError> {
         let length = usize::from(carried.len);
         if !(PIN_LENGTH_MIN..=self.digits_max).contains(&length) {
             return Err(PinBlockError::PinLength);
@@ -179,14 +178,14 @@ impl Layout {
             Filler::Letters => *word |= drawn(random, start, 10, 15),
         }
         *word ^= self.mask(account)?;
-        let mut block = ClearBlock::zeroed(self.bytes);
+        block.empty(self.bytes);
         if let Some((left, rest)) = block.expose_mut().split_first_chunk_mut::<8>() {
             *left = word.to_be_bytes();
             if !rest.is_empty() {
                 random.fill(rest);
             }
         }
-        Ok(block)
+        Ok(())
     }
 
     #[inline]

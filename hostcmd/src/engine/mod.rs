@@ -3,8 +3,10 @@
 
 mod frame;
 mod pool;
+mod steps;
 
-pub(crate) use pool::{Frame, Runner, runner};
+pub use pool::{Frame, Runner, runner};
+pub use steps::stepped;
 
 use crate::command::{Authorised, Class};
 use crate::context::{Cx, Port, Shared, Unit};
@@ -36,7 +38,7 @@ pub enum Finished {
 
 /// A frame on its way: what of it the reply needs, and the reply.
 #[derive(Default)]
-pub(crate) struct Slot {
+pub struct Slot {
     reply: Vec<u8>,
     head: Head,
     row: Option<usize>,
@@ -208,7 +210,7 @@ impl Engine {
         self.active.retain(|active| {
             let Some(slot) = slots.get_mut(active.slot) else { return false };
             let (Some(port), Some(runner)) = (&slot.port, runners.get_mut(active.row)) else { return false };
-            match runner.poll(active.running, port, &mut slot.reply) {
+            match runner.poll(active.running, &self.hsm, port, &mut slot.reply) {
                 Some(code) => {
                     slot.code = code;
                     false

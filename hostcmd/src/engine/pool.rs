@@ -12,24 +12,25 @@ use core::marker::PhantomData;
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use hsm::Hsm;
 use std::panic::catch_unwind;
 use std::rc::Rc;
 
 /// A frame: as it came and in ASCII.
 #[derive(Clone, Copy)]
-pub(crate) struct Frame<'a> {
+pub struct Frame<'a> {
     pub(super) raw: &'a [u8],
     pub(super) text: &'a [u8],
 }
 
 /// A command of the table, ready to run any number of requests at once. What a command gives, its code and
 /// its reply behind the header, goes into its slot.
-pub(crate) trait Runner {
+pub trait Runner {
     /// Parses a frame and begins; the number names the running command, `None` when it is done already.
     fn start(&mut self, cx: Cx, frame: Frame<'_>, slot: &mut Slot) -> Option<usize>;
 
     /// Goes on with a running command: its code when it is done, and its reply behind what `out` holds.
-    fn poll(&mut self, running: usize, port: &Port, out: &mut Vec<u8>) -> Option<Code>;
+    fn poll(&mut self, running: usize, hsm: &Hsm, port: &Port, out: &mut Vec<u8>) -> Option<Code>;
 }
 
 struct Pool<C, F, R> {
@@ -39,7 +40,8 @@ struct Pool<C, F, R> {
     command: PhantomData<C>,
 }
 
-pub(crate) fn runner<C: Command>() -> Box<dyn Runner> {
+/// Runs a command by its future.
+pub fn runner<C: Command>() -> Box<dyn Runner> {
     pool::<C, _, _>(C::run)
 }
 
@@ -52,7 +54,8 @@ where
     Box::new(Pool::<C, F, R> { run, places: Vec::new(), free: Vec::new(), command: PhantomData })
 }
 
-fn parse<C: Command>(
+#[inline]
+pub(super) fn parse<C: Command>(
     request: &mut C::Request,
     cx: &mut Cx,
     frame: Frame<'_>,
@@ -89,16 +92,14 @@ where
             self.places.push(Box::pin(None));
             self.places.len().saturating_sub(1)
         });
-        // A command that begins by itself, or that reports the state of the unit, which is told when the batch
-        // is whole, is not polled before that. All others go on at once, while their request is in the cache,
-        // up to the first operation.
-        if C::BEGINS || C::ABOUT.class == Class::Status {
-            self.places.get_mut(index)?.as_mut().set(Some((self.run)(cx, request)));
+        let (port, hsm) = (Rc::clone(&cx.port), cx.hsm.clone());
+        self.places.get_mut(index)?.as_mut().set(Some((self.run)(cx, request)));
+        // Who reports the state of the unit has to wait until that is told, when the batch is whole. All others
+        // go on at once, while their request is in the cache, up to the first operation.
+        if C::ABOUT.class == Class::Status {
             return Some(index);
         }
-        let port = Rc::clone(&cx.port);
-        self.places.get_mut(index)?.as_mut().set(Some((self.run)(cx, request)));
-        match self.poll(index, &port, &mut slot.reply) {
+        match self.poll(index, &hsm, &port, &mut slot.reply) {
             Some(code) => {
                 slot.code = code;
                 None
@@ -107,7 +108,7 @@ where
         }
     }
 
-    fn poll(&mut self, running: usize, port: &Port, out: &mut Vec<u8>) -> Option<Code> {
+    fn poll(&mut self, running: usize, _: &Hsm, port: &Port, out: &mut Vec<u8>) -> Option<Code> {
         let place = self.places.get_mut(running)?;
         let answer = match place.as_mut().as_pin_mut() {
             // A handler that panics costs its own command an error code and nothing else.
@@ -130,20 +131,29 @@ fn resume<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 fn write_reply<C: Command>(port: &Port, answer: Answer<C::Reply>, out: &mut Vec<u8>) -> Code {
-    let mut done = match answer {
-        Ok(done) => done,
+    match answer {
+        Ok(mut done) => write_body::<C>(port, done.code, &mut done.reply, out),
         Err(code) => {
             begin_reply(port, C::ABOUT.code, code, out);
-            return code;
+            code
         }
-    };
+    }
+}
+
+#[inline]
+pub(super) fn write_body<C: Command>(
+    port: &Port,
+    code: Code,
+    reply: &mut C::Reply,
+    out: &mut Vec<u8>,
+) -> Code {
     let start = out.len();
-    begin_reply(port, C::ABOUT.code, done.code, out);
+    begin_reply(port, C::ABOUT.code, code, out);
     let mut writer = Writer::new(out, &port.settings, port.ebcdic, None);
-    if let Err(code) = done.reply.walk(&mut writer) {
+    if let Err(code) = reply.walk(&mut writer) {
         out.truncate(start);
         begin_reply(port, C::ABOUT.code, code, out);
         return code;
     }
-    done.code
+    code
 }

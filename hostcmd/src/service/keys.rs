@@ -116,13 +116,7 @@ impl Place {
 
 /// Opens one key and judges it. The backend is asked at once, and the token is not needed any longer.
 #[inline]
-pub fn open<'r>(
-    cx: &Cx,
-    token: &KeyToken,
-    rule: &'r KeyRule,
-    how: Use,
-    place: Place,
-) -> OpeningKey<'r> {
+pub fn open<'r>(cx: &Cx, token: &KeyToken, rule: &'r KeyRule, how: Use, place: Place) -> OpeningKey<'r> {
     open_as(cx, token, rule, rule.key_type, how, place)
 }
 
@@ -190,11 +184,7 @@ pub struct Wanted<'t, 'r> {
 
 /// Opens source and destination in the same batch; the first refusal in field order counts.
 #[inline]
-pub fn open_two<'r>(
-    cx: &Cx,
-    source: Wanted<'_, 'r>,
-    destination: Wanted<'_, 'r>,
-) -> OpeningTwo<'r> {
+pub fn open_two<'r>(cx: &Cx, source: Wanted<'_, 'r>, destination: Wanted<'_, 'r>) -> OpeningTwo<'r> {
     OpeningTwo {
         source: open(cx, source.token, source.rule, source.how, Place::Source),
         destination: open(cx, destination.token, destination.rule, destination.how, Place::Destination),

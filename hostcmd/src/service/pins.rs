@@ -4,6 +4,7 @@ use super::translation::Translation;
 use crate::command::Answer;
 use crate::wire::{Account, Number, PinBlockText};
 use crate::{Code, Cx, Role};
+use core::future::poll_fn;
 use hsm::Key;
 use paytypes::pan::ACCOUNT_LENGTH;
 use paytypes::{Drawn, Pan, Pin};
@@ -62,10 +63,10 @@ pub async fn translate(
     block: &PinBlockText,
     to: Side<'_>,
 ) -> Result<(u8, PinBlockText), Code> {
-    let mut translation = Translation::new(cx);
-    translation.of((from.format, *from.account), *block, (to.format, *to.account));
-    translation.begin(from.key.share(), to.key.share())?;
-    translation.await
+    let mut translation = Translation::opened(cx, from, block, to)?;
+    let mut made = PinBlockText::default();
+    let length = poll_fn(|_| translation.go_on(&cx.hsm, &mut made)).await?;
+    Ok((length, made))
 }
 
 /// What a listener allows of the table of security.md 1.1.
@@ -82,12 +83,12 @@ pub fn setting(cx: &Cx) -> rules::Setting {
 #[inline]
 pub fn permitted(
     setting: rules::Setting,
-    (from, old): &(Format, pinblock::Account),
-    (to, new): &(Format, pinblock::Account),
+    (from, old): (Format, &pinblock::Account),
+    (to, new): (Format, &pinblock::Account),
 ) -> Result<(), Code> {
     let bound = from.binds_account() && to.binds_account();
     let relation = if bound { old.relation(new) } else { AccountRelation::Same };
-    rules::translation(*from, *to, relation, setting).map_err(|_| Code::PIN_FORMAT)
+    rules::translation(from, to, relation, setting).map_err(|_| Code::PIN_FORMAT)
 }
 
 fn judge(cx: &Cx, from: Format, to: Format) -> Result<(), Code> {

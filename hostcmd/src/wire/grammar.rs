@@ -74,7 +74,9 @@ fn or_index<'a>(input: &'a [u8], scheme: Scheme) -> Option<KeyField<'a>> {
 
 // `K` and three hexadecimal digits: an index of user storage.
 fn index(input: &[u8]) -> Parsed<'_, &[u8]> {
-    consumed(preceded(tag(&b"K"[..]), |input| characters(Alphabet::Hex, 3, input))).map(|(text, _)| text).parse(input)
+    consumed(preceded(tag(&b"K"[..]), |input| characters(Alphabet::Hex, 3, input)))
+        .map(|(text, _)| text)
+        .parse(input)
 }
 
 // A key block tells its own length: version, four decimal digits, and so many characters in all.

@@ -5,6 +5,7 @@ use crate::Code;
 use crate::settings::PinLength;
 use core::fmt;
 use hsm::{KeyToken, Scheme};
+use pinblock::Format;
 use smallvec::SmallVec;
 
 /// A number of exactly `N` digits on the wire, at most nine.
@@ -175,6 +176,14 @@ impl PinBlockText {
     #[inline]
     pub fn from_block(block: &[u8]) -> Self {
         Self { block: paytypes::bytes::left(block), wide: block.len() > 8 }
+    }
+
+    /// Room for the cryptogram of a block of a format.
+    #[inline]
+    pub fn room_for(&mut self, format: Format) -> &mut [u8] {
+        self.wide = format.block_length() > 8;
+        let length = if self.wide { 16 } else { 8 };
+        self.block.get_mut(..length).unwrap_or_default()
     }
 
     /// The cryptogram, 8 or 16 bytes.
