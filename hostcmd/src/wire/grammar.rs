@@ -3,7 +3,7 @@
 use super::{Alphabet, Untagged};
 use hsm::{LmkId, Scheme};
 use nom::bytes::complete::{tag, take, take_while_m_n};
-use nom::combinator::{consumed, map_opt, opt, peek, verify};
+use nom::combinator::{consumed, map_opt, opt, verify};
 use nom::error::Error;
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
@@ -80,18 +80,15 @@ fn index(input: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 // A key block tells its own length: version, four decimal digits, and so many characters in all.
-fn block(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let length = map_opt((take(1usize), digits_of_length), |(_, length)| length);
-    let (_, length) = peek(length).parse(input)?;
-    characters(Alphabet::Printable, length, input)
-}
-
-fn digits_of_length(input: &[u8]) -> Parsed<'_, Option<usize>> {
-    let number = |text: &[u8]| {
-        let n = text.iter().fold(0usize, |n, c| n.wrapping_mul(10).wrapping_add(usize::from(c & 0x0F)));
-        (n >= 16).then_some(n)
-    };
-    characters(Alphabet::Digits, 4, input).map(|(rest, text)| (rest, number(text)))
+#[inline]
+fn block(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [_, length @ ..] = input.first_chunk::<5>()?;
+    if !are_digits(length) {
+        return None;
+    }
+    let length = length.iter().fold(0usize, |n, c| n.wrapping_mul(10).wrapping_add(usize::from(c & 0x0F)));
+    let (text, rest) = input.split_at_checked(length)?;
+    (length >= 16 && belongs(Alphabet::Printable, text)).then_some((rest, text))
 }
 
 /// A key field: what it is, the text behind its tag, and what follows it.
@@ -111,8 +108,8 @@ pub(super) fn key(untagged: Untagged, input: &[u8]) -> Option<KeyField<'_>> {
         b'X' => (Scheme::X, hex::<32>(behind)),
         b'T' => (Scheme::T, hex::<48>(behind)),
         b'Y' => (Scheme::Y, hex::<48>(behind)),
-        b'S' => (Scheme::S, block(behind).ok()),
-        b'R' => return field(Scheme::R, block(behind).ok()),
+        b'S' => (Scheme::S, block(behind)),
+        b'R' => return field(Scheme::R, block(behind)),
         b'Z' => return field(Scheme::Single, hex::<16>(behind)),
         b'K' => return field(Scheme::K, hex::<3>(behind)),
         b'0'..=b'9' | b'A'..=b'F' | b'a'..=b'f' => {
