@@ -24,9 +24,18 @@ lint:
 demo:
     cargo run --release -- demo
 
-# Side-by-side ratios: echo, gateway, `des` crate.
-ratios:
-    cargo run --release -p benches -- ratios
+# Side-by-side ratios: echo, gateway, OpenSSL, `des` crate; every row with its goals.
+ratios *words:
+    cargo run --release -p benches -- ratios {{words}}
+
+# Measures everything again: benches/record, docs/plots, the tables of docs/performance.md and README.md.
+record *words:
+    cargo build --release -p benches
+    target/release/benches record {{words}}
+
+# Speed gates that noise cannot break; `just gate --record` records instructions anew.
+gate *words:
+    cargo run --release -p benches -- gate {{words}}
 
 # Writes docs/commands.md from the command table.
 docs:

@@ -1,8 +1,9 @@
 //! The engine alone, without sockets: for profilers, and for instruction counts that noise cannot move.
 
-use crate::frames::Maker;
+use crate::frames::{self, Maker};
+use clap::ValueEnum;
 use hostcmd::{Authorised, Engine, Port, Settings, Unit};
-use hsm::{Hsm, LmkId};
+use hsm::LmkId;
 use std::io;
 use std::rc::Rc;
 use std::time::Instant;
@@ -19,30 +20,40 @@ pub struct Args {
     /// LMK.
     #[arg(long, default_value_t = 0)]
     lmk: u8,
-    /// Keys that the commands use in turn.
-    #[arg(long, default_value_t = 64)]
-    keys: usize,
-    /// Bytes of the cache of opened keys; far fewer than the keys need show what keys cost that were never seen.
-    #[arg(long, default_value_t = 16 << 20)]
-    cache: usize,
+    /// What is run.
+    #[arg(long, value_enum, default_value = "cc")]
+    command: Command,
 }
 
-/// Runs CC and prints nanoseconds for one.
+/// What is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Command {
+    /// PIN block, ZPK to ZPK, between 64 keys.
+    Cc,
+    /// PIN block, TDES DUKPT to ZPK.
+    G0,
+}
+
+const KEYS: usize = 64;
+
+/// Runs it and prints nanoseconds for one command.
 pub fn run(args: &Args) -> io::Result<()> {
     let lmk = LmkId(args.lmk);
     let mut maker = Maker::new();
-    let keys = maker.keys(lmk, args.keys)?;
-    let depth = args.depth.max(1);
-    let batches = maker.batches(&keys, depth, args.keys.div_ceil(2 * depth).max(1))?;
-    let batches: Vec<Vec<&[u8]>> = batches.iter().map(|batch| frames_of(&batch.request)).collect();
-    let unit = Unit { authorised: Authorised::ALL, ..Unit::default() };
-    let mut engine = Engine::with_queue(crate::server::backend(), unit, Hsm::with_cache(args.cache));
+    let exchanges = match args.command {
+        Command::Cc => maker.translations(lmk, KEYS, args.depth)?,
+        Command::G0 => maker.dukpt(lmk, args.depth.min(128))?,
+    };
+    let batch = frames::batches(&exchanges, args.depth).swap_remove(0);
+    let messages = batch.frames();
+    let mut engine =
+        Engine::new(crate::server::backend(), Unit { authorised: Authorised::ALL, ..Unit::default() });
     let port = Rc::new(Port::new(lmk, Settings::STRICT));
     let mut tickets = Vec::new();
     let mut out = Vec::new();
     let start = Instant::now();
-    for frames in batches.iter().cycle().take(usize::try_from(args.batches).unwrap_or(usize::MAX)) {
-        tickets.extend(frames.iter().map(|frame| engine.submit(&port, frame)));
+    for _ in 0..args.batches {
+        tickets.extend(messages.iter().map(|frame| engine.submit(&port, frame)));
         engine.run();
         out.clear();
         for ticket in tickets.drain(..) {
@@ -50,17 +61,7 @@ pub fn run(args: &Args) -> io::Result<()> {
         }
     }
     let done = args.batches as f64 * args.depth as f64;
-    println!("{:.1} ns for one CC, batches of {}", start.elapsed().as_secs_f64() * 1e9 / done, args.depth);
+    let ns = start.elapsed().as_secs_f64() * 1e9 / done;
+    println!("{ns:.1} ns for one command, batches of {}", args.depth);
     Ok(())
-}
-
-fn frames_of(request: &[u8]) -> Vec<&[u8]> {
-    let mut frames = Vec::new();
-    let mut rest = request;
-    while let Some((length, tail)) = rest.split_first_chunk::<2>() {
-        let (frame, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
-        frames.push(frame);
-        rest = tail;
-    }
-    frames
 }

@@ -6,11 +6,20 @@ use hsm::LmkId;
 use std::io;
 use std::rc::Rc;
 
-/// Keys that the batches of one run use.
-pub struct Keys {
-    tokens: Vec<String>,
-    lmk: LmkId,
-}
+/// Variant LMK.
+pub const VARIANT: LmkId = LmkId(0);
+/// 3DES key-block LMK.
+pub const TDES_BLOCK: LmkId = LmkId(1);
+/// AES key-block LMK.
+pub const AES_BLOCK: LmkId = LmkId(2);
+
+/// Commands that the engine runs together while frames are made.
+const AT_ONCE: usize = 512;
+/// About 650 random blocks hold one of ISO format 1.
+const TRIES_MAX: u64 = 1_000_000;
+
+/// A request and its reply, behind the header.
+pub type Exchange = (String, String);
 
 /// An engine to make frames with.
 pub struct Maker {
@@ -24,57 +33,127 @@ impl Maker {
         Self { engine: Engine::new(crate::server::backend(), unit) }
     }
 
-    fn ask(&mut self, lmk: LmkId, request: &str) -> io::Result<String> {
+    // Whole replies, in order.
+    fn replies(&mut self, lmk: LmkId, requests: &[String]) -> Vec<String> {
         let port = Rc::new(Port { header_length: 0, ..Port::new(lmk, Settings::STRICT) });
-        let ticket = self.engine.submit(&port, request.as_bytes());
-        self.engine.run();
-        let mut reply = Vec::new();
-        self.engine.finish(ticket, &mut reply);
-        let text = String::from_utf8_lossy(&reply).into_owned();
-        match text.get(2..4) {
-            Some("00") => Ok(text.get(4..).unwrap_or_default().to_owned()),
-            _ => Err(io::Error::other(format!("{} answered {text}", request.get(..2).unwrap_or_default()))),
-        }
-    }
-
-    /// So many ZPKs under an LMK.
-    pub fn keys(&mut self, lmk: LmkId, count: usize) -> io::Result<Keys> {
-        let request = if lmk == LmkId(0) { "A00001U" } else { "A00FFFS#72T2N00N00" };
-        let key = |_| {
-            let reply = self.ask(lmk, request)?;
-            Ok(reply.get(..reply.len().saturating_sub(6)).unwrap_or_default().to_owned())
-        };
-        Ok(Keys { tokens: (0..count).map(key).collect::<io::Result<_>>()?, lmk })
-    }
-
-    /// So many batches of `depth` CC commands, each between two of the keys.
-    pub fn batches(&mut self, keys: &Keys, depth: usize, count: usize) -> io::Result<Vec<Batch>> {
-        let mut number = 0;
-        let mut batches = Vec::new();
-        for _ in 0..count {
-            let mut batch = Batch { request: Vec::new(), reply: Vec::new(), frames: depth as u64 };
-            for _ in 0..depth {
-                self.add(keys, number, &mut batch)?;
-                number += 1;
+        let mut replies = Vec::with_capacity(requests.len());
+        for some in requests.chunks(AT_ONCE) {
+            let tickets: Vec<_> = some.iter().map(|r| self.engine.submit(&port, r.as_bytes())).collect();
+            self.engine.run();
+            for ticket in tickets {
+                let mut reply = Vec::new();
+                self.engine.finish(ticket, &mut reply);
+                replies.push(String::from_utf8_lossy(&reply).into_owned());
             }
-            batches.push(batch);
         }
-        Ok(batches)
+        replies
     }
 
-    fn add(&mut self, keys: &Keys, number: usize, batch: &mut Batch) -> io::Result<()> {
-        let token = |n: usize| keys.tokens[n % keys.tokens.len()].as_str();
-        let (source, destination) = (token(number * 2), token(number * 2 + 1));
-        let account = format!("{:012}", number * 104_729);
-        let stored = self.ask(keys.lmk, &format!("JA{account}05"))?;
-        let block = self.ask(keys.lmk, &format!("JG{source}01{account}{stored}"))?;
-        let command = format!("CC{source}{destination}12{block}0101{account}");
-        let reply = format!("CD00{}", self.ask(keys.lmk, &command)?);
-        let header = format!("{:04X}", number & 0xFFFF);
-        append(&mut batch.request, &header, &command);
-        append(&mut batch.reply, &header, &reply);
-        Ok(())
+    // What stands behind code 00 in each.
+    fn ask(&mut self, lmk: LmkId, requests: &[String]) -> io::Result<Vec<String>> {
+        let good = |reply: String| match reply.get(2..4) {
+            Some("00") => Ok(reply.get(4..).unwrap_or_default().to_owned()),
+            code => Err(io::Error::other(format!(
+                "a command that makes frames: {} answered {}",
+                requests.first().and_then(|r| r.get(..2)).unwrap_or_default(),
+                code.unwrap_or("nothing")
+            ))),
+        };
+        self.replies(lmk, requests).into_iter().map(good).collect()
     }
+
+    fn keys(&mut self, lmk: LmkId, (variant, block): (&str, &str), count: usize) -> io::Result<Vec<String>> {
+        let request = if lmk == VARIANT { format!("A00{variant}U") } else { format!("A00FFFS#{block}") };
+        let replies = self.ask(lmk, &vec![request; count])?;
+        Ok(replies
+            .into_iter()
+            .map(|r| r.get(..r.len().saturating_sub(6)).unwrap_or_default().into())
+            .collect())
+    }
+
+    /// So many CC, each between two of so many ZPKs, with its own PIN and account.
+    pub fn translations(&mut self, lmk: LmkId, keys: usize, count: usize) -> io::Result<Vec<Exchange>> {
+        let keys = self.keys(lmk, ("001", "P0T2B00N00"), keys.max(2))?;
+        let pair = |n: usize| (&keys[n * 2 % keys.len()], &keys[(n * 2 + 1) % keys.len()]);
+        let account = |n: usize| format!("{:012}", n * 104_729 % 1_000_000_000_000);
+        let each = |make: &dyn Fn(usize) -> String| (0..count).map(make).collect::<Vec<_>>();
+        let stored = self.ask(lmk, &each(&|n| format!("JA{}05", account(n))))?;
+        let blocks = each(&|n| format!("JG{}01{}{}", pair(n).0, account(n), stored[n]));
+        let blocks = self.ask(lmk, &blocks)?;
+        let requests = each(&|n| format!("CC{}{}12{}0101{}", pair(n).0, pair(n).1, blocks[n], account(n)));
+        self.exchanges(lmk, requests)
+    }
+
+    /// So many G0 from TDES DUKPT, each of another device and with a counter of up to ten ones. No command makes
+    /// a block under DUKPT; but one random block in about 650 holds a PIN in ISO format 1, and those are kept.
+    pub fn dukpt(&mut self, lmk: LmkId, count: usize) -> io::Result<Vec<Exchange>> {
+        let bdk = self.keys(lmk, ("009", "B0T2X00N00"), 1)?.swap_remove(0);
+        let zpk = self.keys(lmk, ("001", "P0T2B00N00"), 1)?.swap_remove(0);
+        let mut found = Vec::new();
+        let mut number = 0;
+        while found.len() < count && number < TRIES_MAX {
+            let tries: Vec<String> = (0..8 * AT_ONCE).map(|_| attempt(&bdk, &zpk, &mut number)).collect();
+            let replies = self.replies(lmk, &tries);
+            found.extend(tries.into_iter().zip(replies).filter(|(_, reply)| reply.starts_with("G100")));
+        }
+        found.truncate(count);
+        if found.len() == count {
+            Ok(found)
+        } else {
+            Err(io::Error::other("too few blocks for G0 were found"))
+        }
+    }
+
+    fn exchanges(&mut self, lmk: LmkId, requests: Vec<String>) -> io::Result<Vec<Exchange>> {
+        let reply_code = |request: &str| {
+            let mut code = request.as_bytes().get(..2).unwrap_or_default().to_vec();
+            code.iter_mut().skip(1).for_each(|c| *c += 1);
+            String::from_utf8_lossy(&code).into_owned()
+        };
+        let replies = self.ask(lmk, &requests)?;
+        let whole = |(request, reply): (String, String)| {
+            let reply = format!("{}00{reply}", reply_code(&request));
+            (request, reply)
+        };
+        Ok(requests.into_iter().zip(replies).map(whole).collect())
+    }
+}
+
+fn attempt(bdk: &str, zpk: &str, number: &mut u64) -> String {
+    let random = scattered(*number);
+    *number += 1;
+    let mut counter = (random >> 20 & 0x1F_FFFF).max(1);
+    while counter.count_ones() > 10 {
+        counter &= counter - 1;
+    }
+    let ksn = format!("FFFF9876{:012X}", (random & 0xFFFF) << 32 | 0x40_0000 | counter);
+    format!("G0{bdk}{zpk}A05{ksn}{:016X}0501{:012}", scattered(!*number), *number)
+}
+
+// The same in every run (SplitMix64).
+const fn scattered(n: u64) -> u64 {
+    let z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// Exchanges as batches of `depth` frames, with headers that count.
+pub fn batches(exchanges: &[Exchange], depth: usize) -> Vec<Batch> {
+    let numbered: Vec<(usize, &Exchange)> = exchanges.iter().enumerate().collect();
+    let batch = |some: &[(usize, &Exchange)]| {
+        let mut batch = Batch::default();
+        for (number, (request, reply)) in some {
+            let header = format!("{:04X}", number & 0xFFFF);
+            append(&mut batch.request, &header, request);
+            append(&mut batch.reply, &header, reply);
+            batch.frames += 1;
+        }
+        batch
+    };
+    // What is left over would be a batch of another depth; fewer frames than one batch are repeated in it.
+    let repeated: Vec<_> = numbered.iter().cycle().take(depth.max(numbered.len())).copied().collect();
+    repeated.chunks_exact(depth).map(batch).collect()
 }
 
 fn append(out: &mut Vec<u8>, header: &str, text: &str) {
@@ -82,4 +161,33 @@ fn append(out: &mut Vec<u8>, header: &str, text: &str) {
     out.extend(length.to_be_bytes());
     out.extend_from_slice(header.as_bytes());
     out.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_hold_as_many_frames_as_they_are_deep() {
+        let exchanges: Vec<Exchange> = (0..10).map(|n| (format!("B2{n}"), format!("B3{n}"))).collect();
+        for (depth, count) in [(4, 2), (10, 1), (16, 1), (1, 10)] {
+            let batches = batches(&exchanges, depth);
+            assert_eq!((batches.len(), batches[0].frames), (count, depth as u64));
+            assert_eq!(batches[0].request.len(), depth * (2 + 4 + 3));
+        }
+        assert_eq!(&batches(&exchanges, 1)[3].request, b"\0\x070003B23");
+    }
+
+    #[test]
+    fn translations_use_as_many_keys_as_asked_and_are_right() {
+        let mut maker = Maker::new();
+        for lmk in [VARIANT, TDES_BLOCK, AES_BLOCK] {
+            let exchanges = maker.translations(lmk, 20, 10).unwrap();
+            let keys: std::collections::HashSet<_> = exchanges.iter().map(|(r, _)| &r[2..30]).collect();
+            assert_eq!((exchanges.len(), keys.len() > 1 || lmk != VARIANT), (10, true));
+            assert!(exchanges.iter().all(|(_, reply)| reply.starts_with("CD0005") && reply.len() == 24));
+        }
+        let dukpt = maker.dukpt(VARIANT, 3).unwrap();
+        assert!(dukpt.iter().all(|(request, reply)| request.starts_with("G0U") && reply.starts_with("G100")));
+    }
 }

@@ -1,171 +1,224 @@
-//! Interleaved pairs, medians, and the table.
+//! The suite: rows in interleaved pairs, the table, the record.
 
-use crate::client::{self, Batch, Plan, Sample};
-use crate::frames::Maker;
 use crate::host::{self, Host};
-use crate::limit;
-use crate::server::{Kind, Server};
-use hsm::LmkId;
-use serde::Serialize;
+use crate::record;
+use crate::rows::{self, Bench, Row, Side, Unit};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Arguments.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Interleaved pairs of runs for each row.
-    #[arg(long, default_value_t = 5)]
-    pairs: usize,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub pairs: u16,
     /// Seconds of one run.
     #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
-    /// Only this shape, such as `8x64`; may be given again.
-    #[arg(long, value_parser = shape)]
-    shape: Vec<(usize, usize)>,
+    pub seconds: f64,
+    /// Rows to measure: their names, or how they begin (cc, unseen, memory, peer …). All without it.
+    #[arg(long, value_delimiter = ',')]
+    pub rows: Vec<String>,
+    /// Three pairs of 0.2 s and fewer keys: to see whether it runs, not to quote.
+    #[arg(long)]
+    pub quick: bool,
+    /// Names the rows and their goals, and measures nothing.
+    #[arg(long)]
+    pub list: bool,
     /// One JSON document instead of the table.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
+    /// Writes the document to a file as well.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
-/// One row: the gateway against the echo of the same loop.
-#[derive(Debug, Serialize)]
-struct Row {
-    what: &'static str,
-    connections: usize,
-    depth: usize,
-    echo_per_second: f64,
-    per_second: f64,
-    echo_cpu_ns: f64,
-    cpu_ns: f64,
-    rate_ratio: f64,
-    rate_ratio_low: f64,
-    rate_ratio_high: f64,
-    cpu_ratio: f64,
+/// What a run gave.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Document {
+    /// Version of this form.
+    pub schema: u32,
+    /// The machine and the code.
+    pub host: Host,
+    /// The command.
+    pub command_line: Vec<String>,
+    /// Interleaved pairs.
+    pub pairs: u16,
+    /// Seconds of one run.
+    pub seconds: f64,
+    /// The rows.
+    pub rows: Vec<Row>,
 }
 
-#[derive(Debug, Serialize)]
-struct Document {
-    schema: u32,
-    host: Host,
-    pairs: usize,
-    seconds: f64,
-    des_crate_ns_per_cc: f64,
-    rows: Vec<Row>,
-}
-
-/// Connections and depth of the rows.
-const SHAPES: [(usize, usize); 4] = [(8, 64), (64, 16), (1000, 1), (1, 1)];
-const KEYS: usize = 64;
-
-fn shape(text: &str) -> Result<(usize, usize), String> {
-    let parsed = text.split_once('x').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-    parsed.filter(|shape| SHAPES.contains(shape)).ok_or_else(|| format!("one of {SHAPES:?}, written 8x64"))
-}
+/// Version of the document.
+pub const SCHEMA: u32 = 2;
+/// Different keys that stand for keys never seen: more than a cache of 64k entries holds.
+const UNSEEN: usize = 160_000;
+const UNSEEN_QUICK: usize = 40_000;
 
 /// Measures and prints.
 pub fn run(args: &Args) -> io::Result<()> {
-    host::pin(1);
-    let duration = Duration::try_from_secs_f64(args.seconds).map_err(io::Error::other)?;
-    let (echo, engine) = (Server::start(Kind::Echo, 0)?, Server::start(Kind::Engine, 0)?);
-    let mut maker = Maker::new();
-    let mut rows = Vec::new();
-    for (what, lmk) in [("CC, variant LMK, keys seen", LmkId(0)), ("CC, AES LMK, keys seen", LmkId(2))] {
-        let keys = maker.keys(lmk, KEYS)?;
-        for (connections, depth) in SHAPES {
-            if !(args.shape.is_empty() || args.shape.contains(&(connections, depth))) {
-                continue;
-            }
-            let batches = maker.batches(&keys, depth, 2048 / depth.max(32))?;
-            let pair = Pair { echo: &echo, engine: &engine, lmk, connections, batches: &batches, duration };
-            let samples = (0..args.pairs).map(|_| pair.run()).collect::<io::Result<Vec<_>>>()?;
-            rows.push(row(what, connections, depth, &samples));
-        }
+    let wanted: Vec<_> = rows::all().into_iter().filter(|row| asked(&args.rows, &row.id)).collect();
+    if wanted.is_empty() {
+        return Err(io::Error::other("no such row: --list names them"));
     }
-    let des_crate_ns_per_cc = limit::des_crate_ns(duration);
-    let (host, pairs, seconds) = (Host::look(), args.pairs, args.seconds);
-    let document = Document { schema: 1, host, pairs, seconds, des_crate_ns_per_cc, rows };
+    if args.list {
+        wanted.iter().for_each(|row| println!("{}", row.id));
+        return Ok(());
+    }
+    let document = measure(args, &wanted)?;
+    if let Some(path) = &args.record {
+        record::write(path, &document)?;
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&document)?);
     } else {
-        print(&document);
+        println!("{}", table(&document));
     }
-    Ok(())
-}
-
-struct Pair<'a> {
-    echo: &'a Server,
-    engine: &'a Server,
-    lmk: LmkId,
-    connections: usize,
-    batches: &'a [Batch],
-    duration: Duration,
-}
-
-impl Pair<'_> {
-    fn run(&self) -> io::Result<(Sample, Sample)> {
-        let (connections, batches, duration) = (self.connections, self.batches, self.duration);
-        let plan = |compare| Plan { connections, batches, duration, compare };
-        let echo = client::run(self.echo, self.echo.address(self.lmk)?, &plan(false))?;
-        let engine = client::run(self.engine, self.engine.address(self.lmk)?, &plan(true))?;
-        Ok((echo, engine))
+    match document.rows.iter().find(|row| row.failed) {
+        Some(row) => Err(io::Error::other(format!("{} could not be measured", row.id))),
+        None => Ok(()),
     }
 }
 
-fn row(what: &'static str, connections: usize, depth: usize, samples: &[(Sample, Sample)]) -> Row {
-    let of = |pick: fn(&(Sample, Sample)) -> f64| sorted(samples.iter().map(pick).collect());
-    let ratios = of(|(echo, engine)| engine.rate / echo.rate);
-    Row {
-        what,
-        connections,
-        depth,
-        echo_per_second: median(&of(|(echo, _)| echo.rate)),
-        per_second: median(&of(|(_, engine)| engine.rate)),
-        echo_cpu_ns: median(&of(|(echo, _)| echo.cpu_ns)),
-        cpu_ns: median(&of(|(_, engine)| engine.cpu_ns)),
-        rate_ratio: median(&ratios),
-        rate_ratio_low: ratios.first().copied().unwrap_or(f64::NAN),
-        rate_ratio_high: ratios.last().copied().unwrap_or(f64::NAN),
-        cpu_ratio: median(&of(|(echo, engine)| echo.cpu_ns / engine.cpu_ns)),
+fn measure(args: &Args, wanted: &[rows::Wanted]) -> io::Result<Document> {
+    let host = Host::look();
+    host::many_files();
+    host::pin(&[1]);
+    let (pairs, seconds) = if args.quick { (3, 0.2) } else { (args.pairs, args.seconds) };
+    let duration = Duration::try_from_secs_f64(seconds).map_err(io::Error::other)?;
+    let unseen = if args.quick { UNSEEN_QUICK } else { UNSEEN };
+    let mut bench = Bench::start(usize::from(pairs), duration, unseen, host.cores)?;
+    let mut rows = Vec::new();
+    for row in wanted {
+        eprint!("{} … ", row.id);
+        // One row that cannot be measured does not take the others with it.
+        let measured = (row.measure)(&mut bench, &row.id);
+        let measured = measured.unwrap_or_else(|error| Row::failed(&row.id, &error));
+        eprintln!("{}", figure(&measured));
+        rows.push(measured);
+    }
+    let command_line = std::env::args().skip(1).collect();
+    Ok(Document { schema: SCHEMA, host, command_line, pairs, seconds, rows })
+}
+
+// `cc` is every row that begins with it.
+fn asked(wanted: &[String], id: &str) -> bool {
+    let begins =
+        |name: &String| id == name || id.strip_prefix(name.as_str()).is_some_and(|r| r.starts_with('-'));
+    wanted.is_empty() || wanted.iter().any(begins)
+}
+
+/// The figure of a row, with its spread.
+pub fn figure(row: &Row) -> String {
+    match (&row.figure, &row.skipped) {
+        (Some(spread), _) if spread.low < spread.high => format!(
+            "{} ({}–{})",
+            row.unit.show(spread.median),
+            row.unit.show(spread.low),
+            row.unit.show(spread.high)
+        ),
+        (Some(spread), _) => row.unit.show(spread.median),
+        (None, Some(why)) if row.failed => format!("FAILED {why}"),
+        (None, Some(why)) => format!("SKIP {why}"),
+        (None, None) => "SKIP".to_owned(),
     }
 }
 
-fn sorted(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    values
+/// A goal of a row, and whether it is reached.
+pub fn goal(row: &Row, goal: Option<f64>, reached: Option<bool>) -> String {
+    let Some(goal) = goal else { return "–".into() };
+    let sign = if row.unit == Unit::RatioUp { "≥" } else { "≤" };
+    let verdict = match reached {
+        Some(true) => " yes",
+        Some(false) => " NO",
+        None => "",
+    };
+    format!("{sign} {}{verdict}", row.unit.show(goal))
 }
 
-fn median(sorted: &[f64]) -> f64 {
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+/// Both sides of a row, in words.
+pub fn sides(row: &Row) -> String {
+    let side = |side: &Side| {
+        let mut text = side.name.clone();
+        let mut add = |part: String| {
+            let _never_fails = write!(text, " {part}");
+        };
+        side.rate.into_iter().for_each(|rate| add(format!("{}/s", grouped(rate))));
+        side.cpu_ns.into_iter().for_each(|ns| add(format!("{ns:.0} ns")));
+        side.p99_us.into_iter().for_each(|us| add(format!("p99 {us:.0} us")));
+        text
+    };
+    row.sides.iter().map(side).collect::<Vec<_>>().join("; ")
 }
 
-fn print(document: &Document) {
-    let Host { cpu, cores, kernel, commit } = &document.host;
-    println!("{cpu}, {cores} processors, Linux {kernel}, commit {commit}");
-    println!(
-        "{} interleaved pairs of {} s for each row; server on processor 0, client on processor 1; medians\n",
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let first = digits.len() % 3;
+    let (head, tail) = digits.split_at(first);
+    let groups = tail.as_bytes().chunks(3).map(|group| String::from_utf8_lossy(group).into_owned());
+    let head = (!head.is_empty()).then(|| head.to_owned());
+    head.into_iter().chain(groups).collect::<Vec<_>>().join(",")
+}
+
+/// What every table must say.
+pub fn method(document: &Document) -> String {
+    let Host { cpu, cores, kernel, commit, rustc, load_average, .. } = &document.host;
+    format!(
+        "{cpu}, {cores} processors, Linux {kernel}, {rustc}, commit {commit}, load average {load_average} before.\n\
+         Method: {} interleaved pairs of {} s a row in one run, first side and second side in turn; figures are \
+         medians of the pairs' own ratios, in brackets the lowest and the highest; latency is taken in four times as \
+         many pairs of a quarter of the time, in brackets the quartiles. Server on processor 0, client on \
+         processor 1, loopback. The echo is the gateway's own loop that answers with a canned reply. ns is processor \
+         time of the server's threads for one message. Replies of the gateway are compared with what they must be.",
         document.pairs, document.seconds
-    );
-    println!(
-        "{:<28} {:>9} {:>12} {:>12} {:>9} {:>9}  {:<20} {:>9}",
-        "row", "conns×depth", "echo/s", "gateway/s", "echo ns", "ns", "rate/echo (low–high)", "CPU ratio"
-    );
-    for r in &document.rows {
-        println!(
-            "{:<28} {:>11} {:>12.0} {:>12.0} {:>9.0} {:>9.0}  {:<20} {:>9.2}",
-            r.what,
-            format!("{}×{}", r.connections, r.depth),
-            r.echo_per_second,
-            r.per_second,
-            r.echo_cpu_ns,
-            r.cpu_ns,
-            format!("{:.2} ({:.2}–{:.2})", r.rate_ratio, r.rate_ratio_low, r.rate_ratio_high),
-            r.cpu_ratio,
+    )
+}
+
+fn table(document: &Document) -> String {
+    let mut out = String::new();
+    for row in &document.rows {
+        let cpu = row.cpu_ratio.map(|ratio| format!("by CPU {:.2}", ratio.median)).unwrap_or_default();
+        let _never_fails = writeln!(
+            out,
+            "{:<16} {:<62} {:<22} {:<14} {:<14} {:<12} {}",
+            row.id,
+            row.what,
+            figure(row),
+            goal(row, row.must, row.must_reached),
+            goal(row, row.aim, row.aim_reached),
+            cpu,
+            sides(row)
         );
     }
-    let limit = 1e9 / document.des_crate_ns_per_cc;
-    println!(
-        "\n`des` crate, two blocks with ready schedules: {:.0} ns a CC, so at most {limit:.0}/s on one core",
-        document.des_crate_ns_per_cc
-    );
-    println!("ns = processor time of the server for one message; ratios: gateway to echo of the same loop");
+    let missed: Vec<&str> =
+        document.rows.iter().filter(|r| r.must_reached == Some(false)).map(|r| r.id.as_str()).collect();
+    let missed = if missed.is_empty() { "none".to_owned() } else { missed.join(", ") };
+    out + &format!(
+        "\ncolumns: figure (lowest–highest), must, aim; musts missed: {missed}\n{}",
+        method(document)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_asked_for_by_name_or_beginning() {
+        let asked =
+            |words: &[&str], id: &str| asked(&words.iter().map(|w| (*w).into()).collect::<Vec<_>>(), id);
+        assert!(asked(&[], "cc-8x64") && asked(&["cc"], "cc-8x64") && asked(&["x", "cc-8x64"], "cc-8x64"));
+        assert!(!asked(&["c"], "cc-8x64") && !asked(&["cc-8"], "cc-8x64") && !asked(&["openssl"], "cc-8x64"));
+    }
+
+    #[test]
+    fn figures_are_grouped_by_thousands() {
+        assert_eq!(
+            (grouped(1_234_567.4), grouped(12.0), grouped(999.6)),
+            ("1,234,567".into(), "12".into(), "1,000".into())
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::host;
 use clap::ValueEnum;
-use gateway::{Config, Gateway, Limits, ListenSpec, ListenerConfig};
+use gateway::{BackendFactory, Config, Gateway, Limits, ListenSpec, ListenerConfig};
 use hostcmd::Authorised;
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, RandomSource, Simulator};
@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Length of the reply to CC: header, `CD00`, PIN length, block, format.
 const REPLY: usize = 28;
+/// Connections of one address.
+const CONNECTIONS: usize = 16_384;
 
 /// What a server does with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -21,32 +23,42 @@ pub enum Kind {
     Echo,
     /// Runs it.
     Engine,
+    /// Runs it on the token that the environment names.
+    Token,
 }
 
 /// Arguments of the server process.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Echo or engine.
+    /// What it does with frames.
     #[arg(long, value_enum)]
     kind: Kind,
-    /// Processor to stay on.
-    #[arg(long)]
-    processor: usize,
+    /// Processors to stay on; a loop for each.
+    #[arg(long, value_delimiter = ',', required = true)]
+    processors: Vec<usize>,
 }
 
 /// Serves until standard input ends.
 pub fn run(args: &Args) -> io::Result<()> {
-    host::pin(args.processor);
+    host::pin(&args.processors);
+    host::many_files();
     let spec = ListenSpec { address: SocketAddr::from(([127, 0, 0, 1], 0)), ..ListenSpec::default() };
     let config = Config {
         listeners: vec![ListenerConfig::new(spec)],
-        cores: 1,
-        limits: Limits { connections: 4096, per_address: 4096, ..Limits::default() },
+        cores: args.processors.len(),
+        limits: Limits { connections: CONNECTIONS, per_address: CONNECTIONS, ..Limits::default() },
         authorised: Authorised::ALL,
         echo: (args.kind == Kind::Echo).then_some(REPLY),
         ..Config::default()
     };
-    let running = Gateway::start(config, Arc::new(backend)).map_err(io::Error::other)?;
+    let factory: Arc<BackendFactory> = match args.kind {
+        Kind::Token => {
+            let token = crate::token::open()?;
+            Arc::new(move || Box::new(token.backend()))
+        }
+        Kind::Echo | Kind::Engine => Arc::new(backend),
+    };
+    let running = Gateway::start(config, factory).map_err(io::Error::other)?;
     for listener in running.listeners() {
         println!("{} {}", listener.lmk, listener.address);
     }
@@ -71,11 +83,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one on a processor.
-    pub fn start(kind: Kind, processor: usize) -> io::Result<Self> {
+    /// Starts one on processors.
+    pub fn start(kind: Kind, processors: &[usize]) -> io::Result<Self> {
+        Self::start_with(kind, processors, [])
+    }
+
+    /// Starts one with more variables in its environment.
+    pub fn start_with<const N: usize>(
+        kind: Kind,
+        processors: &[usize],
+        environment: [(String, String); N],
+    ) -> io::Result<Self> {
         let name = kind.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
+        let processors: Vec<String> = processors.iter().map(ToString::to_string).collect();
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--kind", &name, "--processor", &processor.to_string()])
+            .envs(environment)
+            .args(["serve", "--kind", &name, "--processors", &processors.join(",")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -99,6 +122,11 @@ impl Server {
     /// Processor time of the server so far, in seconds.
     pub fn cpu_seconds(&self) -> io::Result<f64> {
         host::cpu_seconds(self.child.id())
+    }
+
+    /// Its anonymous resident memory, in bytes.
+    pub fn anonymous_bytes(&self) -> io::Result<f64> {
+        host::anonymous_bytes(self.child.id())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Derived unique key per transaction, host side: [`tdes`] (ANSI X9.24-1) and [`aes`] (ANSI X9.24-3).
+//! Derived unique key per transaction: [`tdes`] (ANSI X9.24-1), for the host and, with [`tdes::Device`], for
+//! the device; [`aes`] (ANSI X9.24-3), for the host.
 //!
 //! The base key is used through the cipher only. What is derived from it passes through
 //! [`paytypes::ClearKey`] and is wiped; only working keys are handed out as keys of the cipher, each for one

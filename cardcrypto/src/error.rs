@@ -3,93 +3,104 @@
 use core::fmt;
 use paytypes::CipherError;
 
-/// One kind per check. Carries no byte of a key, a PAN or a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CardError {
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $class:literal, $code:literal, $field:literal, $text:literal, $hint:literal;)*) => {
+        /// One kind per check. Carries no byte of a key, a PAN or a message.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum CardError {
+            $($(#[$doc])* $name,)*
+            /// The cipher refused.
+            Cipher(CipherError),
+        }
+
+        impl CardError {
+            /// Error class of the known-answer vectors (`tests/vectors/schema.json`).
+            pub const fn class(self) -> &'static str {
+                match self {
+                    $(Self::$name => $class,)*
+                    Self::Cipher(_) => "key_size",
+                }
+            }
+
+            /// Stable code for documents and searches.
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                    Self::Cipher(_) => "E_CARD_CIPHER",
+                }
+            }
+
+            /// The input that was refused.
+            pub const fn field(self) -> &'static str {
+                match self {
+                    $(Self::$name => $field,)*
+                    Self::Cipher(_) => "cipher",
+                }
+            }
+
+            /// What to look at, in words.
+            pub const fn hint(self) -> &'static str {
+                match self {
+                    $(Self::$name => $hint,)*
+                    Self::Cipher(_) => "key, data length and connection of the backend",
+                }
+            }
+        }
+
+        impl fmt::Display for CardError {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$name => f.write_str($text),)*
+                    Self::Cipher(cause) => cause.fmt(f),
+                }
+            }
+        }
+
+        #[cfg(test)]
+        const ALL: &[CardError] = &[$(CardError::$name,)* CardError::Cipher(CipherError::Backend)];
+    };
+}
+
+kinds! {
     /// Cipher or length of the key does not fit the formula.
-    KeySize,
+    KeySize = "key_size", "E_CARD_KEY_SIZE", "key",
+        "key does not fit the formula", "cipher and length that the formula asks for";
     /// DUKPT counter is zero, or has more one bits than a device ever shows.
-    Counter,
+    Counter = "counter", "E_CARD_COUNTER", "ksn",
+        "DUKPT counter not allowed", "a counter that a device shows: TDES 1 to 1FFFFF with at most 10 one bits, AES at most 16";
     /// The KSN is not one of this kind of DUKPT, or not as long as its descriptor says.
-    Ksn,
+    Ksn = "bad_char", "E_CARD_KSN", "ksn",
+        "KSN does not fit", "8 to 10 bytes for TDES, 12 for AES";
     /// The KSN descriptor is not three hex digits that add up to a KSN.
-    Descriptor,
+    Descriptor = "bad_char", "E_CARD_DESCRIPTOR", "ksn descriptor",
+        "KSN descriptor malformed", "three hex digits: lengths of base key, sub-key and device identifiers";
     /// A derived key would be stronger than the base key.
-    Strength,
+    Strength = "kbpk_strength", "E_CARD_STRENGTH", "key type",
+        "derived key stronger than the base key", "a working key no stronger than the base key";
     /// No key of this type is derived for this usage.
-    KeyType,
+    KeyType = "policy", "E_CARD_KEY_TYPE", "key type",
+        "key type not derived for this usage", "the usages and key types of X9.24-3; HMAC keys are for MACs only";
     /// The segment has no such padding or length (a first or middle part is whole blocks, unpadded).
-    Segment,
+    Segment = "block_length", "E_CARD_SEGMENT", "message",
+        "message part does not fit its position", "first and middle parts are whole blocks; padding method 3 takes the whole message";
     /// MAC length is not 4 bytes to the whole.
-    MacLength,
+    MacLength = "block_length", "E_CARD_MAC_LENGTH", "mac",
+        "MAC length not allowed", "4 bytes to the whole block";
     /// PAN sequence number is not two decimal digits.
-    PanSequence,
+    PanSequence = "bad_char", "E_CARD_PAN_SEQUENCE", "pan sequence number",
+        "PAN sequence number is not two digits", "two decimal digits";
     /// The PAN has not the length that the formula takes its digits from.
-    PanLength,
+    PanLength = "pan_length", "E_CARD_PAN_LENGTH", "pan",
+        "PAN has the wrong length for the formula", "the number of digits that the scheme issues";
     /// A field of the formula is too short, too long or outside its range.
-    DataLength,
+    DataLength = "block_length", "E_CARD_DATA_LENGTH", "data",
+        "field of the formula outside its range", "length and range that the formula states";
     /// The session key tree has not a leaf for every counter.
-    Tree,
+    Tree = "policy", "E_CARD_TREE", "tree",
+        "session key tree too small for the counter", "branch factor and height with a leaf for every counter";
     /// Amount is negative, finer than its currency, or has more than twelve digits.
-    Amount,
-    /// The cipher refused.
-    Cipher(CipherError),
-}
-
-impl CardError {
-    /// Error class of the known-answer vectors (`tests/vectors/schema.json`).
-    pub const fn class(self) -> &'static str {
-        match self {
-            Self::KeySize | Self::Cipher(_) => "key_size",
-            Self::Counter => "counter",
-            Self::Ksn | Self::Descriptor | Self::PanSequence | Self::Amount => "bad_char",
-            Self::PanLength => "pan_length",
-            Self::Strength => "kbpk_strength",
-            Self::KeyType | Self::Tree => "policy",
-            Self::Segment | Self::MacLength | Self::DataLength => "block_length",
-        }
-    }
-
-    /// Stable code for documents and searches.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::KeySize => "E_CARD_KEY_SIZE",
-            Self::Counter => "E_CARD_COUNTER",
-            Self::Ksn => "E_CARD_KSN",
-            Self::Descriptor => "E_CARD_DESCRIPTOR",
-            Self::Strength => "E_CARD_STRENGTH",
-            Self::KeyType => "E_CARD_KEY_TYPE",
-            Self::Segment => "E_CARD_SEGMENT",
-            Self::MacLength => "E_CARD_MAC_LENGTH",
-            Self::PanSequence => "E_CARD_PAN_SEQUENCE",
-            Self::PanLength => "E_CARD_PAN_LENGTH",
-            Self::DataLength => "E_CARD_DATA_LENGTH",
-            Self::Tree => "E_CARD_TREE",
-            Self::Amount => "E_CARD_AMOUNT",
-            Self::Cipher(_) => "E_CARD_CIPHER",
-        }
-    }
-}
-
-impl fmt::Display for CardError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::KeySize => "key does not fit the formula",
-            Self::Counter => "DUKPT counter not allowed",
-            Self::Ksn => "KSN does not fit",
-            Self::Descriptor => "KSN descriptor malformed",
-            Self::Strength => "derived key stronger than the base key",
-            Self::KeyType => "key type not derived for this usage",
-            Self::Segment => "message part does not fit its position",
-            Self::MacLength => "MAC length not allowed",
-            Self::PanSequence => "PAN sequence number is not two digits",
-            Self::PanLength => "PAN has the wrong length for the formula",
-            Self::DataLength => "field of the formula outside its range",
-            Self::Tree => "session key tree too small for the counter",
-            Self::Amount => "amount is not whole minor units of up to twelve digits",
-            Self::Cipher(cause) => return cause.fmt(f),
-        })
-    }
+    Amount = "bad_char", "E_CARD_AMOUNT", "amount",
+        "amount is not whole minor units of up to twelve digits", "not negative, no finer than the currency, up to twelve digits";
 }
 
 impl core::error::Error for CardError {}
@@ -103,27 +114,25 @@ impl From<CipherError> for CardError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
-    fn codes_are_unique() {
-        let all = [
-            CardError::KeySize,
-            CardError::Counter,
-            CardError::Ksn,
-            CardError::Descriptor,
-            CardError::Strength,
-            CardError::KeyType,
-            CardError::Segment,
-            CardError::MacLength,
-            CardError::PanSequence,
-            CardError::PanLength,
-            CardError::DataLength,
-            CardError::Tree,
-            CardError::Amount,
-            CardError::Cipher(CipherError::Backend),
-        ];
-        let codes: std::collections::HashSet<_> = all.iter().map(|error| error.code()).collect();
-        assert_eq!(codes.len(), all.len());
-        assert!(all.iter().all(|error| !error.to_string().is_empty() && !error.class().is_empty()));
+    fn codes_and_texts_are_unique_and_none_is_empty() {
+        let codes: HashSet<_> = ALL.iter().map(|error| error.code()).collect();
+        let texts: HashSet<_> = ALL.iter().map(ToString::to_string).collect();
+        assert_eq!((codes.len(), texts.len()), (ALL.len(), ALL.len()));
+        for error in ALL {
+            assert!(
+                [error.class(), error.field(), error.hint()].iter().all(|text| text.len() > 2),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_cipher_keeps_its_cause() {
+        let error = CardError::from(CipherError::DataLength);
+        assert_eq!(error.to_string(), CipherError::DataLength.to_string());
+        assert_eq!(error.code(), "E_CARD_CIPHER");
     }
 }

@@ -30,11 +30,19 @@ fn json(output: &Output, code: i32) -> Value {
 fn every_preset_runs_and_every_reply_is_right() {
     for (preset, lmk) in [
         ("pin-translate", "00"),
+        ("pin-translate", "01"),
+        ("pin-translate", "02"),
         ("pin-verify", "00"),
         ("pin-verify", "01"),
         ("cvv", "02"),
         ("mac", "01"),
+        ("tr31", "00"),
+        ("tr31", "01"),
+        ("tr31", "02"),
+        ("dukpt", "00"),
         ("dukpt", "02"),
+        ("mix", "00"),
+        ("mix", "02"),
         ("echo", "00"),
     ] {
         let document = json(&bench(&[preset, "--lmk", lmk, "--json", "--assert", "errors=0"]), 0);
@@ -44,6 +52,19 @@ fn every_preset_runs_and_every_reply_is_right() {
         assert!(result["verified"].as_u64() >= result["replies"].as_u64(), "{preset}: {document}");
         assert_eq!((&result["wrong"], &result["lost"]), (&0.into(), &0.into()), "{preset}");
         assert!(document["method"].as_str().unwrap().contains("Latency runs from"));
+        let verification = document["run"]["verification"].as_str().unwrap();
+        assert_eq!(verification, "worked out by this program's own cryptography from clear keys", "{preset}");
+    }
+}
+
+#[test]
+fn every_command_can_be_in_a_mix() {
+    let mix = "cc=1,ca=1,dc=1,ec=1,cw=1,cy=1,m6=1,m8=1,g0=1,a0=1,a6=1,a8=1,nc=1,b2=1";
+    for lmk in ["00", "01", "02"] {
+        let document =
+            json(&bench(&["mix", "--mix", mix, "--lmk", lmk, "--json", "--assert", "errors=0"]), 0);
+        assert_eq!(document["run"]["mix"].as_object().unwrap().len(), 14);
+        assert_eq!((&document["result"]["wrong"], &document["result"]["lost"]), (&0.into(), &0.into()));
     }
 }
 
@@ -80,9 +101,21 @@ fn conditions_decide_how_it_ends() {
 
 #[test]
 fn wrong_usage_ends_with_2_and_a_missing_unit_with_3() {
-    let refused: [&[&str]; 7] = [
+    let refused: [&[&str]; 19] = [
         &[],
-        &["mix"],
+        &["mix", "--mix", "cc=0"],
+        &["echo", "--ramp", "1k"],
+        &["echo", "--ramp", "1k..2k", "--rate", "5"],
+        &["echo", "--sweep", "2k..1k"],
+        &["echo", "--limit", "p99<1ms"],
+        &["echo", "--sweep", "1k..2k", "--limit", "knee>1"],
+        &["echo", "--assert", "knee>1k"],
+        &["echo", "--keys", "keys.toml"],
+        &["echo", "--tls"],
+        &["echo", "--target", "127.0.0.1:1", "--tls"],
+        &["echo", "--target", "127.0.0.1:1", "--ca", "ca.pem"],
+        &["echo", "--progress", "soon"],
+        &["compare", "a.json", "b.json", "--max-worse", "much"],
         &["echo", "--mix", "cc=1"],
         &["echo", "--assert", "p99<5"],
         &["echo", "--rate", "0"],
@@ -121,8 +154,12 @@ struct Serving(Child, String);
 
 impl Serving {
     fn start() -> Self {
+        Self::start_with(&["--listen", "127.0.0.1:0/00"])
+    }
+
+    fn start_with(words: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_payhsm"));
-        command.args(["serve", "--insecure-test-lmk", "--authorised", "--listen", "127.0.0.1:0/00"]);
+        command.args(["serve", "--insecure-test-lmk", "--authorised"]).args(words);
         command.args(["--config", "/dev/null"]).stdin(Stdio::null()).stderr(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -142,8 +179,19 @@ impl Drop for Serving {
 #[test]
 fn a_target_is_measured_under_the_lmk_that_is_asked_for() {
     let serving = Serving::start();
-    for (preset, lmk) in [("pin-verify", "00"), ("mac", "01"), ("dukpt", "02")] {
+    for (preset, lmk) in [
+        ("pin-translate", "00"),
+        ("pin-verify", "00"),
+        ("mac", "01"),
+        ("tr31", "00"),
+        ("tr31", "01"),
+        ("tr31", "02"),
+        ("dukpt", "02"),
+    ] {
         let document = json(&bench(&[preset, "--target", &serving.1, "--lmk", lmk, "--json"]), 0);
+        let verification = document["run"]["verification"].as_str().unwrap();
+        assert!(verification.starts_with("made by another command of the unit"), "{verification}");
+        assert_eq!((&document["result"]["wrong"], &document["result"]["lost"]), (&0.into(), &0.into()));
         assert_eq!((&document["run"]["lmk"], &document["result"]["errors"]), (&lmk.into(), &0.into()));
         assert!(document["result"]["server_cpu_us"].is_null());
     }
@@ -212,4 +260,210 @@ fn wrong_replies_end_with_1_and_codes_are_counted() {
     assert_eq!(json(&unseen, 0)["result"]["verified"], 0);
     let errors = ["echo", "--target", &address, "--json", "--verify-every", "0", "--assert", "errors=0"];
     json(&bench(&errors), 1);
+}
+
+// A double-length key as ZMK under the public variant test LMKs: pair 04-05, scheme U.
+fn zmk_token(key: &[u8; 16]) -> String {
+    use des::cipher::{Block, BlockCipherEncrypt, KeyInit};
+    let half = |half: &[u8], scheme: u8| {
+        let mut pair = [[0x40; 8], [0x51; 8]].concat();
+        pair[8] ^= scheme;
+        let mut block = Block::<des::TdesEde2>::try_from(half).unwrap();
+        des::TdesEde2::new_from_slice(&pair).unwrap().encrypt_block(&mut block);
+        hex::encode_upper(block)
+    };
+    format!("U{}{}", half(&key[..8], 0xA6), half(&key[8..], 0x5A))
+}
+
+#[test]
+fn one_zmk_with_its_clear_value_is_enough_to_verify_all() {
+    let (serving, folder) = (Serving::start(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("keys.toml");
+    let key = [[0x23; 8], [0xC1; 8]].concat();
+    let token = zmk_token(key.as_slice().try_into().unwrap());
+    let file = format!("[[zmk]]\nkey = \"{token}\"\nclear = \"{}\"\n", hex::encode_upper(&key));
+    std::fs::write(&path, file).unwrap();
+    let path = path.to_str().unwrap();
+    for preset in ["pin-translate", "pin-verify", "cvv", "mac", "tr31", "dukpt", "mix"] {
+        let words = [preset, "--target", &serving.1, "--keys", path, "--json", "--assert", "errors=0"];
+        let document = json(&bench(&words), 0);
+        assert_eq!((&document["result"]["wrong"], &document["result"]["lost"]), (&0.into(), &0.into()));
+        let verification = document["run"]["verification"].as_str().unwrap();
+        assert!(verification.starts_with("worked out by this program's own"), "{preset}: {verification}");
+        assert!(!document.to_string().contains(&hex::encode_upper(&key)));
+    }
+    // A clear value that is not that of the token: every key is refused, or every answer is wrong.
+    let file = format!("[[zmk]]\nkey = \"{token}\"\nclear = \"{}\"\n", "45".repeat(16));
+    std::fs::write(path, file).unwrap();
+    let words = ["tr31", "--target", &serving.1, "--keys", path, "--json"];
+    assert!(matches!(bench(&words).status.code(), Some(1 | 3)));
+}
+
+#[test]
+fn working_keys_of_a_file_are_used_as_they_are() {
+    let (serving, folder) = (Serving::start(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("keys.toml");
+    let zpk = |_| {
+        let reply = payhsm(&["send", "A00001U", "--target", &serving.1, "--json"]).stdout;
+        let reply: Value = serde_json::from_slice(&reply).unwrap();
+        reply["reply"].as_str().unwrap()[8..41].to_owned()
+    };
+    let zpks: Vec<String> = (0..2).map(zpk).collect();
+    let file = format!("[[zpk]]\nkey = '{}'\n[[zpk]]\nkey = '{}'\n", zpks[0], zpks[1]);
+    std::fs::write(&path, &file).unwrap();
+    let path = path.to_str().unwrap();
+    let document = json(&bench(&["pin-translate", "--target", &serving.1, "--keys", path, "--json"]), 0);
+    assert_eq!((&document["result"]["wrong"], &document["result"]["errors"]), (&0.into(), &0.into()));
+    // What the file has not is made by the unit; what cannot be done without a clear value is said.
+    std::fs::write(path, file.replace("zpk", "tpk")).unwrap();
+    let refused = bench(&["pin-verify", "--target", &serving.1, "--keys", path]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("needs the clear value of the tpk"));
+    std::fs::write(path, "[[zpk]]\nkey = 'nonsense'\n").unwrap();
+    assert_eq!(bench(&["cvv", "--target", &serving.1, "--keys", path]).status.code(), Some(2));
+    assert_eq!(bench(&["cvv", "--target", &serving.1, "--keys", "/nowhere"]).status.code(), Some(3));
+}
+
+#[test]
+fn a_unit_is_measured_over_tls_and_its_certificate_is_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key, stranger) = (file("own.pem"), file("own.key"), file("stranger.pem"));
+    std::fs::write(&cert, own.cert.pem()).unwrap();
+    std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&stranger, other.cert.pem()).unwrap();
+    let serving =
+        Serving::start_with(&["--listen", "tls:127.0.0.1:0/00", "--tls-cert", &cert, "--tls-key", &key]);
+    let words =
+        |ca| ["cvv", "--target", &serving.1, "--tls", "--ca", ca, "--server-name", "localhost", "--json"];
+    let document = json(&bench(&words(&cert)), 0);
+    assert_eq!((&document["run"]["tls"], &document["result"]["wrong"]), (&true.into(), &0.into()));
+    assert_eq!(bench(&words(&stranger)).status.code(), Some(3));
+}
+
+#[test]
+fn a_ramp_goes_from_rate_to_rate() {
+    let words = ["echo", "--ramp", "500..1500", "--duration", "1", "--warmup", "0.1", "--json"];
+    let document = json(&payhsm(&[&["bench"], &words[..]].concat()), 0);
+    let count = |name: &str| document["result"][name].as_u64().unwrap();
+    assert!((990..=1010).contains(&(count("sent") + count("dropped"))), "{document}");
+    assert_eq!((&document["run"]["rate"], &document["run"]["ramp_to"]), (&500.0.into(), &1500.0.into()));
+    let replies: Vec<u64> =
+        document["timeline"].as_array().unwrap().iter().map(|i| i["replies"].as_u64().unwrap()).collect();
+    let (first, second) = replies.split_at(replies.len() / 2);
+    assert!(first.iter().sum::<u64>() < second.iter().sum(), "{replies:?}");
+}
+
+#[test]
+fn a_unit_that_refuses_has_no_knee() {
+    let address = liar(Duration::ZERO);
+    let common = ["--target", &address, "--conns", "1", "--depth", "8", "--warmup", "0.05", "--json"];
+    let sweep =
+        ["echo", "--sweep", "200..1M", "--limit", "p50<20ms", "--duration", "0.3", "--verify-every", "0"];
+    let output = payhsm(&[&["bench"], &sweep[..], &common].concat());
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let steps = document["sweep"]["steps"].as_array().unwrap();
+    // Data that ends in 5 is refused by this unit: every step breaks, and the lowest rate says so.
+    assert_eq!((output.status.code(), steps.len()), (Some(1), 1), "{document}");
+    assert!(steps[0]["broken"].as_str().unwrap().contains("refused"), "{document}");
+    assert!(document["sweep"]["knee"].is_null());
+}
+
+#[test]
+fn a_sweep_of_a_gateway_ends_between_two_rates_or_at_the_highest() {
+    let short = ["--duration", "0.2", "--warmup", "0.05", "--json", "--assert", "knee>=1k"];
+    let document = json(
+        &payhsm(&[&["bench", "echo", "--sweep", "1k..2k", "--limit", "p50<1s"], &short[..]].concat()),
+        0,
+    );
+    let (sweep, knee) = (&document["sweep"], document["result"]["knee"].as_f64().unwrap());
+    assert!((1_000.0..=2_000.0).contains(&knee), "{document}");
+    assert_eq!((&sweep["limit"], sweep["knee"].as_f64()), (&"p50<1s".into(), Some(knee)));
+    let text = payhsm(&["bench", "echo", "--sweep", "1k..1k", "--limit", "1us", "--duration", "0.1"]);
+    assert_eq!(text.status.code(), Some(1));
+    assert!(String::from_utf8(text.stdout).unwrap().contains("below the lowest rate"));
+}
+
+// Every tag is closed in the order in which it was opened, but those that HTML leaves open.
+fn well_formed(page: &str) {
+    let (mut open, mut rest) = (Vec::new(), page);
+    while let Some(at) = rest.find('<') {
+        let end = at + rest[at..].find('>').unwrap();
+        let tag = &rest[at + 1..end];
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "{tag}");
+        } else if !tag.starts_with('!') && !tag.ends_with('/') && name != "meta" {
+            open.push(name);
+        }
+        rest = &rest[end + 1..];
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn the_report_is_one_page_that_needs_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (plain, sweep) = (file("plain<&.html"), file("sweep.html"));
+    let run = bench(&["echo", "--rate", "500", "--html", &plain, "--assert", "p50<1us"]);
+    assert_eq!(run.status.code(), Some(1));
+    let words = ["echo", "--sweep", "500..1k", "--limit", "p50<1s", "--html", &sweep];
+    assert_eq!(bench(&words).status.code(), Some(0));
+    for (path, plots) in [(&plain, 3), (&sweep, 4)] {
+        let page = std::fs::read_to_string(path).unwrap();
+        well_formed(&page);
+        assert_eq!(page.matches("<svg ").count(), plots, "{path}");
+        for foreign in ["http:", "https:", "<script", "<link", "<img", "url(", "@import", "src=", "href="] {
+            assert!(!page.contains(foreign), "{path}: {foreign}");
+        }
+        assert!(page.contains("Method: ") && page.contains("Latency by percentile"), "{path}");
+    }
+    let page = std::fs::read_to_string(&plain).unwrap();
+    assert!(page.contains("p50&lt;1us does not hold") && page.contains("plain&lt;&amp;.html"));
+}
+
+#[test]
+fn progress_is_told_when_it_is_asked_for() {
+    let words =
+        ["bench", "echo", "--rate", "200", "--duration", "0.5", "--warmup", "0.3", "--progress", "0.1"];
+    let output = payhsm(&words);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("warming up, ") && told.contains("measuring, ") && told.contains("/s"), "{told}");
+    let quiet = bench(&["echo"]);
+    assert!(quiet.stderr.is_empty(), "{}", String::from_utf8_lossy(&quiet.stderr));
+}
+
+#[test]
+fn a_run_that_is_worse_than_another_can_end_with_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (a, b) = (file("a.json"), file("b.json"));
+    let run = |rate: &str| {
+        let words = ["bench", "echo", "--rate", rate, "--duration", "1", "--warmup", "0.1", "--json"];
+        payhsm(&words).stdout
+    };
+    std::fs::write(&a, run("1000")).unwrap();
+    std::fs::write(&b, run("500")).unwrap();
+    let compare = |a: &str, b: &str| payhsm(&["bench", "compare", a, b, "--max-worse", "10"]);
+    let worse = compare(&a, &b);
+    assert_eq!(worse.status.code(), Some(1));
+    assert!(String::from_utf8(worse.stderr).unwrap().contains("rate /s is worse"));
+    assert_eq!(compare(&a, &a).status.code(), Some(0));
+}
+
+// The file of keys that the documentation shows is one, and works under the public test LMK.
+#[test]
+fn the_example_of_the_documentation_works() {
+    let page = include_str!("../../docs/performance.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let (serving, folder) = (Serving::start(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("keys.toml");
+    std::fs::write(&path, example).unwrap();
+    let words =
+        ["mix", "--mix", "g0=1,a6=1", "--target", &serving.1, "--keys", path.to_str().unwrap(), "--json"];
+    let document = json(&bench(&words), 0);
+    assert_eq!((&document["result"]["wrong"], &document["result"]["lost"]), (&0.into(), &0.into()));
 }

@@ -1,6 +1,6 @@
 //! Client of the host command language over TCP and TLS: many requests in flight on one socket, replies
 //! matched by their message header, one write per batch, and reconnection with back-off. A load generator
-//! that verifies replies stands on the same framing.
+//! that verifies replies stands on the same framing, and plots of what it found.
 //!
 //! This crate refuses to know any server: it works against a gateway and against a physical unit alike.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -14,6 +14,7 @@ pub mod frame;
 pub mod load;
 mod message;
 mod options;
+pub mod plot;
 mod pump;
 mod stream;
 

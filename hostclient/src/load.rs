@@ -5,14 +5,19 @@
 
 mod hdr;
 mod lane;
+mod live;
 mod pace;
+mod timeline;
+
+pub use live::Live;
+pub use timeline::{Slot, Timeline};
 
 use crate::correlation::{Waiting, id_count};
 use crate::pump::Pump;
 use crate::stream::connect;
 use crate::{Error, Options};
 use lane::Lane;
-use pace::Pacer;
+use pace::{Clock, Pacer};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,8 +62,11 @@ pub struct Schedule {
     /// [`Load::depth`] bounds what is in flight; a request that finds no room is sent when there is some, and
     /// counts as late.
     pub rate: Option<f64>,
-    /// Counts replies as they come, those of the warm-up included.
-    pub progress: Arc<AtomicU64>,
+    /// The rate that an open loop reaches at the end: after the warm-up it goes there from [`Self::rate`] in a
+    /// straight line.
+    pub ramp_to: Option<f64>,
+    /// What has come so far, for who watches.
+    pub live: Arc<Live>,
 }
 
 /// A request that is sent so long after it was due is late: ten times what a timer of the system is off.
@@ -88,6 +96,8 @@ pub struct Report {
     pub service_us: Histogram,
     /// From the end of the warm-up to the last reply, and at least to when nothing was sent any more.
     pub elapsed: Duration,
+    /// The same by intervals of time.
+    pub timeline: Timeline,
 }
 
 impl Report {
@@ -106,6 +116,7 @@ impl Report {
             service_us: latency_us.clone(),
             latency_us,
             elapsed: Duration::ZERO,
+            timeline: Timeline::default(),
         }
     }
 
@@ -135,6 +146,7 @@ impl Report {
         }
         let _same_bounds = self.latency_us.add(&other.latency_us);
         let _same_bounds = self.service_us.add(&other.service_us);
+        self.timeline.add(&other.timeline);
     }
 }
 
@@ -159,8 +171,12 @@ impl Load {
         }
         let (numbers, start) = (Arc::new(AtomicU64::new(0)), Instant::now());
         let end = schedule.warmup.checked_add(self.duration).and_then(|time| start.checked_add(time));
-        let pacer = schedule.rate.map(|rate| Pacer::start(rate, self.connections, start, end));
-        let report = Arc::new(Mutex::new(Report::empty()));
+        let pacer = schedule.rate.map(|rate| {
+            let clock = Clock::new(start, rate, schedule.ramp_to, (schedule.warmup, self.duration));
+            Pacer::start(clock, self.connections, end)
+        });
+        let report = Report { timeline: Timeline::new(self.duration), ..Report::empty() };
+        let report = Arc::new(Mutex::new(report));
         let mut tasks = JoinSet::new();
         for (index, pump) in pumps.into_iter().enumerate() {
             let due = pacer.as_ref().and_then(|pacer| pacer.due(index));
@@ -175,7 +191,7 @@ impl Load {
                 end,
                 due,
                 timeout: options.timeout,
-                progress: Arc::clone(&schedule.progress),
+                live: Arc::clone(&schedule.live),
                 report: Arc::clone(&report),
             };
             tasks.spawn(lane.run());
@@ -200,7 +216,6 @@ impl Load {
 mod tests {
     use super::*;
     use crate::toy::{Answer, Toy};
-    use std::sync::atomic::Ordering;
 
     struct Echo;
 
@@ -291,7 +306,7 @@ mod tests {
         assert_eq!(report.sent + report.dropped, 1_000);
         assert!(report.sent >= 500, "{report:?}");
         assert_eq!((report.replies(), report.wrong), (report.sent, 0));
-        assert_eq!(schedule.progress.load(Ordering::Relaxed), report.sent);
+        assert_eq!(schedule.live.replies(), report.sent);
     }
 
     // The toy keeps the first reply back until the second request comes: with one request in flight, never.
@@ -315,6 +330,20 @@ mod tests {
         assert!(report.latency_us.max() >= 90_000 && report.latency_us.min() < 90_000);
     }
 
+    // 500 a second at the beginning and 1500 at the end: 1000 on the way of a second, most of them late in it.
+    #[tokio::test]
+    async fn a_ramp_sends_more_and_more() {
+        let load = Load { requests_max: u64::MAX, duration: Duration::from_secs(1), ..LOAD };
+        let schedule = Schedule { rate: Some(500.0), ramp_to: Some(1_500.0), ..Schedule::default() };
+        let report = run_at(Answer::InOrder, load, &schedule).await;
+        assert!((995..=1_005).contains(&(report.sent + report.dropped)), "{report:?}");
+        let replies = |part: &[Slot]| part.iter().map(|slot| slot.replies).sum::<u64>();
+        let slots = report.timeline.slots();
+        assert_eq!(replies(slots), report.replies());
+        let (first, second) = slots.split_at(slots.len().min(10));
+        assert!(replies(first) < replies(second), "{} {}", replies(first), replies(second));
+    }
+
     #[tokio::test]
     async fn a_warm_up_is_not_counted() {
         let load = Load { requests_max: u64::MAX, duration: Duration::from_millis(100), ..LOAD };
@@ -322,7 +351,7 @@ mod tests {
             Schedule { warmup: Duration::from_millis(200), rate: Some(1_000.0), ..Schedule::default() };
         let report = run_at(Answer::InOrder, load, &schedule).await;
         assert!(report.sent + report.dropped <= 101 && report.sent >= 50, "{report:?}");
-        assert!(schedule.progress.load(Ordering::Relaxed) > report.sent + 100);
+        assert!(schedule.live.replies() > report.sent + 100);
         assert!(report.elapsed < Duration::from_millis(300));
     }
 }

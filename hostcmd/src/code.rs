@@ -83,6 +83,10 @@ codes! {
     COMPONENT = b"B5", "key components do not belong together";
     WRAPPING_KEY = b"BB", "wrapping key not valid or not strong enough";
     REPEATED_OPTIONAL = b"BC", "optional block repeated";
+    KEY_SUSPENDED = b"K1", "key set of this index is suspended";
+    KEY_STALE = b"K2", "key of this index is past its time and does not protect";
+    KEY_GENERATION = b"K3", "no generation of the key set of this index is held for it";
+    KEY_PROCESSES = b"K4", "this index processes only: the base index protects";
 }
 
 impl Default for Code {
@@ -146,6 +150,7 @@ impl From<CipherError> for Code {
             CipherError::KeyLength => Self::KEY_LENGTH,
             CipherError::DataLength => Self::DATA_LENGTH,
             CipherError::Unsupported => Self::KEY_LENGTH,
+            CipherError::NotOffered => Self::LICENCE_ALGORITHM,
             CipherError::Backend => Self::DEVICE,
         }
     }
@@ -213,6 +218,7 @@ mod tests {
             HsmError::Cipher(CipherError::KeyLength),
             HsmError::Cipher(CipherError::DataLength),
             HsmError::Cipher(CipherError::Unsupported),
+            HsmError::Cipher(CipherError::NotOffered),
             HsmError::Cipher(CipherError::Backend),
         ]);
         for error in errors {

@@ -2,6 +2,7 @@
 //! and the state of the unit. Nothing here reads a clock; the time of the batch is given.
 
 use crate::command::{Activity, Authorised};
+use crate::key_table::Keys;
 use crate::{Code, Role, Settings};
 use core::cell::{Cell, RefCell};
 use hsm::{Hsm, LmkId, LmkInfo, LmkScheme};
@@ -20,12 +21,14 @@ pub struct Port {
     pub role: Role,
     /// What commands accept.
     pub settings: Settings,
+    /// Replies to commands with key references end with the generations that were used.
+    pub generation_trailer: bool,
 }
 
 impl Port {
     /// A listener with every role and a header of four characters.
     pub const fn new(lmk: LmkId, settings: Settings) -> Self {
-        Self { lmk, header_length: 4, ebcdic: false, role: Role::Any, settings }
+        Self { lmk, header_length: 4, ebcdic: false, role: Role::Any, settings, generation_trailer: false }
     }
 }
 
@@ -106,6 +109,7 @@ pub(crate) struct Shared {
     pub(crate) lmks: Vec<LmkInfo>,
     pub(crate) unit: RefCell<Unit>,
     pub(crate) authorised: Cell<Authorised>,
+    pub(crate) keys: RefCell<Keys>,
 }
 
 /// What a handler gets besides its request.

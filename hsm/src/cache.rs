@@ -144,6 +144,22 @@ impl KeyCache {
         }
     }
 
+    /// Forgets every key that was opened from this text. Handles in flight keep theirs until they are gone.
+    pub(crate) fn forget(&mut self, text: &[u8]) {
+        let mut at = 0;
+        while let Some(entry) = self.ring.get(at) {
+            match u32::try_from(at) {
+                Ok(place) if entry.text.as_slice() == text => {
+                    let (hash, cost) = (entry.hash, entry.cost);
+                    self.remove(hash, place);
+                    self.bytes = self.bytes.saturating_sub(usize::try_from(cost).unwrap_or_default());
+                    self.close_gap(place);
+                }
+                _ => at = at.saturating_add(1),
+            }
+        }
+    }
+
     // Forgets one entry that nothing in flight names; its place in the ring is left to be filled.
     fn evict(&mut self) -> Option<u32> {
         for _ in 0..LOOKS {
@@ -251,6 +267,21 @@ mod tests {
         }
         let kept = (0..1000u32).filter(|n| get(&mut cache, &n.to_be_bytes()).is_some()).count();
         assert_eq!(kept, 10);
+    }
+
+    #[test]
+    fn forgotten_keys_are_gone_and_the_others_stay() {
+        let mut cache = KeyCache::new(100 * ENTRY_COST);
+        for n in 0..20u32 {
+            put(&mut cache, &n.to_be_bytes(), &key(n));
+        }
+        cache.forget(&7u32.to_be_bytes());
+        assert!(get(&mut cache, &7u32.to_be_bytes()).is_none());
+        assert_eq!((cache.len(), cache.bytes), (19, 19 * ENTRY_COST));
+        let mut kept = |n: &u32| {
+            get(&mut cache, &n.to_be_bytes()).and_then(|k| k.material::<u32>().copied()) == Some(*n)
+        };
+        assert_eq!((0..20u32).filter(&mut kept).count(), 19);
     }
 
     #[test]

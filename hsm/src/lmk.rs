@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// Identifier of an LMK, 00 to 19 as in the `%nn` selector and in the header of an `S` block.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LmkId(pub u8);
 
 impl LmkId {

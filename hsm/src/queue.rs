@@ -158,6 +158,11 @@ impl Hsm {
         Opening(State::Asked(self.clone(), self.put(op, &[], text)))
     }
 
+    /// Forgets the key that was opened from this token: it is wiped with its last handle.
+    pub fn forget(&self, token: &KeyToken) {
+        self.0.queue.borrow_mut().opened.forget(token.text());
+    }
+
     /// Wraps a key under an LMK.
     pub fn seal(&self, lmk: LmkId, key: &Key, form: SealAs) -> Call<'_, KeyToken> {
         self.ask(Op::Seal { lmk, key: key.share(), form: Box::new(form) }, &[], &[], token)

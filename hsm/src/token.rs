@@ -73,6 +73,8 @@ const INLINE: usize = 128;
 pub struct KeyToken {
     /// Scheme.
     pub scheme: Scheme,
+    /// A note of whoever found the token, 0 for none; no part of it, and nothing to a backend.
+    pub note: u8,
     // Of what is inline.
     length: u8,
     inline: [u8; INLINE],
@@ -88,10 +90,16 @@ impl KeyToken {
         token
     }
 
+    /// From its text with the tag, as [`KeyToken::write`] writes it; `None` when it has no tag that is known.
+    pub fn read(text: &[u8]) -> Option<Self> {
+        let (tag, rest) = text.split_first()?;
+        Scheme::from_tag(*tag).map(|scheme| Self::new(scheme, rest))
+    }
+
     /// Another token in the place of this one.
     #[inline]
     pub fn set(&mut self, scheme: Scheme, text: &[u8]) {
-        self.scheme = scheme;
+        (self.scheme, self.note) = (scheme, 0);
         // Double-length keys under a variant LMK are by far the most frequent: no call for them.
         if let (Ok(text), None, [head, ..]) =
             (<&[u8; 32]>::try_from(text), &self.long, self.inline.as_chunks_mut::<32>().0)
@@ -133,7 +141,7 @@ impl KeyToken {
 impl Default for KeyToken {
     #[inline]
     fn default() -> Self {
-        Self { scheme: Scheme::Single, length: 0, inline: [0; INLINE], long: None }
+        Self { scheme: Scheme::Single, note: 0, length: 0, inline: [0; INLINE], long: None }
     }
 }
 
@@ -165,6 +173,8 @@ mod tests {
         let mut out = Vec::new();
         token.write(&mut out);
         assert_eq!(out.len(), 33);
+        assert_eq!(KeyToken::read(&out), Some(token));
+        assert_eq!(KeyToken::read(b"Q0"), None);
     }
 
     #[test]

@@ -1,1 +1,18 @@
 //! The key management centre: owns the keys of many gateways and proves what became of them.
+
+pub mod audit;
+pub mod channel;
+pub mod core;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(feature = "failpoints"))]
+mod failpoint;
+pub mod house;
+pub mod log;
+pub mod person;
+pub mod store;
+pub mod vault;
+pub mod writer;
+
+#[cfg(test)]
+extern crate self as keymgr; // the small machine of the tests is shared with the tests outside

@@ -15,6 +15,7 @@ pub struct KeyUsage(pub [u8; 2]);
 
 impl KeyUsage {
     /// From two alphanumeric characters.
+    #[inline]
     pub fn new(text: &[u8]) -> Result<Self, ValueError> {
         let code: [u8; 2] = text.try_into().map_err(|_| ValueError::Length)?;
         if printable(&code) { Ok(Self(code)) } else { Err(ValueError::Digit) }
@@ -42,11 +43,13 @@ macro_rules! letter {
             $($(#[$vdoc])* pub const $constant: Self = Self($value);)*
 
             /// From one alphanumeric character.
+                #[inline]
             pub fn new(c: u8) -> Result<Self, ValueError> {
                 if c.is_ascii_alphanumeric() { Ok(Self(c)) } else { Err(ValueError::Digit) }
             }
 
             /// True when the value is one of the named ones.
+            #[inline]
             pub const fn is_known(self) -> bool {
                 matches!(self.0, $($value)|*)
             }
@@ -131,6 +134,7 @@ impl KeyVersion {
     pub const UNUSED: Self = Self(*b"00");
 
     /// From two alphanumeric characters.
+    #[inline]
     pub fn new(text: &[u8]) -> Result<Self, ValueError> {
         let code: [u8; 2] = text.try_into().map_err(|_| ValueError::Length)?;
         if printable(&code) { Ok(Self(code)) } else { Err(ValueError::Digit) }

@@ -106,6 +106,8 @@ pub enum CipherError {
     DataLength,
     /// The key's cipher has no such operation (retail MAC with AES).
     Unsupported,
+    /// The backend does not offer this cipher at all (a token without DES).
+    NotOffered,
     /// The backend could not do it (token removed, session lost).
     Backend,
 }
@@ -116,6 +118,7 @@ impl fmt::Display for CipherError {
             Self::KeyLength => "key length does not fit the cipher",
             Self::DataLength => "data is not whole blocks",
             Self::Unsupported => "operation not defined for this cipher",
+            Self::NotOffered => "cipher not offered by the backend",
             Self::Backend => "backend failed",
         })
     }
@@ -161,6 +164,7 @@ pub trait Cipher {
 }
 
 /// The value of a future that is ready at the first poll, as all of [`crate::soft`] is; `None` otherwise.
+#[inline(always)] // a future of a key block is large: as a call's argument it would be copied
 pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

@@ -3,118 +3,117 @@
 use core::fmt;
 use paytypes::CipherError;
 
-/// One kind per check. Carries no digit of a PIN, an account or a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PinBlockError {
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $class:literal, $code:literal, $field:literal, $text:literal, $hint:literal;)*) => {
+        /// One kind per check. Carries no digit of a PIN, an account or a block.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum PinBlockError {
+            $($(#[$doc])* $name,)*
+            /// The cipher refused.
+            Cipher(CipherError),
+        }
+
+        impl PinBlockError {
+            /// Error class of the known-answer vectors (`tests/vectors/schema.json`).
+            pub const fn class(self) -> &'static str {
+                match self {
+                    $(Self::$name => $class,)*
+                    Self::Cipher(_) => "key_size",
+                }
+            }
+
+            /// Stable code for documents and searches. There is no offset: the place of a wrong digit is a secret's.
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                    Self::Cipher(_) => "E_PIN_CIPHER",
+                }
+            }
+
+            /// The input that was refused.
+            pub const fn field(self) -> &'static str {
+                match self {
+                    $(Self::$name => $field,)*
+                    Self::Cipher(_) => "cipher",
+                }
+            }
+
+            /// What to look at, in words.
+            pub const fn hint(self) -> &'static str {
+                match self {
+                    $(Self::$name => $hint,)*
+                    Self::Cipher(_) => "key, data length and connection of the backend",
+                }
+            }
+        }
+
+        impl fmt::Display for PinBlockError {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$name => f.write_str($text),)*
+                    Self::Cipher(cause) => cause.fmt(f),
+                }
+            }
+        }
+
+        #[cfg(test)]
+        const ALL: &[PinBlockError] = &[$(PinBlockError::$name,)* PinBlockError::Cipher(CipherError::Backend)];
+    };
+}
+
+kinds! {
     /// PIN length outside what ISO 9564-1 (4 to 12) or the format allows, or shorter than the check length.
-    PinLength,
+    PinLength = "pin_length", "E_PIN_PIN_LENGTH", "pin",
+        "PIN length not allowed", "4 to 12 digits, and as many as the format takes";
     /// A PIN position holds no decimal digit.
-    PinDigit,
+    PinDigit = "pin_digit", "E_PIN_PIN_DIGIT", "pin",
+        "PIN holds a non-decimal digit", "key, format and account with which the block was made";
     /// The account has not the length that the format takes its digits from.
-    PanLength,
+    PanLength = "pan_length", "E_PIN_PAN_LENGTH", "account",
+        "account has the wrong length for the format", "formats 0, 3 and 35 take a PAN of 13 digits or more, or the 12-digit account field; format 04 the PAN";
     /// A character of the account is no decimal digit.
-    PanDigit,
+    PanDigit = "pan_digit", "E_PIN_PAN_DIGIT", "account",
+        "account holds a non-decimal digit", "decimal digits only";
     /// The block is not 8 bytes (16 for ISO 4).
-    BlockLength,
+    BlockLength = "block_length", "E_PIN_BLOCK_LENGTH", "block",
+        "PIN block has the wrong length", "8 bytes, 16 for ISO 4";
     /// First half-byte is not the one of the format.
-    ControlField,
+    ControlField = "control_field", "E_PIN_CONTROL_FIELD", "block",
+        "control field is not the one of the format", "key and format with which the block was made";
     /// A filler half-byte is not one of the format.
-    Filler,
+    Filler = "filler", "E_PIN_FILLER", "block",
+        "filler is not the one of the format", "account with which the block was made";
     /// A block in translation has a wrong control field or PIN length. Deliberately one kind for both, and
     /// the only judgement that translation makes (see [`crate::reformat`]).
-    BlockContent,
+    BlockContent = "control_field", "E_PIN_BLOCK_CONTENT", "block",
+        "PIN block content", "key and format with which the block was made";
     /// The format is not formed or read by this function (46, 41 and 42).
-    Format,
+    Format = "policy", "E_PIN_FORMAT", "format",
+        "format not supported by this function", "46 has no public layout; 41 and 42 are made with the key of the card";
     /// Cipher or length of the key does not fit the formula.
-    KeySize,
+    KeySize = "key_size", "E_PIN_KEY_SIZE", "key",
+        "key does not fit the formula", "cipher and length that the formula asks for";
     /// Decimalisation table is not 16 digits, or not diverse enough.
-    Table,
+    Table = "table", "E_PIN_TABLE", "table",
+        "decimalisation table not allowed", "16 digits, at least 8 different ones, none more than 4 times";
     /// Offset is not decimal digits followed by F, or shorter than the check length.
-    Offset,
+    Offset = "offset", "E_PIN_OFFSET", "offset",
+        "offset malformed", "decimal digits, filled with F, at least as many as are checked";
     /// PVV key index is no decimal digit.
-    Index,
+    Index = "index", "E_PIN_INDEX", "key index",
+        "PVV key index malformed", "one decimal digit";
     /// Check length is not 4 to 12.
-    CheckLength,
+    CheckLength = "pin_length", "E_PIN_CHECK_LENGTH", "check length",
+        "check length not 4 to 12", "4 to 12";
     /// PIN validation data is not 12 characters with one `N`, nor `P` and 16 hex digits.
-    ValidationData,
+    ValidationData = "bad_char", "E_PIN_VALIDATION_DATA", "validation data",
+        "PIN validation data malformed", "12 characters with one N, or P and 16 hex digits";
     /// The window into the PAN lies outside it, or is longer than 16 digits.
-    PanWindow,
+    PanWindow = "pan_window", "E_PIN_PAN_WINDOW", "validation data",
+        "window outside the PAN", "start and length inside the PAN, at most 16 digits";
     /// Pad character is no hex digit.
-    PadChar,
-    /// The cipher refused.
-    Cipher(CipherError),
-}
-
-impl PinBlockError {
-    /// Error class of the known-answer vectors (`tests/vectors/schema.json`).
-    pub const fn class(self) -> &'static str {
-        match self {
-            Self::PinLength | Self::CheckLength => "pin_length",
-            Self::PinDigit => "pin_digit",
-            Self::PanLength => "pan_length",
-            Self::PanDigit => "pan_digit",
-            Self::BlockLength => "block_length",
-            Self::ControlField | Self::BlockContent => "control_field",
-            Self::Filler => "filler",
-            Self::Format => "policy",
-            Self::KeySize | Self::Cipher(_) => "key_size",
-            Self::Table => "table",
-            Self::Offset => "offset",
-            Self::Index => "index",
-            Self::ValidationData => "bad_char",
-            Self::PanWindow => "pan_window",
-            Self::PadChar => "pad_char",
-        }
-    }
-
-    /// Stable code for documents and searches. There is no offset: the place of a wrong digit is a secret's.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::PinLength => "E_PIN_PIN_LENGTH",
-            Self::PinDigit => "E_PIN_PIN_DIGIT",
-            Self::PanLength => "E_PIN_PAN_LENGTH",
-            Self::PanDigit => "E_PIN_PAN_DIGIT",
-            Self::BlockLength => "E_PIN_BLOCK_LENGTH",
-            Self::ControlField => "E_PIN_CONTROL_FIELD",
-            Self::Filler => "E_PIN_FILLER",
-            Self::BlockContent => "E_PIN_BLOCK_CONTENT",
-            Self::Format => "E_PIN_FORMAT",
-            Self::KeySize => "E_PIN_KEY_SIZE",
-            Self::Table => "E_PIN_TABLE",
-            Self::Offset => "E_PIN_OFFSET",
-            Self::Index => "E_PIN_INDEX",
-            Self::CheckLength => "E_PIN_CHECK_LENGTH",
-            Self::ValidationData => "E_PIN_VALIDATION_DATA",
-            Self::PanWindow => "E_PIN_PAN_WINDOW",
-            Self::PadChar => "E_PIN_PAD_CHAR",
-            Self::Cipher(_) => "E_PIN_CIPHER",
-        }
-    }
-}
-
-impl fmt::Display for PinBlockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PinLength => "PIN length not allowed",
-            Self::PinDigit => "PIN holds a non-decimal digit",
-            Self::PanLength => "account has the wrong length for the format",
-            Self::PanDigit => "account holds a non-decimal digit",
-            Self::BlockLength => "PIN block has the wrong length",
-            Self::ControlField => "control field is not the one of the format",
-            Self::Filler => "filler is not the one of the format",
-            Self::BlockContent => "PIN block content",
-            Self::Format => "format not supported by this function",
-            Self::KeySize => "key does not fit the formula",
-            Self::Table => "decimalisation table not allowed",
-            Self::Offset => "offset malformed",
-            Self::Index => "PVV key index malformed",
-            Self::CheckLength => "check length not 4 to 12",
-            Self::ValidationData => "PIN validation data malformed",
-            Self::PanWindow => "window outside the PAN",
-            Self::PadChar => "pad character is no hex digit",
-            Self::Cipher(cause) => return cause.fmt(f),
-        })
-    }
+    PadChar = "pad_char", "E_PIN_PAD_CHAR", "validation data",
+        "pad character is no hex digit", "one hex digit";
 }
 
 impl core::error::Error for PinBlockError {}
@@ -128,31 +127,25 @@ impl From<CipherError> for PinBlockError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
-    fn codes_are_unique() {
-        let all = [
-            PinBlockError::PinLength,
-            PinBlockError::PinDigit,
-            PinBlockError::PanLength,
-            PinBlockError::PanDigit,
-            PinBlockError::BlockLength,
-            PinBlockError::ControlField,
-            PinBlockError::Filler,
-            PinBlockError::BlockContent,
-            PinBlockError::Format,
-            PinBlockError::KeySize,
-            PinBlockError::Table,
-            PinBlockError::Offset,
-            PinBlockError::Index,
-            PinBlockError::CheckLength,
-            PinBlockError::ValidationData,
-            PinBlockError::PanWindow,
-            PinBlockError::PadChar,
-            PinBlockError::Cipher(CipherError::Backend),
-        ];
-        let codes: std::collections::HashSet<_> = all.iter().map(|error| error.code()).collect();
-        assert_eq!(codes.len(), all.len());
-        assert!(all.iter().all(|error| !error.to_string().is_empty() && !error.class().is_empty()));
+    fn codes_and_texts_are_unique_and_none_is_empty() {
+        let codes: HashSet<_> = ALL.iter().map(|error| error.code()).collect();
+        let texts: HashSet<_> = ALL.iter().map(ToString::to_string).collect();
+        assert_eq!((codes.len(), texts.len()), (ALL.len(), ALL.len()));
+        for error in ALL {
+            assert!(
+                [error.class(), error.field(), error.hint()].iter().all(|text| text.len() > 2),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_cipher_keeps_its_cause() {
+        let error = PinBlockError::from(CipherError::DataLength);
+        assert_eq!(error.to_string(), CipherError::DataLength.to_string());
+        assert_eq!(error.code(), "E_PIN_CIPHER");
     }
 }

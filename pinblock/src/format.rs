@@ -103,5 +103,14 @@ mod tests {
             assert_eq!(Format::from_code(code), None);
         }
         assert_eq!(Format::Iso3.to_string(), "47 (Iso3)");
+        assert_eq!(Format::Visa2.to_string(), "Visa2");
+    }
+
+    #[test]
+    fn formats_that_need_the_account() {
+        let bound: Vec<_> =
+            Format::ALL.iter().filter_map(|f| f.code().filter(|_| f.binds_account())).collect();
+        assert_eq!(bound, [*b"01", *b"04", *b"35", *b"47", *b"48"]);
+        assert!(Format::ALL.iter().all(|f| f.code().is_some() || !f.binds_account()));
     }
 }

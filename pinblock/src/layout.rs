@@ -52,6 +52,9 @@ const ISO: Layout = Layout {
     binding: Binding::None,
 };
 
+/// ISO 9564-1 format 0.
+pub(crate) const ISO_0: Layout = Layout { binding: Binding::Right12, ..ISO };
+
 const DOCUTEL: Layout = Layout {
     control: None,
     length: Length::Counted { at: 0 },
@@ -67,33 +70,28 @@ const DELIMITED: Layout = Layout { control: None, length: Length::EndsAtF, digit
 impl Layout {
     /// The row of `format`. AS 2805 has none (unknown), the Visa PIN change blocks are not read or formed
     /// without the card's key.
-    #[inline]
     pub(crate) const fn of(format: Format) -> Result<&'static Self, PinBlockError> {
         Ok(match format {
-            Format::Iso0 => const { &Self { binding: Binding::Right12, ..ISO } },
-            Format::Iso1 => const { &Self { control: Some(1), filler: Filler::Any, ..ISO } },
-            Format::Iso2 => const { &Self { control: Some(2), ..ISO } },
+            Format::Iso0 => &ISO_0,
+            Format::Iso1 => &Self { control: Some(1), filler: Filler::Any, ..ISO },
+            Format::Iso2 => &Self { control: Some(2), ..ISO },
             Format::Iso3 => {
-                const { &Self { control: Some(3), filler: Filler::Letters, binding: Binding::Right12, ..ISO } }
+                &Self { control: Some(3), filler: Filler::Letters, binding: Binding::Right12, ..ISO }
             }
-            Format::Iso4 => {
-                const { &Self { bytes: 16, control: Some(4), filler: Filler::Value(0xA), ..ISO } }
-            }
-            Format::Plus => const { &Self { binding: Binding::Left12, ..ISO } },
-            Format::Mastercard => const { &Self { control: Some(2), binding: Binding::Right12, ..ISO } },
+            Format::Iso4 => &Self { bytes: 16, control: Some(4), filler: Filler::Value(0xA), ..ISO },
+            Format::Plus => &Self { binding: Binding::Left12, ..ISO },
+            Format::Mastercard => &Self { control: Some(2), binding: Binding::Right12, ..ISO },
             Format::Docutel | Format::Visa2 => &DOCUTEL,
-            Format::Eci3 => const { &Self { filler: Filler::Any, ..DOCUTEL } },
+            Format::Eci3 => &Self { filler: Filler::Any, ..DOCUTEL },
             Format::Diebold => &DELIMITED,
-            Format::Visa3 => const { &Self { filler: Filler::Any, ..DELIMITED } },
-            Format::Eci2 => {
-                const { &Self { length: Length::Four, digits_max: 4, filler: Filler::Any, ..DELIMITED } }
-            }
+            Format::Visa3 => &Self { filler: Filler::Any, ..DELIMITED },
+            Format::Eci2 => &Self { length: Length::Four, digits_max: 4, filler: Filler::Any, ..DELIMITED },
             Format::As2805 | Format::VisaNew | Format::VisaNewOld => return Err(PinBlockError::Format),
         })
     }
 
     /// The first half of a block with the account taken off.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn opened(
         &self,
         block: &ClearBlock,
@@ -106,7 +104,7 @@ impl Layout {
     }
 
     // What the account adds: its twelve digits on the right of eight bytes.
-    #[inline]
+    #[inline(always)]
     fn mask(&self, account: &Account) -> Result<u64, PinBlockError> {
         match self.binding {
             Binding::None => Ok(0),
@@ -116,7 +114,7 @@ impl Layout {
     }
 
     /// Judges control field and PIN length of an unbound block, nothing else, and takes out the PIN.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&self, word: u64) -> Result<Carried, PinBlockError> {
         if self.control.is_some_and(|control| digits_of(word, 0, 1) != u64::from(control)) {
             return Err(PinBlockError::ControlField);
@@ -136,6 +134,7 @@ impl Layout {
     }
 
     /// True when every filler of an unbound block is one of the format. Looks at all of them always.
+    #[inline(always)]
     pub(crate) fn filler_holds(&self, word: u64, pin_length: usize) -> bool {
         let start = self.filler_from(pin_length);
         let filler = from(start.max(self.zeros_to));
@@ -150,7 +149,7 @@ impl Layout {
     }
 
     /// Forms a block, in place, and binds it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(
         &self,
         carried: &Carried,
@@ -188,7 +187,7 @@ impl Layout {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn filler_from(&self, pin_length: usize) -> usize {
         let delimiter = usize::from(matches!(self.length, Length::EndsAtF));
         self.digits_at.saturating_add(pin_length).saturating_add(delimiter)
@@ -213,8 +212,7 @@ pub(crate) struct Carried {
 impl Carried {
     /// The positions of a PIN.
     pub(crate) fn of(pin: &Pin) -> Self {
-        let packed = pin.expose().iter().fold(0, |word, digit| word << 4 | u64::from(*digit));
-        Self { packed, len: u8::try_from(pin.len()).unwrap_or_default() }
+        Self { packed: pin.expose_packed(), len: u8::try_from(pin.len()).unwrap_or_default() }
     }
 
     #[inline]

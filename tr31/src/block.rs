@@ -99,7 +99,8 @@ impl<'a> KeyBlock<'a> {
         if policy.check_values {
             check_kp(&self.header, kbpk)?;
         }
-        let work = self.open(cipher, kbpk).await?;
+        let mut work = self.work();
+        open_text(cipher, &kbpk.keys, kbpk.scheme, self.text, self.header_length, &mut work).await?;
         let key = inner_key(work.after(self.header_length)).map_err(|e| e.at(self.mac_offset()))?;
         check_length(self.header.attributes.algorithm, key.len())?;
         policy.judge_key(&self.header, kbpk.strength_bits, key)?;
@@ -125,8 +126,8 @@ impl<'a> KeyBlock<'a> {
         self.text.len().saturating_sub(self.mac.len())
     }
 
-    async fn open<C: Cipher>(&self, cipher: &C, kbpk: &Kbpk<C::Key>) -> Result<Work, KeyBlockError> {
-        open_text(cipher, &kbpk.keys, kbpk.scheme, self.text, self.header_length).await
+    fn work(&self) -> Work {
+        Work::zeroed(self.header_length, self.payload_length())
     }
 }
 
@@ -136,18 +137,19 @@ impl core::fmt::Debug for KeyBlock<'_> {
     }
 }
 
-/// Decodes and opens key data and MAC of a parsed text; the result is header text and clear key data.
+/// Decodes and opens key data and MAC of a parsed text; `work`, made for it, then holds the header's text and
+/// clear key data. It is the caller's so that nothing moves.
 pub(crate) async fn open_text<C: Cipher>(
     cipher: &C,
     keys: &BlockKeys<C::Key>,
     scheme: &Scheme,
     text: &[u8],
     header: usize,
-) -> Result<Work, KeyBlockError> {
+    work: &mut Work,
+) -> Result<(), KeyBlockError> {
     let mac_at = text.len().saturating_sub(scheme.mac_length.saturating_mul(2));
     let (front, mac_hex) = text.split_at_checked(mac_at).unwrap_or_default();
     let (head, payload) = front.split_at_checked(header).unwrap_or_default();
-    let mut work = Work::zeroed(header, payload.len() >> 1);
     if let Some((room, data)) = work.bytes_mut().split_at_mut_checked(header) {
         room.copy_from_slice(head);
         decode(payload, data, header)?;
@@ -155,10 +157,7 @@ pub(crate) async fn open_text<C: Cipher>(
     let mut mac = [0; 16];
     let mac = mac.get_mut(..scheme.mac_length).unwrap_or_default();
     decode(mac_hex, mac, mac_at)?;
-    match open(cipher, keys, scheme, header, &mut work, mac).await {
-        Ok(()) => Ok(work),
-        Err(error) => Err(error.at(mac_at)),
-    }
+    open(cipher, keys, scheme, header, work, mac).await.map_err(|error| error.at(mac_at))
 }
 
 // The text was parsed, so this cannot fail; were it to, it is named like the check of the parser.
@@ -217,6 +216,9 @@ pub(crate) async fn check_kc<C: Cipher>(
 }
 
 fn claim(header: &Header<'_>, id: BlockId) -> Result<Option<CheckValue>, KeyBlockError> {
+    if header.blocks.is_empty() {
+        return Ok(None);
+    }
     match header.blocks.get(id) {
         None => Ok(None),
         Some(data) => match CheckValue::decode(data) {

@@ -122,18 +122,23 @@ pub(crate) fn lower_case(payload: &[u8], mac: &[u8]) -> Option<usize> {
 /// Refuses header characters that a parser would refuse, before a block is made with them.
 pub(crate) fn check_written(attributes: &Attributes, tail: [u8; 2]) -> Result<(), KeyBlockError> {
     let Attributes { usage, algorithm, mode, key_version, exportability } = attributes;
-    let fields: [(&'static str, usize, &[u8]); 6] = [
-        (field::USAGE, 5, &usage.0),
-        (field::ALGORITHM, 7, &[algorithm.0]),
-        (field::MODE, 8, &[mode.0]),
-        (field::KEY_VERSION, 9, &key_version.0),
-        (field::EXPORTABILITY, 11, &[exportability.0]),
-        (field::CONTEXT, 14, &tail),
-    ];
-    match fields.iter().find(|(_, _, code)| !code.iter().all(u8::is_ascii_alphanumeric)) {
-        Some((name, at, _)) => Err(KeyBlockError::new(ErrorKind::HeaderField, name, *at)),
-        None => Ok(()),
-    }
+    let bad = |code: &[u8]| !code.iter().all(u8::is_ascii_alphanumeric);
+    let (name, at) = if bad(&usage.0) {
+        (field::USAGE, 5)
+    } else if bad(&[algorithm.0]) {
+        (field::ALGORITHM, 7)
+    } else if bad(&[mode.0]) {
+        (field::MODE, 8)
+    } else if bad(&key_version.0) {
+        (field::KEY_VERSION, 9)
+    } else if bad(&[exportability.0]) {
+        (field::EXPORTABILITY, 11)
+    } else if bad(&tail) {
+        (field::CONTEXT, 14)
+    } else {
+        return Ok(());
+    };
+    Err(KeyBlockError::new(ErrorKind::HeaderField, name, at))
 }
 
 /// Writes version, length, attributes, count, tail and optional blocks. `total` is at most [`LENGTH_MAX`].

@@ -33,8 +33,9 @@
 //! # }
 //! ```
 //!
-//! Left out: TR-34 (X9.139), for which no stable CMS crate of this generation of crypto crates exists. With
-//! the feature `ecdh`, `agreement` derives a protection key from an agreed secret.
+//! With the feature `ecdh`, `agreement` derives a protection key from a secret that two parties agreed on
+//! (X9.63, SP 800-56A and 56C one-step). Left out: TR-34 (X9.139, formats B8 and B9), which needs signed and
+//! enveloped CMS: of this generation of crypto crates there are release candidates only (`cms`, `rsa`).
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,

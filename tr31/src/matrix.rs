@@ -11,12 +11,37 @@ use paytypes::{Algorithm, KeyUsage, ModeOfUse};
 pub(crate) struct Row {
     code: [u8; 2],
     pub name: &'static str,
-    algorithms: &'static [u8],
-    modes: &'static [u8],
+    algorithms: Letters,
+    modes: Letters,
 }
 
-const fn row(code: &[u8; 2], name: &'static str, algorithms: &'static [u8], modes: &'static [u8]) -> Row {
-    Row { code: *code, name, algorithms, modes }
+// A set of capital letters: bit 0 is A.
+#[derive(Clone, Copy)]
+struct Letters(u32);
+
+impl Letters {
+    const fn of(letters: &[u8]) -> Self {
+        let mut bits = 0;
+        let mut rest = letters;
+        while let [first, tail @ ..] = rest {
+            bits |= Self::bit(*first);
+            rest = tail;
+        }
+        Self(bits)
+    }
+
+    // No bit for a character that is no capital letter.
+    const fn bit(letter: u8) -> u32 {
+        if letter.is_ascii_uppercase() { 1 << (letter & 0x1F).saturating_sub(1) } else { 0 }
+    }
+
+    const fn has(self, letter: u8) -> bool {
+        self.0 & Self::bit(letter) != 0
+    }
+}
+
+const fn row(code: &[u8; 2], name: &'static str, algorithms: &[u8], modes: &[u8]) -> Row {
+    Row { code: *code, name, algorithms: Letters::of(algorithms), modes: Letters::of(modes) }
 }
 
 const CIPHER: &[u8] = b"BDE";
@@ -70,10 +95,24 @@ const ROWS: &[Row] = &[
 
 /// The row of a usage.
 pub(crate) fn find(usage: KeyUsage) -> Option<&'static Row> {
-    let number = |code: [u8; 2]| u16::from_be_bytes(code);
-    let at = ROWS.binary_search_by_key(&number(usage.0), |row| number(row.code)).ok()?;
-    ROWS.get(at)
+    let [letter, digit] = usage.0;
+    let place =
+        INDEX.get(usize::from(letter.wrapping_sub(b'A')))?.get(usize::from(digit.wrapping_sub(b'0')))?;
+    ROWS.get(usize::from(*place))
 }
+
+// Place of a usage's row by letter and digit; beyond the table where there is none.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // the compiler runs it: what fails does not build
+const INDEX: [[u8; 10]; 26] = {
+    let mut index = [[u8::MAX; 10]; 26];
+    let mut at = 0;
+    while at < ROWS.len() {
+        let [letter, digit] = ROWS[at].code;
+        index[(letter - b'A') as usize][(digit - b'0') as usize] = at as u8;
+        at += 1;
+    }
+    index
+};
 
 /// All usages of the table.
 pub(crate) fn usages() -> impl Iterator<Item = KeyUsage> {
@@ -99,10 +138,10 @@ pub(crate) fn judge(attributes: &Attributes, proprietary: bool) -> Result<(), Ke
         return refuse(field::USAGE, 5, "usage is not one of X9.143 or ISO 20038");
     };
     let judged = if algorithm == Algorithm::DES { Algorithm::TDES } else { algorithm };
-    if !row.algorithms.contains(&judged.0) {
+    if !row.algorithms.has(judged.0) {
         return refuse(field::ALGORITHM, 7, "algorithm does not go with the usage");
     }
-    if mode != ModeOfUse::ANY && !row.modes.contains(&mode.0) {
+    if mode != ModeOfUse::ANY && !row.modes.has(mode.0) {
         return refuse(field::MODE, 8, "mode of use does not go with the usage");
     }
     Ok(())
@@ -126,11 +165,22 @@ mod tests {
     #[test]
     fn codes_are_unique_and_in_order() {
         assert!(ROWS.windows(2).all(|w| w[0].code < w[1].code));
-        assert!(
-            ROWS.iter()
-                .all(|r| r.algorithms.iter().all(|a| matches!(a, b'I' | b'J') || Algorithm(*a).is_known()))
-        );
-        assert!(ROWS.iter().all(|r| r.modes.iter().all(|m| ModeOfUse(*m).is_known())));
+        assert!(ROWS.iter().all(|row| find(KeyUsage(row.code)).is_some_and(|found| found.code == row.code)));
+        for letter in b'A'..=b'Z' {
+            let known = Algorithm(letter).is_known() || matches!(letter, b'I' | b'J');
+            assert!(known || ROWS.iter().all(|r| !r.algorithms.has(letter)));
+            assert!(ModeOfUse(letter).is_known() || ROWS.iter().all(|r| !r.modes.has(letter)));
+        }
+    }
+
+    #[test]
+    fn only_the_codes_of_the_table_are_found() {
+        let found =
+            (0..=u16::MAX).filter_map(|code| find(KeyUsage(code.to_be_bytes())).map(|row| (code, row)));
+        let found: Vec<_> = found.map(|(code, row)| (code.to_be_bytes(), row.code)).collect();
+        assert!(found.len() == ROWS.len() && found.iter().all(|(asked, got)| asked == got));
+        let letters = Letters::of(b"AZ");
+        assert!((0..=255).filter(|c| letters.has(*c)).eq([b'A', b'Z']));
     }
 
     #[test]
@@ -157,8 +207,8 @@ mod tests {
             for algorithm in b"ADEHIJRST" {
                 for mode in b"BCDEGNSTVXY" {
                     let text = [row.code[0], row.code[1], *algorithm, *mode, b'E'];
-                    let wanted = row.algorithms.contains(if *algorithm == b'D' { &b'T' } else { algorithm })
-                        && (*mode == b'N' || row.modes.contains(mode));
+                    let wanted = row.algorithms.has(if *algorithm == b'D' { b'T' } else { *algorithm })
+                        && (*mode == b'N' || row.modes.has(*mode));
                     assert_eq!(judge(&attributes(&text), false).is_ok(), wanted);
                     accepted += usize::from(wanted);
                 }

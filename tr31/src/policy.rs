@@ -7,8 +7,8 @@ use crate::header::Header;
 use crate::matrix;
 use crate::strength::strength_bits;
 use crate::version::{Version, Versions};
+use paytypes::Algorithm;
 use paytypes::parity::{Weakness, weakness};
-use paytypes::{Algorithm, Exportability, ModeOfUse};
 
 /// Judgement of a block beyond its proof. `..Policy::X9_143_STRICT` gives a variation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +98,10 @@ impl Policy {
     };
 
     /// For a partner whose blocks do not keep to the standards: opens all versions, makes B, D and E; still
-    /// verifies check values and refuses weak keys.
-    pub const fn lenient() -> Self {
+    /// verifies check values and refuses weak keys. `partner` names it in messages and status.
+    pub const fn lenient(partner: &'static str) -> Self {
         Self {
-            name: "lenient",
+            name: partner,
             export: Versions::of(&[Version::B, Version::D, Version::E]),
             check_values: true,
             weak_keys: true,
@@ -115,22 +115,26 @@ impl Policy {
             return Err(KeyBlockError::new(ErrorKind::Policy, field::VERSION, 0)
                 .because("version is refused by the profile in use"));
         }
+        if self.contexts.is_empty() {
+            return Ok(());
+        }
         let attributes = &header.attributes;
         let known = |known: bool, code: u8| known || code.is_ascii_digit();
-        let codes = [
-            (field::ALGORITHM, 7, known(is_algorithm(attributes.algorithm), attributes.algorithm.0)),
-            (field::MODE, 8, known(ModeOfUse::is_known(attributes.mode), attributes.mode.0)),
-            (field::EXPORTABILITY, 11, Exportability::is_known(attributes.exportability)),
-            (field::CONTEXT, 14, self.contexts.contains(&header.context)),
-            (field::RESERVED, 15, header.reserved == b'0'),
-        ];
-        match codes.iter().find(|(_, _, good)| !good) {
-            Some((name, at, _)) if !self.contexts.is_empty() => {
-                Err(KeyBlockError::new(ErrorKind::HeaderField, name, *at)
-                    .because("reserved code, refused by the profile in use"))
-            }
-            _ => Ok(()),
-        }
+        let (name, at) = if !known(is_algorithm(attributes.algorithm), attributes.algorithm.0) {
+            (field::ALGORITHM, 7)
+        } else if !known(attributes.mode.is_known(), attributes.mode.0) {
+            (field::MODE, 8)
+        } else if !attributes.exportability.is_known() {
+            (field::EXPORTABILITY, 11)
+        } else if !self.contexts.contains(&header.context) {
+            (field::CONTEXT, 14)
+        } else if header.reserved != b'0' {
+            (field::RESERVED, 15)
+        } else {
+            return Ok(());
+        };
+        Err(KeyBlockError::new(ErrorKind::HeaderField, name, at)
+            .because("reserved code, refused by the profile in use"))
     }
 
     // With the key in hand: content of optional blocks, attributes, strength, hygiene.

@@ -45,7 +45,7 @@ fn versions_by_profile() {
         (Policy::X9_143_STRICT, "BD", "BD"),
         (Policy::TR31_2018, "ABCD", "BD"),
         (Policy::ISO_20038, "DE", "DE"),
-        (Policy::lenient(), "ABCDE", "BDE"),
+        (Policy::lenient("lenient"), "ABCDE", "BDE"),
         (Policy::NONE, "ABCDE", "ABCDE"),
         (Policy { export: Versions::ALL, ..Policy::TR31_2018 }, "ABCD", "ABCDE"),
     ] {
@@ -147,7 +147,7 @@ fn weak_keys_and_equal_parts_are_refused() {
         [a, a, b].concat(),
         vec![0; 16],
     ] {
-        for policy in [Policy::X9_143_STRICT, Policy::lenient()] {
+        for policy in [Policy::X9_143_STRICT, Policy::lenient("lenient")] {
             assert_eq!(judged(&kbpk, &tdes, &key, &policy).kind, ErrorKind::WeakKey);
         }
     }
@@ -206,7 +206,7 @@ fn content_is_judged_by_profiles_only() {
     assert_eq!((error.kind, error.field, error.offset), (ErrorKind::OptData, "KS", 25));
     let mut bad = header(Version::D, "B0TXE");
     bad.blocks.push(BlockId::KC, b"09").unwrap();
-    assert_eq!(judged(&kbpk, &bad, &GOOD[..16], &Policy::lenient()).kind, ErrorKind::OptData);
+    assert_eq!(judged(&kbpk, &bad, &GOOD[..16], &Policy::lenient("lenient")).kind, ErrorKind::OptData);
     let hmac = header(Version::D, "M7HCE");
     assert_eq!(judged(&kbpk, &hmac, &GOOD, &Policy::X9_143_STRICT).field, "HM");
     assert!(make(&kbpk, &hmac, &GOOD, &Policy::ISO_20038).is_ok());
@@ -218,7 +218,7 @@ fn lower_case_is_for_lenient_readers() {
     let text = make(&kbpk, &header(Version::D, "P0TBE"), &GOOD, &Policy::X9_143_STRICT).unwrap();
     let mut lower = text.clone();
     lower[16..].make_ascii_lowercase();
-    read(&kbpk, &lower, &Policy::lenient()).unwrap();
+    read(&kbpk, &lower, &Policy::lenient("lenient")).unwrap();
     let error = read(&kbpk, &lower, &Policy::X9_143_STRICT).unwrap_err();
     let first = lower.iter().skip(16).position(u8::is_ascii_lowercase).unwrap() + 16;
     assert_eq!((error.kind, error.offset), (ErrorKind::PayloadEncoding, first));
@@ -282,7 +282,7 @@ fn contexts_and_names_of_the_profiles() {
         (Policy::X9_143_STRICT, "x9.143-strict", "012"),
         (Policy::TR31_2018, "tr31-2018", "0"),
         (Policy::ISO_20038, "iso-20038", "0"),
-        (Policy::lenient(), "lenient", "012z"),
+        (Policy::lenient("lenient"), "lenient", "012z"),
         (Policy::NONE, "none", "012z"),
     ] {
         assert_eq!(policy.name, name);
@@ -292,6 +292,33 @@ fn contexts_and_names_of_the_profiles() {
             let made = make(&kbpk, &header, &GOOD[..16], &policy).map(drop).map_err(|e| (e.kind, e.field));
             let refused = Err((ErrorKind::HeaderField, field::CONTEXT));
             assert_eq!(made, if contexts.contains(char::from(context)) { Ok(()) } else { refused }, "{name}");
+        }
+    }
+}
+
+#[test]
+fn check_values_of_every_cipher() {
+    let kbpk = kbpk(Version::D, &[0x29; 32]);
+    let policy = Policy { single_des: true, ..Policy::X9_143_STRICT };
+    for (kind, code, length) in
+        [(CipherKind::Aes, "D0ABE", 24), (CipherKind::Tdes, "D0TBE", 16), (CipherKind::Des, "D0DBE", 8)]
+    {
+        for method in [KcvMethod::Legacy, KcvMethod::Cmac] {
+            let key = SoftKey::new(kind, &GOOD[..length]).unwrap();
+            let value = now(async {
+                match method {
+                    KcvMethod::Legacy => tr31::kcv_legacy(&Soft, &key).await,
+                    KcvMethod::Cmac => tr31::kcv_cmac(&Soft, &key).await,
+                }
+            });
+            let mut header = header(Version::D, code);
+            header.blocks.push_check_value(BlockId::KC, method, &value.unwrap().unwrap()).unwrap();
+            let text = make(&kbpk, &header, &GOOD[..length], &policy).unwrap();
+            read(&kbpk, &text, &policy).unwrap();
+            let mut other = GOOD;
+            other[0] ^= 0x10;
+            let error = judged(&kbpk, &header, &other[..length], &policy);
+            assert_eq!((error.kind, error.field), (ErrorKind::KcMismatch, "KC"), "{kind:?} {method:?}");
         }
     }
 }

@@ -208,3 +208,10 @@ fn keys_of_the_other_version_and_single_des_are_refused() {
     let single = soft(CipherKind::Des, &[0x13; 8]);
     assert_eq!(now(SKeys::new(&Soft, &single)).unwrap().unwrap_err().kind, ErrorKind::KbpkLength);
 }
+
+#[test]
+fn protection_keys_print_their_kind_only() {
+    assert_eq!(format!("{:?}", lmk_keys(SVersion::Aes)), "SKeys(Aes)");
+    assert_eq!(format!("{:?}", common::kbpk(tr31::Version::B, &[0x29; 24])), "Kbpk(Tdes, 112 bits)");
+    assert_eq!(format!("{:?}", common::kbpk(tr31::Version::D, &[0x29; 32])), "Kbpk(Aes, 256 bits)");
+}

@@ -1,5 +1,9 @@
 //! TDES DUKPT, ANSI X9.24-1:2009 annex A: two-key TDES, a KSN of ten bytes with a 21-bit counter.
 
+mod device;
+
+pub use device::Device;
+
 use super::{DataUse, MacUse, PinUse, Way, WorkingKey};
 use crate::CardError;
 use paytypes::bytes::{left, right, xor_into};

@@ -1,5 +1,6 @@
 //! The verbs: a line in each of the three lists, and a file.
 
+mod audit;
 mod authorise;
 mod bench;
 mod calc;
@@ -7,12 +8,15 @@ mod config;
 mod decode;
 mod dectab;
 mod demo;
+mod doctor;
 mod explain;
 mod lmk;
 mod officer;
 mod send;
 mod serve;
+mod token;
 mod vectors;
+mod worker;
 
 pub use lmk::load as load_lmks;
 
@@ -40,8 +44,15 @@ pub enum Verb {
     Authorise(authorise::Args),
     #[command(subcommand)]
     Dectab(dectab::Dectab),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     Calc(calc::Args),
     Vectors(vectors::Args),
+    #[command(subcommand)]
+    Token(token::Token),
+    Doctor(doctor::Args),
+    #[command(hide = true)]
+    Worker(worker::Args),
 }
 
 impl Verb {
@@ -59,8 +70,12 @@ impl Verb {
             Self::Officer(verb) => end(officer::run(&verb)),
             Self::Authorise(args) => end(authorise::run(&args)),
             Self::Dectab(verb) => end(dectab::run(&verb)),
+            Self::Audit(verb) => end(audit::run(verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
+            Self::Token(verb) => end(token::run(&verb)),
+            Self::Doctor(args) => end(doctor::run(&args)),
+            Self::Worker(args) => end(worker::run(args)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One connection of a run.
 
 use super::pace::Due;
-use super::{LATE, Load, Report, Work};
+use super::{LATE, Live, Load, Report, Work};
 use crate::correlation::Waiting;
 use crate::pump::Pump;
 use crate::{Error, frame};
@@ -31,7 +31,7 @@ pub(super) struct Lane {
     /// Times of an open loop.
     pub(super) due: Option<Due>,
     pub(super) timeout: Duration,
-    pub(super) progress: Arc<AtomicU64>,
+    pub(super) live: Arc<Live>,
     /// Of all lanes of a run: histograms are large, connections may be many.
     pub(super) report: Arc<Mutex<Report>>,
 }
@@ -131,7 +131,8 @@ impl Lane {
     // False when the connection cannot be trusted any more.
     fn take_replies(&mut self) -> bool {
         let now = Instant::now();
-        let (mut count, mut good) = (0, true);
+        let (mut count, mut errors, mut good) = (0, 0, true);
+        let since = now.saturating_duration_since(self.counted_from);
         let mut report = lock(&self.report);
         while let Some(frame) = self.pump.frames.next_frame() {
             let taken = self.waiting.take(&frame);
@@ -144,8 +145,10 @@ impl Lane {
                 break;
             };
             count += 1;
+            errors += u64::from(code != b"00");
             if sent.counted {
-                count_reply(&mut report, now, &sent, *code);
+                let p99 = count_reply(&mut report, now, since, &sent, *code);
+                p99.into_iter().for_each(|us| self.live.set_p99(us));
             }
             let every = self.load.verify_every;
             if every > 0 && sent.sequence.is_multiple_of(every) {
@@ -154,10 +157,10 @@ impl Lane {
             }
         }
         if count > 0 {
-            report.elapsed = report.elapsed.max(now.saturating_duration_since(self.counted_from));
+            report.elapsed = report.elapsed.max(since);
         }
         report.wrong += u64::from(!good);
-        self.progress.fetch_add(count, Ordering::Relaxed);
+        self.live.add(count, errors);
         good
     }
 }
@@ -167,9 +170,22 @@ fn lock(report: &Mutex<Report>) -> MutexGuard<'_, Report> {
     report.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn count_reply(report: &mut Report, now: Instant, sent: &Sent, code: [u8; 2]) {
+// Gives the 99th percentile of an interval that has ended.
+fn count_reply(
+    report: &mut Report,
+    now: Instant,
+    since: Duration,
+    sent: &Sent,
+    code: [u8; 2],
+) -> Option<u64> {
     let us = |since| u64::try_from(now.duration_since(since).as_micros()).unwrap_or(u64::MAX);
+    let latency = us(sent.meant);
     *report.codes.entry(code).or_default() += 1;
-    report.latency_us.saturating_record(us(sent.meant));
+    report.latency_us.saturating_record(latency);
     report.service_us.saturating_record(us(sent.at));
+    let (slot, ended) = report.timeline.slot(since)?;
+    slot.replies += 1;
+    slot.errors += u64::from(&code != b"00");
+    slot.latency_us.saturating_record(latency);
+    ended
 }

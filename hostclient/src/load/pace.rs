@@ -32,19 +32,58 @@ impl Due {
     }
 }
 
-// Times are computed from the number of the request, so that no rounding adds up.
+/// When the request of a number is due. Computed from the number, so that no rounding adds up.
 #[derive(Clone, Copy)]
-struct Clock {
+pub(super) struct Clock {
     start: Instant,
     rate: f64,
+    ramp: Option<Ramp>,
+}
+
+// From the rate of the warm-up in a straight line to another; times in seconds.
+#[derive(Clone, Copy)]
+struct Ramp {
+    begins: f64,
+    lasts: f64,
+    to: f64,
 }
 
 impl Clock {
+    /// Requests a second from `start` on; with `ramp_to` until the warm-up is over, and then towards that rate,
+    /// which is reached when the run has lasted its time.
+    pub(super) fn new(
+        start: Instant,
+        rate: f64,
+        ramp_to: Option<f64>,
+        (warmup, lasts): (Duration, Duration),
+    ) -> Self {
+        let sane = |rate: f64| if rate.is_finite() { rate.max(RATE_MIN) } else { f64::MAX };
+        let (begins, lasts) = (warmup.as_secs_f64(), lasts.as_secs_f64());
+        let ramp = ramp_to.filter(|_| lasts > 0.0).map(|to| Ramp { begins, lasts, to: sane(to) });
+        Self { start, rate: sane(rate), ramp }
+    }
+
     #[allow(clippy::cast_precision_loss)] // exact up to 2^53 requests
     fn at(&self, number: u64) -> Instant {
-        let after = Duration::try_from_secs_f64(number as f64 / self.rate).unwrap_or(Duration::MAX);
+        let after = Duration::try_from_secs_f64(self.seconds(number as f64)).unwrap_or(Duration::MAX);
         let far = Duration::from_secs(1 << 32);
         self.start.checked_add(after.min(far)).unwrap_or(self.start)
+    }
+
+    fn seconds(&self, number: f64) -> f64 {
+        let Some(ramp) = &self.ramp else { return number / self.rate };
+        let on_ramp = number - self.rate * ramp.begins;
+        if on_ramp <= 0.0 {
+            return number / self.rate;
+        }
+        let whole = (self.rate + ramp.to) / 2.0 * ramp.lasts;
+        if on_ramp >= whole {
+            return ramp.begins + ramp.lasts + (on_ramp - whole) / ramp.to;
+        }
+        // The root of rate * t + slope * t * t / 2 = on_ramp, in the form that is exact for a small slope too.
+        let slope = (ramp.to - self.rate) / ramp.lasts;
+        let root = (self.rate * self.rate + 2.0 * slope * on_ramp).max(0.0).sqrt();
+        ramp.begins + 2.0 * on_ramp / (self.rate + root)
     }
 }
 
@@ -57,10 +96,9 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    pub(super) fn start(rate: f64, connections: usize, start: Instant, end: Option<Instant>) -> Self {
-        let rate = if rate.is_finite() { rate.max(RATE_MIN) } else { f64::MAX };
+    pub(super) fn start(clock: Clock, connections: usize, end: Option<Instant>) -> Self {
         let lanes: Vec<_> = (0..connections).map(|_| Arc::new(Notify::new())).collect();
-        let (clock, alive) = (Clock { start, rate }, Arc::new(()));
+        let alive = Arc::new(());
         let pacer = Self { clock, lanes: lanes.clone(), _alive: Arc::clone(&alive) };
         let alive = Arc::downgrade(&alive);
         thread::spawn(move || tick(clock, &lanes, end, &alive));
@@ -100,4 +138,34 @@ fn tick(clock: Clock, lanes: &[Arc<Notify>], end: Option<Instant>, alive: &Weak<
         thread::sleep(wait.clamp(NAP, NAP_LONG).min(left));
     }
     lanes.iter().for_each(|lane| lane.notify_one());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(rate: f64, to: Option<f64>) -> Clock {
+        Clock::new(Instant::now(), rate, to, (Duration::from_secs(2), Duration::from_secs(10)))
+    }
+
+    #[test]
+    fn a_constant_rate_is_evenly_spaced() {
+        let clock = clock(100.0, None);
+        assert!((clock.seconds(250.0) - 2.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_ramp_begins_behind_the_warm_up_and_goes_in_a_straight_line() {
+        for (from, to) in [(100.0, 300.0), (300.0, 100.0), (100.0, 100.0)] {
+            let clock = clock(from, Some(to));
+            let warm = from * 2.0;
+            assert!((clock.seconds(warm) - 2.0).abs() < 1e-9);
+            // Half of the time: the mean of the first rate and the rate in the middle.
+            let half = 5.0 * (from + f64::midpoint(from, to)) / 2.0;
+            assert!((clock.seconds(warm + half) - 7.0).abs() < 1e-6, "{from} {to}");
+            let whole = 10.0 * f64::midpoint(from, to);
+            assert!((clock.seconds(warm + whole) - 12.0).abs() < 1e-6, "{from} {to}");
+            assert!((clock.seconds(warm + whole + to) - 13.0).abs() < 1e-6, "{from} {to}");
+        }
+    }
 }

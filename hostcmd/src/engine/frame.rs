@@ -25,6 +25,11 @@ impl Head {
         code.iter().all(u8::is_ascii_graphic).then_some(*code)
     }
 
+    /// Of a frame that is looked at and not run.
+    pub(super) fn read(port: &Port, text: &[u8]) -> Option<Self> {
+        Self::code_of(port, text).map(|code| Self { code, ..Self::default() })
+    }
+
     /// Begins with a code and without a trailer.
     #[inline]
     pub(super) fn begin(&mut self, code: [u8; 2]) {
@@ -42,6 +47,14 @@ impl Head {
         if !trailer.is_empty() {
             self.trailer = SmallVec::from_slice(trailer);
         }
+    }
+
+    /// Adds text to the trailer, in the character set of the port; the mark stands in front when there was none.
+    pub(super) fn extend_trailer(&mut self, port: &Port, text: &[u8]) {
+        if self.trailer.is_empty() && !text.is_empty() {
+            self.trailer.push(END_OF_MESSAGE);
+        }
+        self.trailer.extend(text.iter().map(|c| if port.ebcdic { to_ebcdic(*c) } else { *c }));
     }
 
     /// The trailer of a frame that was refused before its end was found: the last mark behind the command

@@ -2,20 +2,23 @@
 //! and is driven by whoever owns the thread: submit every frame that is there, run once, collect replies.
 
 mod frame;
+mod judge;
 mod pool;
 mod steps;
 
+pub use judge::{Judged, judge};
 pub use pool::{Frame, Runner, runner};
 pub use steps::stepped;
 
 use crate::command::{Authorised, Class};
 use crate::context::{Cx, Port, Shared, Unit};
 use crate::table::TABLE;
-use crate::{Code, table};
+use crate::{Code, KeyTable, table};
 use core::cell::{Cell, RefCell};
 use frame::Head;
 use hsm::{Backend, Hsm, LmkInfo, LmkScheme};
 use std::rc::Rc;
+use std::sync::Arc;
 use zeroize::Zeroize;
 
 /// A frame that was submitted.
@@ -102,6 +105,7 @@ impl Engine {
             lmks: backend.lmks().to_vec(),
             authorised: Cell::new(unit.authorised),
             unit: RefCell::new(unit),
+            keys: RefCell::default(),
         };
         Self {
             hsm,
@@ -121,6 +125,16 @@ impl Engine {
         &self.shared.lmks
     }
 
+    /// The backend, between batches.
+    pub fn backend(&mut self) -> &mut dyn Backend {
+        self.backend.as_mut()
+    }
+
+    /// False when the backend says that it cannot serve any more.
+    pub fn alive(&mut self) -> bool {
+        self.backend.alive()
+    }
+
     /// Changes the state of the unit: time of the batch, counters, what is authorised.
     pub fn update_unit(&mut self, change: impl FnOnce(&mut Unit)) {
         let mut unit = self.shared.unit.borrow_mut();
@@ -133,9 +147,18 @@ impl Engine {
         self.update_unit(|unit| unit.authorised = authorised);
     }
 
-    /// True when one of them was submitted since the last call that reports the state of the unit.
-    pub fn take_status(&mut self) -> bool {
-        core::mem::take(&mut self.status)
+    /// Commands that are submitted from now on find key references in `table`. `core` says which cells count their
+    /// uses. The table before is dropped when the last command that began with it has ended, and keys that are in it
+    /// alone are forgotten.
+    pub fn set_key_table(&mut self, table: Arc<KeyTable>, core: usize) {
+        self.shared.keys.borrow_mut().set(table, core);
+        self.drop_old_tables();
+    }
+
+    fn drop_old_tables(&mut self) {
+        if self.active.is_empty() {
+            self.shared.keys.borrow_mut().drop_old(|token| self.hsm.forget(token));
+        }
     }
 
     /// Number of commands that wait for [`Engine::run`].
@@ -202,6 +225,9 @@ impl Engine {
                 self.hsm.run(self.backend.as_mut());
             }
             self.poll_all();
+        }
+        if self.shared.keys.borrow().has_old() {
+            self.drop_old_tables();
         }
     }
 

@@ -62,7 +62,8 @@ pub(super) fn parse<C: Command>(
     head: &mut Head,
 ) -> Result<(), Code> {
     let body = cx.port.header_length.saturating_add(2);
-    let mut reader = Reader::new(frame.text, frame.raw, body, &cx.port.settings);
+    let keys = cx.shared.keys.borrow();
+    let mut reader = Reader::new(frame.text, frame.raw, body, &cx.port.settings).with_keys(&keys);
     let trailer = request.walk(&mut reader).and_then(|()| reader.finish());
     match trailer {
         Ok(trailer) => head.keep_trailer(trailer),
@@ -73,6 +74,11 @@ pub(super) fn parse<C: Command>(
     }
     cx.lmk = crate::wire::Wire::selected(&reader).unwrap_or(cx.port.lmk);
     cx.scheme = cx.lmk_info()?.scheme;
+    reader.references().judge(&keys, cx.lmk)?;
+    if cx.port.generation_trailer {
+        let trailer = reader.references().trailer();
+        head.extend_trailer(&cx.port, &trailer);
+    }
     Ok(())
 }
 

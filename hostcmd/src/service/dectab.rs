@@ -115,7 +115,7 @@ pub fn encrypt_over(
     let lmks = backend.lmks().to_vec();
     let scheme = lmks.iter().find(|l| l.id == lmk).ok_or(Code::LMK_ID)?.scheme;
     let (unit, authorised) = (RefCell::new(Unit::default()), Cell::new(Authorised::NONE));
-    let (hsm, shared) = (Hsm::new(), Rc::new(Shared { lmks, unit, authorised }));
+    let (hsm, shared) = (Hsm::new(), Rc::new(Shared { lmks, unit, authorised, keys: Default::default() }));
     let port = Rc::new(Port::new(lmk, Settings::STRICT));
     let cx = Cx { hsm: hsm.clone(), lmk, scheme, shared, port };
     let mut task = pin!(encrypt(&cx, digits));
@@ -168,7 +168,8 @@ mod tests {
         let lmks = simulator.lmks().to_vec();
         let scheme = lmks[usize::from(lmk)].scheme;
         let unit = RefCell::new(Unit { decimalisation_tables: vec![*PLAIN], ..Unit::default() });
-        let shared = Rc::new(Shared { lmks, unit, authorised: Cell::new(Authorised::NONE) });
+        let shared =
+            Rc::new(Shared { lmks, unit, authorised: Cell::new(Authorised::NONE), keys: Default::default() });
         let (hsm, port) = (Hsm::new(), Rc::new(Port::new(LmkId(lmk), settings)));
         let mut future = pin!(task(Cx { hsm: hsm.clone(), lmk: LmkId(lmk), scheme, shared, port }));
         loop {

@@ -1,6 +1,6 @@
 //! Opening the keys that a command names, and judging whether they may do what it asks.
 
-use crate::{Code, Cx};
+use crate::{Code, Cx, key_table};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use hsm::{Binding, Hygiene, Key, KeyToken, KeyType, Opening, Scheme};
@@ -131,11 +131,17 @@ pub fn open_as<'r>(
     place: Place,
 ) -> OpeningKey<'r> {
     let single_des = cx.settings().single_des;
-    let opening = match token.scheme {
-        Scheme::Single if !single_des => Err(Code::KEY_LENGTH),
-        _ => Ok(cx.hsm.open(cx.lmk, key_type, token)),
-    };
+    let opening = judge_token(token, how, single_des).map(|()| cx.hsm.open(cx.lmk, key_type, token));
     OpeningKey { opening, rule, how, place, single_des }
+}
+
+// What is refused before a key is opened.
+#[inline]
+fn judge_token(token: &KeyToken, how: Use, single_des: bool) -> Result<(), Code> {
+    if matches!(how, Use::Encrypt | Use::Generate) {
+        key_table::may_protect(token)?;
+    }
+    if token.scheme == Scheme::Single && !single_des { Err(Code::KEY_LENGTH) } else { Ok(()) }
 }
 
 /// A key that is being opened, and is judged then.
@@ -207,8 +213,8 @@ pub fn two_seen(
 
 fn seen(cx: &Cx, Wanted { token, rule, how }: &Wanted<'_, '_>, place: Place) -> Option<Result<Key, Code>> {
     let single_des = cx.settings().single_des;
-    if token.scheme == Scheme::Single && !single_des {
-        return Some(Err(Code::KEY_LENGTH));
+    if let Err(code) = judge_token(token, *how, single_des) {
+        return Some(Err(code));
     }
     let key = cx.hsm.seen(cx.lmk, rule.key_type, token)?;
     Some(judge(&key, rule, *how, place, single_des).map(|()| key))

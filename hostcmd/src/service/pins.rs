@@ -2,6 +2,7 @@
 
 use super::translation::Translation;
 use crate::command::Answer;
+use crate::managed::possession::refuse_reserved;
 use crate::wire::{Account, Number, PinBlockText};
 use crate::{Code, Cx, Role};
 use core::future::poll_fn;
@@ -123,6 +124,7 @@ pub fn judge_maximum(length: Number<2>) -> Result<(), Code> {
 }
 
 async fn decipher(cx: &Cx, side: Side<'_>, block: &PinBlockText) -> Result<ClearBlock, Code> {
+    refuse_reserved(cx, side.account)?;
     encipher::decipher(&cx.hsm, side.key, side.format, block.as_bytes(), side.account).await.map_err(code)
 }
 
@@ -165,6 +167,7 @@ pub fn verdict(same: bool) -> Answer<()> {
 
 /// Makes a PIN block.
 pub async fn write(cx: &Cx, side: Side<'_>, pin: &Pin) -> Result<PinBlockText, Code> {
+    refuse_reserved(cx, side.account)?;
     let mut random = [0; pinblock::RANDOM_LENGTH];
     if has_random_fill(side.format) {
         cx.hsm.random(&mut random).await?;

@@ -4,7 +4,7 @@ use crate::service::attributes::{Header, fits_lmk};
 use crate::service::exchange::parse_optional;
 use crate::service::key_types::key_has_parity;
 use crate::service::keys::{self, Ciphers, KeyRule, Place, Use};
-use crate::{Code, Cx};
+use crate::{Code, Cx, key_table};
 use hsm::{Binding, Hygiene, Key, KeyToken, KeyType, Scheme, SealAs};
 
 /// In which form a key goes under the LMK.
@@ -84,6 +84,7 @@ pub async fn open_any(cx: &Cx, token: &KeyToken, key_type: KeyType, place: Place
 
 /// As [`open_any`], components included.
 pub async fn open_part(cx: &Cx, token: &KeyToken, key_type: KeyType, place: Place) -> Result<Key, Code> {
+    key_table::may_leave(token)?;
     allow_single(cx, token.scheme)?;
     let key = cx.hsm.open(cx.lmk, key_type, token).await?;
     judge_hygiene(cx, &key, place)?;

@@ -6,6 +6,7 @@
 
 use super::keys::{self, OpeningTwo, Wanted};
 use super::pins::{self, code};
+use crate::managed::possession::refuse_reserved;
 use crate::wire::{self, PinBlockText};
 use crate::{Code, Cx};
 use core::pin::Pin;
@@ -30,6 +31,8 @@ pub struct Translation {
     /// The block that came, kept while keys are being opened.
     block: PinBlockText,
     pin_length: u8,
+    /// What speaks against one of the accounts.
+    reserved: Option<Code>,
     /// What waits, but for keys.
     asked: Option<Asked>,
     step: Step,
@@ -59,6 +62,7 @@ impl Default for Translation {
             second: None,
             block: PinBlockText::default(),
             pin_length: 0,
+            reserved: None,
             asked: None,
             step: Step::NewLastPass,
         }
@@ -69,7 +73,7 @@ impl Translation {
     /// What is translated into what, for one account.
     #[inline]
     pub fn of(&mut self, cx: &Cx, from: Format, to: Format, account: &wire::Account) -> Result<(), Code> {
-        self.account = pins::account(account)?;
+        (self.account, self.second) = (pins::account(account)?, None);
         self.between(cx, from, to);
         Ok(())
     }
@@ -77,7 +81,10 @@ impl Translation {
     #[inline]
     fn between(&mut self, cx: &Cx, from: Format, to: Format) {
         (self.setting, self.digit_check) = (pins::setting(cx), cx.settings().digit_check);
-        (self.from, self.to, self.second, self.asked) = (from, to, None, None);
+        (self.from, self.to, self.asked) = (from, to, None);
+        let reserved =
+            refuse_reserved(cx, self.new_account()).and_then(|()| refuse_reserved(cx, &self.account));
+        self.reserved = reserved.err();
     }
 
     /// Between two keys and accounts that are at hand.
@@ -87,9 +94,8 @@ impl Translation {
         block: &PinBlockText,
         to: pins::Side<'_>,
     ) -> Result<Self, Code> {
-        let mut new = Self { account: *from.account, ..Self::default() };
+        let mut new = Self { account: *from.account, second: Some(*to.account), ..Self::default() };
         new.between(cx, from.format, to.format);
-        new.second = Some(*to.account);
         new.begin(&cx.hsm, from.key.share(), to.key.share(), block)?;
         Ok(new)
     }
@@ -130,6 +136,9 @@ impl Translation {
     #[inline]
     fn begin(&mut self, hsm: &Hsm, source: Key, destination: Key, block: &PinBlockText) -> Result<(), Code> {
         pins::permitted(self.setting, (self.from, &self.account), (self.to, self.new_account()))?;
+        if let Some(code) = self.reserved {
+            return Err(code);
+        }
         let bytes = block.as_bytes();
         let kind = source.attributes().shape.kind;
         if passes(kind, self.from, bytes.len(), &self.account).map_err(code)?.is_some() {

@@ -2,6 +2,7 @@
 
 use super::grammar::{self, END_OF_MESSAGE};
 use super::{Alphabet, Number, Show, Step, Text, Untagged, Wire};
+use crate::key_table::{Keys, References};
 use crate::{Code, Settings};
 use hsm::{KeyToken, LmkId};
 
@@ -28,19 +29,42 @@ pub struct Reader<'a> {
     lmk: Option<LmkId>,
     lmk_walked: bool,
     trace: Option<&'a mut Vec<Span>>,
+    keys: Option<&'a Keys>,
+    references: References,
 }
 
 impl<'a> Reader<'a> {
     /// Over a frame, from offset `at`. `text` is the frame in ASCII, `raw` as it came: the same slice on
     /// an ASCII port.
     pub fn new(text: &'a [u8], raw: &'a [u8], at: usize, settings: &'a Settings) -> Self {
-        Self { text, raw, at, settings, lmk: None, lmk_walked: false, trace: None }
+        Self {
+            text,
+            raw,
+            at,
+            settings,
+            lmk: None,
+            lmk_walked: false,
+            trace: None,
+            keys: None,
+            references: References::default(),
+        }
     }
 
     /// Notes every field that is walked.
     pub fn traced(mut self, trace: &'a mut Vec<Span>) -> Self {
         self.trace = Some(trace);
         self
+    }
+
+    /// Finds what key references mean.
+    pub fn with_keys(mut self, keys: &'a Keys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// The key references that were walked.
+    pub(crate) const fn references(&self) -> &References {
+        &self.references
     }
 
     #[inline]
@@ -171,6 +195,9 @@ impl Wire for Reader<'_> {
         let field = grammar::key(untagged, before).ok_or(Code::INPUT)?;
         self.advance(name, Show::Length, before.len().saturating_sub(field.rest.len()));
         value.set(field.scheme, field.text);
+        if let Some(keys) = self.keys {
+            self.references.resolve(keys, value);
+        }
         Ok(())
     }
 

@@ -54,6 +54,7 @@ fn a_short_pin_is_wrong_for_the_verifier_and_an_error_for_the_maker() {
 #[test]
 fn offset_fields() {
     let offset = Offset::from_host(b"0123FFFFFFFF").unwrap();
+    assert_eq!(format!("{offset:?}"), "Offset(4 digits)");
     assert_eq!((offset.digits(), &offset.to_host()), (&[0, 1, 2, 3][..], b"0123FFFFFFFF"));
     assert_eq!(Offset::from_host(b"012345678901").unwrap().to_host(), *b"012345678901");
     for bad in [b"012FFFFFFFFF", b"FFFFFFFFFFFF", b"0123FFF4FFFF", b"0123AFFFFFFF", b"0123FFFFFFF "] {

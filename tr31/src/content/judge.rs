@@ -54,6 +54,10 @@ mod tests {
         assert!(judge(&blocks, Algorithm::TDES, true).is_ok());
         assert_eq!(judge(&blocks, Algorithm::AES, true).unwrap_err().field, "KS");
         let mut blocks = OptionalBlocks::none();
+        blocks.push(BlockId::IK, b"0123456789ABCDEF").unwrap();
+        assert!(judge(&blocks, Algorithm::AES, true).is_ok());
+        assert_eq!(judge(&blocks, Algorithm::TDES, true).unwrap_err().field, "IK");
+        let mut blocks = OptionalBlocks::none();
         blocks.push(BlockId::HM, b"21").unwrap();
         assert!(judge(&blocks, Algorithm::HMAC, true).is_ok());
         assert_eq!(judge(&blocks, Algorithm::AES, true).unwrap_err().field, "HM");

@@ -140,3 +140,11 @@ fn hashes_and_serial_numbers() {
     };
     assert_eq!((short.bytes().len(), short.ksn().unwrap().as_bytes().len()), (8, 10));
 }
+
+#[test]
+fn a_check_value_prints_itself() {
+    let shown = |data| format!("{:?}", CheckValue::decode(data).unwrap());
+    assert_eq!(shown(b"00CB9DEA"), "CB9DEA (Legacy)");
+    assert_eq!(shown(b"012331550BC9"), "2331550BC9 (Cmac)");
+    assert_eq!(format!("{:?} {:?}", BlockId::KC, BlockId([0xFF; 2])), "KC ??");
+}

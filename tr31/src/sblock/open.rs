@@ -24,6 +24,16 @@ impl<K> SKeys<K> {
         Ok(Self { keys: BlockKeys::derive(cipher, key, version.scheme()).await?, version })
     }
 
+    /// Both keys as they were derived before, for a token that keeps them: KBEK and KBAK.
+    pub const fn from_parts(version: SVersion, encryption: K, authentication: K) -> Self {
+        Self { keys: BlockKeys { encryption, authentication }, version }
+    }
+
+    /// KBEK and KBAK, for whoever keeps them.
+    pub fn into_parts(self) -> (K, K) {
+        (self.keys.encryption, self.keys.authentication)
+    }
+
     /// Version of the blocks that these keys open and make.
     pub const fn version(&self) -> SVersion {
         self.version
@@ -44,7 +54,8 @@ pub async fn open<C: Cipher>(
     keys: &SKeys<C::Key>,
     block: &SBlock<'_>,
 ) -> Result<ClearKey, KeyBlockError> {
-    let work = prove(cipher, keys, block).await?;
+    let mut work = room(block);
+    prove(cipher, keys, block, &mut work).await?;
     ClearKey::new(key(block, &work)?)
         .map_err(|_| KeyBlockError::new(ErrorKind::KeyLength, field::KEY, 0).because("longer than 32 bytes"))
 }
@@ -55,19 +66,27 @@ pub async fn open_long<C: Cipher>(
     keys: &SKeys<C::Key>,
     block: &SBlock<'_>,
 ) -> Result<ClearBytes, KeyBlockError> {
-    let work = prove(cipher, keys, block).await?;
+    let mut work = room(block);
+    prove(cipher, keys, block, &mut work).await?;
     Ok(ClearBytes::new(key(block, &work)?.to_vec()))
+}
+
+fn room(block: &SBlock<'_>) -> Work {
+    let mac = block.header.version.scheme().mac_length.saturating_mul(2);
+    let payload = block.text.len().saturating_sub(block.header_length).saturating_sub(mac);
+    Work::zeroed(block.header_length, payload >> 1)
 }
 
 async fn prove<C: Cipher>(
     cipher: &C,
     keys: &SKeys<C::Key>,
     block: &SBlock<'_>,
-) -> Result<Work, KeyBlockError> {
+    work: &mut Work,
+) -> Result<(), KeyBlockError> {
     if keys.version != block.header.version {
         return Err(KeyBlockError::new(ErrorKind::KbpkAlgorithm, field::KBPK, 0));
     }
-    open_text(cipher, &keys.keys, keys.version.scheme(), block.text, block.header_length).await
+    open_text(cipher, &keys.keys, keys.version.scheme(), block.text, block.header_length, work).await
 }
 
 fn key<'w>(block: &SBlock<'_>, work: &'w Work) -> Result<&'w [u8], KeyBlockError> {

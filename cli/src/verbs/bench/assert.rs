@@ -18,8 +18,10 @@ enum Metric {
     P90,
     P99,
     P999,
+    P9999,
     Max,
     Rate,
+    Knee,
     Errors,
     Wrong,
     Lost,
@@ -27,13 +29,15 @@ enum Metric {
     Dropped,
 }
 
-const METRICS: [(&str, Metric); 11] = [
+const METRICS: [(&str, Metric); 13] = [
     ("p50", Metric::P50),
     ("p90", Metric::P90),
     ("p99", Metric::P99),
     ("p99.9", Metric::P999),
+    ("p99.99", Metric::P9999),
     ("max", Metric::Max),
     ("rate", Metric::Rate),
+    ("knee", Metric::Knee),
     ("errors", Metric::Errors),
     ("wrong", Metric::Wrong),
     ("lost", Metric::Lost),
@@ -65,6 +69,11 @@ impl Condition {
         &self.text
     }
 
+    /// It is about what a sweep finds.
+    pub fn is_of_sweep(&self) -> bool {
+        self.metric == Metric::Knee
+    }
+
     /// Whether it holds, and the figure in microseconds, replies a second, or as a count. Nothing holds of the
     /// latency of a run without replies.
     pub fn judge(&self, figures: &Figures) -> (bool, f64) {
@@ -74,8 +83,11 @@ impl Condition {
             Metric::P90 => latency.p90 as f64,
             Metric::P99 => latency.p99 as f64,
             Metric::P999 => latency.p99_9 as f64,
+            Metric::P9999 => latency.p99_99 as f64,
             Metric::Max => latency.max as f64,
             Metric::Rate => figures.rate,
+            // A unit without a knee keeps the limit at no rate.
+            Metric::Knee => figures.knee.unwrap_or_default(),
             Metric::Errors => figures.errors as f64,
             Metric::Wrong => figures.wrong as f64,
             Metric::Lost => figures.lost as f64,
@@ -95,7 +107,7 @@ impl Condition {
 
 impl Metric {
     const fn is_time(self) -> bool {
-        matches!(self, Self::P50 | Self::P90 | Self::P99 | Self::P999 | Self::Max)
+        matches!(self, Self::P50 | Self::P90 | Self::P99 | Self::P999 | Self::P9999 | Self::Max)
     }
 }
 
@@ -156,6 +168,13 @@ mod tests {
         );
         assert!(judge("rate>=12k/s", &figures) && !judge("rate > 12000", &figures));
         assert!(!judge("errors=0", &figures) && judge("errors = 1", &figures) && judge("lost=0", &figures));
+    }
+
+    #[test]
+    fn a_knee_is_of_a_sweep() {
+        let figures = Figures { replies: 1, knee: Some(50_000.0), ..Figures::default() };
+        assert!(judge("knee>=50k", &figures) && !judge("knee>=1", &Figures::default()));
+        assert!("knee>1".parse::<Condition>().unwrap().is_of_sweep());
     }
 
     #[test]

@@ -28,6 +28,149 @@ pub struct Document {
     pub assertions: Vec<Assertion>,
     /// What is measured, and from when.
     pub method: String,
+    /// The run by intervals of time; with a sweep, of the step that `result` is of.
+    #[serde(default)]
+    pub timeline: Vec<Interval>,
+    /// Latency by percentile.
+    #[serde(default)]
+    pub curve: Vec<Point>,
+    /// The search for the knee.
+    #[serde(default)]
+    pub sweep: Option<Sweep>,
+}
+
+/// An interval of time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Interval {
+    /// Its beginning, in seconds from the end of the warm-up.
+    pub at_s: f64,
+    /// Its length, in seconds; the last one is cut short by the end of the run.
+    pub seconds: f64,
+    /// Replies that came in it.
+    pub replies: u64,
+    /// Of these, with another code than 00.
+    pub errors: u64,
+    /// Latency of these, in microseconds, two significant digits.
+    pub p50_us: u64,
+    /// Likewise.
+    pub p99_us: u64,
+    /// Likewise.
+    pub max_us: u64,
+}
+
+impl Interval {
+    /// Those of a report.
+    pub fn all(report: &Report) -> Vec<Self> {
+        let length = report.timeline.interval().as_secs_f64();
+        let elapsed = report.elapsed.as_secs_f64();
+        let interval = |(n, slot): (usize, &hostclient::load::Slot)| {
+            let at_s = n as f64 * length;
+            let at = |quantile| slot.latency_us.value_at_quantile(quantile);
+            Self {
+                at_s,
+                seconds: length.min(elapsed - at_s).max(0.0),
+                replies: slot.replies,
+                errors: slot.errors,
+                p50_us: at(0.5),
+                p99_us: at(0.99),
+                max_us: slot.latency_us.max(),
+            }
+        };
+        report.timeline.slots().iter().enumerate().map(interval).collect()
+    }
+
+    /// Replies a second.
+    pub fn rate(&self) -> f64 {
+        self.replies as f64 / self.seconds.max(1e-9)
+    }
+}
+
+/// So many of all replies came within this time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Point {
+    /// Share of replies, 0 to 1.
+    pub quantile: f64,
+    /// Microseconds.
+    pub latency_us: u64,
+    /// From sending.
+    pub service_us: u64,
+}
+
+impl Point {
+    /// Ten to each power of ten, as far as there are replies.
+    pub fn all(report: &Report) -> Vec<Self> {
+        let count = report.latency_us.len() as f64;
+        let one_of = (0..=80).map(|n| 10f64.powf(f64::from(n) / 10.0));
+        let shares = one_of.take_while(|one_of| *one_of <= count).map(|one_of| 1.0 - 1.0 / one_of);
+        shares
+            .map(|quantile| Self {
+                quantile,
+                latency_us: report.latency_us.value_at_quantile(quantile),
+                service_us: report.service_us.value_at_quantile(quantile),
+            })
+            .collect()
+    }
+}
+
+/// The search for the knee.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sweep {
+    /// What every step had to keep.
+    pub limit: String,
+    /// Highest rate that kept it; none when even the lowest did not.
+    pub knee: Option<f64>,
+    /// Lowest rate that did not keep it; none when even the highest did.
+    pub broken_at: Option<f64>,
+    /// In the order of their rates.
+    pub steps: Vec<Step>,
+}
+
+impl Sweep {
+    /// The rate of the step whose figures are shown.
+    pub fn shown_rate(&self) -> Option<f64> {
+        self.knee.or(self.broken_at)
+    }
+}
+
+/// One rate of a sweep.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// Wanted, requests a second.
+    pub rate: f64,
+    /// Replies a second.
+    pub achieved: f64,
+    /// Latency, in microseconds.
+    pub p50_us: u64,
+    /// Likewise.
+    pub p99_us: u64,
+    /// Likewise.
+    pub p99_9_us: u64,
+    /// Requests sent more than a millisecond after they were due.
+    pub late: u64,
+    /// Requests that were due and never sent.
+    pub dropped: u64,
+    /// The load was limited by this program.
+    pub client_saturated: bool,
+    /// Why the limit was not kept; none when it was.
+    pub broken: Option<String>,
+}
+
+impl Step {
+    /// Of the figures of its run.
+    pub fn of(rate: f64, figures: &Figures, broken: Option<String>) -> Self {
+        let l = &figures.latency_us;
+        Self {
+            rate,
+            achieved: figures.rate,
+            p50_us: l.p50,
+            p99_us: l.p99,
+            p99_9_us: l.p99_9,
+            late: figures.late,
+            dropped: figures.dropped,
+            client_saturated: figures.client_saturated,
+            broken,
+        }
+    }
 }
 
 /// Facts of a machine.
@@ -64,6 +207,9 @@ pub struct Setup {
     pub mix: BTreeMap<String, u32>,
     /// Address of the unit; none is a gateway of this run.
     pub target: Option<String>,
+    /// Over TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// LMK that was chosen.
     pub lmk: Option<String>,
     /// Sockets.
@@ -72,14 +218,20 @@ pub struct Setup {
     pub depth: usize,
     /// Requests a second of an open loop.
     pub rate: Option<f64>,
+    /// The rate that an open loop reaches at its end.
+    #[serde(default)]
+    pub ramp_to: Option<f64>,
     /// Threads that made the load.
     pub threads: usize,
     /// Seconds that count.
     pub duration_s: f64,
     /// Seconds before them.
     pub warmup_s: f64,
-    /// Of so many replies one was compared.
+    /// Of so many replies one was verified.
     pub verify_every: u64,
+    /// Where it comes from what a reply must be.
+    #[serde(default)]
+    pub verification: String,
 }
 
 /// What a run gave.
@@ -93,6 +245,9 @@ pub struct Figures {
     pub replies: u64,
     /// Replies a second.
     pub rate: f64,
+    /// Highest rate that kept the limit of a sweep.
+    #[serde(default)]
+    pub knee: Option<f64>,
     /// Replies by code.
     pub codes: BTreeMap<String, u64>,
     /// Replies with another code than 00.

@@ -1,65 +1,33 @@
-//! Requests with the replies they must get, made over the wire by host commands alone: no key of the unit is
-//! known here, so that any unit can be measured under its own LMK.
-//!
-//! The expected reply comes from another command than the measured one wherever the language has one: what CC
-//! must answer is what JG makes of the same PIN under the other key; what verifies was made by DG, CW or M6.
+//! Requests with what must be answered. Where the clear keys are known (the gateway of the run, whose LMKs are
+//! public, or a file of keys), replies are worked out by cryptography that is not the unit's. Where they are
+//! not, what is expected comes from another command than the measured one.
 
+mod asked;
+mod known;
+
+use super::expect::Expect;
+use super::keys::{Clear, Held, Keys, Role};
+use super::preset::Kind;
+use crate::oracle::sblock::{self, TestLmk};
+use crate::oracle::{self, Key};
 use hostclient::{Client, Error};
 use std::fmt;
-use tokio::task::JoinSet;
+use std::sync::Arc;
 
 /// Different requests of one command.
 const ROUND: usize = 256;
-/// Different DUKPT requests: each has to be found.
-const ROUND_DUKPT: usize = 8;
-/// About 650 random blocks hold one of ISO format 1.
-const TRIES_MAX: u64 = 60_000;
-const TRIES_AT_ONCE: u64 = 256;
+/// Different keys of a translation.
+const ZPKS: usize = 16;
 
-/// A command that can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// PIN block, ZPK to ZPK.
-    Cc,
-    /// Verify a PIN by PVV.
-    Dc,
-    /// Verify a card value.
-    Cy,
-    /// Make a MAC.
-    M6,
-    /// Verify a MAC.
-    M8,
-    /// PIN block, DUKPT to ZPK.
-    G0,
-    /// Echo.
-    B2,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 7] = [Self::Cc, Self::Dc, Self::Cy, Self::M6, Self::M8, Self::G0, Self::B2];
-
-    /// Command code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Cc => "CC",
-            Self::Dc => "DC",
-            Self::Cy => "CY",
-            Self::M6 => "M6",
-            Self::M8 => "M8",
-            Self::G0 => "G0",
-            Self::B2 => "B2",
-        }
-    }
-}
-
-/// A request and the reply it must get, both command code first.
+/// A request and what must be answered.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// Request.
+    /// Command code first.
     pub request: Vec<u8>,
-    /// Reply.
-    pub reply: Vec<u8>,
+    /// Reply code first.
+    pub expect: Expect,
+    /// No command of the unit had a part in what is expected.
+    pub independent: bool,
 }
 
 /// Why there is nothing to send.
@@ -69,13 +37,51 @@ pub enum Trouble {
     Wire(Error),
     /// The unit refuses a command that makes material.
     Refused(String),
+    /// The file of keys does not have what is needed.
+    Keys(String),
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wire(error) => write!(f, "making keys and requests: {error}"),
-            Self::Refused(what) => write!(f, "making keys and requests: {what}"),
+            Self::Refused(what) => {
+                let hint = if ["A0", "A6", "A8"].iter().any(|code| what.contains(code)) {
+                    " (let the unit make keys: authorised, on a listener of that role; or name its keys by --keys)"
+                } else {
+                    ""
+                };
+                write!(f, "making keys and requests: {what}{hint}")
+            }
+            Self::Keys(what) => write!(f, "--keys: {what}"),
+        }
+    }
+}
+
+/// A public test LMK, whose keys this program can make itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnLmk {
+    /// 00.
+    Variant,
+    /// 01 and 02.
+    Block(TestLmk),
+}
+
+impl OwnLmk {
+    /// By its identifier.
+    pub fn of(id: &str) -> Option<Self> {
+        match id {
+            "00" => Some(Self::Variant),
+            "01" => Some(Self::Block(TestLmk::Tdes)),
+            "02" => Some(Self::Block(TestLmk::Aes)),
+            _ => None,
+        }
+    }
+
+    fn zmk(self, id: &str, key: &Key) -> String {
+        match self {
+            Self::Variant => oracle::under_test_lmk(oracle::TEST_ZMK_PAIR, 0, key),
+            Self::Block(lmk) => sblock::wrap(lmk, "K0TB00E", id, key, 0x5A),
         }
     }
 }
@@ -83,57 +89,73 @@ impl fmt::Display for Trouble {
 /// Makes keys and requests.
 pub struct Maker {
     client: Client,
+    /// Behind every request.
     selector: String,
+    /// The unit has a key-block LMK.
     blocks: bool,
+    keys: Keys,
+    /// A ZMK whose clear value is known: every other key can come in under it.
+    zmk: Option<Held>,
+    /// The LMK of the unit, where it is a public one.
+    own: Option<OwnLmk>,
 }
-
-/// How a key is made: type and usage by the kind of LMK.
-struct Recipe {
-    key_type: &'static str,
-    block: &'static str,
-}
-
-const ZPK: Recipe = Recipe { key_type: "001", block: "P0T2B00N00" };
-const PVK: Recipe = Recipe { key_type: "002", block: "V2T2C00N00" };
-const CVK: Recipe = Recipe { key_type: "402", block: "C0T2C00N00" };
-const TAK: Recipe = Recipe { key_type: "003", block: "M3T2C00N00" };
-const BDK: Recipe = Recipe { key_type: "009", block: "B0T2X00N00" };
 
 impl Maker {
-    /// Looks which kind of LMK the unit has, by making a ZPK for it; not when nothing but `kinds` without keys
-    /// will be asked for. `selector` goes behind every request.
-    pub async fn new(client: Client, selector: String, kinds: &[Kind]) -> Result<Self, Trouble> {
-        let mut maker = Self { client, selector, blocks: false };
-        if kinds.iter().all(|kind| *kind == Kind::B2) {
-            return Ok(maker);
-        }
-        if let Err(Trouble::Refused(variant)) = maker.key(&ZPK).await {
-            maker.blocks = true;
-            maker.key(&ZPK).await.map_err(|error| match error {
-                Trouble::Refused(block) => Trouble::Refused(format!("{variant}; {block}")),
-                wire @ Trouble::Wire(_) => wire,
-            })?;
+    /// Over a connection. `own` is the identifier of a public test LMK that the unit is known to have.
+    pub async fn new(
+        client: Client,
+        selector: String,
+        keys: Keys,
+        own: Option<&str>,
+        kinds: &[Kind],
+    ) -> Result<Self, Trouble> {
+        let mut maker = Self { client, selector, blocks: false, keys, zmk: None, own: None };
+        if let Some((id, lmk)) = own.and_then(|id| OwnLmk::of(id).map(|lmk| (id, lmk))) {
+            let key = random_key();
+            let (token, clear) = (lmk.zmk(id, &key), Some(Arc::new(Clear::new(key))));
+            maker.zmk = Some(Held { token, clear });
+            maker.own = Some(lmk);
+            maker.blocks = lmk != OwnLmk::Variant;
+        } else {
+            maker.zmk = maker.keys.of(Role::Zmk).into_iter().find(|held| held.clear.is_some());
+            maker.blocks = match maker.keys.blocks() {
+                Some(blocks) => blocks,
+                None if kinds.iter().all(|kind| kind.needs_no_key()) => false,
+                None => maker.find_kind().await?,
+            };
         }
         Ok(maker)
+    }
+
+    // Which kind of LMK the unit has shows in how it makes a ZPK.
+    async fn find_kind(&mut self) -> Result<bool, Trouble> {
+        let Err(Trouble::Refused(variant)) = self.generate(Role::Zpk).await else { return Ok(false) };
+        self.blocks = true;
+        match self.generate(Role::Zpk).await {
+            Ok(_) => Ok(true),
+            Err(Trouble::Refused(block)) => Err(Trouble::Refused(format!("{variant}; {block}"))),
+            Err(other) => Err(other),
+        }
     }
 
     /// A round of requests of a command.
     pub async fn items(&self, kind: Kind) -> Result<Vec<Item>, Trouble> {
         match kind {
-            Kind::Cc => self.translations().await,
-            Kind::Dc => self.pin_verifications().await,
-            Kind::Cy => self.card_values().await,
-            Kind::M6 => self.macs(false).await,
-            Kind::M8 => self.macs(true).await,
-            Kind::G0 => self.dukpt().await,
             Kind::B2 => Ok((0..ROUND).map(|n| self.echo(n)).collect()),
+            Kind::Nc => self.diagnostics().await,
+            Kind::Cc | Kind::Ca => self.translations(kind).await,
+            Kind::Dc | Kind::Ec => self.pin_verifications(kind).await,
+            Kind::Cw | Kind::Cy => self.card_values(kind).await,
+            Kind::M6 | Kind::M8 => self.macs(kind).await,
+            Kind::G0 => self.dukpt().await,
+            Kind::A0 => self.generations().await,
+            Kind::A6 | Kind::A8 => self.exchanges(kind).await,
         }
     }
 
     // What stands behind code 00. A refusal names the command and the code, nothing that was sent.
     async fn ask(&self, request: &str) -> Result<String, Trouble> {
-        let whole = format!("{request}{}", self.selector_of(request));
-        let reply = self.client.exchange(whole).await.map_err(Trouble::Wire)?;
+        let reply = self.client.exchange(request.to_owned()).await.map_err(Trouble::Wire)?;
         let reply = String::from_utf8_lossy(&reply).into_owned();
         match reply.get(2..4) {
             Some("00") => Ok(reply.get(4..).unwrap_or_default().to_owned()),
@@ -144,146 +166,122 @@ impl Maker {
         }
     }
 
-    // A0 carries it in front of its groups, where it is written already.
-    fn selector_of(&self, request: &str) -> &str {
-        if request.starts_with("A0") { "" } else { &self.selector }
-    }
-
-    async fn key(&self, recipe: &Recipe) -> Result<String, Trouble> {
-        let selector = &self.selector;
-        let request = if self.blocks {
-            format!("A00FFFS{selector}#{}", recipe.block)
-        } else {
-            format!("A00{}U{selector}", recipe.key_type)
-        };
-        self.ask(&request).await.map(without_check_value)
-    }
-
-    // One key as ZPK, for JG to make blocks under, and as TPK. A key block of usage P0 is both; under a variant
-    // LMK the key takes the way over a TR-31 block under a ZMK.
-    async fn terminal_key(&self) -> Result<(String, String), Trouble> {
-        if self.blocks {
-            let key = self.key(&ZPK).await?;
-            return Ok((key.clone(), key));
+    /// Keys of a role, at most so many: those of the file, or new ones whose clear value is known, or new ones
+    /// of the unit.
+    async fn keys(&self, role: Role, count: usize) -> Result<Vec<Held>, Trouble> {
+        let mut held = self.keys.of(role);
+        held.truncate(count);
+        if !held.is_empty() {
+            return Ok(held);
         }
-        let zmk = self.key(&Recipe { key_type: "000", block: "" }).await?;
-        let request = format!("A01001U;0{zmk}R{}&P0B00E00!B", self.selector);
-        let both = self.ask(&request).await.map(without_check_value)?;
-        let (zpk, block) = both.split_at_checked(zmk.len()).unwrap_or((&both, ""));
-        let tpk = self.ask(&format!("A6002{zmk}{block}U")).await.map(without_check_value)?;
-        Ok((zpk.to_owned(), tpk))
-    }
-
-    fn item(&self, request: &str, reply: String) -> Item {
-        Item { request: format!("{request}{}", self.selector).into_bytes(), reply: reply.into_bytes() }
-    }
-
-    async fn translations(&self) -> Result<Vec<Item>, Trouble> {
-        let mut keys = Vec::new();
-        for _ in 0..16 {
-            keys.push(self.key(&ZPK).await?);
-        }
-        let mut items = Vec::new();
-        for n in 0..ROUND {
-            let (from, to) = (&keys[n % keys.len()], &keys[(n + 1) % keys.len()]);
-            let account = account(n);
-            let stored = self.ask(&format!("JA{account}05")).await?;
-            let came = self.ask(&format!("JG{from}01{account}{stored}")).await?;
-            let made = self.ask(&format!("JG{to}01{account}{stored}")).await?;
-            let request = format!("CC{from}{to}12{came}0101{account}");
-            items.push(self.item(&request, format!("CD0005{made}01")));
-        }
-        Ok(items)
-    }
-
-    async fn pin_verifications(&self) -> Result<Vec<Item>, Trouble> {
-        let (zpk, tpk) = self.terminal_key().await?;
-        let pvk = self.key(&PVK).await?;
-        let mut items = Vec::new();
-        for n in 0..ROUND {
-            let account = account(n);
-            let stored = self.ask(&format!("JA{account}04")).await?;
-            let block = self.ask(&format!("JG{zpk}01{account}{stored}")).await?;
-            let pvv = self.ask(&format!("DG{pvk}{stored}{account}1")).await?;
-            items.push(self.item(&format!("DC{tpk}{pvk}{block}01{account}1{pvv}"), "DD00".into()));
-        }
-        Ok(items)
-    }
-
-    async fn card_values(&self) -> Result<Vec<Item>, Trouble> {
-        let cvk = self.key(&CVK).await?;
-        let mut items = Vec::new();
-        for n in 0..ROUND {
-            let card = format!("4{};3012201", pan_end(n));
-            let value = self.ask(&format!("CW{cvk}{card}")).await?;
-            items.push(self.item(&format!("CY{cvk}{value}{card}"), "CZ00".into()));
-        }
-        Ok(items)
-    }
-
-    async fn macs(&self, verify: bool) -> Result<Vec<Item>, Trouble> {
-        let tak = self.key(&TAK).await?;
-        let key_type = if self.blocks { "FFF" } else { TAK.key_type };
-        let mut items = Vec::new();
-        for n in 0..ROUND {
-            // Whole message, binary, eight bytes of MAC, ISO 9797-1 algorithm 3, padding 0.
-            let body = format!("00130{key_type}{tak}0040{n:064}");
-            let mac = self.ask(&format!("M6{body}")).await?;
-            items.push(if verify {
-                self.item(&format!("M8{body}{mac}"), "M900".into())
-            } else {
-                self.item(&format!("M6{body}"), format!("M700{mac}"))
+        for _ in 0..count {
+            held.push(match &self.zmk {
+                Some(zmk) if role == Role::Zmk => zmk.clone(),
+                Some(zmk) => self.bring_in(role, zmk).await?,
+                None => self.generate(role).await?,
             });
         }
-        Ok(items)
+        Ok(held)
+    }
+
+    async fn key(&self, role: Role) -> Result<Held, Trouble> {
+        let first = self.keys(role, 1).await?.into_iter().next();
+        first.ok_or_else(|| Trouble::Keys(format!("no {}", role.name())))
+    }
+
+    // A new key, in a TR-31 block under the ZMK.
+    async fn bring_in(&self, role: Role, zmk: &Held) -> Result<Held, Trouble> {
+        let Some(under) = &zmk.clear else { return self.generate(role).await };
+        let clear = Clear::new(random_key());
+        let block = oracle::tr31_wrap(under.expose(), role.tr31(), clear.expose(), random());
+        let imported = self.ask(&self.import(role, &zmk.token, &block)).await?;
+        Ok(Held { token: without_check_value(imported), clear: Some(Arc::new(clear)) })
+    }
+
+    fn import(&self, role: Role, zmk: &str, block: &str) -> String {
+        let (key_type, scheme) = if self.blocks { ("FFF", 'S') } else { (role.key_type(), 'U') };
+        format!("A6{key_type}{zmk}{block}{scheme}{}", self.selector)
+    }
+
+    fn export(&self, zmk: &str, key: &str) -> String {
+        let selector = &self.selector;
+        if self.blocks {
+            format!("A8FFF{zmk}{key}R{selector}!B")
+        } else {
+            format!("A8001{zmk}{key}R{selector}&P0B00E00!B")
+        }
+    }
+
+    async fn generate(&self, role: Role) -> Result<Held, Trouble> {
+        let selector = &self.selector;
+        let request = if self.blocks {
+            format!("A00FFFS{selector}#{}", role.group())
+        } else {
+            format!("A00{}U{selector}", role.key_type())
+        };
+        let token = self.ask(&request).await.map(without_check_value)?;
+        Ok(Held { token, clear: None })
+    }
+
+    fn item(&self, request: &str, expect: Expect, independent: bool) -> Item {
+        let request = format!("{request}{}", self.selector).into_bytes();
+        Item { request, expect, independent }
     }
 
     fn echo(&self, n: usize) -> Item {
         let data = format!("{n:064}");
-        self.item(&format!("B20040{data}"), format!("B300{data}"))
+        self.item(&format!("B20040{data}"), Expect::Bytes(format!("B300{data}").into_bytes()), true)
+    }
+}
+
+impl Role {
+    // Key type under a variant LMK.
+    const fn key_type(self) -> &'static str {
+        match self {
+            Self::Zmk => "000",
+            Self::Zpk => "001",
+            Self::Tpk | Self::Pvk => "002",
+            Self::Cvk => "402",
+            Self::Tak => "003",
+            Self::Bdk => "009",
+        }
     }
 
-    // No command makes a block under DUKPT of a PIN that the unit holds. But one random block in about 650 holds
-    // a PIN block of ISO format 1, whatever the key, and the unit says which: those are kept.
-    async fn dukpt(&self) -> Result<Vec<Item>, Trouble> {
-        let (bdk, zpk) = (self.key(&BDK).await?, self.key(&ZPK).await?);
-        let mut items = Vec::new();
-        for first in (1..TRIES_MAX).step_by(usize::try_from(TRIES_AT_ONCE).unwrap_or(1)) {
-            let mut tries = JoinSet::new();
-            for counter in first..first + TRIES_AT_ONCE {
-                let block = scattered(counter);
-                // KSN of 20 digits: key set, device, and the counter in the last 21 bits.
-                let request = format!(
-                    "G0{bdk}{zpk}A05FFFF9876543210{:06X}{block:016X}0501{}",
-                    0xE0_0000 + counter,
-                    account(7)
-                );
-                let (client, whole) = (self.client.clone(), format!("{request}{}", self.selector));
-                tries.spawn(async move { (request, client.exchange(whole).await) });
-            }
-            while let Some(tried) = tries.join_next().await {
-                let Ok((request, reply)) = tried else { continue };
-                let reply = String::from_utf8_lossy(&reply.map_err(Trouble::Wire)?).into_owned();
-                match reply.get(2..4) {
-                    Some("00") => items.push(self.item(&request, reply)),
-                    Some("20" | "24") => {}
-                    // None of the first counters has more than ten ones: none is refused for its own sake.
-                    code if first == 1 => {
-                        let code = code.unwrap_or("none");
-                        return Err(Trouble::Refused(format!(
-                            "G0 answered {code} to a block of ISO format 1"
-                        )));
-                    }
-                    _ => {}
-                }
-            }
-            if items.len() >= ROUND_DUKPT {
-                items.truncate(ROUND_DUKPT);
-                return Ok(items);
-            }
+    // Usage, mode and exportability of a TR-31 block.
+    const fn tr31(self) -> &'static str {
+        match self {
+            Self::Zmk => "K0TB00E",
+            Self::Zpk | Self::Tpk => "P0TB00E",
+            Self::Pvk => "V2TC00E",
+            Self::Cvk => "C0TC00E",
+            Self::Tak => "M3TC00E",
+            Self::Bdk => "B0TX00E",
         }
-        Err(Trouble::Refused("no block of ISO format 1 was found for G0".into()))
     }
+
+    // The `#` group of a key that the unit makes: usage, algorithm, mode, version, exportability, no optional
+    // block.
+    const fn group(self) -> &'static str {
+        match self {
+            Self::Zmk => "K0T2B00N00",
+            Self::Zpk | Self::Tpk => "P0T2B00E00",
+            Self::Pvk => "V2T2C00N00",
+            Self::Cvk => "C0T2C00N00",
+            Self::Tak => "M3T2C00N00",
+            Self::Bdk => "B0T2X00N00",
+        }
+    }
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // Without randomness of the system nothing else would work either.
+    getrandom::fill(&mut bytes).unwrap_or_else(|error| unreachable!("randomness of the system: {error}"));
+    bytes
+}
+
+fn random_key() -> Key {
+    oracle::odd(random())
 }
 
 fn without_check_value(mut text: String) -> String {
@@ -296,14 +294,10 @@ fn account(n: usize) -> String {
     format!("{:012}", (n + 1) * 104_729)
 }
 
-fn pan_end(n: usize) -> String {
-    format!("{:015}", (n + 1) * 7_368_787)
+// A PAN of 16 digits, and what stands behind it in commands for card values.
+fn card(n: usize) -> String {
+    format!("4{:015}", (n + 1) * 7_368_787)
 }
 
-// The same blocks in every run (SplitMix64): they stand for nothing, they only have to differ.
-const fn scattered(n: u64) -> u64 {
-    let z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
+const EXPIRY: &str = "3012";
+const SERVICE: &str = "201";

@@ -1,7 +1,93 @@
 //! What can be measured, and in which shares.
 
-use super::material::Kind;
 use clap::ValueEnum;
+
+/// A command that can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// PIN block, ZPK to ZPK.
+    Cc,
+    /// PIN block, TPK to ZPK.
+    Ca,
+    /// Verify a PIN under a TPK by PVV.
+    Dc,
+    /// Verify a PIN under a ZPK by PVV.
+    Ec,
+    /// Make a card value.
+    Cw,
+    /// Verify a card value.
+    Cy,
+    /// Make a MAC.
+    M6,
+    /// Verify a MAC.
+    M8,
+    /// PIN block, DUKPT to ZPK.
+    G0,
+    /// Generate a key, and export it in TR-31.
+    A0,
+    /// Import a key in TR-31.
+    A6,
+    /// Export a key in TR-31.
+    A8,
+    /// Diagnostics.
+    Nc,
+    /// Echo.
+    B2,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Cc,
+        Self::Ca,
+        Self::Dc,
+        Self::Ec,
+        Self::Cw,
+        Self::Cy,
+        Self::M6,
+        Self::M8,
+        Self::G0,
+        Self::A0,
+        Self::A6,
+        Self::A8,
+        Self::Nc,
+        Self::B2,
+    ];
+
+    /// Command code.
+    pub const fn code(self) -> &'static str {
+        self.codes().0
+    }
+
+    /// Reply code.
+    pub const fn reply(self) -> &'static str {
+        self.codes().1
+    }
+
+    const fn codes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cc => ("CC", "CD"),
+            Self::Ca => ("CA", "CB"),
+            Self::Dc => ("DC", "DD"),
+            Self::Ec => ("EC", "ED"),
+            Self::Cw => ("CW", "CX"),
+            Self::Cy => ("CY", "CZ"),
+            Self::M6 => ("M6", "M7"),
+            Self::M8 => ("M8", "M9"),
+            Self::G0 => ("G0", "G1"),
+            Self::A0 => ("A0", "A1"),
+            Self::A6 => ("A6", "A7"),
+            Self::A8 => ("A8", "A9"),
+            Self::Nc => ("NC", "ND"),
+            Self::B2 => ("B2", "B3"),
+        }
+    }
+
+    /// Runs on a unit without any key.
+    pub const fn needs_no_key(self) -> bool {
+        matches!(self, Self::Nc | Self::B2)
+    }
+}
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -14,11 +100,13 @@ pub enum Preset {
     Cvv,
     /// M8: a retail MAC over 64 bytes.
     Mac,
+    /// A6 and A8 in turn: a ZPK in a TR-31 block under a ZMK, in and out.
+    Tr31,
     /// G0: a PIN block from TDES DUKPT to a ZPK.
     Dukpt,
     /// B2: 64 bytes back.
     Echo,
-    /// Several of them, by the weights of --mix.
+    /// Several of them, by the weights of --mix; as an acquirer sends them when none are given.
     Mix,
 }
 
@@ -30,6 +118,7 @@ impl Preset {
 
     /// Commands and their weights.
     pub fn weights(self, mix: &[Weight]) -> Vec<Weight> {
+        let one = |kind| Weight { kind, weight: 1 };
         let kind = match self {
             Self::PinTranslate => Kind::Cc,
             Self::PinVerify => Kind::Dc,
@@ -37,11 +126,17 @@ impl Preset {
             Self::Mac => Kind::M8,
             Self::Dukpt => Kind::G0,
             Self::Echo => Kind::B2,
+            Self::Tr31 => return vec![one(Kind::A6), one(Kind::A8)],
+            Self::Mix if mix.is_empty() => return MIX.map(|(kind, weight)| Weight { kind, weight }).to_vec(),
             Self::Mix => return mix.to_vec(),
         };
-        vec![Weight { kind, weight: 1 }]
+        vec![one(kind)]
     }
 }
+
+/// The mix of who gives none: a day of an acquirer and an issuer on one unit.
+const MIX: [(Kind, u32); 6] =
+    [(Kind::Cc, 50), (Kind::Ca, 10), (Kind::Dc, 10), (Kind::Cy, 15), (Kind::M6, 10), (Kind::G0, 5)];
 
 /// A command of a mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

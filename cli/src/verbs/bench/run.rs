@@ -2,12 +2,11 @@
 
 use super::material::Item;
 use super::unit::Busy;
-use hostclient::load::Work;
+use hostclient::load::{Live, Work};
 use hostclient::{Error, Load, Options, Report, Schedule};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,7 +46,7 @@ impl Work for Prepared {
     }
 
     fn verify(&self, sequence: u64, reply: &[u8]) -> bool {
-        self.item(sequence).is_some_and(|item| item.reply == reply)
+        self.item(sequence).is_some_and(|item| item.expect.holds(reply))
     }
 }
 
@@ -59,10 +58,23 @@ pub struct Plan {
     pub threads: usize,
     /// Requests a second of an open loop.
     pub rate: Option<f64>,
+    /// The rate that it reaches at the end.
+    pub ramp_to: Option<f64>,
     /// Time before the run counts.
     pub warmup: Duration,
-    /// Live progress, for who looks at a terminal.
-    pub visible: bool,
+    /// How progress is shown.
+    pub progress: Progress,
+}
+
+/// How progress is shown, on standard error.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress {
+    /// Not at all.
+    None,
+    /// A bar, for who looks at a terminal.
+    Bar,
+    /// A line every so often.
+    Lines(Duration),
 }
 
 /// What a run gave.
@@ -77,27 +89,28 @@ pub struct Ran {
 
 /// Runs it.
 pub fn run(plan: &Plan, address: &str, options: &Options, work: &Arc<Prepared>) -> Result<Ran, Error> {
-    let progress = Arc::new(AtomicU64::new(0));
+    let live = Arc::new(Live::default());
     thread::scope(|scope| {
         let threads: Vec<_> = (0..plan.threads)
             .map(|index| {
                 let connections = share(plan.load.connections, plan.threads, index);
                 let load = Load { connections, ..plan.load };
                 let part = connections as f64 / plan.load.connections.max(1) as f64;
-                let rate = plan.rate.map(|rate| rate * part);
-                let schedule = Schedule { warmup: plan.warmup, rate, progress: Arc::clone(&progress) };
+                let share = |rate: Option<f64>| rate.map(|rate| rate * part);
+                let (rate, ramp_to) = (share(plan.rate), share(plan.ramp_to));
+                let schedule = Schedule { warmup: plan.warmup, rate, ramp_to, live: Arc::clone(&live) };
                 let work = Arc::clone(work);
                 scope.spawn(move || one(&load, &schedule, address, options, work))
             })
             .collect();
-        show(plan, &progress, || threads.iter().all(thread::ScopedJoinHandle::is_finished));
+        show(plan, &live, || threads.iter().all(thread::ScopedJoinHandle::is_finished));
         let (mut report, mut busy) = (Report::empty(), None);
         for thread in threads {
             let (part, part_busy) = thread.join().map_err(|_| Error::Lost)??;
             report.add(&part);
             busy = part_busy.into_iter().chain(busy).max_by(|a, b| a.sum().total_cmp(&b.sum()));
         }
-        Ok(Ran { report, busy, replies: progress.load(Ordering::Relaxed) })
+        Ok(Ran { report, busy, replies: live.replies() })
     })
 }
 
@@ -125,34 +138,66 @@ fn one(
 
 const TICK: Duration = Duration::from_millis(100);
 
-fn show(plan: &Plan, progress: &AtomicU64, finished: impl Fn() -> bool) {
-    if !plan.visible || !std::io::stderr().is_terminal() {
-        return;
+fn show(plan: &Plan, live: &Live, finished: impl Fn() -> bool) {
+    let (tick, bar) = match plan.progress {
+        Progress::Bar if std::io::stderr().is_terminal() => (TICK, Some(bar(plan))),
+        Progress::Lines(every) => (every, None),
+        _ => return,
+    };
+    let (start, mut before) = (Instant::now(), (Instant::now(), 0));
+    let mut next = start + tick;
+    while !finished() {
+        thread::sleep(TICK.min(tick));
+        if Instant::now() < next {
+            continue;
+        }
+        next += tick;
+        let (now, count) = (Instant::now(), live.replies());
+        let seconds = now.duration_since(before.0).as_secs_f64();
+        let rate = (count - before.1) as f64 / seconds;
+        let text = line(start.elapsed() < plan.warmup, rate, live);
+        match &bar {
+            Some(bar) => {
+                bar.set_position(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
+                bar.set_message(text);
+            }
+            None => eprintln!("{:6.1} s  {text}", start.elapsed().as_secs_f64()),
+        }
+        before = (now, count);
     }
+    bar.iter().for_each(ProgressBar::finish_and_clear);
+}
+
+fn bar(plan: &Plan) -> ProgressBar {
     let whole = plan.warmup + plan.load.duration;
     let bar = ProgressBar::new(u64::try_from(whole.as_millis()).unwrap_or(u64::MAX));
     if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_bar} {msg}") {
         bar.set_style(style);
     }
-    let (start, mut before) = (Instant::now(), (Instant::now(), 0));
-    while !finished() {
-        thread::sleep(TICK);
-        let (now, count) = (Instant::now(), progress.load(Ordering::Relaxed));
-        let seconds = now.duration_since(before.0).as_secs_f64();
-        let phase = if start.elapsed() < plan.warmup { "warming up" } else { "measuring" };
-        bar.set_position(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
-        bar.set_message(format!("{phase}, {:.0}/s", (count - before.1) as f64 / seconds));
-        before = (now, count);
-    }
-    bar.finish_and_clear();
+    bar
+}
+
+fn line(warming: bool, rate: f64, live: &Live) -> String {
+    let phase = if warming { "warming up" } else { "measuring" };
+    let p99 = live.p99_us().map(|us| format!(", p99 {}", super::table::time(us))).unwrap_or_default();
+    let errors = match live.errors() {
+        0 => String::new(),
+        errors => format!(", {errors} refused"),
+    };
+    format!("{phase}, {rate:.0}/s{p99}{errors}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verbs::bench::expect::Expect;
 
     fn round(name: &str, count: usize) -> Vec<Item> {
-        let item = |n| Item { request: format!("{name}{n}").into_bytes(), reply: b"ok".to_vec() };
+        let item = |n| Item {
+            request: format!("{name}{n}").into_bytes(),
+            expect: Expect::Bytes(b"ok".to_vec()),
+            independent: true,
+        };
         (0..count).map(item).collect()
     }
 

@@ -1,26 +1,30 @@
 //! The table for people, and the method under it.
 
-use super::figures::{Document, Figures, Latency, Setup};
+use super::figures::{Document, Figures, Latency, Setup, Step, Sweep};
 use std::fmt::Write as _;
 
 /// The table of a run.
 pub fn table(document: &Document) -> String {
     let (run, result) = (&document.run, &document.result);
-    let mut out = String::new();
+    let mut out = document.sweep.as_ref().map(steps).unwrap_or_default();
     let mut line = |name: &str, text: String| {
         let _never_fails = writeln!(out, "{name:<10} {text}");
     };
     line("run", what(run));
+    if let Some(sweep) = &document.sweep {
+        line("knee", knee(sweep));
+    }
     line("rate", format!("{:.0}/s, {} replies in {:.2} s", result.rate, result.replies, result.elapsed_s));
     if let Some(rate) = run.rate {
-        line("wanted", format!("{rate:.0}/s; late {}, dropped {}", result.late, result.dropped));
+        let to = run.ramp_to.map(|to| format!(" to {to:.0}")).unwrap_or_default();
+        line("wanted", format!("{rate:.0}{to}/s; late {}, dropped {}", result.late, result.dropped));
     }
     line("latency", latency(&result.latency_us));
     if run.rate.is_some() {
         line("service", latency(&result.service_us));
     }
     line("codes", codes(result));
-    line("replies", format!("{} compared, {} wrong, {} lost", result.verified, result.wrong, result.lost));
+    line("replies", format!("{} verified, {} wrong, {} lost", result.verified, result.wrong, result.lost));
     line("processor", processor(result));
     for assertion in &document.assertions {
         let verdict = if assertion.holds { "holds" } else { "DOES NOT HOLD" };
@@ -39,13 +43,22 @@ pub fn warnings(document: &Document) -> Vec<String> {
         let threads = document.run.threads + 1;
         out.push(format!(
             "a load thread computed, or waited for a processor, nearly all the time: the unit may be faster. Try \
-             --threads {threads}, or load from another machine"
+             --threads {threads}, --verify-every 100, or load from another machine"
         ));
+    }
+    if document
+        .sweep
+        .as_ref()
+        .is_some_and(|s| s.steps.iter().any(|s| s.broken.is_some() && s.client_saturated))
+    {
+        out.push(
+            "a step of the sweep was limited by this program: the knee of the unit may be higher".into(),
+        );
     }
     if document.result.lost > 0 {
         let lost = document.result.lost;
         out.push(format!(
-            "{lost} requests got no reply: the unit was silent for 10 s or closed connections (see its limit of them)"
+            "{lost} requests got no reply: the unit was silent for --timeout or closed connections (see its limit of them)"
         ));
     }
     out
@@ -53,13 +66,45 @@ pub fn warnings(document: &Document) -> Vec<String> {
 
 fn what(run: &Setup) -> String {
     let target = run.target.as_deref().unwrap_or("a gateway of its own");
+    let tls = if run.tls { " over TLS" } else { "" };
     let mix = run.mix.iter().map(|(code, weight)| format!("{code}={weight}")).collect::<Vec<_>>().join(",");
     let lmk = run.lmk.as_ref().map(|lmk| format!(", LMK {lmk}")).unwrap_or_default();
     let how = match run.rate {
         Some(rate) => format!("open loop at {rate:.0}/s over {} connections", run.connections),
         None => format!("closed loop, {} connections x {} in flight", run.connections, run.depth),
     };
-    format!("{} ({mix}) against {target}{lmk}: {how}", run.preset)
+    format!("{} ({mix}) against {target}{tls}{lmk}: {how}", run.preset)
+}
+
+/// A step of a sweep, in one line.
+pub fn step(step: &Step) -> String {
+    let verdict = match &step.broken {
+        None => "keeps the limit".to_owned(),
+        Some(why) => format!("BREAKS IT: {why}"),
+    };
+    format!(
+        "{:>10.0}/s  got {:>10.0}/s  p50 {:>9}  p99 {:>9}  p99.9 {:>9}  late {:>6}  {verdict}",
+        step.rate,
+        step.achieved,
+        time(step.p50_us),
+        time(step.p99_us),
+        time(step.p99_9_us),
+        step.late
+    )
+}
+
+fn steps(sweep: &Sweep) -> String {
+    sweep.steps.iter().map(|one| step(one) + "\n").collect::<String>() + "\n"
+}
+
+/// What a sweep found, in words.
+pub fn knee(sweep: &Sweep) -> String {
+    let limit = &sweep.limit;
+    match (sweep.knee, sweep.broken_at) {
+        (Some(kept), Some(broken)) => format!("{kept:.0}/s keeps {limit}, {broken:.0}/s does not"),
+        (Some(kept), None) => format!("at least {kept:.0}/s, the highest rate of the sweep: {limit} is kept"),
+        (None, _) => format!("below the lowest rate of the sweep: {limit} is not kept"),
+    }
 }
 
 fn codes(result: &Figures) -> String {
@@ -81,8 +126,8 @@ fn latency(l: &Latency) -> String {
     all.map(|(name, us)| format!("{name} {}", time(us))).collect::<Vec<_>>().join("  ")
 }
 
-// Three digits are what the histogram keeps.
-fn time(us: u64) -> String {
+/// A time for people; three digits are what the histogram keeps.
+pub fn time(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),
         1_000..1_000_000 => format!("{:.2} ms", us as f64 / 1e3),
@@ -108,10 +153,13 @@ pub fn method(run: &Setup) -> String {
     };
     let _never_fails =
         write!(text, "Requests were prepared before; the first {} s are not counted. ", run.warmup_s);
+    if run.ramp_to.is_some() {
+        text += "The rate goes in a straight line from the first to the second over the time that counts. ";
+    }
     text += &match run.verify_every {
-        0 => "No reply was compared.".to_owned(),
-        1 => "Every reply was compared with the bytes it must have.".to_owned(),
-        n => format!("One reply of {n} was compared with the bytes it must have."),
+        0 => "No reply was verified.".to_owned(),
+        1 => format!("Every reply was verified against what it must be, {}.", run.verification),
+        n => format!("One reply of {n} was verified against what it must be, {}.", run.verification),
     };
     text
 }

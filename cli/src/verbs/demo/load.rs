@@ -1,9 +1,9 @@
 //! The short throughput run at the end of the demo: CC over several connections, every reply compared with
 //! one that the demo computed itself beforehand.
 
-use super::oracle;
 use super::steps::Keys;
 use super::wire::{Wire, append};
+use crate::oracle;
 use std::io;
 use std::net::SocketAddr;
 use std::thread;

@@ -2,7 +2,6 @@
 //! translates and verifies, and checks every answer with cryptography of its own.
 
 mod load;
-mod oracle;
 mod steps;
 mod wire;
 

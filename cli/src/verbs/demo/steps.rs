@@ -1,7 +1,7 @@
 //! What the demo does, command by command, and how each answer is checked.
 
-use super::oracle::{self, Key};
 use super::wire::Wire;
+use crate::oracle::{self, Key};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -44,9 +44,8 @@ pub struct Keys {
     pub zone_b: (Key, String),
 }
 
-// Public test LMK pairs: 04-05 wraps ZMKs, and a ZMK component is one more variant (XOR FF in byte 0).
-const ZMK_PAIR: Key =
-    [0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51];
+// A ZMK component is one more variant of the pair of ZMKs (XOR FF in byte 0).
+use oracle::TEST_ZMK_PAIR as ZMK_PAIR;
 
 const PAN: &str = "4000001234567899";
 const ACCOUNT: &str = "000123456789";

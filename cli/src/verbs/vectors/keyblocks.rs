@@ -93,7 +93,7 @@ fn profile(name: &str) -> Result<Policy, Refused> {
         "strict" | "x9143strict" | "x9143" => Ok(Policy::X9_143_STRICT),
         "tr312018" => Ok(Policy::TR31_2018),
         "iso20038" => Ok(Policy::ISO_20038),
-        "lenient" => Ok(Policy::lenient()),
+        "lenient" => Ok(Policy::lenient("lenient")),
         _ => Err(Refused::input("policy: x9.143-strict, tr31-2018, iso-20038, lenient or none")),
     }
 }

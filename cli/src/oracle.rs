@@ -1,5 +1,8 @@
-//! The demo's own cryptography, straight over the `des` and `cmac` crates. It shares no line with the server
-//! that it checks: what both get right is right for two reasons.
+//! Cryptography of the demo and of the load tester, straight over the `des`, `aes` and `cmac` crates. It shares
+//! no line with the server that it checks: what both get right is right for two reasons.
+
+pub mod dukpt;
+pub mod sblock;
 
 use cmac::{Cmac, Mac};
 use des::cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
@@ -7,6 +10,10 @@ use des::{Des, TdesEde2};
 
 /// A double-length key.
 pub type Key = [u8; 16];
+
+/// Public test LMK pair 04-05, which wraps ZMKs.
+pub const TEST_ZMK_PAIR: Key =
+    [0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51, 0x51];
 
 fn keyed<C: KeyInit>(key: &[u8]) -> C {
     C::new_from_slice(key).unwrap_or_else(|_| unreachable!("key length is fixed by its type"))

@@ -1,0 +1,250 @@
+//! `payhsm audit export|verify|head|show`: the log of a key management centre, without the centre.
+
+use crate::exit::{Exit, Failure};
+use clap::{Args, Subcommand};
+use keymgr::audit::{Head, Options, Report, export, verify_export, verify_store};
+use keymgr::log::{Record, VerifierKey};
+use keymgr::store::{Error, Location, Store, key_text};
+use serde_json::json;
+use std::error::Error as StdError;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Exports and verifies the audit log of a key management centre, offline and with public keys only.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Writes the log, its checkpoints and every row of state into one text file.
+    Export(ExportArgs),
+    /// Verifies an export or a store: edits, inserts, reorders, cut tails, roll-backs and forks are named.
+    ///
+    /// Exit code 0: everything holds. 1: something does not. 3: nothing could be read.
+    Verify(Box<VerifyArgs>),
+    /// Prints the newest checkpoint: the head to keep, and to verify against later.
+    Head(HeadArgs),
+    /// Prints log entries, one JSON object a line.
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct Place {
+    /// The store: postgres://…, or the file of the embedded store.
+    #[arg(
+        long,
+        value_name = "STORE",
+        env = "PAYHSM_STORE",
+        default_value = "payhsm-data/kmc.db",
+        hide_env_values = true
+    )]
+    store: Location,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The file to write; - for standard output. A file that is there already is not touched.
+    file: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The export; - for standard input.
+    #[arg(required_unless_present = "store", conflicts_with = "store")]
+    export: Option<PathBuf>,
+    /// Verifies this store itself instead: postgres://…, or the file of the embedded store.
+    #[arg(long, value_name = "STORE")]
+    store: Option<Location>,
+    /// A checkpoint that a node or an auditor kept, or an earlier export; repeatable.
+    #[arg(long, value_name = "FILE")]
+    head: Vec<PathBuf>,
+    /// Fails unless a head agrees.
+    #[arg(long)]
+    require_head: bool,
+    /// Checks the signatures of every approval and receipt too.
+    #[arg(long)]
+    signatures: bool,
+    /// The first checkpoint key of the log, NAME+ID+KEY, as known from elsewhere.
+    #[arg(long, value_name = "KEY")]
+    key: Option<VerifierKey>,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct HeadArgs {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// An export; without it, the store.
+    export: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// The first entry to print.
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    from: u64,
+}
+
+/// Runs the verb.
+pub fn run(verb: Audit) -> Exit {
+    match verb {
+        Audit::Export(args) => write_export(&args),
+        Audit::Verify(args) => verify(*args),
+        Audit::Head(args) => head(&args),
+        Audit::Show(args) => show(&args),
+    }
+}
+
+fn open(location: &Location) -> Result<Store, Failure> {
+    Store::read(location).map_err(|error| failed(location, &error))
+}
+
+fn failed(location: &Location, error: &Error) -> Failure {
+    Failure::environment(format!("{location}: {}", with_sources(error)))
+}
+
+fn with_sources(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(error) = below {
+        text = format!("{text}: {error}");
+        below = error.source();
+    }
+    text
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> Failure + '_ {
+    move |error| Failure::environment(format!("{}: {error}", path.display()))
+}
+
+fn write_export(args: &ExportArgs) -> Exit {
+    let mut store = open(&args.place.store)?;
+    if args.file == Path::new("-") {
+        return export(&mut store, &mut BufWriter::new(io::stdout().lock()))
+            .map(drop)
+            .map_err(|error| failed(&args.place.store, &error));
+    }
+    let mut file = BufWriter::with_capacity(1 << 20, File::create_new(&args.file).map_err(at(&args.file))?);
+    let counts = export(&mut store, &mut file).map_err(|error| failed(&args.place.store, &error))?;
+    file.into_inner()
+        .map_err(|error| at(&args.file)(error.into_error()))?
+        .sync_all()
+        .map_err(at(&args.file))?;
+    let [entries, checkpoints, rows] = counts;
+    println!("{entries} entries, {checkpoints} checkpoints and {rows} rows in {}", args.file.display());
+    Ok(())
+}
+
+fn verify(args: VerifyArgs) -> Exit {
+    let heads = args.head.iter().map(|path| {
+        let bytes = std::fs::read(path).map_err(at(path))?;
+        Head::parse(&path.display().to_string(), &bytes).map_err(Failure::environment)
+    });
+    let heads = heads.collect::<Result<_, _>>()?;
+    let options = Options { heads, key: args.key, signatures: args.signatures };
+    let report = match (&args.export, &args.store) {
+        (Some(path), _) => verify_export(&mut *input(path)?, options).map_err(at(path))?,
+        (None, Some(location)) => {
+            verify_store(&mut open(location)?, options).map_err(|error| failed(location, &error))?
+        }
+        (None, None) => return Err(Failure::usage("an export or --store is needed")),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&report).map_err(Failure::environment)?);
+    } else {
+        print(&report);
+    }
+    if !report.holds {
+        return Err(Failure::check(format!("{} things do not hold", report.findings_total)));
+    }
+    if args.require_head && !report.anchored {
+        return Err(Failure::check(
+            "no head from outside agrees: a cut tail or an older copy would not be seen",
+        ));
+    }
+    Ok(())
+}
+
+fn input(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
+    let source: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(path).map_err(at(path))?)
+    };
+    Ok(Box::new(BufReader::with_capacity(1 << 20, source)))
+}
+
+fn print(report: &Report) {
+    println!("log          {}", report.origin);
+    println!("entries      {}, {} of them under a checkpoint", report.entries, report.covered);
+    println!("root         {}", report.root);
+    println!("checkpoints  {}", report.checkpoints);
+    println!("rows         {}", report.rows);
+    if let Some(counts) = report.signatures {
+        println!("signatures   {} approvals, {} receipts", counts.approvals, counts.receipts);
+    }
+    let anchored =
+        if report.anchored { "true" } else { "false: a cut tail or an older copy would not be seen" };
+    println!("anchored     {anchored}");
+    for finding in &report.findings {
+        println!("{:<12} {}/{}: {}", finding.kind, finding.table, finding.key, finding.what);
+    }
+    println!("{}", if report.holds { "holds" } else { "DOES NOT HOLD" });
+}
+
+fn head(args: &HeadArgs) -> Exit {
+    let mut store = open(&args.place.store)?;
+    let last = store.last_checkpoint().map_err(|error| failed(&args.place.store, &error))?;
+    let (_, note) = last.ok_or_else(|| Failure::check("the log has no checkpoint yet"))?;
+    print!("{note}");
+    Ok(())
+}
+
+fn show(args: &ShowArgs) -> Exit {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut entry = |line: &str| match Record::parse(line) {
+        Ok(record) if record.seq < args.from => Ok(()),
+        Ok(record) => writeln!(out, "{}", object(&record)),
+        Err(error) => writeln!(out, "{}", json!({ "error": error.to_string(), "line": line })),
+    };
+    if let Some(path) = &args.export {
+        for line in input(path)?.lines() {
+            let line = line.map_err(at(path))?;
+            if line.starts_with("v1 ") {
+                entry(&line).map_err(Failure::environment)?;
+            }
+        }
+    } else {
+        let mut each = |_: u64, line: String| Ok(entry(&line)?);
+        open(&args.place.store)?
+            .each_line(args.from, &mut each)
+            .map_err(|error| failed(&args.place.store, &error))?;
+    }
+    out.flush().map_err(Failure::environment)
+}
+
+fn object(record: &Record) -> serde_json::Value {
+    let entry = &record.entry;
+    let changes: Vec<_> = record
+        .changes
+        .iter()
+        .map(|(table, key, image)| json!({ "table": table, "key": key_text(key), "image": image.map(hex::encode) }))
+        .collect();
+    json!({
+        "seq": record.seq,
+        "utc_ms": record.utc_ms,
+        "actor": entry.actor,
+        "credential": entry.credential,
+        "action": entry.action,
+        "objects": entry.objects,
+        "decision": entry.decision,
+        "action_hash": entry.action_hash.map(hex::encode),
+        "approvals": entry.approvals.iter().map(hex::encode).collect::<Vec<_>>(),
+        "changes": changes,
+        "prev": hex::encode(record.prev),
+    })
+}

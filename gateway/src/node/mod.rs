@@ -1,0 +1,36 @@
+//! The node side of key distribution: the shell around [`keylink::node::Machine`] that `serve` and the demonstration
+//! use alike. It stores, installs through the backend seam, publishes key tables to the cores, and talks to the manager
+//! over a small [`Transport`], by pull, push or file.
+//!
+//! Traffic never waits for any of it: cores read the last table that was handed to them, whatever happens here.
+
+mod carry;
+mod clock;
+mod config;
+mod enrol;
+mod https;
+mod identity;
+mod installer;
+mod publish;
+mod push;
+mod retry;
+mod run;
+mod side;
+mod store;
+mod tables;
+mod transport;
+
+pub use carry::carry;
+pub use clock::{Clock, SystemClock};
+pub use config::NodeTable;
+pub use enrol::{EnrolError, Enrolment, join};
+pub use https::{HttpsTransport, TlsIdentity};
+pub use identity::Identity;
+pub use installer::{Installer, InstallerLmks};
+pub use publish::{Cores, Nowhere, Publish, TableEvent};
+pub use push::PushListener;
+pub use run::{Pace, Requests, SideHandle, run};
+pub use side::{NodeSide, Parts, SideError};
+pub use store::{Store, StoreError};
+pub use tables::Tables;
+pub use transport::{Answer, Sending, Transport, TransportError};

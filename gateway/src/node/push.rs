@@ -1,0 +1,111 @@
+//! The listener of a node that is pushed to: mutual TLS 1.3, one path, the same messages as by pull.
+
+use super::https::TlsIdentity;
+use super::run::SideHandle;
+use super::transport::TransportError;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use keylink::endpoint::PUSH_PATH;
+use keylink::envelope::{bytes_of, strict};
+use keylink::wire::MESSAGE_MAX;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// A handshake must be over by then.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The listener, taken and not served yet.
+#[derive(Debug)]
+pub struct PushListener {
+    address: SocketAddr,
+    streams: Streams,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Streams {
+    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    address: SocketAddr,
+}
+
+impl PushListener {
+    /// Takes the address; only the manager's authorities issue certificates that are let in.
+    pub async fn bind(address: SocketAddr, identity: &TlsIdentity) -> Result<Self, TransportError> {
+        let failed = |error: std::io::Error| TransportError::Unreachable(format!("{address}: {error}"));
+        let acceptor = TlsAcceptor::from(Arc::new(identity.server()?));
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let (sender, ready) = mpsc::channel(16);
+        let accepting = tokio::spawn(accept_for_ever(listener, acceptor, sender));
+        Ok(Self { address, streams: Streams { ready, address }, accepting })
+    }
+
+    /// The address that was taken.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves pushes to a node side until `stop` is ready.
+    pub async fn serve(self, side: SideHandle, stop: impl Future<Output = ()> + Send + 'static) {
+        let router = Router::new()
+            .route(PUSH_PATH, post(take))
+            .layer(DefaultBodyLimit::max(MESSAGE_MAX))
+            .with_state(side);
+        let served = axum::serve(self.streams, router).with_graceful_shutdown(stop).await;
+        self.accepting.abort();
+        if let Err(error) = served {
+            tracing::error!(%error, "push listener");
+        }
+    }
+}
+
+async fn take(State(side): State<SideHandle>, body: Bytes) -> Result<Vec<u8>, StatusCode> {
+    let mail = strict(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
+    let parcel = side.push(mail).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok(bytes_of(&parcel))
+}
+
+// A slow handshake holds up nobody else.
+async fn accept_for_ever(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
+) {
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (acceptor, ready) = (acceptor.clone(), ready.clone());
+        tokio::spawn(async move {
+            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => drop(ready.send((stream, peer)).await),
+                _ => tracing::debug!(%peer, "push listener: handshake failed"),
+            }
+        });
+    }
+}
+
+impl axum::serve::Listener for Streams {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.ready.recv().await {
+            Some(stream) => stream,
+            None => core::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        Ok(self.address)
+    }
+}

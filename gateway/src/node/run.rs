@@ -1,0 +1,257 @@
+//! The life of a node side: pull, answer, beat, tick, and take pushes, until it is told to stop. A manager that is away
+//! costs it nothing but retries.
+
+use super::retry::Retry;
+use super::side::{NodeSide, SideError};
+use super::transport::{Answer, Transport, TransportError};
+use keylink::endpoint::{BEAT_S, Endpoint, PULL_WAIT_S};
+use keylink::envelope::{bytes_of, strict};
+use keylink::message::{Mail, Parcel};
+use keylink::{Digest, Signed};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+/// How often things are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Seconds that a pull may wait at the manager.
+    pub pull_wait_s: u16,
+    /// Between two status beats.
+    pub beat: Duration,
+    /// Between two looks at clocks and periods, when nothing is due earlier.
+    pub tick: Duration,
+    /// Most time to wait after failures; shortens the normal one.
+    pub retry_longest: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            pull_wait_s: u16::try_from(PULL_WAIT_S).unwrap_or(25),
+            beat: Duration::from_secs(BEAT_S),
+            tick: Duration::from_secs(1),
+            retry_longest: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What others may ask of a running node side.
+pub(super) enum Request {
+    Push(Box<Mail>, oneshot::Sender<Parcel>),
+}
+
+/// A running node side, from outside.
+#[derive(Clone, Debug)]
+pub struct SideHandle(pub(super) mpsc::Sender<Request>);
+
+impl SideHandle {
+    /// A handle, and what [`run`] takes.
+    pub fn new() -> (Self, Requests) {
+        let (sender, receiver) = mpsc::channel(64);
+        (Self(sender), Requests(receiver))
+    }
+
+    /// Gives mail that was pushed; what the node says to it.
+    pub async fn push(&self, mail: Mail) -> Option<Parcel> {
+        let (done, answer) = oneshot::channel();
+        self.0.send(Request::Push(Box::new(mail), done)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// The other end of a [`SideHandle`].
+#[derive(Debug)]
+pub struct Requests(mpsc::Receiver<Request>);
+
+type Asked = JoinHandle<Result<Answer, TransportError>>;
+
+struct Talk {
+    transport: Arc<dyn Transport>,
+    pulling: Option<Asked>,
+    sending: Option<Asked>,
+    greeted: bool,
+    retry: Retry,
+    not_before: Instant,
+    // Hash of the last receipt of the last parcel that was taken.
+    told: Option<Digest>,
+    said: Vec<Signed>,
+}
+
+impl Talk {
+    fn post(&self, endpoint: Endpoint, body: Vec<u8>) -> Asked {
+        let transport = Arc::clone(&self.transport);
+        tokio::spawn(async move { transport.post(endpoint, body).await })
+    }
+
+    // Begins what may begin now: the session, a pull, a parcel.
+    fn begin(&mut self, side: &mut NodeSide, pace: Pace) {
+        if Instant::now() < self.not_before {
+            return;
+        }
+        if !self.greeted {
+            if self.pulling.is_none() {
+                self.pulling = Some(self.post(Endpoint::Hello, side.hello().to_bytes()));
+            }
+            return;
+        }
+        if self.pulling.is_none() {
+            self.pulling = Some(self.post(Endpoint::Pull, side.pull(pace.pull_wait_s).to_bytes()));
+        }
+        let newest = side.machine().outbox().last().map(Signed::hash);
+        if self.sending.is_none() && (!self.said.is_empty() || (newest.is_some() && newest != self.told)) {
+            let parcel = side.parcel(core::mem::take(&mut self.said));
+            self.told = parcel.messages.iter().rfind(|one| one.kind == "receipt").map(Signed::hash);
+            self.sending = Some(self.post(Endpoint::Receipts, bytes_of(&parcel)));
+        }
+    }
+
+    fn failed(&mut self, error: &TransportError, pace: Pace) {
+        let random = getrandom::u64().unwrap_or_default();
+        let wait = self.retry.next(random).min(pace.retry_longest);
+        tracing::debug!(%error, wait_ms = wait.as_millis(), "manager not reached");
+        self.not_before = Instant::now().checked_add(wait).unwrap_or_else(Instant::now);
+        (self.greeted, self.told) = (false, None);
+    }
+}
+
+/// Runs a node side until `stop` is ready. Without a transport it is pushed to only.
+pub async fn run(
+    mut side: NodeSide,
+    transport: Option<Arc<dyn Transport>>,
+    mut requests: Requests,
+    pace: Pace,
+    stop: impl Future<Output = ()>,
+) -> Result<(), SideError> {
+    let mut talk = transport.map(|transport| Talk {
+        transport,
+        pulling: None,
+        sending: None,
+        greeted: false,
+        retry: Retry::default(),
+        not_before: Instant::now(),
+        told: None,
+        said: Vec::new(),
+    });
+    let mut stop = core::pin::pin!(stop);
+    let mut beat_at = Instant::now();
+    loop {
+        if let Some(talk) = &mut talk {
+            talk.begin(&mut side, pace);
+        }
+        let wake = wake_at(&side, talk.as_ref(), beat_at, pace);
+        let happened = tokio::select! {
+            () = &mut stop => return Ok(()),
+            Some(event) = side.next_event() => Happened::Table(event),
+            Some(request) = requests.0.recv() => Happened::Request(request),
+            (which, answer) = answered(talk.as_mut()) => Happened::Answer(which, answer),
+            () = sleep_until(wake) => Happened::Time,
+        };
+        // A store that fails is an alarm and no end: the machine stands where the store does, and goes on.
+        if let Err(error) = handle(&mut side, talk.as_mut(), happened, pace).await {
+            tracing::error!(%error, "key distribution");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        if Instant::now() >= beat_at {
+            beat_at = Instant::now().checked_add(pace.beat).unwrap_or(beat_at);
+            if let Some(talk) = talk.as_mut().filter(|talk| talk.greeted) {
+                let body = side.beat().to_bytes();
+                drop(talk.post(Endpoint::Beat, body));
+            }
+        }
+    }
+}
+
+enum Happened {
+    Table(super::TableEvent),
+    Request(Request),
+    Answer(Which, Result<Answer, TransportError>),
+    Time,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Pulled,
+    Sent,
+}
+
+fn wake_at(side: &NodeSide, talk: Option<&Talk>, beat_at: Instant, pace: Pace) -> Instant {
+    let due = side.machine().next_deadline_ms(side.clock().now()).map(Duration::from_millis);
+    let wait = due.unwrap_or(pace.tick).min(pace.tick);
+    let wake = Instant::now().checked_add(wait).unwrap_or(beat_at).min(beat_at);
+    match talk.map(|talk| talk.not_before).filter(|at| *at > Instant::now()) {
+        Some(at) => wake.min(at),
+        None => wake,
+    }
+}
+
+async fn answered(talk: Option<&mut Talk>) -> (Which, Result<Answer, TransportError>) {
+    let Some(talk) = talk else { return core::future::pending().await };
+    let lost = |_| Err(TransportError::Unreachable("request given up".to_owned()));
+    let (which, answer) = match (&mut talk.pulling, &mut talk.sending) {
+        (Some(pull), Some(send)) => tokio::select! {
+            answer = pull => (Which::Pulled, answer),
+            answer = send => (Which::Sent, answer),
+        },
+        (Some(pull), None) => (Which::Pulled, pull.await),
+        (None, Some(send)) => (Which::Sent, send.await),
+        (None, None) => core::future::pending().await,
+    };
+    match which {
+        Which::Pulled => talk.pulling = None,
+        Which::Sent => talk.sending = None,
+    }
+    (which, answer.unwrap_or_else(lost))
+}
+
+async fn handle(
+    side: &mut NodeSide,
+    talk: Option<&mut Talk>,
+    happened: Happened,
+    pace: Pace,
+) -> Result<(), SideError> {
+    match happened {
+        Happened::Table(event) => side.event(event).await,
+        Happened::Request(Request::Push(mail, done)) => {
+            let said = side.mail(&mail).await?;
+            side.settle().await?;
+            // A manager that has hung up pushes again.
+            let _ = done.send(side.parcel(said));
+            Ok(())
+        }
+        Happened::Time => {
+            let said = side.tick().await?;
+            if let Some(talk) = talk {
+                talk.said.extend(said);
+            }
+            Ok(())
+        }
+        Happened::Answer(which, answer) => {
+            let Some(talk) = talk else { return Ok(()) };
+            match answer {
+                Ok(Answer::Taken(body)) => {
+                    talk.retry.reset();
+                    talk.greeted = true;
+                    if body.is_empty() {
+                        return Ok(());
+                    }
+                    let said = match strict::<Mail>(&body) {
+                        Ok(mail) => side.mail(&mail).await?,
+                        Err(_) => vec![side.malformed(&body)],
+                    };
+                    talk.said.extend(said);
+                }
+                Ok(Answer::Waiting) => talk.failed(&TransportError::Unreachable("waiting".to_owned()), pace),
+                Err(error) => {
+                    if which == Which::Sent {
+                        talk.told = None;
+                    }
+                    talk.failed(&error, pace);
+                }
+            }
+            Ok(())
+        }
+    }
+}

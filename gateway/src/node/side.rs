@@ -1,0 +1,251 @@
+//! One node side: the machine with its store, backend and cores. What the machine asks for is done here in the order
+//! that makes it safe: store, then publish, install and send.
+
+use super::clock::Clock;
+use super::identity::Identity;
+use super::installer::Installer;
+use super::publish::{Publish, TableEvent};
+use super::store::{Store, StoreError};
+use keylink::message::{Alarm, Mail, Parcel, Reason};
+use keylink::node::{About, Counts, Effects, KekRecord, Machine, NodeState, Rules};
+use keylink::root::RootError;
+use keylink::{NodeId, Signed, SoftSigner};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Most receipts in one parcel.
+const PARCEL_MAX: usize = 512;
+
+/// What a node side works with.
+pub struct Parts {
+    /// Durable states; may be shared by many node sides.
+    pub store: Store,
+    /// The backend for delivered keys; may be shared.
+    pub installer: Installer,
+    /// Who uses the key table.
+    pub publish: Box<dyn Publish>,
+    /// Clocks.
+    pub clock: Arc<dyn Clock>,
+    /// What the node says of itself.
+    pub about: About,
+    /// True when traffic is served.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Called after every store, before anything is sent: where tests kill.
+    pub stored: Option<Arc<dyn Fn(&NodeState) + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("about", &self.about).finish_non_exhaustive()
+    }
+}
+
+/// Why a node side does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SideError {
+    /// Its state is not stored or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This node is not enrolled here.
+    #[error("no state of node {0} in this store: enrol it first")]
+    Unknown(NodeId),
+    /// Its pinned root document does not read.
+    #[error(transparent)]
+    Root(#[from] RootError),
+}
+
+/// A node side.
+#[derive(Debug)]
+pub struct NodeSide {
+    machine: Machine,
+    signer: Arc<SoftSigner>,
+    rules: Rules,
+    parts: Parts,
+    events: (UnboundedSender<TableEvent>, UnboundedReceiver<TableEvent>),
+    table: u64,
+    failed: bool,
+}
+
+impl NodeSide {
+    /// From the stored state; publishes its table at once.
+    pub async fn start(identity: &Identity, parts: Parts, rules: Rules) -> Result<Self, SideError> {
+        let (node, signer) = (identity.node(), Arc::new(identity.signer()));
+        let stored = parts.store.load(node)?.ok_or(SideError::Unknown(node))?;
+        let now = parts.clock.now();
+        let machine = Machine::from_bytes(&stored, signer.clone(), rules, now)?;
+        let mut side =
+            Self { machine, signer, rules, parts, events: unbounded_channel(), table: 0, failed: false };
+        let effects = side.machine.boot(now);
+        side.follow(effects).await?;
+        Ok(side)
+    }
+
+    /// The machine, to look at.
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &dyn Clock {
+        self.parts.clock.as_ref()
+    }
+
+    /// Does what effects ask for; gives what is to be said.
+    async fn follow(&mut self, first: Effects) -> Result<Vec<Signed>, SideError> {
+        let (mut said, mut queue) = (Vec::new(), VecDeque::from([first]));
+        while let Some(effects) = queue.pop_front() {
+            if effects.persist {
+                self.persist().await?;
+            }
+            for alarm in &effects.alarms {
+                tracing::warn!(node = %self.machine.state().node, ?alarm, "key distribution");
+            }
+            said.extend(effects.send);
+            if let Some(image) = &effects.publish
+                && !self.parts.publish.publish(image, &self.events.0)
+            {
+                tracing::error!(number = image.number, "key table not taken: the one before stays");
+            }
+            let state = self.machine.state();
+            let (kmc, node) = (state.kmc, state.node);
+            if !effects.install.is_empty() {
+                let answers = self.parts.installer.install(effects.install).await;
+                queue.push_back(self.machine.installed(self.parts.clock.now(), answers));
+            }
+            if let Some(order) = effects.agree {
+                let offer = order.offer;
+                let agreed = self.parts.installer.agree(order, kmc, node).await;
+                queue.push_back(self.machine.agreed(self.parts.clock.now(), offer, agreed));
+            }
+        }
+        Ok(said)
+    }
+
+    // When the state cannot be stored, nothing of it has happened: the machine goes back to what is stored.
+    async fn persist(&mut self) -> Result<(), SideError> {
+        let node = self.machine.state().node;
+        match self.parts.store.put(node, self.machine.to_bytes()).await {
+            Ok(()) => {
+                self.failed = false;
+                if let Some(stored) = &self.parts.stored {
+                    stored(self.machine.state());
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.failed = true;
+                let stored = self.parts.store.load(node)?.ok_or(SideError::Unknown(node))?;
+                let now = self.parts.clock.now();
+                self.machine = Machine::from_bytes(&stored, self.signer.clone(), self.rules, now)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes mail; gives what is to be said besides receipts.
+    pub async fn mail(&mut self, mail: &Mail) -> Result<Vec<Signed>, SideError> {
+        let mut said = Vec::new();
+        for root in &mail.roots {
+            let effects = self.machine.root(self.parts.clock.now(), root);
+            said.extend(self.follow(effects).await?);
+        }
+        for signed in &mail.messages {
+            let fresh = getrandom_16();
+            let effects = self.machine.message(self.parts.clock.now(), signed, fresh);
+            said.extend(self.follow(effects).await?);
+        }
+        Ok(said)
+    }
+
+    /// Bytes came that are no mail.
+    pub fn malformed(&mut self, bytes: &[u8]) -> Signed {
+        self.machine.malformed(self.parts.clock.now(), bytes)
+    }
+
+    /// Time passes.
+    pub async fn tick(&mut self) -> Result<Vec<Signed>, SideError> {
+        let effects = self.machine.tick(self.parts.clock.now());
+        self.follow(effects).await
+    }
+
+    /// The next thing that happens to a table.
+    pub async fn next_event(&mut self) -> Option<TableEvent> {
+        self.events.1.recv().await
+    }
+
+    /// A table was taken by all cores, or the old ones are gone.
+    pub async fn event(&mut self, event: TableEvent) -> Result<(), SideError> {
+        let now = self.parts.clock.now();
+        let effects = match event {
+            TableEvent::Switched(number) => {
+                self.table = self.table.max(number);
+                self.machine.switched(now, number)
+            }
+            TableEvent::Released(number) => self.machine.released(now, number),
+        };
+        self.follow(effects).await.map(|_| ())
+    }
+
+    /// Handles the events that have come already.
+    pub async fn settle(&mut self) -> Result<(), SideError> {
+        while let Ok(event) = self.events.1.try_recv() {
+            self.event(event).await?;
+        }
+        Ok(())
+    }
+
+    /// A root KEK was formed at this node from components.
+    pub async fn form_kek(
+        &mut self,
+        number: u32,
+        kek: paytypes::ClearKey,
+    ) -> Result<Result<KekRecord, Reason>, SideError> {
+        let record = match self.parts.installer.form(number, kek).await {
+            Ok(record) => record,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let effects = self.machine.kek_formed(self.parts.clock.now(), record.clone());
+        self.follow(effects).await?;
+        Ok(Ok(record))
+    }
+
+    /// Receipts that the manager has not confirmed, oldest first, and what else is to be said.
+    pub fn parcel(&self, said: Vec<Signed>) -> Parcel {
+        let mut messages: Vec<Signed> = self.machine.outbox().iter().take(PARCEL_MAX).cloned().collect();
+        // The answer to a repeated message may still wait in the outbox.
+        messages.extend(said.into_iter().filter(|one| !self.machine.outbox().contains(one)));
+        Parcel { messages }
+    }
+
+    /// Begin of a session.
+    pub fn hello(&mut self) -> Signed {
+        let about = self.parts.about.clone();
+        self.machine.hello(self.parts.clock.now(), &about, None)
+    }
+
+    /// A request for mail.
+    pub fn pull(&mut self, wait_s: u16) -> Signed {
+        self.machine.pull(self.parts.clock.now(), wait_s)
+    }
+
+    /// A status beat.
+    pub fn beat(&mut self) -> Signed {
+        let counts = Counts {
+            ready: (self.parts.ready)(),
+            table: self.table,
+            uses: self.parts.publish.uses(),
+            alarms: if self.failed { vec![Alarm::Store] } else { Vec::new() },
+        };
+        self.machine.beat(self.parts.clock.now(), &counts)
+    }
+}
+
+// A nonce that must be new, not secret. Without randomness the unit could make no key either.
+fn getrandom_16() -> [u8; 16] {
+    let mut fresh = [0; 16];
+    if let Err(error) = getrandom::fill(&mut fresh) {
+        tracing::error!(%error, "no randomness");
+    }
+    fresh
+}

@@ -1,0 +1,162 @@
+//! Durable states of nodes in one SQLite file. One thread writes: whatever waits is committed together, and nobody is
+//! answered before the commit, so that one node pays one flush and thousands share one.
+
+use keylink::{Digest, NodeId};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, mpsc};
+use tokio::sync::oneshot;
+
+/// Most states of one commit.
+const BATCH_MAX: usize = 1024;
+
+/// Why a state is not stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite says no: disk full, no permission, not a database.
+    #[error("node store: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The stored state was changed or cut: its checksum does not hold.
+    #[error("node store: the state of {0} is damaged")]
+    Damaged(NodeId),
+    /// The commit failed; nothing of it is stored.
+    #[error("node store: commit failed")]
+    Commit,
+    /// Another process has this store open.
+    #[error("node store: in use by another process")]
+    InUse,
+    /// The writing thread is gone.
+    #[error("node store: closed")]
+    Closed,
+}
+
+struct Put {
+    node: NodeId,
+    body: Vec<u8>,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// The store. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    puts: mpsc::Sender<Put>,
+    reads: Arc<Mutex<Connection>>,
+    // Held as long as the store lives: two processes that sign for one node would look like a clone.
+    _lock: Arc<File>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Store {
+    /// Opens or makes the file. Every commit is flushed to the disk (`synchronous` FULL).
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock = File::options().create(true).append(true).open(path.with_extension("lock"));
+        let lock = lock.map_err(|_| StoreError::InUse)?;
+        lock.try_lock().map_err(|_| StoreError::InUse)?;
+        let write = connect(path)?;
+        write.execute_batch(
+            "CREATE TABLE IF NOT EXISTS node (id BLOB PRIMARY KEY, body BLOB NOT NULL, sum BLOB NOT NULL)
+             WITHOUT ROWID, STRICT",
+        )?;
+        let reads = Arc::new(Mutex::new(connect(path)?));
+        let (puts, queue) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("node-store".to_owned());
+        thread.spawn(move || write_for_ever(write, &queue)).map_err(|_| StoreError::Closed)?;
+        Ok(Self { puts, reads, _lock: Arc::new(lock) })
+    }
+
+    /// The stored state of a node.
+    pub fn load(&self, node: NodeId) -> Result<Option<Vec<u8>>, StoreError> {
+        let reads = self.reads.lock().map_err(|_| StoreError::Closed)?;
+        let row = reads
+            .query_row("SELECT body, sum FROM node WHERE id = ?1", params![node.0.as_slice()], |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+            })
+            .optional()?;
+        let Some((body, sum)) = row else { return Ok(None) };
+        if sum != checksum(node, &body) { Err(StoreError::Damaged(node)) } else { Ok(Some(body)) }
+    }
+
+    /// Stores a state; done once it is on the disk.
+    pub async fn put(&self, node: NodeId, body: Vec<u8>) -> Result<(), StoreError> {
+        let (done, answer) = oneshot::channel();
+        self.puts.send(Put { node, body, done }).map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+// The id is in it: a state that is moved to another node's row is damaged too.
+fn checksum(node: NodeId, body: &[u8]) -> [u8; 32] {
+    Digest::of(&[&node.0, body].concat()).0
+}
+
+fn write_for_ever(mut connection: Connection, queue: &mpsc::Receiver<Put>) {
+    while let Ok(first) = queue.recv() {
+        let mut batch = vec![first];
+        batch.extend(queue.try_iter().take(BATCH_MAX));
+        let stored = commit(&mut connection, &batch);
+        if let Err(error) = &stored {
+            tracing::error!(%error, "states of nodes are not stored");
+        }
+        for put in batch {
+            let answer = if stored.is_ok() { Ok(()) } else { Err(StoreError::Commit) };
+            // Whoever has given up waiting asks again.
+            let _ = put.done.send(answer);
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, batch: &[Put]) -> Result<(), StoreError> {
+    let transaction = connection.transaction()?;
+    {
+        let mut put =
+            transaction.prepare_cached("INSERT OR REPLACE INTO node (id, body, sum) VALUES (?1, ?2, ?3)")?;
+        for one in batch {
+            put.execute(params![one.node.0.as_slice(), one.body, checksum(one.node, &one.body).as_slice()])?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn states_are_kept_and_damage_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes.sqlite");
+        let (a, b) = (NodeId([1; 32]), NodeId([2; 32]));
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.load(a).unwrap(), None);
+        let puts = (0..200u8).map(|n| store.put(if n % 2 == 0 { a } else { b }, vec![n; 100]));
+        for put in puts.collect::<Vec<_>>() {
+            put.await.unwrap();
+        }
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.load(a).unwrap(), Some(vec![198; 100]));
+        assert_eq!(store.load(b).unwrap(), Some(vec![199; 100]));
+        let other = Connection::open(&path).unwrap();
+        other.execute("UPDATE node SET body = x'00' WHERE id = ?1", params![a.0.as_slice()]).unwrap();
+        assert!(matches!(store.load(a), Err(StoreError::Damaged(node)) if node == a));
+        let swap = "UPDATE node SET (body, sum) = (SELECT body, sum FROM node WHERE id = ?1) WHERE id = ?2";
+        other.execute(swap, params![b.0.as_slice(), a.0.as_slice()]).unwrap();
+        assert!(matches!(store.load(a), Err(StoreError::Damaged(_))));
+        assert!(matches!(Store::open(&path), Err(StoreError::InUse)));
+        assert!(Store::open(&folder.path().join("none/x")).is_err());
+    }
+}

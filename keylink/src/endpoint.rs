@@ -1,0 +1,43 @@
+//! Where a node and its manager meet. Bodies are messages as they travel ([`crate::Signed::to_bytes`]); answers
+//! are a [`crate::message::Mail`].
+
+/// A path of the manager; every one is called with POST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// [`crate::message::Enrol`] in; answer: [`crate::message::Enrolled`], or 202 while officers decide.
+    Enrol,
+    /// [`crate::message::Hello`] in, at the start of a session.
+    Hello,
+    /// [`crate::message::Pull`] in; the answer waits up to [`PULL_WAIT_S`] for mail.
+    Pull,
+    /// A [`crate::message::Parcel`] of receipts, refusals and requests in; the answer says what was taken.
+    Receipts,
+    /// [`crate::message::StatusBeat`] in.
+    Beat,
+}
+
+/// Seconds that a pull waits at the manager before it is answered empty.
+pub const PULL_WAIT_S: u64 = 25;
+/// Seconds between two status beats.
+pub const BEAT_S: u64 = 30;
+/// Media type of requests and answers.
+pub const MEDIA_TYPE: &str = "application/json";
+/// Where a node that is pushed to takes mail: the body is a [`crate::message::Mail`], the answer a
+/// [`crate::message::Parcel`].
+pub const PUSH_PATH: &str = "/link/v1/push";
+
+impl Endpoint {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Enrol, Self::Hello, Self::Pull, Self::Receipts, Self::Beat];
+
+    /// The path.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Enrol => "/link/v1/enrol",
+            Self::Hello => "/link/v1/hello",
+            Self::Pull => "/link/v1/pull",
+            Self::Receipts => "/link/v1/receipts",
+            Self::Beat => "/link/v1/beat",
+        }
+    }
+}

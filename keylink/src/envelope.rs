@@ -1,0 +1,290 @@
+//! Signed messages: Ed25519 over the DSSE pre-authentication encoding of the exact bytes. What is received is
+//! kept and is the truth; nothing is ever serialised again to be verified.
+//!
+//! The signature covers the message's kind and version, so that a receipt cannot pass for a manifest. The hash
+//! of a message is the SHA-256 of the same encoding: it does not change with the signature.
+
+use crate::ids::{Digest, KeyId, PublicKey};
+use crate::wire::{Blob, Hex, MESSAGE_MAX};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Why a message is not taken for what it claims to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Not JSON of this layout; a field unknown, missing or there twice; too long.
+    #[error("malformed message")]
+    Malformed,
+    /// Another kind or version of message than is read here.
+    #[error("message of another kind")]
+    Kind,
+    /// Signed by another key than the one asked for.
+    #[error("signed by another key")]
+    Signer,
+    /// The signature does not hold.
+    #[error("signature does not hold")]
+    Signature,
+}
+
+/// Content of a message.
+pub trait Body: Serialize + DeserializeOwned {
+    /// The kind in the message's type.
+    const KIND: &'static str;
+}
+
+/// Whoever holds a signature key: a sealed file, or a token.
+pub trait Sign {
+    /// Its verifying key.
+    fn key(&self) -> PublicKey;
+    /// An Ed25519 signature.
+    fn sign(&self, message: &[u8]) -> [u8; 64];
+}
+
+/// A signature key in memory; wiped on drop.
+pub struct SoftSigner(SigningKey);
+
+impl SoftSigner {
+    /// From the 32 bytes of its seed.
+    pub fn new(seed: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(seed))
+    }
+}
+
+impl core::fmt::Debug for SoftSigner {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "SoftSigner({})", self.key().id())
+    }
+}
+
+impl Sign for SoftSigner {
+    fn key(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key().to_bytes())
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
+}
+
+impl PublicKey {
+    /// Judges a signature strictly: no weak key, no second spelling of a signature.
+    pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), EnvelopeError> {
+        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| EnvelopeError::Signature)?;
+        key.verify_strict(message, &Signature::from_bytes(signature)).map_err(|_| EnvelopeError::Signature)
+    }
+}
+
+/// The type of a message of this kind.
+pub fn type_of(kind: &str) -> String {
+    format!("application/vnd.payhsm.{kind}.v1+json")
+}
+
+/// DSSE pre-authentication encoding (secure-systems-lab DSSE 1.0): each part in front of its length, so that no
+/// two pairs of type and payload have the same encoding.
+pub fn pae(kind: &str, payload: &[u8]) -> Vec<u8> {
+    let kind = type_of(kind);
+    let mut out = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
+    out.extend_from_slice(payload);
+    out
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    #[serde(rename = "type")]
+    kind: String,
+    payload: Blob,
+    key: KeyId,
+    signature: Hex<64>,
+}
+
+/// A message with one signature. Nothing is proved before [`Signed::open`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// Kind, as in the type.
+    pub kind: String,
+    /// The exact bytes that were signed.
+    pub payload: Vec<u8>,
+    /// Who claims to have signed.
+    pub key_id: KeyId,
+    /// The signature over the PAE.
+    pub signature: [u8; 64],
+}
+
+impl Signed {
+    /// Signs a body.
+    pub fn seal<B: Body>(body: &B, signer: &(impl Sign + ?Sized)) -> Self {
+        Self::seal_bytes(B::KIND, bytes_of(body), signer)
+    }
+
+    /// Signs bytes that were made before.
+    pub fn seal_bytes(kind: &str, payload: Vec<u8>, signer: &(impl Sign + ?Sized)) -> Self {
+        let signature = signer.sign(&pae(kind, &payload));
+        Self { kind: kind.to_owned(), payload, key_id: signer.key().id(), signature }
+    }
+
+    /// Reads a message as it travels.
+    pub fn parse(text: &[u8]) -> Result<Self, EnvelopeError> {
+        let text: Text = strict(text)?;
+        let kind = text.kind.strip_prefix("application/vnd.payhsm.").and_then(|k| k.strip_suffix(".v1+json"));
+        let kind = kind.ok_or(EnvelopeError::Kind)?.to_owned();
+        Ok(Self { kind, payload: text.payload.0, key_id: text.key, signature: text.signature.0 })
+    }
+
+    /// The message as it travels.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        bytes_of(&Text {
+            kind: type_of(&self.kind),
+            payload: Blob(self.payload.clone()),
+            key: self.key_id,
+            signature: Hex(self.signature),
+        })
+    }
+
+    /// SHA-256 of the PAE: the message's name.
+    pub fn hash(&self) -> Digest {
+        Digest::of(&pae(&self.kind, &self.payload))
+    }
+
+    /// Proves the message and reads its body.
+    pub fn open<B: Body>(&self, key: &PublicKey) -> Result<B, EnvelopeError> {
+        if self.kind != B::KIND {
+            return Err(EnvelopeError::Kind);
+        }
+        if self.key_id != key.id() {
+            return Err(EnvelopeError::Signer);
+        }
+        key.verify(&pae(&self.kind, &self.payload), &self.signature)?;
+        strict(&self.payload)
+    }
+
+    /// Reads the body of a message that is our own, or that is proved later: where it goes and what it names.
+    pub fn peek<B: Body>(&self) -> Result<B, EnvelopeError> {
+        if self.kind == B::KIND { strict(&self.payload) } else { Err(EnvelopeError::Kind) }
+    }
+}
+
+impl Serialize for Signed {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Text {
+            kind: type_of(&self.kind),
+            payload: Blob(self.payload.clone()),
+            key: self.key_id,
+            signature: Hex(self.signature),
+        }
+        .serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Signed {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = Text::deserialize(from)?;
+        let kind = text.kind.strip_prefix("application/vnd.payhsm.").and_then(|k| k.strip_suffix(".v1+json"));
+        let kind = kind.ok_or_else(|| serde::de::Error::custom("message of another kind"))?.to_owned();
+        Ok(Self { kind, payload: text.payload.0, key_id: text.key, signature: text.signature.0 })
+    }
+}
+
+/// Reads JSON that has every field once and no other, and nothing behind it.
+pub fn strict<T: DeserializeOwned>(text: &[u8]) -> Result<T, EnvelopeError> {
+    // A struct could be written as a list too: one spelling is enough.
+    if text.len() > MESSAGE_MAX || text.first() != Some(&b'{') {
+        return Err(EnvelopeError::Malformed);
+    }
+    serde_json::from_slice(text).map_err(|_| EnvelopeError::Malformed)
+}
+
+/// JSON of a value of ours. Our types have string keys and finite numbers, so this cannot fail; were it to, the
+/// empty text is refused by every reader.
+pub fn bytes_of<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Note {
+        text: String,
+    }
+    impl Body for Note {
+        const KIND: &'static str = "note";
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Other {
+        text: String,
+    }
+    impl Body for Other {
+        const KIND: &'static str = "other";
+    }
+
+    fn note() -> (SoftSigner, Signed) {
+        let signer = SoftSigner::new(&[7; 32]);
+        let signed = Signed::seal(&Note { text: "hello".into() }, &signer);
+        (signer, signed)
+    }
+
+    // The example of the DSSE specification, protocol.md.
+    #[test]
+    fn encoding_has_lengths_in_front() {
+        let made = pae("x", b"hello world");
+        assert_eq!(made, b"DSSEv1 32 application/vnd.payhsm.x.v1+json 11 hello world".to_vec());
+    }
+
+    #[test]
+    fn travels_and_proves() {
+        let (signer, signed) = note();
+        let again = Signed::parse(&signed.to_bytes()).unwrap();
+        assert_eq!(again, signed);
+        assert_eq!(again.open::<Note>(&signer.key()).unwrap().text, "hello");
+        assert_eq!(again.open::<Other>(&signer.key()), Err(EnvelopeError::Kind));
+        assert_eq!(again.open::<Note>(&SoftSigner::new(&[8; 32]).key()), Err(EnvelopeError::Signer));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let (signer, signed) = note();
+        for bit in 0..signed.payload.len() * 8 {
+            let mut bad = signed.clone();
+            bad.payload[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(bad.open::<Note>(&signer.key()), Err(EnvelopeError::Signature));
+            assert_ne!(bad.hash(), signed.hash());
+        }
+        for bit in 0..512 {
+            let mut bad = signed.clone();
+            bad.signature[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(bad.open::<Note>(&signer.key()), Err(EnvelopeError::Signature));
+            assert_eq!(bad.hash(), signed.hash());
+        }
+        let moved = Signed { kind: "other".into(), ..signed.clone() };
+        assert_eq!(moved.open::<Other>(&signer.key()), Err(EnvelopeError::Signature));
+    }
+
+    #[test]
+    fn fields_unknown_missing_or_doubled_are_refused() {
+        let (signer, signed) = note();
+        for payload in [
+            r#"{"text":"a","more":1}"#,
+            r#"{"text":"a","text":"b"}"#,
+            r"{}",
+            r#"{"text":"a"} x"#,
+            r#"["a"]"#,
+            r#"{"text":1}"#,
+        ] {
+            let sealed = Signed::seal_bytes("note", payload.as_bytes().to_vec(), &signer);
+            let opened = sealed.open::<Note>(&signer.key());
+            assert_eq!(opened, Err(EnvelopeError::Malformed), "{payload}");
+        }
+        let text = String::from_utf8(signed.to_bytes()).unwrap();
+        let doubled = text.replacen('{', r#"{"key":"00","#, 1);
+        assert_eq!(Signed::parse(doubled.as_bytes()), Err(EnvelopeError::Malformed));
+        let foreign = text.replace("payhsm.note", "other.note");
+        assert_eq!(Signed::parse(foreign.as_bytes()), Err(EnvelopeError::Kind));
+        assert_eq!(Signed::parse(&vec![b' '; MESSAGE_MAX + 1]), Err(EnvelopeError::Malformed));
+    }
+}

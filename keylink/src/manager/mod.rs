@@ -1,0 +1,170 @@
+//! The manager's end of one node: numbers what is sent, proves what comes back, and notices a node that is two.
+//!
+//! What a receipt means for a campaign is the key manager's; here it is judged whether the receipt is this node's, the
+//! next of its chain, and an answer to something that was sent.
+
+mod receive;
+
+pub use crate::node::challenge_of;
+pub use receive::{LinkError, Quarantine, Said};
+
+use crate::envelope::Signed;
+use crate::ids::{Digest, KmcId, NodeId, PublicKey};
+use crate::message::{Audience, Head, PROTOCOL, Possession, Receipt};
+use crate::wire::U64;
+use serde::{Deserialize, Serialize};
+
+/// How many messages are remembered, to bind receipts to.
+const SENT_KEPT: usize = 64;
+/// How many receipts are remembered, to know a duplicate from a fork.
+const RECEIPTS_KEPT: usize = 64;
+/// How many manifests a node remembers.
+const MANIFESTS_KEPT: usize = 8;
+/// How many boots are remembered.
+const BOOTS_KEPT: usize = 32;
+
+/// A message that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sent {
+    /// Its number.
+    pub seq: U64,
+    /// Its hash.
+    pub hash: Digest,
+    /// It is a manifest.
+    pub manifest: bool,
+}
+
+/// What the manager keeps of its link to a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// The manager.
+    pub kmc: KmcId,
+    /// The node.
+    pub node: NodeId,
+    /// The node's signature key.
+    pub key: PublicKey,
+    /// Number of the last message.
+    pub seq: U64,
+    /// Messages, newest last.
+    pub sent: Vec<Sent>,
+    /// Manifests that receipts have named, newest last.
+    pub receipted: Vec<Digest>,
+    /// Receipts, newest last: number and hash.
+    pub receipts: Vec<(U64, Digest)>,
+    /// Boots by their unchained messages, newest last.
+    pub boots: Vec<U64>,
+    /// Boots by the chain of receipts, newest last.
+    pub receipt_boots: Vec<U64>,
+    /// Highest number of an unchained message of the last boot.
+    pub said: U64,
+    /// Which of the 64 numbers up to it were heard: bit n is `said - n`.
+    pub window: U64,
+    /// The node is not believed any more.
+    pub quarantine: Option<Quarantine>,
+}
+
+impl Link {
+    /// A link to a node that has just enrolled.
+    pub fn new(kmc: KmcId, key: PublicKey) -> Self {
+        Self {
+            kmc,
+            node: NodeId::of(&key),
+            key,
+            seq: U64(0),
+            sent: Vec::new(),
+            receipted: Vec::new(),
+            receipts: Vec::new(),
+            boots: Vec::new(),
+            receipt_boots: Vec::new(),
+            said: U64(0),
+            window: U64(0),
+            quarantine: None,
+        }
+    }
+
+    /// Head of the next message; takes the number.
+    pub fn next_head(&mut self, epoch: u64, not_after: u64) -> Head {
+        self.seq = U64(self.seq.0.saturating_add(1));
+        Head {
+            version: PROTOCOL,
+            kmc: self.kmc,
+            audience: Audience::Node(self.node),
+            epoch: U64(epoch),
+            seq: self.seq,
+            not_after: U64(not_after),
+        }
+    }
+
+    /// Remembers a message whose head came from [`Link::next_head`].
+    pub fn sent(&mut self, seq: U64, message: &Signed) {
+        let manifest = message.kind == <crate::message::Manifest as crate::Body>::KIND;
+        push(&mut self.sent, Sent { seq, hash: message.hash(), manifest }, SENT_KEPT);
+    }
+
+    /// `previous` of the next manifest: the last one that the node has receipted.
+    pub fn previous(&self) -> Option<Digest> {
+        self.receipted.last().copied()
+    }
+
+    /// Number and hash of the last receipt.
+    pub fn last_receipt(&self) -> Option<(U64, Digest)> {
+        self.receipts.last().copied()
+    }
+
+    /// Number of the receipt that comes next.
+    pub fn next_receipt(&self) -> u64 {
+        self.last_receipt().map_or(0, |(number, _)| number.0).saturating_add(1)
+    }
+}
+
+fn push<T>(list: &mut Vec<T>, one: T, most: usize) {
+    list.push(one);
+    let surplus = list.len().saturating_sub(most);
+    list.drain(..surplus);
+}
+
+/// What a receipt about a key must say, as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Campaign.
+    pub campaign: crate::CampaignId,
+    /// Key set.
+    pub key_set: crate::KeySetId,
+    /// Generation.
+    pub generation: crate::Generation,
+    /// Key usage, two characters.
+    pub usage: String,
+    /// Check value, hexadecimal.
+    pub kcv: String,
+    /// SHA-256 of the block's text.
+    pub block: Digest,
+}
+
+impl Expected {
+    /// True when a receipt says exactly this.
+    pub fn fits(&self, receipt: &Receipt) -> bool {
+        receipt.campaign == Some(self.campaign)
+            && receipt.key_set == Some(self.key_set)
+            && receipt.generation == Some(self.generation)
+            && receipt.usage.as_deref() == Some(&self.usage)
+            && receipt.kcv.as_deref().is_some_and(|kcv| kcv.eq_ignore_ascii_case(&self.kcv))
+            && receipt.block == Some(self.block)
+    }
+}
+
+/// Compares a proof with the answer that the manager's backend has worked out, in constant time.
+pub fn possession_holds(
+    proof: &Possession,
+    method: crate::message::PossessionMethod,
+    nonce: &[u8; 32],
+    answer: &str,
+) -> bool {
+    use subtle::ConstantTimeEq;
+    proof.method == method
+        && proof.nonce.0 == *nonce
+        && bool::from(
+            proof.answer.to_ascii_uppercase().as_bytes().ct_eq(answer.to_ascii_uppercase().as_bytes()),
+        )
+}

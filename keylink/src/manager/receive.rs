@@ -1,0 +1,205 @@
+//! Judging what a node says.
+
+use super::{BOOTS_KEPT, Link, MANIFESTS_KEPT, RECEIPTS_KEPT, push};
+use crate::envelope::{Body, EnvelopeError, Signed};
+use crate::ids::{Digest, NodeId};
+use crate::message::{
+    Audience, Head, HeadError, Hello, Pull, Receipt, ReceiptKind, Refused, Resync, RootKekAccept, StatusBeat,
+};
+use crate::wire::U64;
+use serde::{Deserialize, Serialize};
+
+/// Why a node is not believed any more; only officers end it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quarantine {
+    /// Two receipts with one number, or a chain that does not follow: the key is in two places, or the node was set
+    /// back.
+    Fork,
+    /// A boot that was over has signed a new receipt.
+    TwoBoots,
+    /// Officers have said so.
+    Ordered,
+}
+
+/// Why something that came is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// Not proved by the node's key.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// Not for this manager, or not now.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// Speaks of another node than its signer.
+    #[error("a node speaks for another")]
+    Foreign,
+    /// Earlier receipts are missing: they must come first, from this number.
+    #[error("receipts from number {0} are missing")]
+    Gap(u64),
+    /// Seen before, or older than what was seen.
+    #[error("seen before")]
+    Replayed,
+    /// Answers nothing that was sent.
+    #[error("receipt for a message that was not sent")]
+    Unbound,
+    /// The node is, or is from now on, in quarantine.
+    #[error("node in quarantine: {0:?}")]
+    Quarantined(Quarantine),
+}
+
+/// What a node has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A receipt, the next of its chain.
+    Receipt(Box<Receipt>, Digest),
+    /// A receipt that is in the log already: confirm it again, count nothing.
+    Duplicate(Digest),
+    /// It did not do what a message asked.
+    Refused(Box<Refused>),
+    /// It needs the full state with its nonce.
+    Resync(Box<Resync>),
+    /// It accepts a root KEK; with the hash of its message.
+    Accept(Box<RootKekAccept>, Digest),
+}
+
+impl Link {
+    /// Judges one message of a parcel. On [`LinkError::Quarantined`] the link itself has changed and must be stored.
+    pub fn receive(&mut self, utc_ms: u64, signed: &Signed) -> Result<Said, LinkError> {
+        if let Some(why) = self.quarantine {
+            return Err(LinkError::Quarantined(why));
+        }
+        match signed.kind.as_str() {
+            Receipt::KIND => self.receipt(utc_ms, signed),
+            Refused::KIND => {
+                let refused = self.open::<Refused>(utc_ms, signed, |r| (&r.head, r.node))?;
+                Ok(Said::Refused(Box::new(refused)))
+            }
+            Resync::KIND => {
+                Ok(Said::Resync(Box::new(self.open::<Resync>(utc_ms, signed, |r| (&r.head, r.node))?)))
+            }
+            RootKekAccept::KIND => {
+                let accept = self.open::<RootKekAccept>(utc_ms, signed, |r| (&r.head, r.node))?;
+                Ok(Said::Accept(Box::new(accept), signed.hash()))
+            }
+            _ => Err(EnvelopeError::Kind.into()),
+        }
+    }
+
+    /// Judges the begin of a session.
+    pub fn hello(&mut self, utc_ms: u64, signed: &Signed) -> Result<Hello, LinkError> {
+        let hello = self.open::<Hello>(utc_ms, signed, |h| (&h.head, h.node))?;
+        self.hear(hello.boot_id, hello.head.seq)?;
+        Ok(hello)
+    }
+
+    /// Judges a request for mail.
+    pub fn pull(&mut self, utc_ms: u64, signed: &Signed) -> Result<Pull, LinkError> {
+        let pull = self.open::<Pull>(utc_ms, signed, |p| (&p.head, p.node))?;
+        self.hear(pull.boot_id, pull.head.seq)?;
+        Ok(pull)
+    }
+
+    /// Judges a status beat.
+    pub fn beat(&mut self, utc_ms: u64, signed: &Signed) -> Result<StatusBeat, LinkError> {
+        let beat = self.open::<StatusBeat>(utc_ms, signed, |b| (&b.head, b.node))?;
+        self.hear(beat.boot_id, beat.head.seq)?;
+        Ok(beat)
+    }
+
+    fn open<B: Body>(
+        &self,
+        utc_ms: u64,
+        signed: &Signed,
+        who: impl Fn(&B) -> (&Head, NodeId),
+    ) -> Result<B, LinkError> {
+        let body: B = signed.open(&self.key)?;
+        let (head, node) = who(&body);
+        head.judge(self.kmc, Audience::Kmc, 1, utc_ms)?;
+        if node == self.node { Ok(body) } else { Err(LinkError::Foreign) }
+    }
+
+    // Unchained messages travel side by side, so each number is taken once within a window (as RFC 4303 section 3.4.3
+    // does for packets); those of an earlier boot are replays. A captured message must not bring its node into
+    // quarantine.
+    fn hear(&mut self, boot: U64, seq: U64) -> Result<(), LinkError> {
+        if self.boots.last() != Some(&boot) {
+            if self.boots.contains(&boot) {
+                return Err(LinkError::Replayed);
+            }
+            push(&mut self.boots, boot, BOOTS_KEPT);
+            (self.said, self.window) = (seq, U64(1));
+            return Ok(());
+        }
+        if let Some(ahead) = seq.0.checked_sub(self.said.0).filter(|ahead| *ahead > 0) {
+            let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
+            self.window = U64(self.window.0.checked_shl(shift).unwrap_or_default() | 1);
+            self.said = seq;
+            return Ok(());
+        }
+        let behind = u32::try_from(self.said.0.saturating_sub(seq.0)).unwrap_or(u32::MAX);
+        let bit = 1u64.checked_shl(behind).ok_or(LinkError::Replayed)?;
+        if self.window.0 & bit != 0 {
+            return Err(LinkError::Replayed);
+        }
+        self.window.0 |= bit;
+        Ok(())
+    }
+
+    fn receipt(&mut self, utc_ms: u64, signed: &Signed) -> Result<Said, LinkError> {
+        let hash = signed.hash();
+        // What is in the log already is confirmed again, whatever its age.
+        if self.receipts.iter().any(|(_, known)| *known == hash) && signed.open::<Receipt>(&self.key).is_ok()
+        {
+            return Ok(Said::Duplicate(hash));
+        }
+        let receipt = self.open::<Receipt>(utc_ms, signed, |r| (&r.head, r.node))?;
+        let number = receipt.head.seq;
+        let next = self.next_receipt();
+        if number.0 > next {
+            return Err(LinkError::Gap(next));
+        }
+        if number.0 < next {
+            return match self.receipts.iter().any(|(known, _)| *known == number) {
+                true => Err(self.lock(Quarantine::Fork)),
+                false => Err(LinkError::Replayed),
+            };
+        }
+        if receipt.previous != self.last_receipt().map(|(_, hash)| hash) {
+            return Err(self.lock(Quarantine::Fork));
+        }
+        self.binds(&receipt)?;
+        self.boot(receipt.boot_id)?;
+        push(&mut self.receipts, (number, hash), RECEIPTS_KEPT);
+        let manifest = self.sent.iter().any(|sent| sent.manifest && sent.hash == receipt.message);
+        if manifest && !self.receipted.contains(&receipt.message) {
+            push(&mut self.receipted, receipt.message, MANIFESTS_KEPT);
+        }
+        Ok(Said::Receipt(Box::new(receipt), hash))
+    }
+
+    // A receipt answers a message of ours; only a KEK that was formed at the node answers none.
+    fn binds(&self, receipt: &Receipt) -> Result<(), LinkError> {
+        let own = self.sent.iter().any(|s| s.seq == receipt.message_seq && s.hash == receipt.message);
+        let formed = receipt.kind == ReceiptKind::KekInstalled && receipt.message_seq == U64(0);
+        if own || formed { Ok(()) } else { Err(LinkError::Unbound) }
+    }
+
+    // Receipts of an earlier boot may come after the hello of a later one, as they were kept, but never after receipts
+    // of a later one.
+    fn boot(&mut self, boot: U64) -> Result<(), LinkError> {
+        if self.receipt_boots.last() == Some(&boot) {
+            return Ok(());
+        }
+        if self.receipt_boots.contains(&boot) {
+            return Err(self.lock(Quarantine::TwoBoots));
+        }
+        push(&mut self.receipt_boots, boot, BOOTS_KEPT);
+        Ok(())
+    }
+
+    fn lock(&mut self, why: Quarantine) -> LinkError {
+        self.quarantine = Some(why);
+        LinkError::Quarantined(why)
+    }
+}

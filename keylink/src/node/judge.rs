@@ -1,0 +1,143 @@
+//! Is a message ours, new, and backed by approvals? Everything here only reads.
+
+use super::state::NodeState;
+use crate::action::{ActionClass, Evidence, EvidenceError, Grant};
+use crate::envelope::{Body, EnvelopeError, Signed};
+use crate::ids::{Digest, Generation, KeySetId, NodeId, ZoneId};
+use crate::message::{Audience, Definition, Head, HeadError, Reason};
+use crate::root::RootDocument;
+
+impl From<EnvelopeError> for Reason {
+    fn from(error: EnvelopeError) -> Self {
+        match error {
+            EnvelopeError::Malformed => Self::Malformed,
+            EnvelopeError::Kind => Self::Kind,
+            EnvelopeError::Signer | EnvelopeError::Signature => Self::Signature,
+        }
+    }
+}
+
+impl From<HeadError> for Reason {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::Version => Self::Version,
+            HeadError::Kmc => Self::Kmc,
+            HeadError::Audience => Self::Audience,
+            HeadError::Expired => Self::Expired,
+        }
+    }
+}
+
+impl From<EvidenceError> for Reason {
+    fn from(error: EvidenceError) -> Self {
+        match error {
+            EvidenceError::Expired => Self::ActionExpired,
+            EvidenceError::Quorum => Self::NotApproved,
+            _ => Self::Evidence,
+        }
+    }
+}
+
+impl Reason {
+    /// True when nobody of ours sends such a message: people should hear of it.
+    pub const fn is_intrusion(self) -> bool {
+        matches!(
+            self,
+            Self::Signature
+                | Self::Kmc
+                | Self::Audience
+                | Self::Conflict
+                | Self::Replayed
+                | Self::Epoch
+                | Self::RootChange
+                | Self::NotApproved
+                | Self::Evidence
+                | Self::NotMember
+                | Self::Label
+                | Self::Generation
+                | Self::Rollback
+                | Self::Protect
+        )
+    }
+}
+
+/// Proves a message of the manager and judges its head; `head` picks it from the body.
+pub(super) fn open<B: Body>(
+    state: &NodeState,
+    document: &RootDocument,
+    signed: &Signed,
+    utc_ms: u64,
+    head: impl Fn(&B) -> &Head,
+) -> Result<B, Reason> {
+    let key = document.manifest_key(&signed.key_id).ok_or(Reason::Signature)?;
+    let body: B = signed.open(key)?;
+    head(&body).judge(state.kmc, Audience::Node(state.node), state.protocol, utc_ms)?;
+    Ok(body)
+}
+
+/// Where a proved message stands in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    New,
+    /// The last one again: its stored receipts are the answer.
+    Again,
+}
+
+pub(super) fn order(state: &NodeState, head: &Head, hash: Digest) -> Result<Order, Reason> {
+    if head.seq == state.seq && state.last == Some(hash) {
+        return Ok(Order::Again);
+    }
+    if head.epoch < state.epoch {
+        return Err(Reason::Epoch);
+    }
+    if head.seq > state.seq {
+        return Ok(Order::New);
+    }
+    Err(if head.seq == state.seq { Reason::Conflict } else { Reason::Replayed })
+}
+
+/// What the evidence of a message allows, all of it judged.
+#[derive(Debug, Default)]
+pub(super) struct Rights {
+    grants: Vec<(ActionClass, Grant)>,
+}
+
+impl Rights {
+    pub(super) fn judge(
+        state: &NodeState,
+        document: &RootDocument,
+        evidence: &[Evidence],
+        utc_ms: u64,
+    ) -> Result<Self, Reason> {
+        let mut rights = Self::default();
+        for one in evidence {
+            let allowed = one.judge(state.kmc, document, utc_ms)?;
+            let class = allowed.action.class;
+            rights.grants.extend(allowed.grants.into_iter().map(|grant| (class, grant)));
+        }
+        Ok(rights)
+    }
+
+    pub(super) fn holds(&self, grant: &Grant) -> bool {
+        self.grants.iter().any(|(_, own)| own == grant)
+    }
+
+    pub(super) fn defines(&self, definition: &Definition) -> bool {
+        self.grants.iter().any(|(_, grant)| matches!(grant, Grant::KeySet(own) if own == definition))
+    }
+
+    pub(super) fn brings(&self, key_set: KeySetId, generation: Generation) -> bool {
+        self.grants.iter().any(|(_, grant)| {
+            matches!(grant, Grant::Generation { key_set: s, generation: g, .. }
+                if *s == key_set && *g == generation)
+        })
+    }
+
+    pub(super) fn zones(&self, node: NodeId) -> impl Iterator<Item = (ZoneId, bool)> {
+        self.grants.iter().filter_map(move |(_, grant)| match grant {
+            Grant::JoinZone { zone, node: n } if *n == node => Some((*zone, true)),
+            Grant::LeaveZone { zone, node: n } if *n == node => Some((*zone, false)),
+            _ => None,
+        })
+    }
+}

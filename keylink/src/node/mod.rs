@@ -1,0 +1,33 @@
+//! The node's end of key distribution as a pure state machine: signed messages in; new state, receipts, a key table
+//! to publish and orders for the backend out.
+//!
+//! The shell around it stores [`NodeState`] whenever [`Effects::persist`] says so, and only then sends the outbox,
+//! publishes and answers. When storing fails it makes the machine anew from what is stored: nothing was promised yet.
+//!
+//! | what happened | method |
+//! |---|---|
+//! | the process started | [`Machine::boot`] |
+//! | a root document or a message came | [`Machine::root`], [`Machine::message`] |
+//! | the backend has installed keys, or refused | [`Machine::installed`] |
+//! | the backend has agreed a root KEK | [`Machine::agreed`] |
+//! | every core uses a table; no older one is left | [`Machine::switched`], [`Machine::released`] |
+//! | time passes | [`Machine::tick`] |
+
+mod clock;
+mod effects;
+mod judge;
+mod kek;
+mod machine;
+mod plan;
+mod receipts;
+mod speak;
+mod state;
+mod table;
+
+pub use clock::Guard;
+pub use effects::{Agreed, Effects, InstallOrder, Installed, KekOrder};
+pub use machine::{Machine, Rules};
+pub use plan::challenge_of;
+pub use speak::{About, Counts};
+pub use state::{GenerationRecord, KekRecord, KeySetRecord, NodeState};
+pub use table::{TableImage, TableKey, TableSet};

@@ -1,0 +1,18 @@
+//! Offline verification of the log and of the state it explains, with public keys only: from an export, or
+//! from a store. It shares with the manager the form of lines, rows and checkpoints, and nothing of what they
+//! mean.
+
+mod export;
+mod finding;
+mod fold;
+mod head;
+mod rows;
+mod signatures;
+mod sources;
+mod verify;
+
+pub use export::export;
+pub use finding::{Finding, Report, SignatureCounts};
+pub use head::{Head, HeadError};
+pub use sources::{verify_export, verify_store};
+pub use verify::{Options, Verifier};

@@ -1,0 +1,89 @@
+//! Signatures of people and nodes: every approval by its credential, every receipt by its node, and every
+//! approval that the log names.
+
+use super::finding::{Report, SignatureCounts};
+use crate::log::{LineError, Parts};
+use crate::store::{Hash, Row, Table, key_text};
+use ed25519_dalek::{Signature, VerifyingKey};
+use keylink::envelope::{Signed, pae};
+use keylink::ids::{KeyId, PublicKey};
+use std::collections::HashMap;
+
+/// Keys seen so far, and what the log wants to be there.
+#[derive(Default)]
+pub(super) struct Signatures {
+    keys: HashMap<(Table, KeyId), (VerifyingKey, Vec<u8>)>,
+    wanted: HashMap<Hash, u64>,
+    counts: SignatureCounts,
+}
+
+impl Signatures {
+    /// Notes the approvals that an entry names.
+    pub fn line(&mut self, parts: &Parts<'_>) -> Result<(), LineError> {
+        for hash in parts.approvals() {
+            self.wanted.entry(hash?).or_insert(parts.seq);
+        }
+        Ok(())
+    }
+
+    /// Learns a key, or checks a signed row. Rows come in the order of the list of tables: keys first.
+    pub fn row(&mut self, row: &Row, report: &mut Report) {
+        match row.table {
+            Table::Nodes | Table::Credentials => self.learn(row),
+            Table::Approvals => {
+                if let Some(signed) = self.check(row, Table::Credentials, "credential", report) {
+                    self.wanted.remove(&signed.hash().0);
+                    self.counts.approvals += 1;
+                }
+            }
+            Table::Receipts => {
+                let holds = self.check(row, Table::Nodes, "node", report).is_some();
+                self.counts.receipts += u64::from(holds);
+            }
+            _ => {}
+        }
+    }
+
+    // Unpacked once: a node signs many receipts with one key.
+    fn learn(&mut self, row: &Row) {
+        let Some(bytes) = row.column("public_key").bytes().and_then(|key| key.try_into().ok()) else {
+            return;
+        };
+        if let Ok(key) = VerifyingKey::from_bytes(&bytes) {
+            self.keys.insert((row.table, PublicKey(bytes).id()), (key, row.key.clone()));
+        }
+    }
+
+    fn check(&self, row: &Row, signers: Table, column: &str, report: &mut Report) -> Option<Signed> {
+        let mut wrong = |what: &str| report.find("signature", row.table.name(), key_text(&row.key), what);
+        let Ok(signed) = Signed::parse(&row.body) else {
+            wrong("the body is no signed message");
+            return None;
+        };
+        let Some((key, owner)) = self.keys.get(&(signers, signed.key_id)) else {
+            wrong("signed by a key that nobody here has");
+            return None;
+        };
+        if row.column(column).bytes() != Some(owner) {
+            wrong("signed by the key of another");
+            return None;
+        }
+        let signature = Signature::from_bytes(&signed.signature);
+        if key.verify_strict(&pae(&signed.kind, &signed.payload), &signature).is_err() {
+            wrong("the signature does not hold");
+            return None;
+        }
+        Some(signed)
+    }
+
+    /// The approvals that are not there.
+    pub fn rest(self, report: &mut Report) {
+        let mut wanted: Vec<_> = self.wanted.into_iter().collect();
+        wanted.sort_unstable_by_key(|(_, seq)| *seq);
+        for (hash, seq) in wanted {
+            let what = format!("entry {seq} names an approval that is not there or does not hold");
+            report.find("missing", Table::Approvals.name(), hex::encode(hash), what);
+        }
+        report.signatures = Some(self.counts);
+    }
+}

@@ -1,0 +1,241 @@
+//! Where a verification reads from: an export, or a store.
+
+use super::export::FIRST_LINE;
+use super::finding::Report;
+use super::rows;
+use super::verify::{Options, Verifier};
+use crate::store::{Error, Store, Table, key_text};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::io::{self, BufRead};
+
+/// Verifies an export.
+pub fn verify_export(file: &mut dyn BufRead, options: Options) -> io::Result<Report> {
+    let mut reader = Reader { file, line: Vec::new(), number: 0 };
+    let mut head = Vec::new();
+    while head.len() < 3 || head.last().is_some_and(|line: &String| line.starts_with("key ")) {
+        match reader.next()? {
+            Some(line) => head.push(line.to_owned()),
+            None => break,
+        }
+    }
+    let after = head.pop();
+    let mut lines = head.iter();
+    let named = lines.next().map(String::as_str) == Some(FIRST_LINE);
+    let origin = lines.next().and_then(|line| rows::unescape(line.strip_prefix("origin ")?));
+    let keys: Option<Vec<_>> = lines.map(|line| key(line)).collect();
+    let (Some(origin), Some(keys), true) = (origin, keys, named) else {
+        return Ok(not_an_export(reader.number));
+    };
+    let keys = keys.iter().map(|(text, size, note)| (text.as_str(), *size, note.as_slice()));
+    let mut verifier = Verifier::new(options, &origin, keys);
+    let complete = body(&mut reader, after, &mut verifier)?;
+    Ok(verifier.finish(complete))
+}
+
+fn not_an_export(line: u64) -> Report {
+    let mut report = Report::default();
+    report.find("unreadable", "export", line.to_string(), "the file does not begin as an export does");
+    report
+}
+
+fn key(line: &str) -> Option<(String, u64, Vec<u8>)> {
+    let mut words = line.strip_prefix("key ")?.split(' ');
+    let (size, text, note) = (words.next()?, words.next()?, words.next()?);
+    let note = if note == "-" { Vec::new() } else { STANDARD.decode(note).ok()? };
+    Some((text.to_owned(), size.parse().ok()?, note))
+}
+
+struct Reader<'a> {
+    file: &'a mut dyn BufRead,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl Reader<'_> {
+    // The next line; text that is not UTF-8 reads as a line that is none.
+    fn next(&mut self) -> io::Result<Option<&str>> {
+        self.line.clear();
+        if self.file.read_until(b'\n', &mut self.line)? == 0 {
+            return Ok(None);
+        }
+        self.number += 1;
+        if self.line.last() == Some(&b'\n') {
+            self.line.pop();
+        }
+        Ok(Some(std::str::from_utf8(&self.line).unwrap_or("\u{fffd}")))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Checkpoints,
+    Log,
+    Rows,
+    End,
+}
+
+fn body(reader: &mut Reader<'_>, first: Option<String>, verifier: &mut Verifier) -> io::Result<bool> {
+    let mut part = Part::Checkpoints;
+    let mut counts = [0u64; 3];
+    let mut complete = true;
+    let mut take = |line: &str, number: u64| {
+        let (kind, now) = match line.split_once(' ') {
+            Some(("checkpoint", rest)) => (Part::Checkpoints, checkpoint(rest, verifier)),
+            Some(("v1", _)) => {
+                verifier.line(None, line);
+                (Part::Log, true)
+            }
+            Some(("row", rest)) => {
+                if part < Part::Rows {
+                    verifier.end_of_log();
+                }
+                let row = rows::parse(rest);
+                row.iter().for_each(|row| verifier.row(row));
+                (Part::Rows, row.is_some())
+            }
+            Some(("end", rest)) => {
+                if part < Part::Rows {
+                    verifier.end_of_log();
+                }
+                (Part::End, rest == format!("{} {} {}", counts[0], counts[1], counts[2]))
+            }
+            // A log line whose first word was edited is still one.
+            _ if part <= Part::Log && !line.starts_with("end") => {
+                verifier.line(None, line);
+                (Part::Log, true)
+            }
+            _ => (part, false),
+        };
+        if !now || kind < part || part == Part::End {
+            complete = complete && now;
+            let what = if kind == Part::End {
+                "the counts at the end do not agree"
+            } else {
+                "not a line that belongs here"
+            };
+            verifier.unreadable("export", &format!("line {number}"), what);
+        }
+        match kind {
+            Part::Log => counts[0] += 1,
+            Part::Checkpoints => counts[1] += 1,
+            Part::Rows => counts[2] += 1,
+            Part::End => {}
+        }
+        part = part.max(kind);
+    };
+    if let Some(line) = first {
+        take(&line, reader.number);
+    }
+    loop {
+        let number = reader.number + 1;
+        let Some(line) = reader.next()? else { break };
+        take(line, number);
+    }
+    if part != Part::End {
+        if part < Part::Rows {
+            verifier.end_of_log();
+        }
+        verifier.unreadable("export", "end", "the export is cut: its last line is missing");
+        complete = false;
+    }
+    Ok(complete || part == Part::End)
+}
+
+fn checkpoint(rest: &str, verifier: &mut Verifier) -> bool {
+    let Some((size, note)) = rest.split_once(' ') else { return false };
+    let note = STANDARD.decode(note).ok().and_then(|note| String::from_utf8(note).ok());
+    match (size.parse(), note) {
+        (Ok(size), Some(note)) => {
+            verifier.checkpoint(size, &note);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Verifies a store, in one state of it. What cannot be read is a finding too.
+pub fn verify_store(store: &mut Store, options: Options) -> Result<Report, Error> {
+    let mut report = None;
+    let complaints = store.self_check().unwrap_or_else(|error| vec![chain(&error)]);
+    let read = store.snapshot(|store| {
+        let mut verifier = begin(store, options.clone())?;
+        for complaint in &complaints {
+            verifier.unreadable("database", "file", complaint);
+        }
+        let done = walk(store, &mut verifier);
+        if let Err(error) = &done {
+            unreadable(&mut verifier, error);
+        }
+        report = Some(verifier.finish(done.is_ok()));
+        Ok(())
+    });
+    match (report, read) {
+        (Some(report), _) => Ok(report),
+        (None, Err(error @ (Error::Absent(_) | Error::Io(_) | Error::Location(_)))) => Err(error),
+        (None, read) => {
+            let mut verifier = Verifier::new(options, "", std::iter::empty());
+            if let Err(error) = read {
+                unreadable(&mut verifier, &error);
+            }
+            Ok(verifier.finish(false))
+        }
+    }
+}
+
+fn begin(store: &mut Store, options: Options) -> Result<Verifier, Error> {
+    if store.version()? == 0 {
+        return Err(Error::Absent("there is no such store"));
+    }
+    let origin = store.get(Table::Meta, b"origin")?.map(|row| row.body).unwrap_or_default();
+    let mut keys = Vec::new();
+    store.each_row(Table::CheckpointKeys, &mut |row| {
+        keys.push(row);
+        Ok(())
+    })?;
+    let keys = keys.iter().map(|row| {
+        let size = row.column("from_size").int().unwrap_or_default();
+        (row.column("vkey").text().unwrap_or_default(), size.cast_unsigned(), row.body.as_slice())
+    });
+    Ok(Verifier::new(options, &String::from_utf8_lossy(&origin), keys))
+}
+
+fn walk(store: &mut Store, verifier: &mut Verifier) -> Result<(), Error> {
+    verifier.with_tiles();
+    store.each_checkpoint(&mut |size, note| {
+        verifier.checkpoint(size, &note);
+        Ok(())
+    })?;
+    store.each_line(0, &mut |seq, line| {
+        verifier.line(Some(seq), &line);
+        Ok(())
+    })?;
+    verifier.end_of_log();
+    for &table in Table::ALL {
+        store.each_row(table, &mut |row| {
+            verifier.row(&row);
+            Ok(())
+        })?;
+    }
+    store.each_tile(&mut |tile| {
+        verifier.tile(&tile);
+        Ok(())
+    })
+}
+
+fn unreadable(verifier: &mut Verifier, error: &Error) {
+    match error {
+        Error::Unreadable { table, key, what } => verifier.unreadable(table, &key_text(key), what),
+        other => verifier.unreadable("database", "file", &chain(other)),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(error) = below {
+        text = format!("{text}: {error}");
+        below = error.source();
+    }
+    text
+}

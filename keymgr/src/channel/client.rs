@@ -1,0 +1,46 @@
+//! The calling end: an HTTPS client that takes the one server key it was told, and shows its own certificate.
+
+use super::pinned::OneKey;
+use super::provider;
+use keylink::ids::Digest;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, version::TLS13};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why a client could not be made.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Key or certificate does not work with TLS.
+    #[error("the channel key cannot be used: {0}")]
+    Key(#[from] rustls::Error),
+    /// The HTTP client could not be made.
+    #[error("{0}")]
+    Http(#[from] reqwest::Error),
+}
+
+/// TLS settings of a client with a certificate (DER) and its key (PKCS#8 in DER), for a server with `server`
+/// as its key.
+pub fn client_tls(certificate: &[u8], key: &[u8], server: Digest) -> Result<ClientConfig, rustls::Error> {
+    let provider = provider();
+    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.to_vec()));
+    ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(OneKey { provider, key: server }))
+        .with_client_auth_cert(vec![CertificateDer::from(certificate.to_vec())], private)
+}
+
+/// An HTTPS client over [`client_tls`]. It follows no redirect and uses no proxy: it speaks to one server.
+pub fn client(certificate: &[u8], key: &[u8], server: Digest) -> Result<reqwest::Client, ClientError> {
+    let tls = client_tls(certificate, key, server)?;
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .https_only(true)
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(60))
+        .build()?)
+}

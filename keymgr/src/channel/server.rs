@@ -1,0 +1,120 @@
+//! The listening end: connections with the key that the other end proved, handed to a router.
+
+use super::pinned::AnyKey;
+use super::provider;
+use crate::person::{channel_issuer, spki_digest};
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use keylink::ids::{Digest, PublicKey};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, version::TLS13};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+/// Longest handshake; whoever is slower is dropped.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Whose key the other end proved. In the extensions of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// SHA-256 of the SubjectPublicKeyInfo of the channel key.
+    pub channel: Digest,
+    /// The approval key that certified the channel key, if one did.
+    pub person: Option<PublicKey>,
+}
+
+/// Key and certificate of a listener.
+pub struct ServerKey {
+    /// Certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Private key, PKCS#8 in DER.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+impl core::fmt::Debug for ServerKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("ServerKey")
+    }
+}
+
+impl ServerKey {
+    /// A new P-256 key with a certificate that names `name`.
+    pub fn generate(name: &str) -> Result<Self, rcgen::Error> {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let certificate = rcgen::CertificateParams::new(vec![name.to_owned()])?.self_signed(&pair)?;
+        Ok(Self { certificate: certificate.der().to_vec(), key: Zeroizing::new(pair.serialize_der()) })
+    }
+
+    /// What clients know the listener by.
+    pub fn digest(&self) -> Option<Digest> {
+        spki_digest(&self.certificate)
+    }
+}
+
+/// Settings of a listener: TLS 1.3 only, a client certificate needed.
+pub fn server_tls(key: &ServerKey) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let provider = provider();
+    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.key.to_vec()));
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(Arc::new(AnyKey(provider)))
+        .with_single_cert(vec![CertificateDer::from(key.certificate.clone())], private)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Serves `app` until `stop` is ready; then open requests may end. At most `limit` connections at once.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    app: Router,
+    limit: usize,
+    stop: impl Future<Output = ()>,
+) {
+    let room = Arc::new(Semaphore::new(limit));
+    let acceptor = TlsAcceptor::from(tls);
+    let ending = hyper_util::server::graceful::GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let socket = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => socket,
+                // Out of descriptors, or the other end was gone: a pause, then the next.
+                Err(_) => { tokio::time::sleep(Duration::from_millis(20)).await; continue }
+            },
+            () = &mut stop => break,
+        };
+        let Ok(place) = room.clone().try_acquire_owned() else { continue };
+        let (acceptor, app, watcher) = (acceptor.clone(), app.clone(), ending.watcher());
+        tokio::spawn(async move {
+            let _place = place;
+            let _ = socket.set_nodelay(true);
+            if let Some((stream, peer)) = handshake(&acceptor, socket).await {
+                let service = TowerToHyperService::new(app.layer(axum::Extension(peer)));
+                let builder = Builder::new(TokioExecutor::new());
+                let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                if let Err(error) = watcher.watch(connection).await {
+                    tracing::debug!(%error, "connection ended");
+                }
+            }
+        });
+    }
+    let _ = tokio::time::timeout(HANDSHAKE, ending.shutdown()).await;
+}
+
+async fn handshake(
+    acceptor: &TlsAcceptor,
+    socket: TcpStream,
+) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Peer)> {
+    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await.ok()?.ok()?;
+    let (_, session) = stream.get_ref();
+    let certificate = session.peer_certificates()?.first()?;
+    let peer = Peer { channel: spki_digest(certificate)?, person: channel_issuer(certificate) };
+    Some((stream, peer))
+}

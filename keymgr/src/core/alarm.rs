@@ -1,0 +1,66 @@
+//! Alarms: what people must look at. One alarm for each kind and subject, raised once and ended by the machine
+//! that raised it when its reason has gone.
+
+use serde::{Deserialize, Serialize};
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    /// The period of a key ends within 90, 30, 7 or 1 days.
+    KeyExpires,
+    /// The period of a key has ended, and it still protects.
+    KeyExpired,
+    /// No sign of life from a node.
+    NodeSilent,
+    /// A node holds keys that others have retired.
+    NodeStale,
+    /// A node's clock differs from ours.
+    Skew,
+    /// A node reports something wrong with itself.
+    NodeReports,
+    /// Two nodes sign with one key.
+    Cloned,
+    /// A node's receipts do not connect: some are missing.
+    ReceiptsBehind,
+    /// A node did not do what a manifest asks.
+    NodeRefuses,
+    /// A proof of possession does not hold.
+    ProofFailed,
+    /// A node is suspended.
+    Quarantined,
+    /// A campaign is past its deadline.
+    Deadline,
+    /// Nodes do not protect with the new key although its time has come.
+    SwitchLate,
+    /// A campaign ended without some nodes.
+    Exceptions,
+    /// Fewer officers than decisions may need.
+    FewOfficers,
+    /// The officers of the root document are not those of the register.
+    RootBehind,
+    /// Recovery keys are replacing officers.
+    Recovery,
+    /// A key may be known to others because a key that wrapped it is.
+    KeySuspect,
+    /// The backend could not make a key.
+    Backend,
+    /// An approved action could not be carried out.
+    ActionFailed,
+}
+
+/// An alarm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alarm {
+    /// What is wrong.
+    pub kind: AlarmKind,
+    /// With whom or what: the text of its id.
+    pub subject: String,
+    /// In words; holds no secret.
+    pub text: String,
+    /// Since, UTC milliseconds.
+    pub raised_utc_ms: u64,
+    /// Until, UTC milliseconds; none while it lasts.
+    pub ended_utc_ms: Option<u64>,
+}

@@ -1,0 +1,255 @@
+//! What the centre is told, and what it answers.
+
+use super::action::{Act, KeyRef};
+use super::approval::{ActionState, Quorum};
+use super::centre::Limits;
+use super::ids::{ActionId, CampaignId, CredentialId, Digest, Fresh, NodeId, PersonId};
+use super::key::{Material, Origin};
+use super::node::{RootKek, Traffic};
+use super::people::NewPerson;
+use super::verified::Verified;
+use keylink::Signed;
+use keylink::action::Approval;
+use keylink::manager::Quarantine;
+use keylink::root::SignedRoot;
+use keylink::wire::{Hex, U64};
+use serde::{Deserialize, Serialize};
+
+/// A request with the randomness it may use up.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told {
+    /// Drawn by the shell for this request alone.
+    pub fresh: Fresh,
+    /// What is told.
+    pub input: Input,
+}
+
+/// Who speaks, as the shell has authenticated them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// The person.
+    pub person: PersonId,
+    /// The credential.
+    pub credential: CredentialId,
+}
+
+/// What founds a centre.
+#[derive(Clone, Debug, Serialize)]
+pub struct Founding {
+    /// Genesis root document, signed by every officer in it.
+    pub root: SignedRoot,
+    /// The officers of that document, by name, and further persons.
+    pub persons: Vec<NewPerson>,
+    /// Limits of time.
+    pub limits: Limits,
+}
+
+/// What the backend says about a proof of possession.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judged {
+    /// The receipt carries no proof.
+    None,
+    /// The answer is the right one.
+    Holds,
+    /// It is not.
+    Fails,
+}
+
+/// A key block for one node.
+#[derive(Clone, Debug, Serialize)]
+pub struct WrappedFor {
+    /// The node.
+    pub node: NodeId,
+    /// The key.
+    pub key: KeyRef,
+    /// Block under the node's root KEK.
+    pub block: String,
+    /// For kinds that wrap keys: a throw-away key in a block under this key, whose label is the challenge
+    /// ([`super::target::challenge`]).
+    pub throw_away: Option<String>,
+    /// Number of that root KEK.
+    pub root_kek: u32,
+}
+
+/// What is told.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "moved once")]
+pub enum Input {
+    /// A centre begins.
+    Found(Founding),
+    /// This process has taken over: the fencing epoch that the store gave it.
+    TakeOver {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// Somebody asks for an action.
+    Propose {
+        /// Who.
+        by: Caller,
+        /// What.
+        act: Act,
+    },
+    /// The requester changes what is asked for. Approvals are void.
+    Edit {
+        /// Who.
+        by: Caller,
+        /// Which.
+        action: ActionId,
+        /// What instead.
+        act: Act,
+    },
+    /// The requester takes an action back.
+    Withdraw {
+        /// Who.
+        by: Caller,
+        /// Which.
+        action: ActionId,
+    },
+    /// A person approves.
+    Approve(Verified<Approval>),
+    /// The next root document.
+    InstallRoot(SignedRoot),
+    /// Somebody stops a campaign from going on. Fail-safe: one person; to go on takes two.
+    Pause {
+        /// Who.
+        by: Caller,
+        /// Which.
+        campaign: CampaignId,
+    },
+    /// Somebody stops serving a node. Fail-safe: one person; to resume takes two.
+    Quarantine {
+        /// Who.
+        by: Caller,
+        /// Which.
+        node: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// A node goes out of traffic or wants back.
+    Traffic {
+        /// Who.
+        by: Caller,
+        /// Which.
+        node: NodeId,
+        /// Where to.
+        to: Traffic,
+    },
+    /// A node has its root KEK.
+    RootKek {
+        /// Which node.
+        node: NodeId,
+        /// The KEK.
+        kek: RootKek,
+    },
+    /// The backend has made the key of a campaign.
+    Generated {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// The key.
+        material: Material,
+    },
+    /// The backend could not make the key of a campaign.
+    GenerateFailed {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The backend has wrapped keys for nodes.
+    Wrapped(Vec<WrappedFor>),
+    /// A key was formed or imported by the right of an action.
+    Formed {
+        /// Which action.
+        action: ActionId,
+        /// How it came.
+        origin: Origin,
+        /// The key.
+        material: Material,
+    },
+    /// A key was exported by the right of an action.
+    Exported {
+        /// Which action.
+        action: ActionId,
+        /// SHA-256 of the block that was given out.
+        block: Digest,
+    },
+    /// Manifests that were drafted, and signed since.
+    Issue(Vec<Signed>),
+    /// A node begins a session.
+    Hello {
+        /// Which node.
+        node: NodeId,
+        /// What.
+        hello: Signed,
+    },
+    /// A node asks for mail.
+    Pull {
+        /// Which node.
+        node: NodeId,
+        /// What.
+        pull: Signed,
+    },
+    /// A node reports.
+    Beat {
+        /// What.
+        beat: Signed,
+        /// Which node.
+        node: NodeId,
+        /// Its clock minus ours, milliseconds.
+        skew_ms: i64,
+    },
+    /// A node has done something, does not do something, or asks for its full state.
+    Said {
+        /// Which node.
+        node: NodeId,
+        /// What.
+        signed: Signed,
+        /// What the backend says about its proof, if it carries one.
+        judged: Judged,
+    },
+    /// Time passes. The shell says so at least once a second.
+    Tick,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// An action waits for approvals.
+    Proposed {
+        /// Identity.
+        action: ActionId,
+        /// What to sign.
+        hash: Digest,
+        /// To be signed with it.
+        nonce: Hex<16>,
+        /// Persons needed besides the requester.
+        quorum: Quorum,
+        /// Waits until, UTC milliseconds.
+        expires: u64,
+    },
+    /// An approval counts.
+    Approved {
+        /// Persons whose approval counts now.
+        standing: usize,
+        /// Where the action stands now.
+        state: ActionState,
+    },
+    /// A receipt was counted, now or before.
+    Counted {
+        /// Its name.
+        hash: Digest,
+        /// Number and name of the last receipt counted: all up to it may be confirmed.
+        last: Option<(U64, Digest)>,
+        /// It had been counted before.
+        again: bool,
+    },
+    /// What the node says does not fit to what it said before; it is in quarantine now.
+    Quarantined(Quarantine),
+    /// How many of the manifests were taken.
+    Issued(usize),
+}

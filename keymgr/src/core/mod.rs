@@ -1,0 +1,42 @@
+//! The core of the key management centre: what keys, zones, nodes, people, approvals and campaigns are, and what
+//! may happen to them. Told something at a time, it answers with the records to write; the same things told in
+//! the same order give the same records.
+//!
+//! It refuses to know sockets, clocks, databases, randomness and clear keys. Its shell reads clocks, draws
+//! randomness, asks the backend for keys and blocks, signs, sends, and tells the core what came of it.
+
+pub mod action;
+mod acts;
+pub mod alarm;
+pub mod approval;
+pub mod campaign;
+pub mod centre;
+pub mod due;
+mod evidence;
+mod grants;
+pub mod ids;
+pub mod input;
+pub mod key;
+pub mod kind;
+pub mod lifecycle;
+pub mod machine;
+pub mod node;
+pub mod people;
+mod planted;
+pub mod policy;
+pub mod preview;
+mod receipts;
+pub mod refusal;
+mod root;
+pub mod rows;
+#[cfg(test)]
+mod simulation;
+mod steps;
+mod stored;
+pub mod table;
+pub mod target;
+mod tick;
+pub mod verified;
+
+pub use machine::{Core, Effects, Note};
+pub use refusal::Refusal;

@@ -1,0 +1,212 @@
+//! Zones, their members, and nodes as the centre sees them. What a node holds is known by its receipts only
+//! ([`Copy`]); whether it is in traffic is what an operator declared and officers may rely on.
+
+use super::action::KeyRef;
+use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PublicKey, ZoneId};
+use super::people::Standing;
+use keylink::manager::Link;
+use keylink::wire::Hex;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// A virtual network: its members share its key sets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zone {
+    /// Identity.
+    pub id: ZoneId,
+    /// Name; unique among zones.
+    pub alias: String,
+    /// Production: holds live keys only.
+    pub live: bool,
+    /// Its key sets.
+    pub key_sets: BTreeSet<KeySetId>,
+    /// Number of members.
+    pub members: u32,
+}
+
+/// A node's place in a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// The zone.
+    pub zone: ZoneId,
+    /// The node.
+    pub node: NodeId,
+    /// The action that let it in.
+    pub action: ActionId,
+    /// Since, UTC milliseconds.
+    pub since_utc_ms: u64,
+    /// Left the zone.
+    pub left: bool,
+}
+
+/// What protects keys at a node, shown in every report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum BackendClass {
+    /// A payment HSM: keys are never clear outside of it.
+    A,
+    /// A general token: working keys pass through a worker's memory.
+    B,
+    /// The simulator: everything is in memory.
+    C,
+}
+
+/// Whether a node serves hosts, as declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Traffic {
+    /// Serves. The gate of a rotation waits for it.
+    InTraffic,
+    /// Runs and serves nobody.
+    Drained,
+    /// Is switched off, or away.
+    Offline,
+}
+
+/// A node about to be let in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewNode {
+    /// First signature key; its hash is the node's id.
+    pub key: PublicKey,
+    /// SHA-256 of the certificate request, DER.
+    pub csr: Digest,
+    /// Name; unique among nodes.
+    pub name: String,
+    /// Backend.
+    pub class: BackendClass,
+}
+
+/// The root KEK of a node, made in its own ceremony or agreement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RootKek {
+    /// Number at this node, from 1.
+    pub number: u32,
+    /// Effective strength in bits.
+    pub strength_bits: u16,
+    /// Key block under the master key.
+    pub block: String,
+    /// Check value.
+    pub kcv: String,
+    /// Since, UTC milliseconds.
+    pub since_utc_ms: u64,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Identity.
+    pub id: NodeId,
+    /// Name.
+    pub name: String,
+    /// Certificate request it was let in with.
+    pub csr: Digest,
+    /// Backend.
+    pub class: BackendClass,
+    /// Proof by check value alone was approved.
+    pub kcv_only: bool,
+    /// Actions by whose right it was let in, suspended and resumed, oldest first.
+    pub rights: Vec<ActionId>,
+    /// Counts or not.
+    pub standing: Standing,
+    /// In traffic or not, as declared.
+    pub traffic: Traffic,
+    /// Why it gets no keys and its messages change nothing.
+    pub quarantined: Option<String>,
+    /// It was ordered to do nothing with managed keys.
+    pub suspended: bool,
+    /// A fresh nonce of the node that asks for its full state.
+    pub resync: Option<Hex<16>>,
+    /// Zones it is a member of.
+    pub zones: BTreeSet<ZoneId>,
+    /// Its root KEK.
+    pub root_kek: Option<RootKek>,
+    /// Last sign of life, UTC milliseconds; 0 for none.
+    pub seen_utc_ms: u64,
+    /// Its clock minus ours at the middle of its last beat, milliseconds.
+    pub skew_ms: i64,
+    /// What was sent to it and what came from it.
+    pub link: Link,
+    /// What the last manifest ordered, without numbers, times, blocks: equal orders are not sent twice.
+    pub ordered: Digest,
+}
+
+impl Node {
+    /// May be given keys.
+    pub fn is_served(&self) -> bool {
+        self.standing == Standing::Active && self.quarantined.is_none() && !self.suspended
+    }
+
+    /// A gate waits for it: it serves hosts.
+    pub fn is_gated(&self) -> bool {
+        self.is_served() && self.traffic == Traffic::InTraffic
+    }
+
+    /// Name of the last manifest.
+    pub fn last_manifest(&self) -> Option<Digest> {
+        self.link.sent.iter().rev().find(|sent| sent.manifest).map(|sent| sent.hash)
+    }
+
+    /// The last manifest was receipted.
+    pub fn has_answered(&self) -> bool {
+        self.last_manifest().is_none_or(|hash| self.link.receipted.contains(&hash))
+    }
+
+    /// May be named as an exception.
+    pub fn is_out_of_traffic(&self) -> bool {
+        !self.is_served() || self.traffic != Traffic::InTraffic
+    }
+}
+
+/// How far a key has come at one node, by its receipts. Only ever rises, except through roll-back, where
+/// `Activated` is given up for `Accepting`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// Wrapped for the node; not known to be there.
+    Wrapped,
+    /// Installed, and its possession proved.
+    Proven,
+    /// Processes.
+    Accepting,
+    /// Protects.
+    Activated,
+    /// Not used any more.
+    Retired,
+    /// Erased.
+    Destroyed,
+}
+
+/// A key as one node has it: the block under the node's root KEK, made once, and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    /// The node.
+    pub node: NodeId,
+    /// The key set.
+    pub key_set: KeySetId,
+    /// The generation.
+    pub generation: Generation,
+    /// Key block under the node's root KEK. Padding is random, so it is never made twice.
+    pub block: String,
+    /// A throw-away key under this key, for the proof of kinds that wrap keys.
+    pub throw_away: Option<String>,
+    /// Number of the root KEK.
+    pub root_kek: u32,
+    /// Check value of the key; stays when the key is gone.
+    pub kcv: String,
+    /// How far it has come.
+    pub progress: Progress,
+    /// Why the node refused it, when it did.
+    pub refused: Option<String>,
+}
+
+impl Copy {
+    /// The key.
+    pub fn key(&self) -> KeyRef {
+        KeyRef { key_set: self.key_set, generation: self.generation }
+    }
+}

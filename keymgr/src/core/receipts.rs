@@ -1,0 +1,418 @@
+//! What nodes say, and what it counts for. A node is believed about itself only, and only as far as its chain of
+//! receipts goes; what does not fit is kept, raises an alarm and counts for nothing.
+
+use super::action::KeyRef;
+use super::alarm::AlarmKind;
+use super::campaign::{Campaign, Delivery, Mark, Phase};
+use super::centre::Centre;
+use super::ids::{CampaignId, Digest, NodeId};
+use super::input::{Judged, Outcome};
+use super::key::{Holders, Key, KeySet};
+use super::lifecycle::KeyState;
+use super::node::{Copy, Node, Progress, Traffic, Zone};
+use super::people::Standing;
+use super::refusal::Refusal;
+use super::rows;
+use super::steps;
+use super::table::{Change, Record};
+use super::target;
+use keylink::manager::{Expected, LinkError, Quarantine, Said};
+use keylink::message::{PossessionMethod, Receipt, ReceiptKind, Refused, Resync, StatusBeat, Step};
+use keylink::{Generation, Signed};
+use std::collections::BTreeSet;
+
+/// A node begins a session.
+pub fn hello(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Result<Outcome, Refusal> {
+    let hello = speaking(tx, id)?.link.hello(now, signed)?;
+    let node = tx.edit::<Node>(id)?;
+    node.seen_utc_ms = now;
+    let counted = node.link.last_receipt();
+    let behind = hello.receipt.0 < counted.map_or(0.into(), |(number, _)| number);
+    if behind || counted.is_some_and(|(n, hash)| n == hello.receipt.0 && hello.receipt.1 != Some(hash)) {
+        return quarantine(tx, id, Quarantine::Fork, now);
+    }
+    calm_seen(tx, id, now);
+    Ok(Outcome::Done)
+}
+
+/// A node asks for mail.
+pub fn pull(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Result<Outcome, Refusal> {
+    speaking(tx, id)?.link.pull(now, signed)?;
+    tx.edit::<Node>(id)?.seen_utc_ms = now;
+    calm_seen(tx, id, now);
+    Ok(Outcome::Done)
+}
+
+/// A node reports on itself.
+pub fn beat(
+    tx: &mut Change<'_>,
+    id: &NodeId,
+    signed: &Signed,
+    skew_ms: i64,
+    now: u64,
+) -> Result<Outcome, Refusal> {
+    let limits = tx.get::<Centre>(&())?.limits;
+    let beat: StatusBeat = speaking(tx, id)?.link.beat(now, signed)?;
+    let node = tx.edit::<Node>(id)?;
+    node.seen_utc_ms = now;
+    node.skew_ms = skew_ms;
+    let contradicts = beat.ready && !beat.suspended && node.traffic != Traffic::InTraffic && node.is_served();
+    calm_seen(tx, id, now);
+    if skew_ms.unsigned_abs() > limits.skew_max_ms {
+        tx.alarm(AlarmKind::Skew, id, format!("clock differs by {skew_ms} ms"), now);
+    } else {
+        tx.calm(AlarmKind::Skew, id, now);
+    }
+    let text = match (beat.alarms.as_slice(), contradicts) {
+        ([], false) => None,
+        ([], true) => Some("serves hosts although declared out of traffic".to_owned()),
+        (alarms, _) => Some(format!("reports {alarms:?}")),
+    };
+    match text {
+        Some(text) => tx.alarm(AlarmKind::NodeReports, id, text, now),
+        None => tx.calm(AlarmKind::NodeReports, id, now),
+    }
+    Ok(Outcome::Done)
+}
+
+fn speaking<'t>(tx: &'t mut Change<'_>, id: &NodeId) -> Result<&'t mut Node, Refusal> {
+    if tx.get::<Node>(id)?.standing == Standing::Revoked {
+        return Err(Refusal::Suspended);
+    }
+    tx.edit::<Node>(id)
+}
+
+fn calm_seen(tx: &mut Change<'_>, id: &NodeId, now: u64) {
+    tx.calm(AlarmKind::NodeSilent, id, now);
+}
+
+fn quarantine(tx: &mut Change<'_>, id: &NodeId, why: Quarantine, now: u64) -> Result<Outcome, Refusal> {
+    let node = tx.edit::<Node>(id)?;
+    node.link.quarantine = Some(why);
+    node.quarantined.get_or_insert_with(|| format!("{why:?}"));
+    tx.alarm(AlarmKind::Cloned, id, format!("its messages do not follow each other: {why:?}"), now);
+    Ok(Outcome::Quarantined(why))
+}
+
+/// A message of a node's parcel.
+pub fn said(
+    tx: &mut Change<'_>,
+    id: &NodeId,
+    signed: &Signed,
+    judged: Judged,
+    now: u64,
+) -> Result<Outcome, Refusal> {
+    let before = tx.get::<Node>(id)?.link.quarantine;
+    let said = match speaking(tx, id)?.link.receive(now, signed) {
+        // What quarantines a node must be kept; what comes from a quarantined node is refused.
+        Err(LinkError::Quarantined(why)) if before.is_none() => return quarantine(tx, id, why, now),
+        said => said?,
+    };
+    match said {
+        Said::Receipt(receipt, hash) => {
+            tx.edit::<Node>(id)?.seen_utc_ms = now;
+            tx.keep(Record::Receipt(rows::Receipt {
+                node: *id,
+                seq: receipt.head.seq,
+                campaign: receipt.campaign,
+                kind: receipt.kind,
+                signed: signed.clone(),
+            }));
+            let last = tx.get::<Node>(id)?.link.last_receipt();
+            count(tx, id, &receipt, judged, now)?;
+            Ok(Outcome::Counted { hash, last, again: false })
+        }
+        Said::Duplicate(hash) => {
+            if super::planted::duplicate_counts()
+                && let Ok(receipt) = signed.peek::<Receipt>()
+            {
+                count(tx, id, &receipt, judged, now)?;
+            }
+            Ok(Outcome::Counted { hash, last: tx.get::<Node>(id)?.link.last_receipt(), again: true })
+        }
+        Said::Refused(refused) => refuses(tx, id, &refused, now),
+        Said::Resync(resync) => full_state(tx, id, &resync, now),
+        // The agreement of a root KEK is the shell's; its result comes as `Input::RootKek`.
+        Said::Accept(..) => Ok(Outcome::Done),
+    }
+}
+
+fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Result<Outcome, Refusal> {
+    let text = format!("refused a message: {:?}", refused.reason);
+    if let (Some(key_set), Some(generation)) = (refused.key_set, refused.generation)
+        && tx.find::<Copy>(&(*id, KeyRef { key_set, generation })).is_some()
+    {
+        tx.edit::<Copy>(&(*id, KeyRef { key_set, generation }))?.refused =
+            Some(format!("{:?}", refused.reason));
+    }
+    // A refusal of an older message is of no interest once a later one was receipted.
+    let node = tx.get::<Node>(id)?;
+    if node.last_manifest() == Some(refused.message) && !node.has_answered() {
+        tx.alarm(AlarmKind::NodeRefuses, id, text, now);
+    }
+    Ok(Outcome::Done)
+}
+
+// The node says what it holds. What it has lost, it gets again.
+fn full_state(tx: &mut Change<'_>, id: &NodeId, resync: &Resync, now: u64) -> Result<Outcome, Refusal> {
+    let held: BTreeSet<_> = resync
+        .held
+        .iter()
+        .filter(|held| held.step < Step::Destroy)
+        .map(|held| KeyRef { key_set: held.key_set, generation: held.generation })
+        .collect();
+    let mut lost = 0;
+    for (node, key) in tx.keys_in::<Copy>((*id, first())..) {
+        if node != *id {
+            break;
+        }
+        let copy = tx.get::<Copy>(&(node, key))?;
+        if (Progress::Proven..=Progress::Activated).contains(&copy.progress) && !held.contains(&key) {
+            tx.edit::<Copy>(&(node, key))?.progress = Progress::Wrapped;
+            lost += 1;
+        }
+    }
+    if lost > 0 {
+        tx.alarm(AlarmKind::NodeStale, id, format!("lost {lost} keys that it had receipted"), now);
+    }
+    let node = tx.edit::<Node>(id)?;
+    node.resync = Some(resync.nonce);
+    node.seen_utc_ms = now;
+    Ok(Outcome::Done)
+}
+
+fn first() -> KeyRef {
+    KeyRef { key_set: super::ids::KeySetId::default(), generation: Generation(0) }
+}
+
+// ---- receipts ----
+
+fn count(
+    tx: &mut Change<'_>,
+    id: &NodeId,
+    receipt: &Receipt,
+    judged: Judged,
+    now: u64,
+) -> Result<(), Refusal> {
+    let mut touched = BTreeSet::new();
+    if let (Some(key_set), Some(generation)) = (receipt.key_set, receipt.generation) {
+        let key = KeyRef { key_set, generation };
+        match about_key(tx, id, key, receipt, judged, now) {
+            Ok(campaigns) => touched.extend(campaigns),
+            Err(odd) => {
+                let text = format!("receipt {} of {key} counts for nothing: {odd}", receipt.head.seq);
+                let kind = if odd == PROOF { AlarmKind::ProofFailed } else { AlarmKind::ReceiptsBehind };
+                tx.alarm(kind, id, text, now);
+            }
+        }
+    }
+    let node = tx.get::<Node>(id)?;
+    if node.last_manifest() == Some(receipt.message) {
+        tx.calm(AlarmKind::NodeRefuses, id, now);
+        touched.extend(nothing_to_do(tx, id)?);
+    }
+    for campaign in touched {
+        steps::settle(tx, campaign, now)?;
+        steps::advance(tx, campaign, now)?;
+    }
+    Ok(())
+}
+
+const PROOF: &str = "its possession is not proved";
+
+fn about_key(
+    tx: &mut Change<'_>,
+    id: &NodeId,
+    key: KeyRef,
+    receipt: &Receipt,
+    judged: Judged,
+    now: u64,
+) -> Result<Vec<CampaignId>, &'static str> {
+    let copy = tx.find::<Copy>(&(*id, key)).ok_or("no such key was sent")?.clone();
+    let record = tx.find::<Key>(&key).ok_or("no such key")?.clone();
+    let expected = Expected {
+        campaign: record.campaign.unwrap_or_default(),
+        key_set: key.key_set,
+        generation: key.generation,
+        usage: record.attributes().kind.usage().0.iter().map(|c| char::from(*c)).collect(),
+        kcv: copy.kcv.clone(),
+        block: Digest::of(copy.block.as_bytes()),
+    };
+    if !expected.fits(receipt) {
+        return Err("it speaks of another key");
+    }
+    let marks = match receipt.kind {
+        ReceiptKind::Proven => {
+            if copy.progress != Progress::Wrapped {
+                return Err("the key was proved before");
+            }
+            proof_holds(tx, id, &record, receipt, judged)?;
+            reach(tx, id, key, Progress::Proven);
+            vec![(record.campaign, Mark::Proven)]
+        }
+        ReceiptKind::Accepting => {
+            if copy.progress != Progress::Proven {
+                return Err("the key is not at this step");
+            }
+            reach(tx, id, key, Progress::Accepting);
+            vec![(record.campaign, Mark::Accepting)]
+        }
+        ReceiptKind::Activated => {
+            if copy.progress != Progress::Accepting {
+                return Err("the key is not at this step");
+            }
+            protects(tx, id, key);
+            early(tx, id, &record, receipt, now);
+            vec![(record.campaign, Mark::Activated)]
+        }
+        ReceiptKind::RolledBack => {
+            if copy.progress != Progress::Accepting && copy.progress != Progress::Activated {
+                return Err("the key is not at this step");
+            }
+            protects(tx, id, key);
+            let campaign = tx.find::<KeySet>(&key.key_set).and_then(|set| set.live_campaign);
+            vec![(campaign, Mark::Returned)]
+        }
+        ReceiptKind::Retired => {
+            reach(tx, id, key, Progress::Retired);
+            vec![(record.retired_by, gone(tx, record.retired_by, key))]
+        }
+        ReceiptKind::Destroyed => {
+            reach(tx, id, key, Progress::Destroyed);
+            vec![(record.retired_by, gone(tx, record.retired_by, key))]
+        }
+        ReceiptKind::Applied | ReceiptKind::KekInstalled => vec![],
+    };
+    let mut touched = Vec::new();
+    for (campaign, mark) in marks {
+        let Some(campaign) = campaign else { continue };
+        if tx.find::<Delivery>(&(campaign, *id)).is_some() && set_mark(tx, campaign, id, mark) {
+            touched.push(campaign);
+        }
+    }
+    Ok(touched)
+}
+
+// Which receipt of a campaign the end of a key at a node is.
+fn gone(tx: &Change<'_>, campaign: Option<CampaignId>, key: KeyRef) -> Mark {
+    let campaign = campaign.and_then(|id| tx.find::<Campaign>(&id));
+    if campaign.is_some_and(|c| c.new_generation() == key.generation) {
+        Mark::Withdrawn
+    } else {
+        Mark::Retired
+    }
+}
+
+fn set_mark(tx: &mut Change<'_>, campaign: CampaignId, id: &NodeId, mark: Mark) -> bool {
+    let (Some(record), Some(delivery)) =
+        (tx.find::<Campaign>(&campaign), tx.find::<Delivery>(&(campaign, *id)))
+    else {
+        return false;
+    };
+    let (mut record, mut delivery) = (record.clone(), delivery.clone());
+    if !record.mark(&mut delivery, mark) {
+        return false;
+    }
+    delivery.refused = None;
+    tx.put(record);
+    tx.put(delivery);
+    true
+}
+
+fn proof_holds(
+    tx: &Change<'_>,
+    id: &NodeId,
+    key: &Key,
+    receipt: &Receipt,
+    judged: Judged,
+) -> Result<(), &'static str> {
+    let possession = receipt.possession.as_ref().ok_or(PROOF)?;
+    let by_kcv = possession.method == PossessionMethod::KcvOnly;
+    let allowed = !by_kcv || tx.find::<Node>(id).is_some_and(|node| node.kcv_only);
+    let fresh = possession.nonce == target::challenge(key, *id);
+    let holds = judged == Judged::Holds || super::planted::proof_ignored();
+    if allowed && fresh && holds { Ok(()) } else { Err(PROOF) }
+}
+
+fn reach(tx: &mut Change<'_>, id: &NodeId, key: KeyRef, progress: Progress) {
+    if let Ok(copy) = tx.edit::<Copy>(&(*id, key))
+        && copy.progress < progress
+    {
+        copy.progress = progress;
+        copy.refused = None;
+    }
+}
+
+// This key protects, so no other of its set does.
+fn protects(tx: &mut Change<'_>, id: &NodeId, key: KeyRef) {
+    let of_set = super::table::keys_of(key.key_set);
+    for other in tx.keys_in::<Copy>((*id, *of_set.start())..=(*id, *of_set.end())) {
+        if let Ok(copy) = tx.edit::<Copy>(&other)
+            && copy.progress == Progress::Activated
+        {
+            copy.progress = Progress::Accepting;
+        }
+    }
+    reach(tx, id, key, Progress::Activated);
+}
+
+fn early(tx: &mut Change<'_>, id: &NodeId, key: &Key, receipt: &Receipt, now: u64) {
+    let skew = tx.find::<Centre>(&()).map_or(0, |centre| centre.limits.skew_max_ms);
+    if key.windows.originator_from.is_some_and(|from| receipt.utc_ms.0 + 2 * skew < from) {
+        let text = "protected with a new key before its time".to_owned();
+        tx.alarm(AlarmKind::NodeReports, id, text, now);
+    }
+}
+
+// A node that has taken its last manifest and never had what that takes away, has nothing to give up: its receipt
+// for that manifest says so.
+fn nothing_to_do(tx: &mut Change<'_>, id: &NodeId) -> Result<Vec<CampaignId>, Refusal> {
+    let mut touched = Vec::new();
+    let node = tx.get::<Node>(id)?;
+    let zones = node.zones.clone();
+    // Only if the last manifest says all that is to be said now: the one before may have armed a switch.
+    if node.ordered != target::of(tx, id)?.digest {
+        return Ok(touched);
+    }
+    for zone in &zones {
+        for set in tx.get::<Zone>(zone)?.key_sets.clone() {
+            let set = tx.get::<KeySet>(&set)?;
+            if set.holders != Holders::Members {
+                continue;
+            }
+            let Some(campaign) = set.live_campaign else { continue };
+            let record = tx.get::<Campaign>(&campaign)?;
+            let of = |generation| KeyRef { key_set: record.plan.key_set, generation };
+            let at = |generation| tx.find::<Copy>(&(*id, of(generation))).map(|copy| copy.progress);
+            let never = |progress: Option<Progress>| progress.is_none_or(|p| p == Progress::Wrapped);
+            let mark = match record.phase {
+                Phase::Withdrawing if never(at(record.new_generation())) => Mark::Withdrawn,
+                Phase::RollingBack if at(record.new_generation()) != Some(Progress::Activated) => {
+                    Mark::Returned
+                }
+                Phase::Retiring if record.retiring.is_some_and(|old| never(at(old))) => Mark::Retired,
+                _ => continue,
+            };
+            if tx.find::<Delivery>(&(campaign, *id)).is_some() && set_mark(tx, campaign, id, mark) {
+                touched.push(campaign);
+            }
+        }
+    }
+    forget_never_installed(tx, id)?;
+    Ok(touched)
+}
+
+// Blocks of destroyed keys that never arrived need not be taken away.
+fn forget_never_installed(tx: &mut Change<'_>, id: &NodeId) -> Result<(), Refusal> {
+    for (node, key) in tx.keys_in::<Copy>((*id, first())..=(*id, last())) {
+        let unborn = tx.get::<Copy>(&(node, key))?.progress == Progress::Wrapped;
+        if unborn && tx.get::<Key>(&key)?.state() == KeyState::Destroyed {
+            tx.edit::<Copy>(&(node, key))?.progress = Progress::Destroyed;
+        }
+    }
+    Ok(())
+}
+
+fn last() -> KeyRef {
+    KeyRef { key_set: keylink::KeySetId([0xFF; 16]), generation: Generation(u32::MAX) }
+}

@@ -1,0 +1,50 @@
+//! Evidence that the centre keeps and does not need to decide: manifests as sent, receipts as received.
+
+use super::ids::{ActionId, CampaignId, CredentialId, NodeId, PersonId};
+use keylink::Signed;
+use keylink::wire::U64;
+use serde::{Deserialize, Serialize};
+
+/// A manifest as it was signed and sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// To whom.
+    pub node: NodeId,
+    /// Fencing epoch under which it was issued.
+    pub epoch: U64,
+    /// Number for that node.
+    pub seq: U64,
+    /// The exact message.
+    pub signed: Signed,
+}
+
+/// A receipt as it was received and counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// From whom.
+    pub node: NodeId,
+    /// Number in the node's chain.
+    pub seq: U64,
+    /// Campaign, where it is about one.
+    pub campaign: Option<CampaignId>,
+    /// What it says was done.
+    pub kind: keylink::message::ReceiptKind,
+    /// The exact message.
+    pub signed: Signed,
+}
+
+/// An approval as it was received and counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// Of which action.
+    pub action: ActionId,
+    /// By whom.
+    pub person: PersonId,
+    /// With which credential.
+    pub credential: CredentialId,
+    /// The exact message.
+    pub signed: Signed,
+}

@@ -1,0 +1,291 @@
+//! Records as rows of the store, and the core as the writer's machine.
+
+use super::action::KeyRef;
+use super::alarm::Alarm;
+use super::approval::Action;
+use super::campaign::{Campaign, Delivery};
+use super::centre::Centre;
+use super::ids::Digest;
+use super::input::{Outcome, Told};
+use super::key::{Key, KeySet};
+use super::machine::{Core, Note};
+use super::node::{Copy, Member, Node, Zone};
+use super::people::{Credential, Person, Standing};
+use super::policy::Policy;
+use super::refusal::Refusal;
+use super::rows::{Approval, Manifest, Receipt};
+use super::table::Record;
+use crate::log::Entry;
+use crate::store::{Change, Row, Stored, Table, Value};
+use crate::writer::{Decided, Machine};
+use keylink::message::{Audience, Scope};
+use keylink::{Instant3, Signed};
+use serde::Serialize;
+use serde::de::Error as _;
+
+type Columns = Vec<(&'static str, Value)>;
+
+fn bytes(id: &[u8]) -> Value {
+    Value::Bytes(id.to_vec())
+}
+
+// The word that serde writes for a plain variant; of one with content, its name.
+fn word(value: &impl Serialize) -> Value {
+    let text = match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        Ok(serde_json::Value::Object(map)) => map.keys().next().cloned().unwrap_or_default(),
+        _ => String::new(),
+    };
+    Value::Text(text)
+}
+
+// Names come from people; one store cannot hold the character NUL.
+fn name(text: &str) -> Value {
+    Value::Text(text.replace('\0', " "))
+}
+
+macro_rules! stored {
+    ($($record:ident in $table:ident, key $key:expr, columns $columns:expr;)*) => {$(
+        impl Stored for $record {
+            const TABLE: Table = Table::$table;
+            fn key(&self) -> Vec<u8> {
+                let key: fn(&Self) -> Vec<u8> = $key;
+                key(self)
+            }
+            fn columns(&self) -> Columns {
+                let columns: fn(&Self) -> Columns = $columns;
+                columns(self)
+            }
+        }
+    )*};
+}
+
+stored! {
+    Centre in Meta, key |_| b"centre".to_vec(), columns |_| vec![];
+    Person in Persons, key |p| p.id.0.to_vec(), columns |p| {
+        let roles: Vec<_> = p.roles.iter().filter_map(|role| word(role).text().map(str::to_owned)).collect();
+        vec![("name", name(&p.name)), ("role", Value::Text(roles.join(" "))), ("state", word(&p.standing))]
+    };
+    Credential in Credentials, key |c| c.id.0.to_vec(), columns |c| vec![
+        ("person", bytes(&c.person.0)), ("state", word(&c.standing)), ("public_key", bytes(&c.key.0)),
+    ];
+    Policy in Policies, key |p| [&p.id.0[..], &p.version.to_be_bytes()].concat(),
+        columns |p| vec![("alias", name(&p.name))];
+    Zone in Zones, key |z| z.id.0.to_vec(),
+        columns |z| vec![("alias", name(&z.alias)), ("state", "active".into())];
+    Member in ZoneMembers, key |m| [&m.zone.0[..], &m.node.0].concat(),
+        columns |m| vec![("zone", bytes(&m.zone.0)), ("node", bytes(&m.node.0))];
+    Node in Nodes, key |n| n.id.0.to_vec(), columns |n| vec![
+        ("alias", name(&n.name)), ("state", node_state(n)), ("public_key", bytes(&n.link.key.0)),
+    ];
+    KeySet in KeySets, key |s| s.id().0.to_vec(), columns |s| vec![
+        ("alias", name(&s.definition.name)),
+        ("kind", word(&s.definition.kind)),
+        ("scope", match s.definition.scope {
+            Scope::Zone(zone) => bytes(&zone.0),
+            Scope::Node(node) => bytes(&node.0),
+        }),
+        ("policy", bytes(&s.policy.0)),
+        ("state", if s.live_campaign.is_some() { "changing" } else { "stable" }.into()),
+    ];
+    Key in Generations, key |k| name_of(&k.name()), columns |k| vec![
+        ("key_set", bytes(&k.set().0)),
+        ("number", k.generation().0.into()),
+        ("state", word(&k.state())),
+        ("kcv", k.material.as_ref().map(|m| m.kcv.as_str()).into()),
+        ("expires_ms", k.windows.originator_until.into()),
+    ];
+    Copy in WrappedCopies, key |c| [&c.node.0[..], &name_of(&c.key())].concat(), columns |c| vec![
+        ("key_set", bytes(&c.key_set.0)), ("number", c.generation.0.into()), ("node", bytes(&c.node.0)),
+    ];
+    Action in Actions, key |a| a.id.0.to_vec(), columns |a| vec![
+        ("class", word(&a.class)), ("state", word(&a.state)), ("expires_ms", a.expires.0.into()),
+    ];
+    Campaign in Campaigns, key |c| c.id.0.to_vec(), columns |c| vec![
+        ("zone", bytes(&c.zone.0)), ("state", word(&c.phase)), ("created_ms", c.began.into()),
+    ];
+    Delivery in Deliveries, key |d| [&d.campaign.0[..], &d.node.0].concat(), columns |d| vec![
+        ("campaign", bytes(&d.campaign.0)),
+        ("node", bytes(&d.node.0)),
+        ("state", d.marks.last().map_or_else(|| "queued".into(), word)),
+    ];
+    Alarm in Alarms, key |a| [kind_of(a).as_bytes(), b" ", a.subject.as_bytes()].concat(), columns |a| vec![
+        ("kind", word(&a.kind)),
+        ("subject", bytes(a.subject.as_bytes())),
+        ("state", if a.ended_utc_ms.is_some() { "ended" } else { "lasts" }.into()),
+        ("raised_ms", a.raised_utc_ms.into()),
+    ];
+}
+
+fn name_of(key: &KeyRef) -> Vec<u8> {
+    [&key.key_set.0[..], &key.generation.0.to_be_bytes()].concat()
+}
+
+fn kind_of(alarm: &Alarm) -> String {
+    word(&alarm.kind).text().unwrap_or_default().to_owned()
+}
+
+fn node_state(node: &Node) -> Value {
+    match (node.standing, node.is_served()) {
+        (Standing::Revoked, _) => "revoked".into(),
+        (_, false) => "quarantined".into(),
+        _ => word(&node.traffic),
+    }
+}
+
+// Signed messages are kept as they came; what else the record says can be read in them.
+fn message(body: &[u8]) -> Result<Signed, serde_json::Error> {
+    Signed::parse(body).map_err(serde_json::Error::custom)
+}
+
+impl Stored for Manifest {
+    const TABLE: Table = Table::Manifests;
+    fn key(&self) -> Vec<u8> {
+        [&self.node.0[..], &self.seq.0.to_be_bytes()].concat()
+    }
+    fn columns(&self) -> Columns {
+        vec![("node", bytes(&self.node.0)), ("epoch", self.epoch.0.into()), ("seq", self.seq.0.into())]
+    }
+    fn body(&self) -> Vec<u8> {
+        self.signed.to_bytes()
+    }
+    fn from_body(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let signed = message(body)?;
+        let manifest: keylink::message::Manifest = signed.peek().map_err(serde_json::Error::custom)?;
+        let Audience::Node(node) = manifest.head.audience else {
+            return Err(serde_json::Error::custom("a manifest is for a node"));
+        };
+        Ok(Self { node, epoch: manifest.head.epoch, seq: manifest.head.seq, signed })
+    }
+}
+
+impl Stored for Receipt {
+    const TABLE: Table = Table::Receipts;
+    fn key(&self) -> Vec<u8> {
+        [&self.node.0[..], &self.seq.0.to_be_bytes()].concat()
+    }
+    fn columns(&self) -> Columns {
+        vec![
+            ("node", bytes(&self.node.0)),
+            ("seq", self.seq.0.into()),
+            ("campaign", self.campaign.map(|id| id.0.to_vec()).map_or(Value::Null, Value::Bytes)),
+            ("kind", word(&self.kind)),
+        ]
+    }
+    fn body(&self) -> Vec<u8> {
+        self.signed.to_bytes()
+    }
+    fn from_body(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let signed = message(body)?;
+        let receipt: keylink::message::Receipt = signed.peek().map_err(serde_json::Error::custom)?;
+        let (seq, kind) = (receipt.head.seq, receipt.kind);
+        Ok(Self { node: receipt.node, seq, campaign: receipt.campaign, kind, signed })
+    }
+}
+
+// The action is named by its hash in the message, by its id in the key: so the row is read with its columns.
+impl Stored for Approval {
+    const TABLE: Table = Table::Approvals;
+    fn key(&self) -> Vec<u8> {
+        [&self.action.0[..], &self.signed.hash().0].concat()
+    }
+    fn columns(&self) -> Columns {
+        vec![
+            ("action", bytes(&self.action.0)),
+            ("person", bytes(&self.person.0)),
+            ("credential", bytes(&self.credential.0)),
+        ]
+    }
+    fn body(&self) -> Vec<u8> {
+        self.signed.to_bytes()
+    }
+    fn from_body(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let signed = message(body)?;
+        let approval: keylink::action::Approval = signed.peek().map_err(serde_json::Error::custom)?;
+        let (person, credential) = (approval.person, approval.credential);
+        Ok(Self { action: super::ids::ActionId::default(), person, credential, signed })
+    }
+}
+
+impl Record {
+    /// The change of the store that writes this record.
+    pub fn to_change(&self) -> Change {
+        match self {
+            Self::Centre(r) => Change::put(r),
+            Self::Person(r) => Change::put(r),
+            Self::Credential(r) => Change::put(r),
+            Self::Policy(r) => Change::put(r),
+            Self::Zone(r) => Change::put(r),
+            Self::Member(r) => Change::put(r),
+            Self::Node(r) => Change::put(r),
+            Self::KeySet(r) => Change::put(r),
+            Self::Key(r) => Change::put(r),
+            Self::Copy(r) => Change::put(r),
+            Self::Action(r) => Change::put(r),
+            Self::Campaign(r) => Change::put(r),
+            Self::Delivery(r) => Change::put(r),
+            Self::Alarm(r) => Change::put(r),
+            Self::Manifest(r) => Change::put(r),
+            Self::Receipt(r) => Change::put(r),
+            Self::Approval(r) => Change::put(r),
+        }
+    }
+
+    /// The record of a row; none for rows that are not the core's, or that it does not need at hand.
+    pub fn of_row(row: &Row) -> Result<Option<Self>, serde_json::Error> {
+        Ok(Some(match row.table {
+            Table::Meta if row.key == b"centre" => Self::Centre(row.object()?),
+            Table::Persons => Self::Person(row.object()?),
+            Table::Credentials => Self::Credential(row.object()?),
+            Table::Policies => Self::Policy(row.object()?),
+            Table::Zones => Self::Zone(row.object()?),
+            Table::ZoneMembers => Self::Member(row.object()?),
+            Table::Nodes => Self::Node(row.object()?),
+            Table::KeySets => Self::KeySet(row.object()?),
+            Table::Generations => Self::Key(row.object()?),
+            Table::WrappedCopies => Self::Copy(row.object()?),
+            Table::Actions => Self::Action(row.object()?),
+            Table::Campaigns => Self::Campaign(row.object()?),
+            Table::Deliveries => Self::Delivery(row.object()?),
+            Table::Alarms => Self::Alarm(row.object()?),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl Machine for Core {
+    type Input = Told;
+    type Outcome = Outcome;
+    type Refusal = Refusal;
+
+    fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
+        let mut records = Vec::new();
+        for row in rows {
+            let record = Record::of_row(&row);
+            let named = |error| format!("{} {}: {error}", row.table.name(), hex::encode(&row.key));
+            records.extend(record.map_err(named)?);
+        }
+        Ok(Self::load(records))
+    }
+
+    fn handle(&mut self, now: Instant3, told: Told) -> Result<Decided<Outcome>, Refusal> {
+        let effects = Self::handle(self, now, told)?;
+        Ok(Decided {
+            changes: effects.records.iter().map(Record::to_change).collect(),
+            entry: entry(effects.note),
+            outcome: effects.outcome,
+        })
+    }
+}
+
+fn entry(note: Note) -> Entry {
+    Entry {
+        actor: note.actor,
+        credential: note.credential,
+        action: note.word.to_owned(),
+        objects: note.objects,
+        decision: "allowed".to_owned(),
+        action_hash: note.action_hash.map(|Digest(hash)| hash),
+        approvals: note.approvals.into_iter().map(|Digest(hash)| hash).collect(),
+    }
+}

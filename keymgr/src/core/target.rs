@@ -1,0 +1,239 @@
+//! The target state of a node, as it follows from the records: nothing is remembered of what was sent but its
+//! name. So a restart sends what is due, and a node that was away gets all it missed at once.
+
+use super::action::KeyRef;
+use super::approval::Action;
+use super::campaign::{Campaign, Phase};
+use super::centre::Centre;
+use super::evidence::Shelf;
+use super::ids::{ActionId, Digest, NodeId};
+use super::key::{Holders, Key, KeySet};
+use super::lifecycle::KeyState;
+use super::node::{Copy, Member, Node, Progress, Zone};
+use super::refusal::Refusal;
+use super::table::{Change, keys_of};
+use keylink::action::Grant;
+use keylink::envelope::bytes_of;
+use keylink::message::{Checkpoint, GenerationTarget, KeySetTarget, Manifest, Step};
+use keylink::wire::{Hex, U64};
+use std::collections::BTreeSet;
+
+/// What a node shall hold, and what is missing to tell it.
+pub struct Target {
+    /// Key sets in the order of their ids.
+    pub key_sets: Vec<KeySetTarget>,
+    /// Do nothing with managed keys.
+    pub suspended: bool,
+    /// Keys that are not wrapped for this node yet.
+    pub missing: Vec<KeyRef>,
+    /// Actions by whose right all of this is so.
+    pub rights: BTreeSet<ActionId>,
+    /// What is ordered, without blocks and challenges.
+    pub digest: Digest,
+}
+
+/// The target state of a node.
+pub fn of(tx: &Change<'_>, id: &NodeId) -> Result<Target, Refusal> {
+    let node = tx.get::<Node>(id)?;
+    let mut target = Target {
+        key_sets: Vec::new(),
+        suspended: node.suspended,
+        missing: Vec::new(),
+        rights: node.rights.iter().copied().collect(),
+        digest: Digest::default(),
+    };
+    for zone in &node.zones {
+        target.rights.insert(tx.get::<Member>(&(*zone, *id))?.action);
+        for set in &tx.get::<Zone>(zone)?.key_sets {
+            let set = tx.get::<KeySet>(set)?;
+            if set.holders == Holders::Members {
+                add_set(tx, node, set, &mut target)?;
+            }
+        }
+    }
+    target.digest = digest(tx.get::<Centre>(&())?.root.hash(), &target);
+    Ok(target)
+}
+
+fn digest(root: Digest, target: &Target) -> Digest {
+    let mut bare = target.key_sets.clone();
+    for generation in bare.iter_mut().flat_map(|set| &mut set.generations) {
+        generation.block = None;
+        generation.nonce = None;
+        generation.throw_away = None;
+    }
+    Digest::of(&bytes_of(&(root, target.suspended, bare, &target.rights)))
+}
+
+fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> Result<(), Refusal> {
+    let mut generations = Vec::new();
+    for name in tx.keys_in::<Key>(keys_of(set.id())) {
+        let key = tx.get::<Key>(&name)?;
+        let copy = tx.find::<Copy>(&(node.id, name));
+        let Some(step) = step_of(tx, node, set, key, copy)? else { continue };
+        if step.is_none_needed(copy) {
+            continue;
+        }
+        let Some(copy) = copy else {
+            if !node.suspended {
+                target.missing.push(name);
+            }
+            continue;
+        };
+        if node.suspended && copy.progress == Progress::Wrapped {
+            continue;
+        }
+        target.rights.extend(&key.rights);
+        generations.push(generation(node, key, copy, step));
+    }
+    if !generations.is_empty() {
+        target.rights.insert(set.approved_by);
+        target.key_sets.push(KeySetTarget {
+            definition: set.definition.clone(),
+            suspended: set.suspended,
+            generations,
+        });
+    }
+    Ok(())
+}
+
+/// A step, and when it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    step: Step,
+    from: Option<u64>,
+}
+
+impl Wanted {
+    const fn now(step: Step) -> Self {
+        Self { step, from: None }
+    }
+
+    // What a node never had need not be taken from it; what it has erased need not be erased.
+    fn is_none_needed(self, copy: Option<&Copy>) -> bool {
+        match self.step {
+            Step::Retire => copy.is_none(),
+            Step::Destroy => copy.is_none_or(|copy| copy.progress == Progress::Destroyed),
+            _ => false,
+        }
+    }
+}
+
+fn step_of(
+    tx: &Change<'_>,
+    node: &Node,
+    set: &KeySet,
+    key: &Key,
+    copy: Option<&Copy>,
+) -> Result<Option<Wanted>, Refusal> {
+    let campaign = set.live_campaign.map(|id| tx.get::<Campaign>(&id)).transpose()?;
+    let is_new = campaign.is_some_and(|c| c.new_generation() == key.generation());
+    Ok(match key.state() {
+        KeyState::PreActivation => {
+            campaign.filter(|c| is_new && c.phase == Phase::Staging).map(|_| Wanted::now(Step::Stage))
+        }
+        KeyState::Active | KeyState::Suspended => Some(in_use(set, key, campaign, is_new)),
+        KeyState::Deactivated | KeyState::Compromised => {
+            let used = copy.is_some_and(|c| matches!(c.progress, Progress::Accepting | Progress::Activated));
+            let follow = used && key.suspect.is_none() && !protects_already(tx, node, set);
+            Some(Wanted::now(if follow { Step::Accept } else { Step::Retire }))
+        }
+        KeyState::Destroyed => Some(Wanted::now(Step::Destroy)),
+    })
+}
+
+// A node gives a key up only when it protects with the one that follows: two orders for a node that was away.
+fn protects_already(tx: &Change<'_>, node: &Node, set: &KeySet) -> bool {
+    set.protecting.is_none_or(|generation| {
+        let key = KeyRef { key_set: set.id(), generation };
+        tx.find::<Copy>(&(node.id, key)).is_some_and(|copy| copy.progress == Progress::Activated)
+    })
+}
+
+fn in_use(set: &KeySet, key: &Key, campaign: Option<&Campaign>, is_new: bool) -> Wanted {
+    match campaign {
+        Some(c) if is_new => match c.phase {
+            Phase::Protecting | Phase::Overlap | Phase::Retiring => {
+                Wanted { step: Step::Protect, from: c.protect_from }
+            }
+            _ => Wanted::now(Step::Accept),
+        },
+        _ if set.protecting == Some(key.generation()) => Wanted::now(Step::Protect),
+        _ => Wanted::now(Step::Accept),
+    }
+}
+
+fn generation(node: &Node, key: &Key, copy: &Copy, wanted: Wanted) -> GenerationTarget {
+    let deliver =
+        (copy.progress == Progress::Wrapped || node.resync.is_some()) && wanted.step <= Step::Protect;
+    let protects = wanted.step == Step::Protect;
+    GenerationTarget {
+        generation: key.generation(),
+        campaign: key.campaign.unwrap_or_default(),
+        step: wanted.step,
+        kcv: copy.kcv.clone(),
+        block: deliver.then(|| copy.block.clone()),
+        nonce: deliver.then(|| challenge(key, node.id)),
+        throw_away: copy.throw_away.clone().filter(|_| deliver),
+        protect_from: wanted.from.map(U64),
+        originator_until: key.windows.originator_until.filter(|_| protects).map(U64),
+        recipient_until: None,
+    }
+}
+
+/// The challenge of a key at a node: the key's own, made different for every node.
+pub fn challenge(key: &Key, node: NodeId) -> Hex<32> {
+    let mut input = key.nonce.0.to_vec();
+    input.extend_from_slice(&node.0);
+    Hex(Digest::of(&input).0)
+}
+
+/// A manifest that is due, to be signed.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// To whom.
+    pub node: NodeId,
+    /// What.
+    pub body: Manifest,
+}
+
+/// The manifest of a target.
+pub fn draft(
+    tx: &Change<'_>,
+    node: &Node,
+    target: Target,
+    checkpoint: Option<&Checkpoint>,
+    shelf: &mut Shelf,
+    now: u64,
+) -> Result<Draft, Refusal> {
+    let centre = tx.get::<Centre>(&())?;
+    let document = centre.root.document()?;
+    let sets: BTreeSet<_> = target.key_sets.iter().map(|set| set.definition.key_set).collect();
+    let concerns = |grant: &Grant| match grant {
+        Grant::JoinZone { node: n, .. }
+        | Grant::LeaveZone { node: n, .. }
+        | Grant::SuspendNode(n)
+        | Grant::ResumeNode(n)
+        | Grant::KcvOnly(n) => *n == node.id,
+        Grant::KeySet(definition) => sets.contains(&definition.key_set),
+        Grant::Generation { key_set, .. }
+        | Grant::Rollback { key_set, .. }
+        | Grant::Destroy { key_set, .. }
+        | Grant::SuspendKeySet(key_set)
+        | Grant::ResumeKeySet(key_set) => sets.contains(key_set),
+        _ => false,
+    };
+    let actions = target.rights.iter().filter_map(|id| tx.find::<Action>(id));
+    let evidence = actions.filter_map(|action| shelf.show(action, &document, now, concerns)).collect();
+    let body = Manifest {
+        head: node.link.clone().next_head(centre.epoch, now + centre.limits.manifest_life_ms),
+        previous: node.link.previous(),
+        resync: node.resync,
+        root: centre.root.hash(),
+        suspended: target.suspended,
+        key_sets: target.key_sets,
+        evidence,
+        checkpoint: checkpoint.cloned(),
+    };
+    Ok(Draft { node: node.id, body })
+}

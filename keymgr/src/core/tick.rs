@@ -1,0 +1,164 @@
+//! What the passing of time does: actions expire, holds and periods end, nodes fall silent, campaigns go on.
+
+use super::action::KeyRef;
+use super::alarm::AlarmKind;
+use super::approval::{Action, ActionState};
+use super::campaign::Campaign;
+use super::centre::Centre;
+use super::ids::{ActionId, CampaignId, NodeId};
+use super::key::{Key, KeySet};
+use super::lifecycle::{KeyState, transition_between};
+use super::node::{Node, Traffic};
+use super::people::Standing;
+use super::policy::{DAY_MS, Policy, WARN_DAYS};
+use super::refusal::Refusal;
+use super::root;
+use super::steps;
+use super::table::{Change, State};
+
+/// What has to be looked at as time passes; derived from the records, so that a tick does not walk through all
+/// of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    pub(super) pending: std::collections::BTreeSet<ActionId>,
+    pub(super) campaigns: std::collections::BTreeSet<CampaignId>,
+    pub(super) nodes: std::collections::BTreeSet<(u64, NodeId)>,
+    pub(super) keys: std::collections::BTreeSet<(u64, KeyRef)>,
+}
+
+/// When a key needs to be looked at next; none if never.
+pub fn key_due(key: &Key) -> Option<u64> {
+    let hold = key.destroy_hold_until;
+    let end = key.windows.originator_until.filter(|_| key.state() == KeyState::Active);
+    let warn = end.map(|end| {
+        let next = WARN_DAYS.iter().find(|days| key.warned_days.is_none_or(|warned| **days < warned));
+        next.map_or(end, |days| end.saturating_sub(u64::from(*days) * DAY_MS))
+    });
+    // An expired key that goes on protecting is looked at once: the alarm lasts.
+    let warn = warn.filter(|_| key.warned_days != Some(0));
+    [hold, warn].into_iter().flatten().min()
+}
+
+/// Time passes.
+pub fn tick(tx: &mut Change<'_>, watch: &Watch, now: u64) -> Result<(), Refusal> {
+    for id in &watch.pending {
+        let action = tx.get::<Action>(id)?;
+        if action.state == ActionState::Pending && now >= action.expires.0 {
+            tx.edit::<Action>(id)?.state = ActionState::Expired;
+        }
+    }
+    let due: Vec<_> = watch.keys.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key).collect();
+    for key in due {
+        look_at_key(tx, &key, now)?;
+    }
+    for id in &watch.campaigns {
+        steps::tick(tx, *id, now)?;
+    }
+    silent_nodes(tx, watch, now)?;
+    root::recover(tx, now)
+}
+
+fn look_at_key(tx: &mut Change<'_>, name: &KeyRef, now: u64) -> Result<(), Refusal> {
+    let key = tx.get::<Key>(name)?;
+    let (state, hold, until, warned) =
+        (key.state(), key.destroy_hold_until, key.windows.originator_until, key.warned_days);
+    if hold.is_some_and(|until| until <= now) {
+        if let Some(transition) = transition_between(Some(state), KeyState::Destroyed) {
+            tx.edit::<Key>(name)?.apply(transition, now)?;
+        }
+        return Ok(());
+    }
+    let Some(until) = until.filter(|_| state == KeyState::Active) else { return Ok(()) };
+    let set = tx.get::<KeySet>(&name.key_set)?;
+    // Only the generation that protects expires; one that is merely processed goes with its campaign.
+    if set.protecting != Some(name.generation) {
+        tx.edit::<Key>(name)?.warned_days = Some(0);
+        return Ok(());
+    }
+    if now < until {
+        let left = until - now;
+        let days = WARN_DAYS.iter().rev().find(|days| left <= u64::from(**days) * DAY_MS);
+        if let Some(&days) = days.filter(|days| warned.is_none_or(|warned| **days < warned)) {
+            let text = format!("its period ends within {days} days");
+            tx.calm(AlarmKind::KeyExpires, name, now);
+            tx.alarm(AlarmKind::KeyExpires, name, text, now);
+            tx.edit::<Key>(name)?.warned_days = Some(days);
+        }
+        return Ok(());
+    }
+    let hard_stop = tx.get::<Policy>(&set.policy)?.hard_stop && set.live_campaign.is_none();
+    tx.calm(AlarmKind::KeyExpires, name, now);
+    let text = if hard_stop {
+        "its period is over; it protects no more"
+    } else {
+        "its period is over; it still protects"
+    };
+    tx.alarm(AlarmKind::KeyExpired, name, text.to_owned(), now);
+    tx.edit::<Key>(name)?.warned_days = Some(0);
+    if hard_stop && let Some(transition) = transition_between(Some(state), KeyState::Deactivated) {
+        tx.edit::<Key>(name)?.apply(transition, now)?;
+        tx.edit::<KeySet>(&name.key_set)?.protecting = None;
+    }
+    Ok(())
+}
+
+fn silent_nodes(tx: &mut Change<'_>, watch: &Watch, now: u64) -> Result<(), Refusal> {
+    let limit = tx.get::<Centre>(&())?.limits.silent_after_ms;
+    let silent = watch.nodes.iter().take_while(|(seen, _)| seen + limit < now);
+    for (_, id) in silent {
+        tx.alarm(AlarmKind::NodeSilent, id, "no sign of life".to_owned(), now);
+    }
+    Ok(())
+}
+
+/// Whether a node is expected to speak.
+pub fn is_expected(node: &Node) -> bool {
+    node.standing == Standing::Active && node.traffic != Traffic::Offline && node.seen_utc_ms > 0
+}
+
+impl Watch {
+    /// From all records.
+    pub fn of(state: &State) -> Self {
+        let mut watch = Self::default();
+        state.actions.values().for_each(|action| watch.action(None, action));
+        state.campaigns.values().for_each(|campaign| watch.campaign(campaign));
+        state.nodes.values().for_each(|node| watch.node(None, node));
+        state.keys.values().for_each(|key| watch.key(None, key));
+        watch
+    }
+
+    pub(super) fn action(&mut self, old: Option<&Action>, new: &Action) {
+        if let Some(old) = old {
+            self.pending.remove(&old.id);
+        }
+        if new.state == ActionState::Pending {
+            self.pending.insert(new.id);
+        }
+    }
+
+    pub(super) fn campaign(&mut self, new: &Campaign) {
+        if new.phase.is_live() {
+            self.campaigns.insert(new.id);
+        } else {
+            self.campaigns.remove(&new.id);
+        }
+    }
+
+    pub(super) fn node(&mut self, old: Option<&Node>, new: &Node) {
+        if let Some(old) = old {
+            self.nodes.remove(&(old.seen_utc_ms, old.id));
+        }
+        if is_expected(new) {
+            self.nodes.insert((new.seen_utc_ms, new.id));
+        }
+    }
+
+    pub(super) fn key(&mut self, old: Option<&Key>, new: &Key) {
+        if let Some(due) = old.and_then(key_due) {
+            self.keys.remove(&(due, new.name()));
+        }
+        if let Some(due) = key_due(new) {
+            self.keys.insert((due, new.name()));
+        }
+    }
+}

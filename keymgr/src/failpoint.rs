@@ -1,0 +1,48 @@
+//! Named places where a test can kill the process or pretend an error. Without the feature `failpoints`,
+//! which only tests switch on, they are not there.
+//!
+//! `PAYHSM_FAILPOINT=NAME:N` kills the process, as SIGKILL does, when it passes NAME for the N-th time.
+
+/// Passes a named place.
+macro_rules! failpoint {
+    ($name:literal) => {
+        #[cfg(feature = "failpoints")]
+        $crate::failpoint::pass($name);
+    };
+}
+pub(crate) use failpoint;
+
+/// The names there are.
+#[cfg(feature = "failpoints")]
+pub const NAMES: &[&str] = &[
+    "takeover.before",
+    "takeover.after",
+    "writer.before_validate",
+    "writer.before_commit",
+    "writer.after_commit",
+    "writer.half_answered",
+    "store.before_commit",
+    "checkpoint.before_sign",
+    "checkpoint.after_persist",
+];
+
+/// Kills the process if it is told to die here.
+#[cfg(feature = "failpoints")]
+pub fn pass(name: &str) {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static TOLD: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {
+        let told = std::env::var("PAYHSM_FAILPOINT").ok()?;
+        let (name, count) = told.rsplit_once(':')?;
+        Some((name.to_owned(), count.parse().ok()?))
+    });
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    let Some((here, count)) = &*TOLD else { return };
+    if here == name && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *count {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        // The signal is on its way: nothing more is done meanwhile.
+        loop {
+            std::thread::park();
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The log and its store under one leader: takes over, appends, signs.
+//!
+//! A checkpoint is signed only over committed entries, and is in the store before anyone sees it.
+
+use super::checkpoint::{Checkpoint, CheckpointKey, succession};
+use super::entry::Entry;
+use super::line::{Parts, hash_of, line};
+use super::note::{self, VerifierKey};
+use super::proof;
+use super::tree::Tree;
+use crate::failpoint::failpoint;
+use crate::store::{Change, Error, Fence, Hash, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
+
+/// The row that names the log.
+const ORIGIN_KEY: &[u8] = b"origin";
+const LEADER_KEY: &[u8] = b"leader";
+
+/// The one who may append.
+pub struct Ledger {
+    store: Store,
+    key: CheckpointKey,
+    tree: Tree,
+    prev: Hash,
+    epoch: i64,
+    signed: Option<(u64, String)>,
+}
+
+impl Ledger {
+    /// Leads on a store: makes it if it is empty, brings its schema up to date, raises the epoch, and logs
+    /// that. Refused if the log is not what its last checkpoint signed, or if the key is not the log's.
+    pub fn lead(store: Store, key: CheckpointKey, holder: &str, utc_ms: u64) -> Result<Self, Error> {
+        let mut ledger = Self { store, key, tree: Tree::default(), prev: [0; 32], epoch: 0, signed: None };
+        let version = ledger.store.version()?;
+        if version > SCHEMA_NEWEST {
+            return Err(Error::Newer { found: version, known: SCHEMA_NEWEST });
+        }
+        if version > 0 {
+            ledger.load()?;
+        }
+        failpoint!("takeover.before");
+        ledger.take_over(version, holder, utc_ms)?;
+        failpoint!("takeover.after");
+        ledger.checkpoint()?;
+        Ok(ledger)
+    }
+
+    fn load(&mut self) -> Result<(), Error> {
+        let origin = self.store.get(Table::Meta, ORIGIN_KEY)?.map(|row| row.body);
+        if origin.as_deref() != Some(self.key.origin().as_bytes()) {
+            return Err(Error::Log("the store is of another log".to_owned()));
+        }
+        let keys = keys(&mut self.store)?;
+        if keys.last().map(|(key, _)| key) != Some(self.key.public()) {
+            return Err(Error::Log("the checkpoint key is not the key of this log".to_owned()));
+        }
+        let size = self.store.log_size()?;
+        self.signed = self.store.last_checkpoint()?;
+        if let Some((at, note)) = &self.signed {
+            let keys: Vec<VerifierKey> = keys.into_iter().map(|(key, _)| key).collect();
+            let said = Checkpoint::open(note, &keys).map_err(|error| Error::Log(error.to_string()))?;
+            if *at > size || said.size != *at || said.root != proof::root_at(&mut self.store, *at)? {
+                return Err(Error::Log(format!("entries before {at} are not what the checkpoint signed")));
+            }
+        }
+        self.check_tail(size)?;
+        self.tree = Tree::from_edges(size, proof::edges(&mut self.store, size)?);
+        let leader = self.store.get(Table::Leader, LEADER_KEY)?;
+        let epoch = leader.as_ref().and_then(|row| row.column("epoch").int());
+        self.epoch = epoch.ok_or_else(|| Error::Log("there is no epoch".to_owned()))?;
+        Ok(())
+    }
+
+    // The chain over the entries that no checkpoint covers, from the last one that is covered.
+    fn check_tail(&mut self, size: u64) -> Result<(), Error> {
+        let from = self.signed.as_ref().map_or(0, |(at, _)| at.saturating_sub(1));
+        let (mut next, mut prev) = (from, None);
+        self.store.each_line(from, &mut |seq, line| {
+            let holds = Parts::of(&line)
+                .is_ok_and(|parts| parts.seq == seq && prev.is_none_or(|prev| parts.prev == prev));
+            if seq != next || !holds {
+                return Err(Error::Log(format!("entry {seq} does not follow the one before")));
+            }
+            (next, prev) = (seq + 1, Some(hash_of(&line)));
+            Ok(())
+        })?;
+        self.prev = prev.unwrap_or_default();
+        if next == size { Ok(()) } else { Err(Error::Log(format!("entry {next} is missing"))) }
+    }
+
+    fn take_over(&mut self, version: u64, holder: &str, utc_ms: u64) -> Result<(), Error> {
+        let fence = if version == 0 { Fence::Empty } else { Fence::Epoch(self.epoch) };
+        let mut changes = Vec::new();
+        if version == 0 {
+            changes.push(Change::raw(
+                Table::Meta,
+                ORIGIN_KEY.to_vec(),
+                &[],
+                self.key.origin().as_bytes().to_vec(),
+            ));
+            changes.push(key_row(self.key.public(), 0, String::new()));
+        }
+        if version < SCHEMA_NEWEST {
+            let newest = SCHEMA_NEWEST.to_string().into_bytes();
+            changes.push(Change::raw(Table::Meta, SCHEMA_KEY.to_vec(), &[], newest));
+        }
+        let epoch = self.epoch + 1;
+        let columns = [("epoch", crate::store::Value::Int(epoch)), ("holder", holder.into())];
+        changes.push(Change::raw(Table::Leader, LEADER_KEY.to_vec(), &columns, Vec::new()));
+        // What no checkpoint covers may have been written by anyone who could write to the store: the log says
+        // how much of it this leader found and from here on answers for.
+        let found = self.size() - self.signed.as_ref().map_or(0, |(size, _)| *size);
+        let entry = Entry {
+            actor: holder.to_owned(),
+            action: if version == 0 { "store.make" } else { "leader.takeover" }.to_owned(),
+            objects: vec![format!("epoch:{epoch}"), format!("uncheckpointed:{found}")],
+            decision: "allowed".to_owned(),
+            ..Entry::default()
+        };
+        let migrate = (version < SCHEMA_NEWEST).then_some(version);
+        self.append(fence, migrate, vec![(entry, changes)], utc_ms, false)?;
+        self.epoch = epoch;
+        Ok(())
+    }
+
+    /// How many entries are committed.
+    pub fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// The root over them.
+    pub fn root(&self) -> Hash {
+        self.tree.root()
+    }
+
+    /// The fencing epoch of this leader.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.cast_unsigned()
+    }
+
+    /// The newest checkpoint in the store: size and note. Only this one may be shown to anyone.
+    pub fn newest_checkpoint(&self) -> Option<&(u64, String)> {
+        self.signed.as_ref()
+    }
+
+    /// How many committed entries no checkpoint covers.
+    pub fn uncovered(&self) -> u64 {
+        self.size() - self.signed.as_ref().map_or(0, |(size, _)| *size)
+    }
+
+    /// The store, to read.
+    pub fn store(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// Commits entries with their changes in one transaction; with `sign`, a checkpoint over what was
+    /// committed before goes along. After an error the ledger stands where it stood, and only a new one knows
+    /// where the store stands.
+    pub fn commit(&mut self, batch: Vec<(Entry, Vec<Change>)>, utc_ms: u64, sign: bool) -> Result<(), Error> {
+        self.append(Fence::Epoch(self.epoch), None, batch, utc_ms, sign)
+    }
+
+    /// Signs a checkpoint over all committed entries and stores it, if there is anything new to sign.
+    pub fn checkpoint(&mut self) -> Result<(), Error> {
+        if self.uncovered() == 0 { Ok(()) } else { self.commit(Vec::new(), 0, true) }
+    }
+
+    /// Signs with another key from here on. The old key endorses the new one, and both sign that.
+    pub fn change_key(&mut self, next: CheckpointKey, actor: &str, utc_ms: u64) -> Result<(), Error> {
+        self.checkpoint()?;
+        let from_size = self.size() + 1;
+        let endorsement = self.key.endorse(&next, from_size);
+        let entry = Entry {
+            actor: actor.to_owned(),
+            action: "log.key".to_owned(),
+            objects: vec![next.public().to_string()],
+            decision: "allowed".to_owned(),
+            ..Entry::default()
+        };
+        self.commit(vec![(entry, vec![key_row(next.public(), from_size, endorsement)])], utc_ms, false)?;
+        self.key = next;
+        self.checkpoint()
+    }
+
+    // One checkpoint is kept for so many entries; the newest always.
+    fn superseded(&self) -> Option<u64> {
+        const KEPT_EVERY: u64 = 1024;
+        let (size, _) = self.signed.as_ref()?;
+        (size / KEPT_EVERY == self.size() / KEPT_EVERY).then_some(*size)
+    }
+
+    fn append(
+        &mut self,
+        fence: Fence,
+        migrate_from: Option<u64>,
+        batch: Vec<(Entry, Vec<Change>)>,
+        utc_ms: u64,
+        sign: bool,
+    ) -> Result<(), Error> {
+        let mut write = Write { migrate_from, ..Write::default() };
+        if sign && self.uncovered() > 0 {
+            failpoint!("checkpoint.before_sign");
+            write.checkpoint = Some((self.size(), self.key.sign(self.size(), self.root())));
+            write.superseded = self.superseded();
+        }
+        let checkpoint = write.checkpoint.clone();
+        let (mut tree, mut prev) = (self.tree.clone(), self.prev);
+        for (entry, changes) in batch {
+            let seq = tree.size();
+            let line = line(seq, utc_ms, &prev, &entry, &changes);
+            prev = hash_of(&line);
+            tree.push(prev, &mut write.tiles);
+            write.entries.push((seq, line, changes));
+        }
+        self.store.write(fence, write)?;
+        (self.tree, self.prev) = (tree, prev);
+        if checkpoint.is_some() {
+            failpoint!("checkpoint.after_persist");
+            self.signed = checkpoint;
+        }
+        Ok(())
+    }
+}
+
+fn key_row(key: &VerifierKey, from_size: u64, endorsement: String) -> Change {
+    let columns = [("vkey", key.to_string().as_str().into()), ("from_size", from_size.into())];
+    Change::raw(Table::CheckpointKeys, from_size.to_be_bytes().to_vec(), &columns, endorsement.into_bytes())
+}
+
+/// The keys of a log, each with the tree size from which it signs; a key that its predecessor did not endorse
+/// is refused.
+fn keys(store: &mut Store) -> Result<Vec<(VerifierKey, u64)>, Error> {
+    let mut rows = Vec::new();
+    store.each_row(Table::CheckpointKeys, &mut |row| {
+        rows.push(row);
+        Ok(())
+    })?;
+    let rows = rows.iter().map(|row| {
+        let size = row.column("from_size").int().unwrap_or_default().cast_unsigned();
+        (row.column("vkey").text().unwrap_or_default(), size, row.body.as_slice())
+    });
+    key_chain(rows).map_err(Error::Log)
+}
+
+/// Judges a list of keys, oldest first: text of the key, size, endorsement.
+pub(crate) fn key_chain<'a>(
+    rows: impl Iterator<Item = (&'a str, u64, &'a [u8])>,
+) -> Result<Vec<(VerifierKey, u64)>, String> {
+    let mut keys: Vec<(VerifierKey, u64)> = Vec::new();
+    for (text, from_size, endorsement) in rows {
+        let key: VerifierKey = text.parse().map_err(|_| "a checkpoint key is not a key".to_owned())?;
+        if let Some((before, since)) = keys.last() {
+            let note = std::str::from_utf8(endorsement).unwrap_or_default();
+            let said = succession(&key, from_size);
+            let endorsed = [before, &key]
+                .iter()
+                .all(|signer| note::open(note, std::slice::from_ref(*signer)).is_ok_and(|text| text == said));
+            if !endorsed || from_size <= *since {
+                return Err(format!("the checkpoint key from size {from_size} has no endorsement"));
+            }
+        }
+        keys.push((key, from_size));
+    }
+    Ok(keys)
+}

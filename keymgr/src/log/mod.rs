@@ -1,0 +1,22 @@
+//! The audit log: what was done, by whom, with which approvals, and what every row of state became by it.
+//!
+//! Entries are lines of text; each names the hash of the one before it, and all of them are leaves of an
+//! RFC 6962 tree whose head is signed in the C2SP checkpoint form. It refuses to know what an action means.
+
+mod checkpoint;
+mod entry;
+mod ledger;
+mod line;
+mod note;
+mod proof;
+mod tree;
+
+pub use checkpoint::{Checkpoint, CheckpointKey};
+pub use entry::Entry;
+pub use ledger::Ledger;
+pub(crate) use ledger::key_chain;
+pub use line::{LineError, Parts, Record, hash_of, line};
+pub(crate) use note::unverified as unverified_note;
+pub use note::{NoteError, VerifierKey};
+pub use proof::{consistency, inclusion, root_at};
+pub use tree::{Frontier, Tree, leaf_hash, node_hash};

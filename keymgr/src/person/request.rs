@@ -1,0 +1,58 @@
+//! What a person asks to be registered with: a public file, signed by the approval key that is in it.
+
+use crate::person::Identity;
+use keylink::envelope::{Body, EnvelopeError, Signed};
+use keylink::ids::PublicKey;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Public half of a person's keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonRequest {
+    /// Name the person gave.
+    pub name: String,
+    /// Ed25519 key that will sign approvals, and that certifies the person's channel keys.
+    pub approval_key: PublicKey,
+}
+
+impl Body for PersonRequest {
+    const KIND: &'static str = "person-request";
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// Not a request, or altered.
+    #[error("not a person's request: {0}")]
+    Message(#[from] EnvelopeError),
+    /// A name that cannot be shown safely, or none.
+    #[error("a name has 1 to 64 letters, digits, spaces, dots, dashes or underlines")]
+    Name,
+}
+
+impl PersonRequest {
+    /// The request of an identity, signed.
+    pub fn of(identity: &Identity) -> Signed {
+        Signed::seal(&Self { name: identity.name.clone(), approval_key: identity.public_key() }, identity)
+    }
+
+    /// Reads and proves a request.
+    pub fn read(text: &[u8]) -> Result<Self, RequestError> {
+        let signed = Signed::parse(text)?;
+        let claimed: Self = signed.peek()?;
+        let request: Self = signed.open(&claimed.approval_key)?;
+        check_name(&request.name)?;
+        Ok(request)
+    }
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), RequestError> {
+    let fits = |c: char| c.is_alphanumeric() || " .-_".contains(c);
+    let long = name.chars().count();
+    if (1..=64).contains(&long) && name.chars().all(fits) && name.trim() == name {
+        Ok(())
+    } else {
+        Err(RequestError::Name)
+    }
+}

@@ -1,0 +1,176 @@
+//! Reading rows: one by key, pages in key order, pages by an indexed column. A page is cut by the last place
+//! it gave, never by an offset, so that the millionth row costs what the first does.
+
+use super::Store;
+use super::engine::Statement;
+use super::error::Error;
+use super::row::{Change, Row};
+use super::schema::Table;
+use super::value::Value;
+
+/// The place after which a page by a column begins: the column's value and the key of the last row.
+pub type Cursor = (Value, Vec<u8>);
+
+impl Store {
+    /// The row of this key.
+    pub fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Row>, Error> {
+        let sql = format!("SELECT {} FROM {} WHERE key = ?1", columns(table), table.name());
+        Ok(self.rows(table, sql, vec![key.into()])?.pop())
+    }
+
+    /// How many rows a table has.
+    pub fn count(&mut self, table: Table) -> Result<u64, Error> {
+        let sql = format!("SELECT COUNT(*) FROM {}", table.name());
+        self.number(&Statement::new(sql, Vec::new()))
+    }
+
+    /// The rows after this key, in key order.
+    pub fn page(&mut self, table: Table, after: Option<&[u8]>, limit: u32) -> Result<Vec<Row>, Error> {
+        let (columns, name) = (columns(table), table.name());
+        match after {
+            Some(key) => self.rows(
+                table,
+                format!("SELECT {columns} FROM {name} WHERE key > ?1 ORDER BY key LIMIT ?2"),
+                vec![key.into(), limit.into()],
+            ),
+            None => self.rows(
+                table,
+                format!("SELECT {columns} FROM {name} ORDER BY key LIMIT ?1"),
+                vec![limit.into()],
+            ),
+        }
+    }
+
+    /// The rows whose column has this value, after this key, in key order.
+    pub fn page_where(
+        &mut self,
+        table: Table,
+        column: &'static str,
+        value: impl Into<Value>,
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        let (columns, name) = (columns(table), table.name());
+        let sql = format!(
+            "SELECT {columns} FROM {name} WHERE {column} = ?1 AND key > ?2 ORDER BY {column}, key LIMIT ?3"
+        );
+        self.rows(table, sql, vec![value.into(), after.unwrap_or_default().into(), limit.into()])
+    }
+
+    /// The rows whose column is at most this number, in the order of the column and the key: what expires,
+    /// what is due. `after` is [`cursor`] of the last row of the page before.
+    pub fn page_until(
+        &mut self,
+        table: Table,
+        column: &'static str,
+        most: u64,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        let (columns, name) = (columns(table), table.name());
+        let first: Cursor = (Value::Int(i64::MIN), Vec::new());
+        let (value, key) = after.unwrap_or(&first).clone();
+        let sql = format!(
+            "SELECT {columns} FROM {name} WHERE {column} <= ?1 AND ({column}, key) > (?2, ?3) \
+             ORDER BY {column}, key LIMIT ?4"
+        );
+        self.rows(table, sql, vec![most.into(), value, Value::Bytes(key), limit.into()])
+    }
+
+    /// How many rows have a column of at most this number.
+    pub fn count_until(&mut self, table: Table, column: &'static str, most: u64) -> Result<u64, Error> {
+        let sql = format!("SELECT COUNT(*) FROM {} WHERE {column} <= ?1", table.name());
+        self.number(&Statement::new(sql, vec![most.into()]))
+    }
+
+    /// Every row of a table in key order.
+    pub fn each_row(
+        &mut self,
+        table: Table,
+        each: &mut dyn FnMut(Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        const AT_ONCE: u32 = 4096;
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.page(table, after.as_deref(), AT_ONCE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.key.clone());
+            for row in page {
+                each(row)?;
+            }
+        }
+    }
+
+    fn rows(&mut self, table: Table, sql: String, values: Vec<Value>) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::new();
+        self.engine.query(&Statement::new(sql, values), &mut |values| {
+            rows.push(row(table, values)?);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    pub(super) fn number(&mut self, statement: &Statement) -> Result<u64, Error> {
+        let mut found = 0;
+        self.engine.query(statement, &mut |values| {
+            found = values.first().and_then(Value::int).map_or(0, i64::cast_unsigned);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+/// The place of a row in a page by this column.
+pub fn cursor(row: &Row, column: &str) -> Cursor {
+    (row.column(column).clone(), row.key.clone())
+}
+
+/// The columns of a table as a query names them.
+fn columns(table: Table) -> String {
+    let named: String = table.definition().columns.iter().map(|(name, _)| format!("{name}, ")).collect();
+    format!("key, {named}body, log_seq")
+}
+
+fn row(table: Table, mut values: Vec<Value>) -> Result<Row, Error> {
+    let wrong = |key: &[u8]| Error::unreadable(table, key, "a column holds what is never written");
+    let log_seq = values.pop().and_then(|value| value.int()).and_then(|seq| u64::try_from(seq).ok());
+    let body = values.pop();
+    if values.is_empty() {
+        return Err(wrong(b""));
+    }
+    let columns = values.split_off(1);
+    let Some(Value::Bytes(key)) = values.pop() else { return Err(wrong(b"")) };
+    match (body, log_seq) {
+        (Some(Value::Bytes(body)), Some(log_seq)) => Ok(Row { table, key, columns, body, log_seq }),
+        _ => Err(wrong(&key)),
+    }
+}
+
+/// The statement that makes a change under this log entry.
+pub(super) fn statement(change: Change, log_seq: u64) -> Statement {
+    match change {
+        Change::Put { table, key, columns: named, body } => {
+            let mut values = vec![Value::Bytes(key)];
+            values.extend(named);
+            values.extend([Value::Bytes(body), log_seq.into()]);
+            Statement::new(upsert(table), values)
+        }
+        Change::Delete { table, key } => {
+            Statement::new(format!("DELETE FROM {} WHERE key = ?1", table.name()), vec![Value::Bytes(key)])
+        }
+    }
+}
+
+fn upsert(table: Table) -> String {
+    let definition = table.definition();
+    let places: Vec<String> = (1..=definition.columns.len() + 3).map(|at| format!("?{at}")).collect();
+    let names = definition.columns.iter().map(|(name, _)| *name).chain(["body", "log_seq"]);
+    let sets: Vec<String> = names.map(|name| format!("{name} = excluded.{name}")).collect();
+    format!(
+        "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT (key) DO UPDATE SET {}",
+        definition.name,
+        columns(table),
+        places.join(", "),
+        sets.join(", ")
+    )
+}

@@ -1,0 +1,158 @@
+//! Components of a ceremony. Each custodian's own program seals his component to a key that the backend made
+//! for this ceremony alone (HPKE, RFC 9180: P-521, HKDF-SHA-512, AES-256-GCM); the manager passes it on
+//! unread, and the vault opens and combines.
+
+use super::sealed::{check_value, load, seal};
+use super::{KeySpec, SealedKey, Vault, VaultError};
+use hpke::aead::AesGcm256;
+use hpke::kdf::HkdfSha512;
+use hpke::kem::DhP521HkdfSha512;
+use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
+use paytypes::parity::{Weakness, weakness};
+use paytypes::{CipherKind, ClearKey, bytes};
+use std::collections::HashMap;
+use zeroize::Zeroizing;
+
+type Suite = DhP521HkdfSha512;
+
+/// Public key to which the components of one ceremony are sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentKey(pub Vec<u8>);
+
+/// A sealed component: encapsulated key and cipher text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentBox {
+    /// Encapsulated key.
+    pub encapsulated: Vec<u8>,
+    /// Cipher text with its tag.
+    pub sealed: Vec<u8>,
+}
+
+/// Private keys of open ceremonies. They live in the vault's memory only: a ceremony that is open when the
+/// manager stops begins anew, which is what a half-done ceremony should do.
+#[derive(Default)]
+pub struct ComponentKeys(HashMap<Vec<u8>, <Suite as Kem>::PrivateKey>);
+
+impl core::fmt::Debug for ComponentKeys {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "ComponentKeys({})", self.0.len())
+    }
+}
+
+impl ComponentKeys {
+    /// A new key for a ceremony, named by `ceremony`.
+    pub fn begin(&mut self, ceremony: &[u8]) -> ComponentKey {
+        let (private, public) = Suite::gen_keypair();
+        self.0.insert(ceremony.to_vec(), private);
+        ComponentKey(public.to_bytes().to_vec())
+    }
+
+    /// Forgets the key: the ceremony is over or abandoned.
+    pub fn end(&mut self, ceremony: &[u8]) {
+        self.0.remove(ceremony);
+    }
+
+    /// Opens one component. `context` is what the custodian's program sealed it for.
+    fn open(&self, ceremony: &[u8], context: &[u8], sealed: &ComponentBox) -> Result<ClearKey, VaultError> {
+        let private = self.0.get(ceremony).ok_or(VaultError::Sealed)?;
+        let encapsulated =
+            <Suite as Kem>::EncappedKey::from_bytes(&sealed.encapsulated).map_err(|_| VaultError::Sealed)?;
+        let clear = hpke::single_shot_open::<AesGcm256, HkdfSha512, Suite>(
+            &OpModeR::Base,
+            private,
+            &encapsulated,
+            context,
+            &sealed.sealed,
+            b"",
+        );
+        let clear = Zeroizing::new(clear.map_err(|_| VaultError::Sealed)?);
+        ClearKey::new(&clear).map_err(|_| VaultError::Components("a component has 16, 24 or 32 bytes"))
+    }
+}
+
+/// Seals a component, in the custodian's own program. `context` names ceremony, part and custodian, so that a
+/// sealed component cannot serve as another's.
+pub fn seal_component(
+    to: &ComponentKey,
+    context: &[u8],
+    component: &ClearKey,
+) -> Result<ComponentBox, VaultError> {
+    let public = <Suite as Kem>::PublicKey::from_bytes(&to.0).map_err(|_| VaultError::Sealed)?;
+    let (encapsulated, sealed) = hpke::single_shot_seal::<AesGcm256, HkdfSha512, Suite>(
+        &OpModeS::Base,
+        &public,
+        context,
+        component.expose(),
+        b"",
+    )
+    .map_err(|_| VaultError::Sealed)?;
+    Ok(ComponentBox { encapsulated: encapsulated.to_bytes().to_vec(), sealed })
+}
+
+impl Vault {
+    /// Check value of one sealed component, six hex digits, for the custodian to compare with his own.
+    pub fn component_check(
+        &mut self,
+        keys: &ComponentKeys,
+        ceremony: &[u8],
+        kind: CipherKind,
+        part: (&[u8], &ComponentBox),
+    ) -> Result<String, VaultError> {
+        let clear = keys.open(ceremony, part.0, part.1)?;
+        self.run(|hsm| async move {
+            let key = load(&hsm, kind, &clear).await?;
+            check_value(&hsm, &key).await
+        })
+    }
+
+    /// Combines the components of a ceremony by XOR and seals the key. Refuses fewer than two components,
+    /// equal ones, lengths that differ from the key's, and a weak or all-zero result.
+    pub fn form(
+        &mut self,
+        keys: &ComponentKeys,
+        ceremony: &[u8],
+        spec: KeySpec,
+        parts: &[(Vec<u8>, ComponentBox)],
+        label: &str,
+    ) -> Result<SealedKey, VaultError> {
+        let opened: Vec<ClearKey> = parts
+            .iter()
+            .map(|(context, sealed)| keys.open(ceremony, context, sealed))
+            .collect::<Result<_, _>>()?;
+        let clear = combine(&opened, spec)?;
+        let (master, label) = (self.master.id, label.to_owned());
+        self.run(|hsm| async move {
+            let key = load(&hsm, spec.shape.kind, &clear).await?;
+            seal(&hsm, master, &key, spec, &label).await
+        })
+    }
+}
+
+fn combine(parts: &[ClearKey], spec: KeySpec) -> Result<ClearKey, VaultError> {
+    if parts.len() < 2 {
+        return Err(VaultError::Components("at least two are needed"));
+    }
+    if parts.iter().any(|part| part.len() != spec.shape.length) {
+        return Err(VaultError::Components("a component has the length of the key"));
+    }
+    let equal = |(i, part): (usize, &ClearKey)| parts.iter().skip(i + 1).any(|other| part.same_as(other));
+    if parts.iter().enumerate().any(equal) {
+        return Err(VaultError::Components("two components are the same"));
+    }
+    let mut clear = ClearKey::new(&vec![0; spec.shape.length]).map_err(|_| VaultError::Kind)?;
+    for part in parts {
+        bytes::xor_into(clear.expose_mut(), part.expose());
+    }
+    if spec.shape.kind == CipherKind::Tdes {
+        // An even number of components of odd parity gives even parity: adjusted, as units do.
+        paytypes::parity::make_odd(clear.expose_mut());
+        if weakness(clear.expose()) != Weakness::None {
+            return Err(VaultError::Components("the result is a weak key or has equal parts"));
+        }
+    }
+    let zero = ClearKey::new(&vec![0; spec.shape.length]).map_err(|_| VaultError::Kind)?;
+    if clear.same_as(&zero) {
+        return Err(VaultError::Components("the result is all zero"));
+    }
+    Ok(clear)
+}

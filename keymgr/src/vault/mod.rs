@@ -1,0 +1,75 @@
+//! The manager's keys inside its backend: every key is a key block under the master key, with a label in the
+//! block that says which generation it is; the label is compared at every opening, so a block that was moved
+//! to another row is refused however well it fits there.
+//!
+//! Clear key bytes live only in here, for the moment of a wrap or an exchange (class B and C; see
+//! docs/security.md). This module refuses to know rows, campaigns and people.
+
+mod components;
+mod deliver;
+mod error;
+mod exchange;
+mod sealed;
+mod spec;
+mod thread;
+
+pub use components::{ComponentBox, ComponentKey, ComponentKeys, seal_component};
+pub use deliver::Receiver;
+pub use error::VaultError;
+pub use sealed::SealedKey;
+pub use spec::KeySpec;
+pub use thread::VaultThread;
+
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use hsm::{Backend, BackendClass, Hsm, LmkId, LmkInfo, LmkScheme};
+
+/// A backend with the manager's master key in it. Not shared between threads; see [`VaultThread`].
+pub struct Vault {
+    hsm: Hsm,
+    backend: Box<dyn Backend>,
+    master: LmkInfo,
+}
+
+impl Vault {
+    /// Over a backend whose LMK `master` is an AES key-block LMK; refuses another scheme and an LMK that is
+    /// not loaded.
+    pub fn new(backend: Box<dyn Backend>, master: LmkId) -> Result<Self, VaultError> {
+        let info = backend.lmks().iter().find(|lmk| lmk.id == master).cloned();
+        match info {
+            Some(info) if info.scheme == LmkScheme::AesBlock => {
+                // No cache: a manager opens a key to wrap it once, and then it should be gone.
+                Ok(Self { hsm: Hsm::with_cache(0), backend, master: info })
+            }
+            _ => Err(VaultError::NoMasterKey),
+        }
+    }
+
+    /// What the backend may claim.
+    pub fn class(&self) -> BackendClass {
+        self.backend.class()
+    }
+
+    /// The master key: identifier, check value, whether it is a public test key.
+    pub const fn master(&self) -> &LmkInfo {
+        &self.master
+    }
+
+    /// Runs work over the seam to its end. The backend is synchronous, so this needs no runtime.
+    pub fn run<T, F: Future<Output = T>>(&mut self, work: impl FnOnce(Hsm) -> F) -> T {
+        let mut work = pin!(work(self.hsm.clone()));
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match work.as_mut().poll(&mut cx) {
+                Poll::Ready(done) => return done,
+                Poll::Pending => self.hsm.run(self.backend.as_mut()),
+            }
+        }
+    }
+}
+
+impl core::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Vault({:?}, master {})", self.class(), self.master.id)
+    }
+}

@@ -1,0 +1,108 @@
+//! One batch: what its requests came to, waiting for the commit.
+
+use super::idempotency::{self, Known};
+use super::machine::Machine;
+use super::{Answer, Job, SubmitError};
+use crate::log::Entry;
+use crate::store::{Change, Error, Hash, Store};
+use keylink::Instant3;
+use std::collections::HashMap;
+use tokio::sync::oneshot;
+
+type Asker<M> = oneshot::Sender<Answer<M>>;
+
+/// Entries to commit, and answers that wait for it.
+pub(super) struct Batch<M: Machine> {
+    /// What goes to the log, with its changes.
+    pub entries: Vec<(Entry, Vec<Change>)>,
+    waiting: Vec<(Asker<M>, Answer<M>)>,
+    keys: HashMap<String, (Hash, M::Outcome)>,
+}
+
+impl<M: Machine> Batch<M> {
+    pub fn new() -> Self {
+        Self { entries: Vec::new(), waiting: Vec::new(), keys: HashMap::new() }
+    }
+
+    /// Takes one request: a known key gives the kept answer, anything else goes to the machine.
+    pub fn take(
+        &mut self,
+        machine: &mut M,
+        store: &mut Store,
+        now: Instant3,
+        job: Job<M>,
+    ) -> Result<(), Error> {
+        let Job { idempotency, input, answer } = job;
+        let key = idempotency.map(|key| (key, idempotency::request_hash(&input)));
+        let known = match &key {
+            Some((key, request)) => self.known(store, key, request, now),
+            None => Ok(Known::No),
+        };
+        let come_to = match known {
+            Ok(Known::Answer(outcome)) => Ok(outcome),
+            Ok(Known::Other) => Err(SubmitError::KeyReused),
+            Ok(Known::No) => self.decide(machine, now, key, input),
+            Err(error) => {
+                self.waiting.push((answer, Err(SubmitError::NotLeading)));
+                return Err(error);
+            }
+        };
+        self.waiting.push((answer, come_to));
+        Ok(())
+    }
+
+    fn known(
+        &self,
+        store: &mut Store,
+        key: &str,
+        request: &Hash,
+        now: Instant3,
+    ) -> Result<Known<M::Outcome>, Error> {
+        match self.keys.get(key) {
+            Some((same, outcome)) if same == request => Ok(Known::Answer(outcome.clone())),
+            Some(_) => Ok(Known::Other),
+            None => idempotency::look(store, key, request, now.utc_ms),
+        }
+    }
+
+    fn decide(
+        &mut self,
+        machine: &mut M,
+        now: Instant3,
+        key: Option<(String, Hash)>,
+        input: M::Input,
+    ) -> Answer<M> {
+        let mut decided = machine.handle(now, input).map_err(SubmitError::Refused)?;
+        if let Some((key, request)) = key {
+            decided.changes.push(idempotency::keep(&key, &request, now.utc_ms, &decided.outcome));
+            self.keys.insert(key, (request, decided.outcome.clone()));
+        }
+        self.entries.push((decided.entry, decided.changes));
+        Ok(decided.outcome)
+    }
+
+    /// Takes a request that nothing will be done about.
+    pub fn refuse(&mut self, job: Job<M>) {
+        self.waiting.push((job.answer, Err(SubmitError::NotLeading)));
+    }
+
+    /// It is durable: everybody gets what the request came to.
+    pub fn committed(self) {
+        let half = self.waiting.len() / 2;
+        for (n, (asker, come_to)) in self.waiting.into_iter().enumerate() {
+            if n == half {
+                crate::failpoint::failpoint!("writer.half_answered");
+            }
+            // One who does not wait any more can ask again by key.
+            let _ = asker.send(come_to);
+        }
+    }
+
+    /// It is not, or nobody knows: nothing it came to is told, refusals neither, for they may rest on requests
+    /// that are not done.
+    pub fn failed(self, why: impl Fn() -> SubmitError<M::Refusal>) {
+        for (asker, _) in self.waiting {
+            let _ = asker.send(Err(why()));
+        }
+    }
+}

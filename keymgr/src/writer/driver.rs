@@ -1,0 +1,271 @@
+//! The writer's thread: gathers, commits, answers; steps down and comes back.
+
+use super::batch::Batch;
+use super::machine::Machine;
+use super::{Job, Options, Shared, Standing, SubmitError, idempotency};
+use crate::failpoint::failpoint;
+use crate::log::{Entry, Ledger};
+use crate::store::{Error, Row, Store, Table};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+// Under steady traffic the log's end is signed at least this often.
+const SIGN_EVERY: Duration = Duration::from_secs(1);
+// How long to wait before the store is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+pub(super) struct Driver<M: Machine> {
+    options: Options,
+    ledger: Option<Ledger>,
+    shared: Arc<Shared<M>>,
+    full: bool,
+    commits: u64,
+    expected: usize,
+    signed: Instant,
+    expired: Instant,
+    tried: Instant,
+}
+
+/// Leads on the store and loads the machine from it.
+pub(super) fn open<M: Machine>(options: &mut Options) -> Result<(Ledger, M), Error> {
+    let store = (options.open)()?;
+    let now = (options.clock)();
+    let mut ledger = Ledger::lead(store, (options.key)(), &options.holder, now.utc_ms)?;
+    let machine = load(ledger.store())?;
+    Ok((ledger, machine))
+}
+
+fn load<M: Machine>(store: &mut Store) -> Result<M, Error> {
+    const AT_ONCE: u32 = 4096;
+    let mut failed = None;
+    let mut tables = Table::ALL.iter().copied();
+    let (mut table, mut after): (Option<Table>, Option<Vec<u8>>) = (tables.next(), None);
+    let mut page: std::vec::IntoIter<Row> = Vec::new().into_iter();
+    let mut rows = std::iter::from_fn(|| {
+        loop {
+            if let Some(row) = page.next() {
+                return Some(row);
+            }
+            match store.page(table?, after.as_deref(), AT_ONCE) {
+                Ok(next) if next.is_empty() => (table, after) = (tables.next(), None),
+                Ok(next) => {
+                    after = next.last().map(|row| row.key.clone());
+                    page = next.into_iter();
+                }
+                Err(error) => {
+                    (table, failed) = (None, Some(error));
+                }
+            }
+        }
+    });
+    let machine = M::load(&mut rows);
+    match failed {
+        Some(error) => Err(error),
+        None => machine.map_err(Error::Log),
+    }
+}
+
+impl<M: Machine> Driver<M> {
+    pub fn new(options: Options, ledger: Ledger, shared: Arc<Shared<M>>) -> Self {
+        let now = Instant::now();
+        Self {
+            options,
+            ledger: Some(ledger),
+            shared,
+            full: false,
+            commits: 0,
+            expected: 1,
+            signed: now,
+            expired: now,
+            tried: now,
+        }
+    }
+
+    /// Tells everybody how the writer stands.
+    pub fn show(&self) {
+        let mut standing = self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let ledger = self.ledger.as_ref();
+        *standing = Standing {
+            leading: ledger.is_some(),
+            full: self.full,
+            commits: self.commits,
+            epoch: ledger.map_or(standing.epoch, Ledger::epoch),
+            log_size: ledger.map_or(standing.log_size, Ledger::size),
+            checkpoint: ledger
+                .map_or_else(|| standing.checkpoint.clone(), |ledger| ledger.newest_checkpoint().cloned()),
+        };
+    }
+
+    pub fn run(&mut self, jobs: &Receiver<Job<M>>) {
+        loop {
+            match jobs.recv_timeout(self.options.quiet) {
+                Ok(first) => {
+                    let jobs = self.gather(first, jobs);
+                    self.serve(jobs);
+                }
+                Err(RecvTimeoutError::Timeout) => self.rest(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.show();
+        }
+        if let Some(mut ledger) = self.ledger.take() {
+            // What stays unsigned is signed by the next leader, which says so in the log.
+            let _ = ledger.checkpoint();
+        }
+    }
+
+    // As many as the last batch had are expected again: callers that were just answered come back at once, and
+    // a caller that is alone never waits.
+    fn gather(&mut self, first: Job<M>, queue: &Receiver<Job<M>>) -> Vec<Job<M>> {
+        let until = Instant::now() + self.options.linger;
+        let mut jobs = vec![first];
+        while jobs.len() < self.options.batch {
+            let next = if jobs.len() < self.expected {
+                queue.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
+            } else {
+                queue.try_recv().ok()
+            };
+            let Some(job) = next else { break };
+            jobs.push(job);
+        }
+        self.expected = jobs.len();
+        jobs
+    }
+
+    fn serve(&mut self, jobs: Vec<Job<M>>) {
+        let Some(mut ledger) = self.leading() else {
+            let full = self.full;
+            let mut batch = Batch::<M>::new();
+            jobs.into_iter().for_each(|job| batch.refuse(job));
+            return batch.failed(|| if full { SubmitError::Full } else { SubmitError::NotLeading });
+        };
+        let now = (self.options.clock)();
+        let shared = self.shared.clone();
+        let mut guard = shared.machine.write().unwrap_or_else(PoisonError::into_inner);
+        let machine: &mut M = &mut guard;
+        let mut batch = Batch::new();
+        failpoint!("writer.before_validate");
+        for job in jobs {
+            if let Err(error) = batch.take(machine, ledger.store(), now, job) {
+                return self.step_down(ledger, machine, batch, &error);
+            }
+        }
+        if batch.entries.is_empty() {
+            self.ledger = Some(ledger);
+            return batch.committed();
+        }
+        let sign = self.signed.elapsed() >= SIGN_EVERY;
+        let entries = std::mem::take(&mut batch.entries);
+        failpoint!("writer.before_commit");
+        if let Err(error) = ledger.commit(entries, now.utc_ms, sign) {
+            return self.step_down(ledger, machine, batch, &error);
+        }
+        failpoint!("writer.after_commit");
+        if sign {
+            self.signed = Instant::now();
+        }
+        self.ledger = Some(ledger);
+        (self.full, self.commits) = (false, self.commits + 1);
+        self.show();
+        drop(guard);
+        batch.committed();
+    }
+
+    // The ledger, if this manager leads or leads again.
+    fn leading(&mut self) -> Option<Ledger> {
+        if self.full && self.tried.elapsed() < RETRY {
+            return None;
+        }
+        self.tried = Instant::now();
+        if self.ledger.is_none() {
+            self.come_back();
+        }
+        self.ledger.take()
+    }
+
+    fn come_back(&mut self) {
+        match open::<M>(&mut self.options) {
+            Ok((ledger, machine)) => {
+                *self.shared.machine.write().unwrap_or_else(PoisonError::into_inner) = machine;
+                tracing::warn!(epoch = ledger.epoch(), "leading again");
+                self.ledger = Some(ledger);
+            }
+            Err(error) => tracing::error!(%error, "the store cannot be led"),
+        }
+    }
+
+    // The state in memory is ahead of the store, by how much nobody knows: it is thrown away.
+    fn step_down(&mut self, mut ledger: Ledger, machine: &mut M, batch: Batch<M>, error: &Error) {
+        tracing::error!(%error, "the store did not take a batch: stepping down");
+        let why: fn() -> SubmitError<M::Refusal> = match error {
+            Error::Full => || SubmitError::Full,
+            Error::OutcomeUnknown(_) | Error::Sqlite(_) | Error::Postgres(_) => {
+                || SubmitError::OutcomeUnknown
+            }
+            _ => || SubmitError::NotLeading,
+        };
+        if matches!(error, Error::Full) {
+            (self.full, self.tried) = (true, Instant::now());
+            match load(ledger.store()) {
+                Ok(loaded) => (*machine, self.ledger) = (loaded, Some(ledger)),
+                Err(error) => tracing::error!(%error, "the store cannot be read"),
+            }
+        } else {
+            drop(ledger);
+            self.reload(machine);
+        }
+        self.show();
+        batch.failed(why);
+    }
+
+    // If the store cannot be opened now, readers see nothing rather than what may not be so, and the next
+    // request tries again.
+    fn reload(&mut self, machine: &mut M) {
+        match open::<M>(&mut self.options) {
+            Ok((ledger, loaded)) => (*machine, self.ledger) = (loaded, Some(ledger)),
+            Err(error) => {
+                tracing::error!(%error, "the store cannot be led");
+                if let Ok(empty) = M::load(&mut std::iter::empty()) {
+                    *machine = empty;
+                }
+            }
+        }
+    }
+
+    // Nothing to do: sign the end of the log, take old answers away.
+    fn rest(&mut self) {
+        let Some(mut ledger) = self.ledger.take() else { return };
+        let now = (self.options.clock)();
+        let done = ledger.checkpoint().and_then(|()| {
+            if self.expired.elapsed() < self.options.expire_every {
+                return Ok(());
+            }
+            self.expired = Instant::now();
+            expire(&mut ledger, now.utc_ms)
+        });
+        match done {
+            Ok(()) => {
+                self.signed = Instant::now();
+                self.ledger = Some(ledger);
+            }
+            // Memory holds committed state only, so it stays; the next request opens the store again.
+            Err(Error::Full) => (self.ledger, self.full) = (Some(ledger), true),
+            Err(error) => tracing::error!(%error, "the end of the log is not signed"),
+        }
+    }
+}
+
+fn expire(ledger: &mut Ledger, utc_ms: u64) -> Result<(), Error> {
+    let changes = idempotency::expired(ledger.store(), utc_ms)?;
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let entry = Entry {
+        actor: "manager".to_owned(),
+        action: "idempotency.expire".to_owned(),
+        decision: "allowed".to_owned(),
+        ..Entry::default()
+    };
+    ledger.commit(vec![(entry, changes)], utc_ms, false)
+}

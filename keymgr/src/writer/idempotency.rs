@@ -1,0 +1,60 @@
+//! Answers by Idempotency-Key: kept seven days with the request's hash, in the same transaction as what the
+//! request did.
+
+use crate::store::{Change, Error, Hash, Row, Store, Table, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+/// How long an answer is kept, in milliseconds.
+pub const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// What the store knows of a key.
+pub(super) enum Known<O> {
+    /// Nothing.
+    No,
+    /// The answer to this very request.
+    Answer(O),
+    /// It was another request.
+    Other,
+}
+
+/// The hash by which a request is known again.
+pub(super) fn request_hash(input: &impl Serialize) -> Hash {
+    Sha256::digest(serde_json::to_vec(input).unwrap_or_default()).into()
+}
+
+/// Looks a key up. An answer that is past its time is not one any more.
+pub(super) fn look<O: DeserializeOwned>(
+    store: &mut Store,
+    key: &str,
+    request: &Hash,
+    utc_ms: u64,
+) -> Result<Known<O>, Error> {
+    let Some(row) = store.get(Table::Idempotency, key.as_bytes())? else { return Ok(Known::No) };
+    if row.column("expires_ms").int() <= Value::from(utc_ms).int() {
+        return Ok(Known::No);
+    }
+    if row.column("request").bytes() != Some(request) {
+        return Ok(Known::Other);
+    }
+    serde_json::from_slice(&row.body).map(Known::Answer).map_err(|_| unreadable(&row))
+}
+
+/// The row that keeps an answer.
+pub(super) fn keep(key: &str, request: &Hash, utc_ms: u64, outcome: &impl Serialize) -> Change {
+    let columns =
+        [("request", Value::from(request.as_slice())), ("expires_ms", utc_ms.saturating_add(KEPT_MS).into())];
+    let body = serde_json::to_vec(outcome).unwrap_or_default();
+    Change::raw(Table::Idempotency, key.as_bytes().to_vec(), &columns, body)
+}
+
+/// The rows whose time is past, some of them.
+pub(super) fn expired(store: &mut Store, utc_ms: u64) -> Result<Vec<Change>, Error> {
+    let rows = store.page_until(Table::Idempotency, "expires_ms", utc_ms, None, 1000)?;
+    Ok(rows.into_iter().map(|row| Change::Delete { table: row.table, key: row.key }).collect())
+}
+
+fn unreadable(row: &Row) -> Error {
+    Error::Unreadable { table: row.table.name(), key: row.key.clone(), what: "the kept answer is not one" }
+}

@@ -1,0 +1,248 @@
+//! The writer over a store that fails on command.
+
+use super::*;
+use crate::audit::verify_store;
+use crate::log::Record;
+use crate::store::faulty::{Fault, Faults};
+use crate::store::{Location, Table};
+use ed25519_dalek::SigningKey;
+use std::sync::atomic::{AtomicU64, Ordering};
+use toy::{Counters, Input, Refusal};
+
+#[path = "../../tests/common/toy.rs"]
+mod toy;
+
+struct Rig {
+    folder: tempfile::TempDir,
+    faults: Faults,
+    utc_ms: Arc<AtomicU64>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let utc_ms = Arc::new(AtomicU64::new(1_800_000_000_000));
+        Self { folder: tempfile::TempDir::new().unwrap(), faults: Faults::default(), utc_ms }
+    }
+
+    fn location(&self) -> Location {
+        Location::Sqlite(self.folder.path().join("kmc.db"))
+    }
+
+    // Nothing is written but what the test asks for.
+    fn start(&self) -> Writer<Counters> {
+        self.start_with(Duration::from_secs(3600))
+    }
+
+    fn start_with(&self, quiet: Duration) -> Writer<Counters> {
+        let (location, faults, utc_ms) = (self.location(), self.faults.clone(), self.utc_ms.clone());
+        let mut options = Options::new(
+            move || faults.lead(&location),
+            || CheckpointKey::new("kmc.test/log", SigningKey::from_bytes(&[3; 32])).unwrap(),
+            move || Instant3 { utc_ms: utc_ms.load(Ordering::Relaxed), ..Instant3::default() },
+            "manager",
+        );
+        options.quiet = quiet;
+        options.expire_every = Duration::ZERO;
+        Writer::start(options).unwrap()
+    }
+
+    fn holds(&self) -> bool {
+        verify_store(&mut Store::read(&self.location()).unwrap(), Default::default()).unwrap().holds
+    }
+
+    fn actions(&self) -> Vec<String> {
+        let mut actions = Vec::new();
+        let mut store = Store::read(&self.location()).unwrap();
+        let mut each = |_: u64, line: String| {
+            actions.push(Record::parse(&line).unwrap().entry.action);
+            Ok(())
+        };
+        store.each_line(0, &mut each).unwrap();
+        actions
+    }
+}
+
+fn open(name: &str) -> Input {
+    Input::Open { name: name.into() }
+}
+
+fn raise(name: &str, by: u64) -> Input {
+    Input::Raise { name: name.into(), by }
+}
+
+fn key(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+fn value(writer: &Writer<Counters>, name: &str) -> Option<u64> {
+    writer.view(|counters| counters.0.get(name).map(|counter| counter.value))
+}
+
+#[test]
+fn many_requests_share_a_commit_and_refusals_leave_no_trace() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    let before = writer.standing();
+    let sent: Vec<_> = (1..=1000).map(|_| writer.send(None, raise("a", 1)).unwrap()).collect();
+    let mut answers: Vec<u64> =
+        sent.into_iter().map(|answer| answer.blocking_recv().unwrap().unwrap()).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, (1..=1000).collect::<Vec<_>>());
+    let after = writer.standing();
+    assert!(after.commits - before.commits < 100, "{} commits", after.commits - before.commits);
+    assert_eq!(after.log_size, before.log_size + 1000);
+    assert!(matches!(writer.submit_blocking(key("k"), open("a")), Err(SubmitError::Refused(Refusal::Known))));
+    assert!(matches!(
+        writer.submit_blocking(None, raise("b", 1)),
+        Err(SubmitError::Refused(Refusal::Unknown))
+    ));
+    assert_eq!(writer.standing().log_size, after.log_size);
+    drop(writer);
+    assert!(rig.holds());
+    let writer = rig.start();
+    assert_eq!((value(&writer, "a"), writer.standing().epoch), (Some(1000), 2));
+}
+
+#[test]
+fn a_request_is_done_once_under_one_key() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    // In one batch, in later ones, and after a restart.
+    let both: Vec<_> = (0..2).map(|_| writer.send(key("k"), raise("a", 5)).unwrap()).collect();
+    assert!(both.into_iter().all(|answer| answer.blocking_recv().unwrap().unwrap() == 5));
+    assert_eq!(writer.submit_blocking(key("k"), raise("a", 5)).unwrap(), 5);
+    assert!(matches!(writer.submit_blocking(key("k"), raise("a", 6)), Err(SubmitError::KeyReused)));
+    drop(writer);
+    let writer = rig.start();
+    assert_eq!(writer.submit_blocking(key("k"), raise("a", 5)).unwrap(), 5);
+    assert_eq!(value(&writer, "a"), Some(5));
+    rig.utc_ms.fetch_add(KEPT_MS, Ordering::Relaxed);
+    assert_eq!(
+        writer.submit_blocking(key("k"), raise("a", 5)).unwrap(),
+        10,
+        "the answer was kept for seven days"
+    );
+}
+
+#[test]
+fn an_unknown_outcome_is_told_as_such_and_found_out_by_asking_again() {
+    for (fault, done) in [(Fault::LostAfterCommit, true), (Fault::LostBeforeCommit, false)] {
+        let rig = Rig::new();
+        let writer = rig.start();
+        writer.submit_blocking(None, open("a")).unwrap();
+        rig.faults.next(fault);
+        assert!(matches!(writer.submit_blocking(key("k"), raise("a", 5)), Err(SubmitError::OutcomeUnknown)));
+        assert_eq!(value(&writer, "a"), Some(if done { 5 } else { 0 }), "{fault:?}");
+        assert_eq!(writer.standing().epoch, 2);
+        assert_eq!(writer.submit_blocking(key("k"), raise("a", 5)).unwrap(), 5);
+        assert_eq!(value(&writer, "a"), Some(5));
+        drop(writer);
+        assert!(rig.holds());
+        assert_eq!(
+            rig.actions(),
+            if done {
+                ["store.make", "open", "raise", "leader.takeover"]
+            } else {
+                ["store.make", "open", "leader.takeover", "raise"]
+            }
+        );
+    }
+}
+
+#[test]
+fn a_refusal_that_rests_on_what_is_not_done_is_not_told() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    rig.faults.hold();
+    let first = writer.send(None, open("x")).unwrap();
+    let sent: Vec<_> = (0..2).map(|_| writer.send(None, open("a")).unwrap()).collect();
+    rig.faults.next(Fault::LostBeforeCommit);
+    rig.faults.next(Fault::LostBeforeCommit);
+    rig.faults.release();
+    assert!(first.blocking_recv().unwrap().is_err());
+    for answer in sent {
+        assert!(matches!(
+            answer.blocking_recv().unwrap(),
+            Err(SubmitError::OutcomeUnknown | SubmitError::NotLeading)
+        ));
+    }
+    assert_eq!(value(&writer, "a"), None);
+}
+
+#[test]
+fn without_room_writing_is_refused_and_reading_goes_on() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    rig.faults.next(Fault::Full);
+    assert!(matches!(writer.submit_blocking(key("k"), raise("a", 5)), Err(SubmitError::Full)));
+    assert_eq!(value(&writer, "a"), Some(0));
+    assert!(writer.standing().full && writer.standing().leading);
+    assert!(
+        matches!(writer.submit_blocking(key("k"), raise("a", 5)), Err(SubmitError::Full)),
+        "not tried at once"
+    );
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(writer.submit_blocking(key("k"), raise("a", 5)).unwrap(), 5);
+    assert!(!writer.standing().full && writer.standing().epoch == 1);
+    drop(writer);
+    assert!(rig.holds());
+}
+
+#[test]
+fn a_store_that_is_gone_is_led_again_when_it_is_back() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    rig.faults.next(Fault::LostBeforeCommit);
+    rig.faults.closed(true);
+    assert!(matches!(writer.submit_blocking(key("k"), raise("a", 5)), Err(SubmitError::OutcomeUnknown)));
+    assert!(!writer.standing().leading);
+    assert!(matches!(writer.submit_blocking(key("k"), raise("a", 5)), Err(SubmitError::NotLeading)));
+    rig.faults.closed(false);
+    assert_eq!(writer.submit_blocking(key("k"), raise("a", 5)).unwrap(), 5);
+    assert!(writer.standing().leading);
+}
+
+#[test]
+fn a_quiet_log_is_signed_to_its_end_and_only_stored_checkpoints_are_shown() {
+    let rig = Rig::new();
+    let writer = rig.start_with(Duration::from_millis(5));
+    writer.submit_blocking(None, open("a")).unwrap();
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while writer.standing().checkpoint.is_none_or(|(size, _)| size < 2) {
+        assert!(std::time::Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let stored = Store::read(&rig.location()).unwrap().last_checkpoint().unwrap();
+    assert_eq!(writer.standing().checkpoint, stored);
+}
+
+#[test]
+fn answers_past_their_time_are_taken_away_and_that_is_logged() {
+    let rig = Rig::new();
+    let writer = rig.start_with(Duration::from_millis(5));
+    writer.submit_blocking(key("k"), open("a")).unwrap();
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(Store::read(&rig.location()).unwrap().count(Table::Idempotency).unwrap(), 1);
+    rig.utc_ms.fetch_add(KEPT_MS, Ordering::Relaxed);
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while Store::read(&rig.location()).unwrap().count(Table::Idempotency).unwrap() > 0 {
+        assert!(std::time::Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(writer);
+    assert!(rig.holds() && rig.actions().contains(&"idempotency.expire".to_owned()));
+}
+
+#[tokio::test]
+async fn answers_reach_asynchronous_callers() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit(None, open("a")).await.unwrap();
+    assert_eq!(writer.submit(key("k"), raise("a", 3)).await.unwrap(), 3);
+    tokio::task::spawn_blocking(move || drop(writer)).await.unwrap();
+    assert_eq!(Store::read(&rig.location()).unwrap().count(Table::KeySets).unwrap(), 1);
+}

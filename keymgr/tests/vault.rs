@@ -1,0 +1,152 @@
+//! The vault over the simulator: keys are made, moved and exchanged, and every wrong block is refused.
+
+use hsm::LmkId;
+use hsm_sim::{LmkSet, Options, Simulator};
+use keymgr::vault::{ComponentKeys, KeySpec, Receiver, SealedKey, Vault, VaultError, seal_component};
+use paytypes::soft::{Soft, SoftKey};
+use paytypes::{CipherKind, ClearKey, KeyShape, KeyUsage, now};
+use tr31::{BlockId, Kbpk, KeyBlock, Policy, Version};
+
+const MASTER: LmkId = LmkId(2);
+const ZPK: KeySpec = spec(b"P0", CipherKind::Tdes, 16);
+const KEK: KeySpec = spec(b"K1", CipherKind::Aes, 32);
+const ZMK: KeySpec = spec(b"K0", CipherKind::Aes, 32);
+
+const fn spec(usage: &[u8; 2], kind: CipherKind, length: usize) -> KeySpec {
+    KeySpec { usage: KeyUsage(*usage), shape: KeyShape { kind, length } }
+}
+
+fn vault() -> Vault {
+    let simulator = Simulator::new(&LmkSet::public_test(), Options::default()).unwrap();
+    Vault::new(Box::new(simulator), MASTER).unwrap()
+}
+
+fn to<'a>(spec: KeySpec, key: &'a SealedKey, label: &'a str) -> Receiver<'a> {
+    Receiver { spec, block: &key.block, label }
+}
+
+#[test]
+fn only_an_aes_block_lmk_is_a_master_key() {
+    for id in [LmkId(0), LmkId(1), LmkId(9)] {
+        let simulator = Simulator::new(&LmkSet::public_test(), Options::default()).unwrap();
+        assert!(matches!(Vault::new(Box::new(simulator), id), Err(VaultError::NoMasterKey)));
+    }
+}
+
+#[test]
+fn a_block_in_another_row_is_refused() {
+    let mut vault = vault();
+    let one = vault.generate(ZPK, "set-1/1").unwrap();
+    let two = vault.generate(ZPK, "set-1/2").unwrap();
+    assert_eq!(vault.check(ZPK, &one.block, "set-1/1").unwrap(), one.kcv);
+    assert!(matches!(vault.check(ZPK, &two.block, "set-1/1"), Err(VaultError::Label { .. })));
+    assert!(matches!(vault.check(KEK, &one.block, "set-1/1"), Err(VaultError::Kind)));
+    let mut altered = one.block.clone();
+    altered.replace_range(altered.len() - 1.., if one.block.ends_with('0') { "1" } else { "0" });
+    assert!(matches!(vault.check(ZPK, &altered, "set-1/1"), Err(VaultError::Block(_))));
+}
+
+#[test]
+fn a_delivery_opens_under_the_nodes_key_and_says_whose_it_is() {
+    let mut vault = vault();
+    let mut keys = ComponentKeys::default();
+    let root = [0x42; 32];
+    let kek = root_key(&mut vault, &mut keys, &root);
+    let zpk = vault.generate(ZPK, "set-1/1").unwrap();
+    let text = vault.deliver(ZPK, &zpk.block, "set-1/1", to(KEK, &kek, "node-1"), "k/s/1/n").unwrap();
+    let block = KeyBlock::parse(text.as_bytes()).unwrap();
+    let opened = now(async {
+        let kek = SoftKey::new(CipherKind::Aes, &root).unwrap();
+        let kbpk = Kbpk::new(&Soft, &kek, Version::D).await.unwrap();
+        block.unwrap(&Soft, &kbpk, &Policy::X9_143_STRICT).await.unwrap()
+    })
+    .unwrap();
+    assert_eq!(opened.header.blocks.get(BlockId::LB), Some(&b"k/s/1/n"[..]));
+    assert_eq!(opened.material.len(), 16);
+}
+
+// A root key of known bytes, as two components make it.
+fn root_key(vault: &mut Vault, keys: &mut ComponentKeys, clear: &[u8; 32]) -> SealedKey {
+    let public = keys.begin(b"c");
+    let one = ClearKey::new(&[0x5A; 32]).unwrap();
+    let two: Vec<u8> = clear.iter().map(|b| b ^ 0x5A).collect();
+    let two = ClearKey::new(&two).unwrap();
+    let parts = [
+        (b"c/1/anna".to_vec(), seal_component(&public, b"c/1/anna", &one).unwrap()),
+        (b"c/2/bert".to_vec(), seal_component(&public, b"c/2/bert", &two).unwrap()),
+    ];
+    vault.form(keys, b"c", KEK, &parts, "node-1").unwrap()
+}
+
+#[test]
+fn a_weaker_wrapping_key_is_refused() {
+    let mut vault = vault();
+    let strong = spec(b"P0", CipherKind::Aes, 32);
+    let weak = spec(b"K1", CipherKind::Aes, 16);
+    let key = vault.generate(strong, "a").unwrap();
+    let kek = vault.generate(weak, "b").unwrap();
+    let refused = vault.deliver(strong, &key.block, "a", to(weak, &kek, "b"), "w");
+    assert!(matches!(refused, Err(VaultError::Weaker { wrapping: 128, wrapped: 256 })));
+}
+
+#[test]
+fn a_partners_key_comes_in_only_with_its_check_value() {
+    let (mut ours, mut theirs) = (vault(), vault());
+    let zmk = ours.generate(ZMK, "zmk").unwrap();
+    let key = theirs.generate(ZPK, "theirs").unwrap();
+    let text = theirs.export(ZPK, &key.block, "theirs", to(ZMK, &zmk, "zmk")).unwrap();
+    assert!(text.starts_with('D'));
+    let zmk = to(ZMK, &zmk, "zmk");
+    let taken = ours.import(ZPK, zmk, &text, &key.kcv, "ours").unwrap();
+    assert_eq!(taken.kcv, key.kcv);
+    for wrong in ["000000", "", &key.kcv[..4]] {
+        assert!(matches!(ours.import(ZPK, zmk, &text, wrong, "ours"), Err(VaultError::CheckValue)));
+    }
+    let other = spec(b"K0", CipherKind::Tdes, 16);
+    assert!(matches!(ours.import(other, zmk, &text, &key.kcv, "ours"), Err(VaultError::Kind)));
+    let altered = text.replace("P0", "D0");
+    assert!(matches!(ours.import(ZPK, zmk, &altered, &key.kcv, "ours"), Err(VaultError::Exchange(_))));
+}
+
+#[test]
+fn components_are_bound_to_ceremony_part_and_custodian() {
+    let mut vault = vault();
+    let mut keys = ComponentKeys::default();
+    let public = keys.begin(b"c");
+    let clear = ClearKey::new(&[0x5A; 32]).unwrap();
+    let sealed = seal_component(&public, b"c/1/anna", &clear).unwrap();
+    let check = vault.component_check(&keys, b"c", CipherKind::Aes, (b"c/1/anna", &sealed)).unwrap();
+    assert_eq!(check.len(), 6);
+    for (ceremony, context) in [(b"c", b"c/2/anna"), (b"d", b"c/1/anna")] {
+        let refused = vault.component_check(&keys, ceremony, CipherKind::Aes, (context, &sealed));
+        assert!(matches!(refused, Err(VaultError::Sealed)));
+    }
+    keys.end(b"c");
+    let ended = vault.component_check(&keys, b"c", CipherKind::Aes, (b"c/1/anna", &sealed));
+    assert!(matches!(ended, Err(VaultError::Sealed)));
+}
+
+#[test]
+fn components_that_make_no_key_are_refused() {
+    let mut vault = vault();
+    let mut keys = ComponentKeys::default();
+    let public = keys.begin(b"c");
+    let sealed = |clear: &[u8], part: u8| {
+        let context = vec![part];
+        let clear = ClearKey::new(clear).unwrap();
+        (context.clone(), seal_component(&public, &context, &clear).unwrap())
+    };
+    let cases = [
+        vec![sealed(&[1; 32], 1)],
+        vec![sealed(&[1; 32], 1), sealed(&[1; 32], 2)],
+        vec![sealed(&[1; 32], 1), sealed(&[2; 16], 2)],
+        vec![sealed(&[1; 32], 1), sealed(&[2; 32], 2), sealed(&[3; 32], 3)],
+    ];
+    for parts in cases {
+        let refused = vault.form(&keys, b"c", ZMK, &parts, "zmk");
+        assert!(matches!(refused, Err(VaultError::Components(_))), "{refused:?}");
+    }
+    let halves = vec![sealed(&[0x10; 16], 1), sealed(&[0x20; 16], 2)];
+    let refused = vault.form(&keys, b"c", ZPK, &halves, "zpk");
+    assert!(matches!(refused, Err(VaultError::Components(_))), "{refused:?}");
+}
