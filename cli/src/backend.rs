@@ -106,7 +106,7 @@ pub enum Prepared {
     /// LMKs.
     Simulator(LmkSet),
     /// What opens a token.
-    Token(token::Prepared),
+    Token(Box<token::Prepared>),
 }
 
 impl Source {
@@ -138,7 +138,7 @@ impl Source {
             Self::None => return Err(none().into()),
             Self::Test => LmkSet::public_test(),
             Self::File(file, pass) => load_lmks(file, pass.as_deref())?,
-            Self::Token(token, test) => return Ok(Prepared::Token(token::prepare(token, *test)?)),
+            Self::Token(token, test) => return Ok(Prepared::Token(Box::new(token::prepare(token, *test)?))),
         }))
     }
 

@@ -5,7 +5,7 @@ use crate::backend::Source;
 use crate::confine::User;
 use crate::exit::Failure;
 use gateway::Workers;
-use gateway::config::WorkersTable;
+use gateway::config::{LogFormat, WorkersTable};
 use gateway::worker::Spawn;
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
@@ -53,7 +53,11 @@ impl Options {
 }
 
 /// The workers that are asked for; `None` when the engine runs in the gateway's process.
-pub fn workers(table: &WorkersTable, source: &Source) -> Result<Option<Workers>, Failure> {
+pub fn workers(
+    table: &WorkersTable,
+    source: &Source,
+    log_format: LogFormat,
+) -> Result<Option<Workers>, Failure> {
     let count = table.count.unwrap_or_default();
     if count == 0 {
         return Ok(None);
@@ -69,6 +73,9 @@ pub fn workers(table: &WorkersTable, source: &Source) -> Result<Option<Workers>,
     }
     if table.network {
         arguments.push("--network".into());
+    }
+    if log_format == LogFormat::Json {
+        arguments.push("--log-json".into());
     }
     Ok(Some(Workers { count, deadline, spawn: spawner(arguments, table.env.clone())? }))
 }

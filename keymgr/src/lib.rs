@@ -1,7 +1,9 @@
 //! The key management centre: owns the keys of many gateways and proves what became of them.
 
+pub mod api;
 pub mod audit;
 pub mod channel;
+pub mod client;
 pub mod core;
 #[cfg(feature = "failpoints")]
 pub mod failpoint;
@@ -10,6 +12,8 @@ mod failpoint;
 pub mod house;
 pub mod log;
 pub mod person;
+pub mod server;
+pub mod service;
 pub mod store;
 pub mod vault;
 pub mod writer;

@@ -2,7 +2,9 @@
 
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
-use keymgr::vault::{ComponentKeys, KeySpec, Receiver, SealedKey, Vault, VaultError, seal_component};
+use keymgr::vault::{
+    ComponentKeys, KeySpec, ROOT_KEK, Receiver, SealedKey, Vault, VaultError, root_kek_label, seal_component,
+};
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{CipherKind, ClearKey, KeyShape, KeyUsage, now};
 use tr31::{BlockId, Kbpk, KeyBlock, Policy, Version};
@@ -116,7 +118,7 @@ fn components_are_bound_to_ceremony_part_and_custodian() {
     let clear = ClearKey::new(&[0x5A; 32]).unwrap();
     let sealed = seal_component(&public, b"c/1/anna", &clear).unwrap();
     let check = vault.component_check(&keys, b"c", CipherKind::Aes, (b"c/1/anna", &sealed)).unwrap();
-    assert_eq!(check.len(), 6);
+    assert_eq!(check.len(), 10);
     for (ceremony, context) in [(b"c", b"c/2/anna"), (b"d", b"c/1/anna")] {
         let refused = vault.component_check(&keys, ceremony, CipherKind::Aes, (context, &sealed));
         assert!(matches!(refused, Err(VaultError::Sealed)));
@@ -149,4 +151,27 @@ fn components_that_make_no_key_are_refused() {
     let halves = vec![sealed(&[0x10; 16], 1), sealed(&[0x20; 16], 2)];
     let refused = vault.form(&keys, b"c", ZPK, &halves, "zpk");
     assert!(matches!(refused, Err(VaultError::Components(_))), "{refused:?}");
+}
+
+#[test]
+fn a_root_kek_is_agreed_once_and_only_with_its_confirmation() {
+    use keylink::ids::{Digest, KmcId, NodeId};
+    use keylink::root_kek::{Ephemeral, Transcript, derive};
+    let mut vault = vault();
+    let node = NodeId([7; 32]);
+    let own = Ephemeral::new(&mut [1; 66]).unwrap();
+    let own_public = own.public();
+    let transcript =
+        Transcript { kmc: KmcId([1; 32]), node, number: 1, offer: Digest([2; 32]), node_public: &own_public };
+    let public = vault.offer_root_kek(node).unwrap();
+    let there = derive(&own, &public, &transcript).unwrap();
+    let (sealed, of_manager) = vault.agree_root_kek(&transcript, &there.of_node).unwrap();
+    assert_eq!(of_manager, there.of_manager);
+    let label = root_kek_label(transcript.kmc, node, 1);
+    assert_eq!(vault.check(ROOT_KEK, &sealed.block, &label).unwrap(), sealed.kcv);
+    // The private key is gone: neither the same acceptance nor another one finds it.
+    assert!(matches!(vault.agree_root_kek(&transcript, &there.of_node), Err(VaultError::Sealed)));
+    let public = vault.offer_root_kek(node).unwrap();
+    let there = derive(&own, &public, &transcript).unwrap();
+    assert!(matches!(vault.agree_root_kek(&transcript, &there.of_manager), Err(VaultError::Sealed)));
 }

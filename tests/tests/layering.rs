@@ -40,7 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What tests inside a crate may use besides: the bundled backend.
+/// What tests inside a crate may use besides: the bundled backend, and their own crate with its failpoints.
 const TEST_ARROWS: &[(&str, &[&str])] =
     &[("hostcmd", &["hsm-sim"]), ("gateway", &["hsm-sim"]), ("keymgr", &["hsm-sim", "keymgr"])];
 

@@ -135,6 +135,28 @@ fn workers_give_up_what_they_do_not_need() {
 }
 
 #[test]
+fn workers_may_have_a_user_of_their_own() {
+    if !status(std::process::id(), "Uid").starts_with("0\t") {
+        println!("SKIP another user for workers: it needs root");
+        return;
+    }
+    let server = Server::start(&["--workers", "1", "--worker-user", "65534"]);
+    let worker = children(server.pid())[0];
+    assert_eq!(status(worker, "Uid"), "65534\t65534\t65534\t65534");
+    assert_ne!(status(worker, "Gid").split('\t').next(), Some("0"));
+    assert!(status(worker, "CapEff").bytes().all(|digit| digit == b'0'), "no rights of root are left");
+    assert!(server.connect(0).exchange(b"NC").expect("reply").starts_with(b"ND00"));
+    // It ends with a gateway that is killed all the same.
+    signal(worker, "STOP");
+    signal(server.pid(), "KILL");
+    let begun = Instant::now();
+    while lives(worker) {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
 fn workers_end_with_the_gateway_however_it_ends() {
     for name in ["TERM", "KILL"] {
         let mut server = Server::start(&["--workers", "2"]);

@@ -118,7 +118,7 @@ pub fn run(args: Args) -> Exit {
         make_folder(folder).map_err(|e| Failure::environment(format!("{}: {e}", folder.display())))?;
     }
     let source = Source::from(&resolved);
-    let workers = workers(&resolved.workers, &source)?;
+    let workers = workers(&resolved.workers, &source, resolved.log_format)?;
     let mut built_in = Vec::new();
     if resolved.insecure_test_lmk {
         tracing::warn!("public test LMKs: everybody knows them, they protect nothing");
@@ -224,7 +224,7 @@ fn start_failure(error: StartError) -> Failure {
 }
 
 // Under a test LMK nobody needs PAYHSM_LOG to see what happens; nothing of any frame is ever logged.
-fn start_log(format: LogFormat) {
+pub(super) fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("PAYHSM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {

@@ -1,16 +1,17 @@
 //! `payhsm worker`: a crypto worker. Started by `payhsm serve --workers`, with the gateway's socket as its standard
 //! input; ends when that is closed.
 
+use super::serve::start_log;
 use crate::backend::{Source, SourceOptions};
 use crate::confine::{self, User};
 use crate::exit::{Exit, Failure};
 use crate::hardening;
+use gateway::config::LogFormat;
 use gateway::worker::{Ended, report_failure, serve};
 use rustix::fs::{FileType, fstat};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use tracing_subscriber::EnvFilter;
 
 /// A crypto worker: the engine and its backend in a process of its own. Started by `payhsm serve --workers`.
 #[derive(Debug, clap::Args)]
@@ -23,12 +24,14 @@ pub struct Args {
     /// Keeps the network: for the module of a network HSM.
     #[arg(long)]
     network: bool,
+    /// Log lines as JSON, like those of the gateway.
+    #[arg(long)]
+    log_json: bool,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> Exit {
-    let filter = EnvFilter::try_from_env("PAYHSM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    start_log(if args.log_json { LogFormat::Json } else { LogFormat::Text });
     let mut socket = socket()?;
     confine::end_with_parent();
     let source = Source::from(args.source);

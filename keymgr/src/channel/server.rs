@@ -10,6 +10,8 @@ use hyper_util::service::TowerToHyperService;
 use keylink::ids::{Digest, PublicKey};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, version::TLS13};
+use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -69,6 +71,25 @@ pub fn server_tls(key: &ServerKey) -> Result<Arc<ServerConfig>, rustls::Error> {
     Ok(Arc::new(config))
 }
 
+/// Settings of a listener for nodes: TLS 1.3 only. Certificates are those of `authority` (DER); a node that asks
+/// to be known has none yet.
+pub fn node_tls(key: &ServerKey, authority: &[u8]) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let provider = provider();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(authority.to_vec()))?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.key.to_vec()));
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![CertificateDer::from(key.certificate.clone())], private)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
 /// Serves `app` until `stop` is ready; then open requests may end. At most `limit` connections at once.
 pub async fn serve(
     listener: TcpListener,
@@ -96,7 +117,11 @@ pub async fn serve(
             let _place = place;
             let _ = socket.set_nodelay(true);
             if let Some((stream, peer)) = handshake(&acceptor, socket).await {
-                let service = TowerToHyperService::new(app.layer(axum::Extension(peer)));
+                let app = match peer {
+                    Some(peer) => app.layer(axum::Extension(peer)),
+                    None => app,
+                };
+                let service = TowerToHyperService::new(app);
                 let builder = Builder::new(TokioExecutor::new());
                 let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
                 if let Err(error) = watcher.watch(connection).await {
@@ -111,10 +136,13 @@ pub async fn serve(
 async fn handshake(
     acceptor: &TlsAcceptor,
     socket: TcpStream,
-) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Peer)> {
+) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Option<Peer>)> {
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await.ok()?.ok()?;
     let (_, session) = stream.get_ref();
-    let certificate = session.peer_certificates()?.first()?;
-    let peer = Peer { channel: spki_digest(certificate)?, person: channel_issuer(certificate) };
+    let certificate = session.peer_certificates().and_then(<[_]>::first);
+    let peer = |certificate: &CertificateDer<'_>| {
+        Some(Peer { channel: spki_digest(certificate)?, person: channel_issuer(certificate) })
+    };
+    let peer = certificate.and_then(peer);
     Some((stream, peer))
 }

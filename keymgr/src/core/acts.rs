@@ -102,7 +102,8 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
         Act::DeactivateKey(key) => {
             not_protecting(tx, key)?;
             not_in_campaign(tx, key)?;
-            shift(tx, id, key, KeyState::Deactivated, now)
+            shift(tx, id, key, KeyState::Deactivated, now)?;
+            forget_protecting(tx, key)
         }
         Act::DestroyKey(key) => destroy_key(tx, id, key, now),
         Act::KeepKey(key) => {
@@ -494,9 +495,19 @@ fn not_in_campaign(tx: &Change<'_>, key: &KeyRef) -> Result<(), Refusal> {
     Ok(())
 }
 
+// A suspended key is the one that protected, and does not.
 fn not_protecting(tx: &Change<'_>, key: &KeyRef) -> Result<(), Refusal> {
-    if tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation) {
+    let protects = tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation);
+    if protects && tx.get::<Key>(key)?.state() == KeyState::Active {
         return Err(Refusal::InUse("it protects"));
+    }
+    Ok(())
+}
+
+/// A key that has ended protects no more.
+pub fn forget_protecting(tx: &mut Change<'_>, key: &KeyRef) -> Result<(), Refusal> {
+    if tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation) {
+        tx.edit::<KeySet>(&key.key_set)?.protecting = None;
     }
     Ok(())
 }

@@ -291,7 +291,7 @@ impl Action {
         let fail_safe = self.class == ActionClass::SuspendNode;
         if person == self.requester && !fail_safe && !super::planted::requester_counts() {
             Err(ApprovalError::Requester)
-        } else if !officer.is(Role::SecurityOfficer) && !(fail_safe && officer.is(Role::Operator)) {
+        } else if !(officer.is(Role::SecurityOfficer) || (fail_safe && officer.is(Role::Operator))) {
             Err(ApprovalError::Role)
         } else {
             Ok(())

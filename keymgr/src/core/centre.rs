@@ -17,6 +17,8 @@ pub struct Centre {
     pub epoch: u64,
     /// The root document that nodes shall judge by.
     pub root: SignedRoot,
+    /// Root documents before it, oldest first: a node that was away follows them one by one.
+    pub former: Vec<SignedRoot>,
     /// A root document by recovery keys, and when it takes effect, UTC milliseconds.
     pub recovery: Option<(SignedRoot, u64)>,
     /// Configured numbers of approving persons; a missing class has its compiled minimum.

@@ -3,6 +3,7 @@
 use super::action::{Act, KeyRef, Reaffirmed};
 use super::campaign::{Campaign, RotateTarget};
 use super::key::{Key, KeySet};
+use super::node::NewNode;
 use super::refusal::Refusal;
 use super::table::Change;
 use keylink::NodeId;
@@ -12,7 +13,12 @@ use keylink::action::Grant;
 pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
     Ok(match act {
         Act::EnrolNodes(nodes) => {
-            nodes.iter().map(|new| Grant::EnrolNode { node: NodeId::of(&new.key), csr: new.csr }).collect()
+            let of = |new: &NewNode| {
+                let node = NodeId::of(&new.key);
+                // Whoever is let in may agree on its first root KEK.
+                [Grant::EnrolNode { node, csr: new.csr }, Grant::RootKek { node, number: 1 }]
+            };
+            nodes.iter().flat_map(of).collect()
         }
         Act::AllowKcvOnly(nodes) => nodes.iter().map(|&node| Grant::KcvOnly(node)).collect(),
         Act::Reaffirm(Reaffirmed::Zone(zone)) => {

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 /// A request with the randomness it may use up.
 #[derive(Clone, Debug, Serialize)]
 pub struct Told {
-    /// Drawn by the shell for this request alone.
+    /// Drawn by the shell for this request alone; another one does not make it another request.
+    #[serde(skip)]
     pub fresh: Fresh,
     /// What is told.
     pub input: Input,
@@ -177,6 +178,14 @@ pub enum Input {
     },
     /// Manifests that were drafted, and signed since.
     Issue(Vec<Signed>),
+    /// A message to a node besides its manifests: an offer or a confirmation of a root KEK. It takes the next
+    /// number at that node.
+    Post {
+        /// To whom.
+        node: NodeId,
+        /// What.
+        signed: Signed,
+    },
     /// A node begins a session.
     Hello {
         /// Which node.

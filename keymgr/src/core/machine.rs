@@ -9,7 +9,7 @@ use super::campaign::{Campaign, Phase, Source};
 use super::centre::Centre;
 use super::due::Due;
 use super::grants;
-use super::ids::{ActionId, CampaignId, Digest, Fresh, NodeId};
+use super::ids::{ActionId, CampaignId, Digest, Fresh, KmcId, NodeId};
 use super::input::{Caller, Input, Outcome, Told, WrappedFor};
 use super::key::{Key, KeySet};
 use super::kind;
@@ -28,8 +28,9 @@ use super::target;
 use super::tick::{self, Watch};
 use super::verified::Verified;
 use keylink::action::Approval;
-use keylink::message::Manifest;
+use keylink::message::{Manifest, RootKekConfirm, RootKekOffer};
 use keylink::root::RootDocument;
+use keylink::root::SignedRoot;
 use keylink::{Instant3, Signed};
 use std::collections::BTreeSet;
 
@@ -117,6 +118,9 @@ impl Core {
         self.state.absorb(record);
     }
 }
+
+/// Pending actions that a new one may build upon.
+const SUPPOSED_MAX: usize = 64;
 
 struct Request<'a> {
     now: u64,
@@ -227,6 +231,11 @@ impl Request<'_> {
                 acts::exported(tx, action, &act)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
             }
+            Input::Post { node, signed } => {
+                note.word = "node.message";
+                note.objects.push(node.to_string());
+                post(tx, &node, &signed)?;
+            }
             Input::Issue(manifests) => {
                 note.word = "manifest.issue";
                 let offered = manifests.len();
@@ -282,8 +291,10 @@ impl Request<'_> {
         note: &mut Note,
     ) -> Result<Outcome, Refusal> {
         may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
-        // What could not be done now is not asked for.
+        // What could not be done now is not asked for; what this person has asked for before may come first.
         let before = tx.mark();
+        self.suppose_earlier(tx, by, &id);
+        let (grants, quorum) = (grants::of(&act, tx)?, quorum(tx, &act)?);
         acts::carry_out(tx, id, &act, self.now)?;
         tx.back_to(before);
         let action = Action::propose(Proposal {
@@ -292,8 +303,8 @@ impl Request<'_> {
             requester: by.person,
             credential: by.credential,
             version,
-            quorum: quorum(tx, &act)?,
-            grants: grants::of(&act, tx)?,
+            quorum,
+            grants,
             act,
             nonce: self.fresh.draw("nonce", u64::from(version)),
             utc_ms: self.now,
@@ -309,6 +320,22 @@ impl Request<'_> {
         };
         tx.put(action);
         Ok(outcome)
+    }
+
+    // As if the pending actions of this person had been carried out, in the order in which they were asked for.
+    fn suppose_earlier(&self, tx: &mut Change<'_>, by: Caller, id: &ActionId) {
+        let own = |other: &&ActionId| **other < *id;
+        let earlier: Vec<ActionId> = self.watch.pending.iter().filter(own).copied().collect();
+        for other in earlier.iter().rev().take(SUPPOSED_MAX).rev() {
+            let Some(action) = tx.find::<Action>(other).filter(|action| action.requester == by.person) else {
+                continue;
+            };
+            let Some(act) = action.act() else { continue };
+            let before = tx.mark();
+            if acts::carry_out(tx, *other, &act, self.now).is_err() {
+                tx.back_to(before);
+            }
+        }
     }
 
     fn approve(
@@ -517,6 +544,28 @@ fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusal> {
     })
 }
 
+// An offer or a confirmation of a root KEK takes the next number of its node.
+fn post(tx: &mut Change<'_>, id: &NodeId, signed: &Signed) -> Result<(), Refusal> {
+    let head = match signed.kind.as_str() {
+        <RootKekOffer as keylink::Body>::KIND => signed.peek::<RootKekOffer>().map(|offer| offer.head),
+        <RootKekConfirm as keylink::Body>::KIND => {
+            signed.peek::<RootKekConfirm>().map(|confirm| confirm.head)
+        }
+        _ => return Err(Refusal::NotDue),
+    };
+    let head = head.map_err(|_| Refusal::NotDue)?;
+    let epoch = tx.get::<Centre>(&())?.epoch;
+    let node = tx.edit::<Node>(id)?;
+    if node.standing == Standing::Revoked {
+        return Err(Refusal::Suspended);
+    }
+    if node.link.next_head(epoch, head.not_after.0) != head {
+        return Err(Refusal::NotDue);
+    }
+    node.link.sent(head.seq, signed);
+    Ok(())
+}
+
 // A manifest that was drafted is taken only if it is still what is due.
 fn issue(tx: &mut Change<'_>, signed: Signed) -> Result<NodeId, Refusal> {
     let body: Manifest = signed.peek().map_err(|_| Refusal::NotDue)?;
@@ -547,6 +596,60 @@ impl Core {
     /// Alarms that last.
     pub fn alarms(&self) -> impl Iterator<Item = &Alarm> {
         self.state.alarms.values().filter(|alarm| alarm.ended_utc_ms.is_none())
+    }
+
+    /// The centre's id; none before it is founded.
+    pub fn kmc(&self) -> Option<KmcId> {
+        self.state.centre.get(&()).map(|centre| centre.kmc)
+    }
+
+    /// The fencing epoch.
+    pub fn epoch(&self) -> u64 {
+        self.state.centre.get(&()).map_or(0, |centre| centre.epoch)
+    }
+
+    /// The root documents, oldest first.
+    pub fn roots(&self) -> Vec<SignedRoot> {
+        let all = |centre: &Centre| centre.former.iter().chain([&centre.root]).cloned().collect();
+        self.state.centre.get(&()).map_or_else(Vec::new, all)
+    }
+
+    /// A node.
+    pub fn node(&self, id: &NodeId) -> Option<&Node> {
+        self.state.nodes.get(id)
+    }
+
+    /// A key.
+    pub fn key(&self, key: &KeyRef) -> Option<&Key> {
+        self.state.keys.get(key)
+    }
+
+    /// A key as a node has it.
+    pub fn copy(&self, node: &NodeId, key: &KeyRef) -> Option<&Copy> {
+        self.state.copies.get(&(*node, *key))
+    }
+
+    /// A key set.
+    pub fn key_set(&self, id: &super::ids::KeySetId) -> Option<&KeySet> {
+        self.state.key_sets.get(id)
+    }
+
+    /// The challenge of a key at a node.
+    pub fn challenge(&self, key: &KeyRef, node: &NodeId) -> Option<keylink::wire::Hex<32>> {
+        self.state.keys.get(key).map(|key| target::challenge(key, *node))
+    }
+
+    /// The part of the first of these actions that concerns somebody, as they judge it.
+    pub fn evidence(
+        &self,
+        actions: &[ActionId],
+        utc_ms: u64,
+        concerns: impl Fn(&keylink::action::Grant) -> bool,
+    ) -> Option<keylink::action::Evidence> {
+        let document = self.state.centre.get(&())?.root.document().ok()?;
+        let mut shelf = super::evidence::Shelf::default();
+        let mut show = |id| shelf.show(self.state.actions.get(id)?, &document, utc_ms, &concerns);
+        actions.iter().find_map(|id| show(id))
     }
 
     /// A campaign.

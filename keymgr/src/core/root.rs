@@ -30,6 +30,7 @@ pub fn found(tx: &mut Change<'_>, founding: &Founding, now: u64) -> Result<(), R
         kmc: KmcId(founding.root.hash().0),
         epoch: 1,
         root: founding.root.clone(),
+        former: Vec::new(),
         recovery: None,
         quorums: quorums(&document),
         limits: founding.limits,
@@ -116,7 +117,7 @@ pub fn install(tx: &mut Change<'_>, root: &SignedRoot, now: u64) -> Result<(), R
                 ));
             }
             let centre = tx.edit::<Centre>(&())?;
-            centre.root = root.clone();
+            centre.former.push(std::mem::replace(&mut centre.root, root.clone()));
             centre.recovery = None;
             tx.calm(AlarmKind::Recovery, &"root", now);
         }
@@ -163,7 +164,7 @@ pub fn recover(tx: &mut Change<'_>, now: u64) -> Result<(), Refusal> {
         }
     }
     let centre = tx.edit::<Centre>(&())?;
-    centre.root = root;
+    centre.former.push(std::mem::replace(&mut centre.root, root));
     centre.recovery = None;
     acts::drop_void_approvals(tx)?;
     tx.calm(AlarmKind::Recovery, &"root", now);

@@ -59,6 +59,9 @@ pub fn begin(
     };
     enlist(tx, &mut campaign)?;
     supersede(tx, &set, now)?;
+    if let Some(generation) = campaign.retiring {
+        tx.edit::<Key>(&KeyRef { key_set: plan.key_set, generation })?.retired_by = Some(plan.campaign);
+    }
     let record = tx.edit::<KeySet>(&plan.key_set)?;
     record.live_campaign = Some(plan.campaign);
     if plan.source == Source::Generate {
@@ -115,7 +118,11 @@ fn check_plan(
 // With overlap in time the old key goes; where a selector tells the generation, the oldest beyond the limit.
 fn retiring(tx: &Change<'_>, set: &KeySet) -> Option<Generation> {
     match set.definition.overlap {
-        Overlap::Time => set.protecting,
+        // A key that was ended before is gone from nodes already.
+        Overlap::Time => set.protecting.filter(|&generation| {
+            let key = KeyRef { key_set: set.id(), generation };
+            tx.find::<Key>(&key).is_some_and(Key::is_live)
+        }),
         Overlap::Selector => {
             let keys = tx.keys_in::<Key>(keys_of(set.id()));
             let mut active =
@@ -332,7 +339,6 @@ fn retire(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> 
     let (key_set, emergency) = (campaign.plan.key_set, campaign.emergency.is_some());
     let Some(generation) = campaign.retiring else { return complete(tx, id, now) };
     let key = tx.edit::<Key>(&KeyRef { key_set, generation })?;
-    key.retired_by = Some(id);
     key.windows.recipient_until = Some(now);
     match key.state() {
         KeyState::Active if emergency => key.apply(Transition::T6, now)?,

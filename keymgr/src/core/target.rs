@@ -59,6 +59,7 @@ fn digest(root: Digest, target: &Target) -> Digest {
     let mut bare = target.key_sets.clone();
     for generation in bare.iter_mut().flat_map(|set| &mut set.generations) {
         generation.block = None;
+        generation.throw_away = None;
         generation.nonce = None;
         generation.throw_away = None;
     }

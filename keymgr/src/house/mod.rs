@@ -5,8 +5,10 @@
 
 mod authority;
 mod folder;
+mod genesis;
 mod settings;
 
 pub use authority::{Authority, AuthorityError};
 pub use folder::{House, HouseError, HouseKeys};
+pub use genesis::{Beginning, Founder, Genesis, GenesisError};
 pub use settings::Settings;

@@ -90,7 +90,7 @@ pub fn seal_component(
 }
 
 impl Vault {
-    /// Check value of one sealed component, six hex digits, for the custodian to compare with his own.
+    /// Check value of one sealed component, for the custodian to compare with his own.
     pub fn component_check(
         &mut self,
         keys: &ComponentKeys,

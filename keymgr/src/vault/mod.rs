@@ -5,6 +5,7 @@
 //! Clear key bytes live only in here, for the moment of a wrap or an exchange (class B and C; see
 //! docs/security.md). This module refuses to know rows, campaigns and people.
 
+mod agree;
 mod components;
 mod deliver;
 mod error;
@@ -13,6 +14,7 @@ mod sealed;
 mod spec;
 mod thread;
 
+pub use agree::{ROOT_KEK, root_kek_label};
 pub use components::{ComponentBox, ComponentKey, ComponentKeys, seal_component};
 pub use deliver::Receiver;
 pub use error::VaultError;
@@ -29,6 +31,7 @@ pub struct Vault {
     hsm: Hsm,
     backend: Box<dyn Backend>,
     master: LmkInfo,
+    offers: agree::Offers,
 }
 
 impl Vault {
@@ -39,7 +42,7 @@ impl Vault {
         match info {
             Some(info) if info.scheme == LmkScheme::AesBlock => {
                 // No cache: a manager opens a key to wrap it once, and then it should be gone.
-                Ok(Self { hsm: Hsm::with_cache(0), backend, master: info })
+                Ok(Self { hsm: Hsm::with_cache(0), backend, master: info, offers: agree::Offers::default() })
             }
             _ => Err(VaultError::NoMasterKey),
         }

@@ -4,14 +4,14 @@ use super::{KeySpec, Vault, VaultError};
 use hsm::{Binding, Hsm, Key, KeyToken, KeyType, LmkId, Scheme, SealAs};
 use paytypes::{CipherKind, ClearKey};
 use tr31::sblock::SBlock;
-use tr31::{BlockId, Kcv, OptionalBlocks};
+use tr31::{BlockId, KcvMethod, OptionalBlocks};
 
 /// A key block under the master key, as a row keeps it: `S` and the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedKey {
     /// The key block.
     pub block: String,
-    /// Check value of the key, six hex digits.
+    /// Check value of the key: 6 hex digits for TDES, 10 for AES (X9.143 table 15).
     pub kcv: String,
 }
 
@@ -25,7 +25,7 @@ impl Vault {
         })
     }
 
-    /// Opens the block and gives the check value of the key, six hex digits.
+    /// Opens the block and gives the check value of the key.
     pub fn check(&mut self, spec: KeySpec, block: &str, label: &str) -> Result<String, VaultError> {
         let (master, block, label) = (self.master.id, block.to_owned(), label.to_owned());
         self.run(|hsm| async move {
@@ -99,13 +99,15 @@ pub(super) async fn seal(
     Ok(SealedKey { block, kcv: check_value(hsm, key).await? })
 }
 
-/// Six hex digits, of the method that fits the cipher (X9.24-1 for TDES, CMAC for AES).
+/// Hex digits of the method that fits the cipher: encrypted zeros for TDES, CMAC for AES.
 pub(super) async fn check_value(hsm: &Hsm, key: &Key) -> Result<String, VaultError> {
-    Ok(six(&tr31::kcv(hsm, key).await.map_err(hsm::HsmError::from)?))
-}
-
-pub(super) fn six(value: &Kcv) -> String {
-    String::from_utf8_lossy(&value.hex6()).into_owned()
+    let method = match key.attributes().shape.kind {
+        CipherKind::Aes => KcvMethod::Cmac,
+        _ => KcvMethod::Legacy,
+    };
+    let value = tr31::kcv(hsm, key).await.map_err(hsm::HsmError::from)?;
+    let digits = value.hex16();
+    Ok(String::from_utf8_lossy(&digits[..method.length() * 2]).into_owned())
 }
 
 pub(super) async fn load(hsm: &Hsm, kind: CipherKind, clear: &ClearKey) -> Result<Key, VaultError> {

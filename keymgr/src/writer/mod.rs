@@ -214,6 +214,12 @@ impl<M: Machine> Writer<M> {
         look(&self.shared.machine.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Looks at committed state with what the machine has worked out from it at hand. Only such memories may
+    /// change here, never what rows say.
+    pub fn look_aside<T>(&self, look: impl FnOnce(&mut M) -> T) -> T {
+        look(&mut self.shared.machine.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// How the writer stands.
     pub fn standing(&self) -> Standing {
         self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()

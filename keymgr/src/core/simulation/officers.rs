@@ -24,6 +24,9 @@ impl World {
             return;
         }
         self.forget_old_proposals();
+        if self.rough && self.rng.chance(200) {
+            return self.key_is_handled();
+        }
         match self.rng.below(100) {
             0..50 => self.somebody_approves(),
             50..60 => self.somebody_rotates(),
@@ -33,7 +36,6 @@ impl World {
             90..93 => self.somebody_changes_their_mind(),
             93..95 => self.officer_is_replaced(),
             95..97 => self.node_is_suspended(),
-            _ if self.rough => self.key_is_handled(),
             _ => self.somebody_approves(),
         }
         self.root_follows();
@@ -354,6 +356,7 @@ impl World {
         let name: KeyRef = key.name();
         let act = match (key.state(), self.rng.below(4)) {
             (KeyState::Suspended, 0..2) => Act::ResumeKey(name),
+            (KeyState::Suspended, 2) if self.rng.chance(500) => Act::DeactivateKey(name),
             (KeyState::Suspended, 2) => Act::RevokeKey { key: name, reason: "it was known".into() },
             (KeyState::Suspended, _) => Act::DestroyKey(name),
             (KeyState::Active, 0) => Act::SuspendKey(name),
@@ -362,7 +365,11 @@ impl World {
             _ => Act::DestroyKey(name),
         };
         self.disturbed.insert(name.key_set);
-        self.propose(act);
+        if self.rng.chance(500) {
+            self.propose(act);
+        } else {
+            self.by_quorum(act);
+        }
     }
 
     /// A captured message comes again, to somebody else or much later.

@@ -446,9 +446,9 @@ impl World {
                 continue;
             }
             if to_node {
-                self.to_node(node, &letter)
+                self.at_node(node, &letter)
             } else {
-                self.to_manager(node, &letter)
+                self.at_manager(node, &letter)
             }
             if self.violation.is_some() {
                 return;
@@ -456,7 +456,7 @@ impl World {
         }
     }
 
-    fn to_node(&mut self, n: usize, letter: &Letter) {
+    fn at_node(&mut self, n: usize, letter: &Letter) {
         let (now, fresh) = (self.now, self.rng.bytes());
         match letter {
             Letter::Message(signed) => self.nodes[n].message(signed, fresh, now),
@@ -466,7 +466,7 @@ impl World {
         self.post(n);
     }
 
-    fn to_manager(&mut self, n: usize, letter: &Letter) {
+    fn at_manager(&mut self, n: usize, letter: &Letter) {
         let node = self.nodes[n].id;
         match letter {
             Letter::Said(signed) => self.receive(n, signed),

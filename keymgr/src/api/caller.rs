@@ -1,0 +1,87 @@
+//! Who calls: the approval key that certified the connection's key, its credential, its person, and what that
+//! person may do. Judged at every request, so that a revocation works on open connections.
+
+use super::problem::Problem;
+use crate::channel::Peer;
+use crate::core::input;
+use crate::core::people::{Credential, Person, Role, Standing};
+use crate::core::table::Table;
+use crate::service::Manager;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::collections::BTreeSet;
+
+/// Who may call a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Every registered person.
+    Everybody,
+    /// Who asks for things and runs them: operators and security officers.
+    Proposers,
+    /// Security officers.
+    Officers,
+    /// Custodians.
+    Custodians,
+    /// Who reads everything: auditors, operators and security officers.
+    Readers,
+}
+
+impl Who {
+    /// The roles that it means.
+    pub const fn roles(self) -> &'static [Role] {
+        use Role::{Auditor, Custodian, Operator, SecurityOfficer};
+        match self {
+            Self::Everybody => &[SecurityOfficer, Custodian, Operator, Auditor],
+            Self::Proposers => &[SecurityOfficer, Operator],
+            Self::Officers => &[SecurityOfficer],
+            Self::Custodians => &[Custodian],
+            Self::Readers => &[SecurityOfficer, Operator, Auditor],
+        }
+    }
+}
+
+/// The person who calls.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Person and credential, as the core is told.
+    pub by: input::Caller,
+    /// Name of the person.
+    pub name: String,
+    /// Roles of the person.
+    pub roles: BTreeSet<Role>,
+}
+
+/// Finds the caller of a connection.
+pub(super) fn of_peer(manager: &Manager, peer: &Peer) -> Option<Caller> {
+    let key = peer.person?;
+    manager.view(|core| {
+        let own = |c: &&Credential| c.key == key && c.standing == Standing::Active;
+        let credential = Table::<Credential>::rows(core.state()).values().find(own)?;
+        let person = Table::<Person>::rows(core.state()).get(&credential.person)?;
+        (person.standing == Standing::Active).then(|| Caller {
+            by: input::Caller { person: person.id, credential: credential.id },
+            name: person.name.clone(),
+            roles: person.roles.clone(),
+        })
+    })
+}
+
+/// Lets a request through when its caller may call the path.
+pub(super) async fn admit(
+    State((manager, who)): State<(Manager, Who)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    let Some(caller) = peer.and_then(|peer| of_peer(&manager, &peer)) else {
+        return Problem::new(StatusCode::UNAUTHORIZED, "caller", "not a registered person").into_response();
+    };
+    if !who.roles().iter().any(|role| caller.roles.contains(role)) {
+        let detail = format!("this takes one of the roles {:?}", who.roles());
+        return Problem::new(StatusCode::FORBIDDEN, "role", detail).into_response();
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}

@@ -1,0 +1,71 @@
+//! Pages of records. A page is cut by the name of its last record, never by an offset.
+
+use super::problem::Problem;
+use crate::core::table::{State, Table};
+use crate::service::Manager;
+use axum::Json;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::ops::Bound;
+
+/// Records in a page when nobody says, and at most.
+const LIMIT: usize = 100;
+const LIMIT_MAX: usize = 1000;
+
+/// Which page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// `next` of the page before.
+    pub after: Option<String>,
+    /// Records wanted, at most 1000.
+    pub limit: Option<usize>,
+}
+
+/// A page.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Page<R> {
+    /// Records in the order of their names.
+    pub items: Vec<R>,
+    /// For the next page; none when this is the last.
+    pub next: Option<String>,
+}
+
+/// A page of a table, of those records that are wanted.
+pub(super) fn page<R>(
+    manager: &Manager,
+    query: &PageQuery,
+    wanted: impl Fn(&R) -> bool,
+) -> Result<Json<Page<R>>, Problem>
+where
+    State: Table<R>,
+    R: Clone,
+    <State as Table<R>>::Key: Serialize + DeserializeOwned,
+{
+    let limit = query.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+    let after: Option<<State as Table<R>>::Key> = query.after.as_deref().map(read_cursor).transpose()?;
+    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    manager.view(|core| {
+        let rows = Table::<R>::rows(core.state()).range((start, Bound::Unbounded));
+        let mut found = rows.filter(|(_, record)| wanted(record)).take(limit + 1);
+        let mut items = Vec::new();
+        let mut last = None;
+        for (key, record) in found.by_ref().take(limit) {
+            items.push(record.clone());
+            last = Some(key.clone());
+        }
+        let next = found.next().and(last).map(|key| write_cursor(&key));
+        Ok(Json(Page { items, next }))
+    })
+}
+
+fn write_cursor(key: &impl Serialize) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
+}
+
+fn read_cursor<K: DeserializeOwned>(text: &str) -> Result<K, Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Problem::malformed("not a cursor"))?;
+    serde_json::from_slice(&bytes).map_err(|_| Problem::malformed("not a cursor"))
+}

@@ -1,0 +1,23 @@
+//! The interface of the manager: `/api/v1` for people's programs, and the paths of keylink for nodes, each on a
+//! listener of its own.
+//!
+//! One table ([`ROUTES`]) names every path, who may call it and what it is for; router, authorisation, OpenAPI
+//! document and the tests of who may do what are made from it. This module decides nothing: it asks the
+//! manager's core.
+
+mod caller;
+mod link;
+mod lists;
+mod openapi;
+mod problem;
+mod reads;
+mod routes;
+mod writes;
+
+pub use caller::{Caller, Who};
+pub use link::link_router;
+pub use openapi::document;
+pub use lists::Page;
+pub use problem::Problem;
+pub use reads::{ActionView, HolderView, KeyView, Watched};
+pub use routes::{ROUTES, Route, router};

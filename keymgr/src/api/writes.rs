@@ -1,0 +1,288 @@
+//! Paths that write. Each takes an Idempotency-Key: the same request again is answered the same.
+
+use super::caller::Caller;
+use super::problem::Problem;
+use crate::core::action::{Act, KeyRef};
+use crate::core::approval::{Action, ActionState};
+use crate::core::ids::{ActionId, CampaignId, CredentialId, Digest, KmcId, NodeId};
+use crate::core::input::{Input, Outcome};
+use crate::core::key::{KcvMethod, Key, Material, Origin, Wrapper};
+use crate::core::node::Traffic;
+use crate::core::people::Credential;
+use crate::core::table::Table;
+use crate::core::verified::Verified;
+use crate::service::{Manager, label_of, spec_of};
+use crate::vault::{KeySpec, Receiver};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use keylink::Signed;
+use keylink::action::Approval;
+use keylink::message::EnrolmentToken;
+use keylink::root::SignedRoot;
+use paytypes::CipherKind;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+/// Longest Idempotency-Key.
+const KEY_MAX: usize = 64;
+
+// The key of one person never meets another's.
+fn idempotency(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, Problem> {
+    let missing = || Problem::malformed("an Idempotency-Key of 1 to 64 printable characters is needed");
+    let value = headers.get("idempotency-key").ok_or_else(missing)?.to_str().map_err(|_| missing())?;
+    if value.is_empty() || value.len() > KEY_MAX {
+        return Err(missing());
+    }
+    Ok(Some(format!("{}/{value}", caller.by.person)))
+}
+
+async fn submit(manager: &Manager, headers: &HeaderMap, caller: &Caller, input: Input) -> Answer<Outcome> {
+    let key = idempotency(headers, caller)?;
+    Ok(Json(manager.submit(key, input).await?))
+}
+
+/// Asks for an action.
+pub(super) async fn propose(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Json(act): Json<Act>,
+) -> Answer<Outcome> {
+    submit(&manager, &headers, &caller, Input::Propose { by: caller.by, act }).await
+}
+
+/// Changes an action.
+pub(super) async fn edit(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Path(action): Path<ActionId>,
+    headers: HeaderMap,
+    Json(act): Json<Act>,
+) -> Answer<Outcome> {
+    submit(&manager, &headers, &caller, Input::Edit { by: caller.by, action, act }).await
+}
+
+/// Takes an action back.
+pub(super) async fn withdraw(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Path(action): Path<ActionId>,
+    headers: HeaderMap,
+) -> Answer<Outcome> {
+    submit(&manager, &headers, &caller, Input::Withdraw { by: caller.by, action }).await
+}
+
+/// Hands in an approval. Whoever hands it in: it counts for whom it names, by whose key it is signed.
+pub(super) async fn approve(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Path(action): Path<ActionId>,
+    headers: HeaderMap,
+    Json(signed): Json<Signed>,
+) -> Answer<Outcome> {
+    let refused = |detail: &str| Problem::new(StatusCode::FORBIDDEN, "approval_credential", detail);
+    let claimed: Approval = signed.peek().map_err(|_| Problem::malformed("not an approval"))?;
+    let key = credential_key(&manager, &claimed.credential).ok_or_else(|| refused("no such credential"))?;
+    let approval = Verified::open(signed, &key).map_err(|_| refused("not signed by this credential"))?;
+    let hash = manager.view(|core| Table::<Action>::rows(core.state()).get(&action).map(Action::hash));
+    if hash != Some(claimed.action) {
+        let detail = "the approval is for other content than this action has now";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "approval_other_content", detail));
+    }
+    submit(&manager, &headers, &caller, Input::Approve(approval)).await
+}
+
+fn credential_key(manager: &Manager, id: &CredentialId) -> Option<keylink::PublicKey> {
+    manager.view(|core| Table::<Credential>::rows(core.state()).get(id).map(|credential| credential.key))
+}
+
+/// Installs the next root document.
+pub(super) async fn install_root(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Json(root): Json<SignedRoot>,
+) -> Answer<Outcome> {
+    submit(&manager, &headers, &caller, Input::InstallRoot(root)).await
+}
+
+/// Why somebody stops something.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    reason: String,
+}
+
+/// Stops serving a node.
+pub(super) async fn quarantine(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Path(node): Path<NodeId>,
+    headers: HeaderMap,
+    Json(why): Json<Why>,
+) -> Answer<Outcome> {
+    let input = Input::Quarantine { by: caller.by, node, reason: why.reason };
+    submit(&manager, &headers, &caller, input).await
+}
+
+/// Where a node goes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Where {
+    to: Traffic,
+}
+
+/// Declares a node in or out of traffic.
+pub(super) async fn traffic(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Path(node): Path<NodeId>,
+    headers: HeaderMap,
+    Json(place): Json<Where>,
+) -> Answer<Outcome> {
+    submit(&manager, &headers, &caller, Input::Traffic { by: caller.by, node, to: place.to }).await
+}
+
+/// Stops a campaign from going on.
+pub(super) async fn pause(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Path(campaign): Path<CampaignId>,
+    headers: HeaderMap,
+) -> Answer<Outcome> {
+    submit(&manager, &headers, &caller, Input::Pause { by: caller.by, campaign }).await
+}
+
+/// How many tokens.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Many {
+    count: u16,
+}
+
+/// Tokens for nodes to ask by.
+pub(super) async fn tokens(
+    State(manager): State<Manager>,
+    Json(many): Json<Many>,
+) -> Answer<Vec<EnrolmentToken>> {
+    let unready = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "no token can be made now");
+    (0..many.count.min(10_000))
+        .map(|_| manager.enrolment_token().ok_or_else(unready))
+        .collect::<Result<_, _>>()
+        .map(Json)
+}
+
+/// A key block.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Block {
+    block: String,
+}
+
+struct Approved {
+    kmc: KmcId,
+    act: Act,
+}
+
+fn approved(manager: &Manager, id: &ActionId) -> Result<Approved, Problem> {
+    let found = manager.view(|core| {
+        let action = Table::<Action>::rows(core.state()).get(id)?;
+        Some((core.kmc()?, action.state.clone(), action.act()?))
+    });
+    match found {
+        Some((kmc, ActionState::Approved, act)) => Ok(Approved { kmc, act }),
+        Some(_) => {
+            Err(Problem::new(StatusCode::CONFLICT, "not_approved", "the action is not approved, or is done"))
+        }
+        None => Err(Problem::not_found("action")),
+    }
+}
+
+// A key of the centre as the vault needs it: what it is, its block, its label.
+fn held(manager: &Manager, kmc: KmcId, key: KeyRef) -> Result<(KeySpec, String, String), Problem> {
+    let found = manager.view(|core| {
+        let record: &Key = core.key(&key)?;
+        let material = record.material.as_ref().filter(|m| m.wrapped_by == Wrapper::Master)?;
+        let attributes = record.attributes();
+        Some((spec_of(attributes.kind, attributes.shape), material.block.clone()))
+    });
+    let (spec, block) = found.ok_or_else(|| Problem::not_found("key with material"))?;
+    Ok((spec, block, label_of(kmc, key, None)))
+}
+
+/// Takes the key block of an approved import.
+pub(super) async fn import(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Path(action): Path<ActionId>,
+    headers: HeaderMap,
+    Json(Block { block }): Json<Block>,
+) -> Answer<Outcome> {
+    let Approved { kmc, act } = approved(&manager, &action)?;
+    let Act::ImportKey { key_set, under, block: promised, kcv } = act else {
+        return Err(Problem::malformed("the action is no import"));
+    };
+    if Digest::of(block.as_bytes()) != promised {
+        let detail = "another key block than the one that was approved";
+        return Err(Problem::new(StatusCode::CONFLICT, "other_block", detail));
+    }
+    let target = manager.view(|core| {
+        let set = core.key_set(&key_set)?;
+        let key = KeyRef { key_set, generation: set.next_generation };
+        Some((spec_of(set.definition.kind, set.definition.shape), label_of(kmc, key, None)))
+    });
+    let (spec, label) = target.ok_or_else(|| Problem::not_found("key set"))?;
+    let zmk = held(&manager, kmc, under)?;
+    let sealed = manager
+        .vault()
+        .call(move |vault| {
+            let zmk = Receiver { spec: zmk.0, block: &zmk.1, label: &zmk.2 };
+            vault.import(spec, zmk, block.trim(), &kcv, &label)
+        })
+        .await?;
+    let material = Material {
+        block: sealed.block,
+        kcv: sealed.kcv,
+        kcv_method: kcv_method(spec),
+        wrapped_by: Wrapper::Master,
+        wrapper_strength_bits: 256,
+        arrived_under: Some((under.key_set, under.generation)),
+    };
+    submit(&manager, &headers, &caller, Input::Formed { action, origin: Origin::Imported, material }).await
+}
+
+/// How the check value of such a key is computed.
+pub(super) fn kcv_method(spec: KeySpec) -> KcvMethod {
+    match spec.shape.kind {
+        CipherKind::Aes => KcvMethod::Cmac,
+        _ => KcvMethod::Zeros,
+    }
+}
+
+/// Gives out the key block of an approved export, once the log says that it left.
+pub(super) async fn export(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Path(action): Path<ActionId>,
+    headers: HeaderMap,
+) -> Answer<Value> {
+    let Approved { kmc, act } = approved(&manager, &action)?;
+    let Act::ExportKey { key, under } = act else {
+        return Err(Problem::malformed("the action is no export"));
+    };
+    let (key, zmk) = (held(&manager, kmc, key)?, held(&manager, kmc, under)?);
+    let (block, kcv) = manager
+        .vault()
+        .call(move |vault| {
+            let kcv = vault.check(key.0, &key.1, &key.2)?;
+            let zmk = Receiver { spec: zmk.0, block: &zmk.1, label: &zmk.2 };
+            Ok((vault.export(key.0, &key.1, &key.2, zmk)?, kcv))
+        })
+        .await?;
+    let left = Input::Exported { action, block: Digest::of(block.as_bytes()) };
+    let Json(_) = submit(&manager, &headers, &caller, left).await?;
+    Ok(Json(json!({ "block": block, "kcv": kcv })))
+}

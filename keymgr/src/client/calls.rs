@@ -1,0 +1,178 @@
+//! Calls. Every write carries an Idempotency-Key of its own and is repeated once when its outcome is unknown.
+
+use super::address::ManagerAddress;
+use super::error::ClientProblem;
+use crate::api::{ActionView, Page, Problem};
+use crate::channel::client as https;
+use crate::core::action::Act;
+use crate::core::approval::Quorum;
+use crate::core::input::Outcome;
+use crate::core::people::Role;
+use crate::person::Identity;
+use keylink::root::SignedRoot;
+use keylink::{ActionId, CredentialId, Digest, KmcId, PersonId};
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The caller, as the manager knows the caller.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Me {
+    /// Person.
+    pub person: PersonId,
+    /// Credential.
+    pub credential: CredentialId,
+    /// Name.
+    pub name: String,
+    /// Roles.
+    pub roles: BTreeSet<Role>,
+}
+
+/// An action that waits for approvals.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Proposed {
+    /// Identity.
+    pub action: ActionId,
+    /// What officers sign.
+    pub hash: Digest,
+    /// Persons needed besides the requester.
+    pub quorum: Quorum,
+    /// Waits until, UTC milliseconds.
+    pub expires: u64,
+}
+
+/// A person's connection to a manager. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    identity: Arc<Identity>,
+}
+
+impl Client {
+    /// Nothing is sent yet.
+    pub fn new(manager: &ManagerAddress, identity: Identity) -> Result<Self, ClientProblem> {
+        let http = https(&identity.channel_certificate, identity.channel_key(), manager.key)
+            .map_err(|error| ClientProblem::Unreachable(error.to_string()))?;
+        Ok(Self { http, base: format!("{}/api/v1", manager.url), identity: Arc::new(identity) })
+    }
+
+    /// Whose it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Reads a path below `/api/v1`.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientProblem> {
+        let bytes = self.bytes(path).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ClientProblem::Answer(error.to_string()))
+    }
+
+    /// The same, as bytes.
+    pub async fn bytes(&self, path: &str) -> Result<Vec<u8>, ClientProblem> {
+        let answer = self.http.get(format!("{}{path}", self.base)).send().await?;
+        taken(answer).await
+    }
+
+    /// Every record of a list, page by page.
+    pub async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ClientProblem> {
+        let (mut items, mut after) = (Vec::new(), None::<String>);
+        let mark = if path.contains('?') { '&' } else { '?' };
+        loop {
+            let cursor = after.map(|after| format!("&after={after}")).unwrap_or_default();
+            let page: Page<T> = self.get(&format!("{path}{mark}limit=1000{cursor}")).await?;
+            items.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Writes.
+    pub async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ClientProblem> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| ClientProblem::Wish(error.to_string()))?;
+        let (key, url) = (hex::encode(random), format!("{}{path}", self.base));
+        let ask = || {
+            self.http.request(method.clone(), &url).header("idempotency-key", &key).json(body).send()
+        };
+        let answer = match ask().await {
+            // Nobody knows whether it was done: under the same key it is done once.
+            Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => ask().await?,
+            Err(error) if !error.is_connect() => ask().await?,
+            other => other?,
+        };
+        let bytes = taken(answer).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ClientProblem::Answer(error.to_string()))
+    }
+
+    /// [`Client::write`] by POST.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ClientProblem> {
+        self.write(Method::POST, path, body).await
+    }
+
+    /// Who the caller is.
+    pub async fn me(&self) -> Result<Me, ClientProblem> {
+        self.get("/me").await
+    }
+
+    /// Which centre this is.
+    pub async fn kmc(&self) -> Result<KmcId, ClientProblem> {
+        let roots: Vec<SignedRoot> = self.get("/root").await?;
+        let first = roots.first().ok_or_else(|| ClientProblem::Answer("no root document".to_owned()))?;
+        first.kmc().map_err(|error| ClientProblem::Answer(error.to_string()))
+    }
+
+    /// Asks for an action.
+    pub async fn propose(&self, act: &Act) -> Result<Proposed, ClientProblem> {
+        match self.post("/actions", act).await? {
+            Outcome::Proposed { action, hash, quorum, expires, .. } => {
+                Ok(Proposed { action, hash, quorum, expires })
+            }
+            other => Err(ClientProblem::Answer(format!("{other:?}"))),
+        }
+    }
+
+    /// An action as it is approved.
+    pub async fn action(&self, id: ActionId) -> Result<ActionView, ClientProblem> {
+        self.get(&format!("/actions/{id}")).await
+    }
+
+    /// Actions that wait for approvals, in the order in which they were asked for.
+    pub async fn pending(&self) -> Result<Vec<ActionView>, ClientProblem> {
+        let mut actions: Vec<ActionView> = self.all("/actions?state=pending").await?;
+        actions.sort_by_key(|view| view.action.id);
+        Ok(actions)
+    }
+
+    /// Judges, signs and hands in an approval: see [`super::sign`].
+    pub async fn approve(&self, view: &ActionView) -> Result<Outcome, ClientProblem> {
+        let (me, kmc) = (self.me().await?, self.kmc().await?);
+        let signed = super::sign(view, kmc, (me.person, me.credential), self.identity(), super::utc_ms())?;
+        self.post(&format!("/actions/{}/approvals", view.action.id), &signed).await
+    }
+}
+
+async fn taken(answer: reqwest::Response) -> Result<Vec<u8>, ClientProblem> {
+    let status = answer.status();
+    let bytes = answer.bytes().await?;
+    if status.is_success() {
+        return Ok(bytes.to_vec());
+    }
+    Err(match serde_json::from_slice::<Problem>(&bytes) {
+        Ok(problem) => ClientProblem::Refused(problem),
+        Err(_) => ClientProblem::Answer(format!("HTTP {status}")),
+    })
+}

@@ -1,0 +1,212 @@
+//! A manager as a process runs it: the folder opened, the store led, both listeners taken. Over a vault that
+//! the caller has opened, since this crate does not choose backends.
+
+use crate::api;
+use crate::channel::{ServerKey, node_tls, serve, server_tls};
+use crate::core::Core;
+use crate::core::input::Input;
+use crate::house::{Genesis, GenesisError, House, HouseError, HouseKeys, Settings};
+use crate::log::CheckpointKey;
+use crate::service::{Clock, Manager, Parts, SentStore};
+use crate::store::{Location, Store};
+use crate::vault::VaultThread;
+use crate::writer::{Options, Writer};
+use keylink::Digest;
+use keylink::envelope::SoftSigner;
+use rustls::ServerConfig;
+use sha2::{Digest as _, Sha256};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+/// The draft of the centre in its folder.
+pub const GENESIS: &str = "genesis.json";
+/// Connections of people's programs at once, and of nodes.
+const PEOPLE_MAX: usize = 1024;
+const NODES_MAX: usize = 20_000;
+
+/// Why a manager does not run.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// Its folder.
+    #[error(transparent)]
+    House(#[from] HouseError),
+    /// Its beginning.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// Its store.
+    #[error("store: {0}")]
+    Store(#[from] crate::store::Error),
+    /// A setting that means nothing.
+    #[error("settings: {0}")]
+    Setting(String),
+    /// A port cannot be taken.
+    #[error("{0}: {1}")]
+    Listen(String, std::io::Error),
+    /// Keys that TLS does not take.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The store is of another centre than the folder.
+    #[error("the store belongs to another centre than this folder")]
+    OtherCentre,
+    /// The beginning was not committed.
+    #[error("the centre could not be founded: {0}")]
+    NotFounded(String),
+}
+
+/// Where a store is, a path seen from the manager's folder.
+pub fn location(house: &House, settings: &Settings) -> Result<Location, ServerError> {
+    let location: Location = settings.store.parse().map_err(ServerError::Setting)?;
+    Ok(match location {
+        Location::Sqlite(path) if path.is_relative() => Location::Sqlite(house.path(&path.to_string_lossy())),
+        other => other,
+    })
+}
+
+/// A manager whose ports are taken.
+pub struct Server {
+    manager: Manager,
+    api: TcpListener,
+    link: TcpListener,
+    api_tls: Arc<ServerConfig>,
+    link_tls: Arc<ServerConfig>,
+    key: Digest,
+}
+
+impl core::fmt::Debug for Server {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Server")
+    }
+}
+
+impl Server {
+    /// Opens store and listeners; founds the centre when it is new and every officer has signed.
+    pub async fn start(
+        house: &House,
+        settings: &Settings,
+        keys: HouseKeys,
+        vault: VaultThread,
+    ) -> Result<Self, ServerError> {
+        let genesis = Genesis::read(&house.read(GENESIS)?)?;
+        let founding = genesis.founding()?;
+        let (api, link) = (listen(&settings.listen).await?, listen(&settings.link).await?);
+        let link_url = url(settings, &link)?;
+        let location = location(house, settings)?;
+        let clock = Clock::start();
+        let writer = start_writer(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
+        let sent = SentStore::new(Store::read(&location)?);
+        let seed = Zeroizing::new(keys.manifest.to_bytes());
+        let mut secret = Sha256::new();
+        secret.update(b"payhsm/enrolment-secret/v1");
+        secret.update(seed.as_ref());
+        let (api_tls, link_tls) =
+            (server_tls(&keys.channel)?, node_tls(&keys.channel, keys.authority.certificate())?);
+        let key = digest(&keys.channel)?;
+        let manager = Manager::new(Parts {
+            writer,
+            sent,
+            vault,
+            signer: SoftSigner::new(&seed),
+            authority: keys.authority,
+            enrolment_secret: Zeroizing::new(secret.finalize().into()),
+            link_url,
+            clock,
+        });
+        match manager.view(Core::kmc) {
+            None => {
+                let founded = manager.submit(None, Input::Found(founding)).await;
+                founded.map_err(|error| ServerError::NotFounded(error.to_string()))?;
+            }
+            Some(kmc) if kmc != genesis.kmc() => return Err(ServerError::OtherCentre),
+            Some(_) => {}
+        }
+        manager.keep_epoch().await;
+        Ok(Self { manager, api, link, api_tls, link_tls, key })
+    }
+
+    /// The manager, to look at.
+    pub const fn manager(&self) -> &Manager {
+        &self.manager
+    }
+
+    /// Address for people's programs.
+    pub fn api(&self) -> Option<SocketAddr> {
+        self.api.local_addr().ok()
+    }
+
+    /// Address for nodes.
+    pub fn link(&self) -> Option<SocketAddr> {
+        self.link.local_addr().ok()
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo by which people's programs know it.
+    pub const fn key(&self) -> Digest {
+        self.key
+    }
+
+    /// Serves until `stop` is ready; then what is open may end.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { manager, api, link, api_tls, link_tls, .. } = self;
+        let (ending, _) = watch::channel(false);
+        let ended = || {
+            let mut ended = ending.subscribe();
+            async move {
+                let _ = ended.wait_for(|ended| *ended).await;
+            }
+        };
+        let people = serve(api, api_tls, api::router(manager.clone()), PEOPLE_MAX, ended());
+        let nodes = serve(link, link_tls, api::link_router(manager.clone()), NODES_MAX, ended());
+        let (people, nodes) = (tokio::spawn(people), tokio::spawn(nodes));
+        let worker = manager.clone();
+        let work = tokio::spawn(async move { worker.work().await });
+        stop.await;
+        let _ = ending.send(true);
+        // A connection that does not end has had its time within `serve`.
+        let _ = tokio::join!(people, nodes);
+        work.abort();
+        let _ = work.await;
+        // The last handle waits for the writer's thread.
+        let _ = tokio::task::spawn_blocking(move || drop(manager)).await;
+    }
+}
+
+fn start_writer(
+    location: Location,
+    keys: &HouseKeys,
+    genesis: &Genesis,
+    holder: String,
+    clock: Clock,
+) -> Result<Writer<Core>, ServerError> {
+    if let Location::Sqlite(path) = &location
+        && let Some(folder) = path.parent().filter(|folder| *folder != Path::new(""))
+    {
+        std::fs::create_dir_all(folder).map_err(|e| ServerError::Listen(folder.display().to_string(), e))?;
+    }
+    let (checkpoint, origin) = (keys.checkpoint.clone(), format!("payhsm.kmc/{}", genesis.kmc()));
+    CheckpointKey::new(&origin, checkpoint.clone()).map_err(|e| ServerError::Setting(e.to_string()))?;
+    let key = move || match CheckpointKey::new(&origin, checkpoint.clone()) {
+        Ok(key) => key,
+        Err(error) => unreachable!("the same key was taken before: {error}"),
+    };
+    let options = Options::new(move || Store::lead(&location), key, move || clock.now(), &holder);
+    Ok(Writer::start(options)?)
+}
+
+async fn listen(address: &str) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|error| ServerError::Listen(address.to_owned(), error))
+}
+
+fn url(settings: &Settings, link: &TcpListener) -> Result<String, ServerError> {
+    let port = link.local_addr().map_err(|e| ServerError::Listen(settings.link.clone(), e))?.port();
+    let name = settings.names.first().ok_or_else(|| ServerError::Setting("no name to be reached by".into()))?;
+    let name = if name.contains(':') { format!("[{name}]") } else { name.clone() };
+    Ok(format!("https://{name}:{port}"))
+}
+
+fn digest(key: &ServerKey) -> Result<Digest, ServerError> {
+    key.digest().ok_or_else(|| ServerError::Setting("the channel certificate cannot be read".to_owned()))
+}

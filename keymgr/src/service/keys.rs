@@ -1,0 +1,71 @@
+//! Keys of the core as keys of the vault: what they are, and how they are labelled.
+
+use crate::core::action::KeyRef;
+use crate::core::key::{Key, Wrapper};
+use crate::core::node::Node;
+use crate::vault::{KeySpec, ROOT_KEK, Receiver, VaultError, root_kek_label};
+use keylink::label::Label;
+use keylink::message::{KeyKind, Shape};
+use keylink::{KmcId, NodeId};
+use thiserror::Error;
+
+/// Why a key of the core cannot be handed to the vault.
+#[derive(Debug, Error)]
+pub enum TakeKeyError {
+    /// The key is not there, or has no material any more.
+    #[error("the key has no material")]
+    NoMaterial,
+    /// The node has no root KEK.
+    #[error("the node has no root KEK")]
+    NoRootKek,
+    /// The vault refused.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// What the vault must find in a key block.
+pub fn spec_of(kind: KeyKind, shape: Shape) -> KeySpec {
+    KeySpec { usage: kind.usage(), shape: shape.key_shape() }
+}
+
+/// Label of a generation, in the store or on its way to a node.
+pub fn label_of(kmc: KmcId, key: KeyRef, node: Option<NodeId>) -> String {
+    label(kmc, key, node).to_string()
+}
+
+pub(super) const fn label(kmc: KmcId, key: KeyRef, node: Option<NodeId>) -> Label {
+    Label { kmc, key_set: key.key_set, generation: key.generation, node }
+}
+
+/// A key under the master key: what it is, its block and its label.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub spec: KeySpec,
+    pub block: String,
+    pub label: String,
+}
+
+impl Held {
+    pub fn key(kmc: KmcId, key: &Key) -> Result<Self, TakeKeyError> {
+        let material = key.material.as_ref().ok_or(TakeKeyError::NoMaterial)?;
+        if material.wrapped_by != Wrapper::Master {
+            return Err(TakeKeyError::NoMaterial);
+        }
+        let attributes = key.attributes();
+        Ok(Self {
+            spec: spec_of(attributes.kind, attributes.shape),
+            block: material.block.clone(),
+            label: label_of(kmc, key.name(), None),
+        })
+    }
+
+    pub fn root_kek(kmc: KmcId, node: &Node) -> Result<(Self, u32), TakeKeyError> {
+        let kek = node.root_kek.as_ref().ok_or(TakeKeyError::NoRootKek)?;
+        let label = root_kek_label(kmc, node.id, kek.number);
+        Ok((Self { spec: ROOT_KEK, block: kek.block.clone(), label }, kek.number))
+    }
+
+    pub fn receiver(&self) -> Receiver<'_> {
+        Receiver { spec: self.spec, block: &self.block, label: &self.label }
+    }
+}

@@ -1,0 +1,184 @@
+//! The labour that follows from decisions, in rounds: the core says what is due, the vault and the signer do
+//! it, and the core is told. Each piece can be done twice without harm: the core takes it once.
+
+use super::keys::{Held, label, label_of, spec_of};
+use super::manager::Manager;
+use crate::core::action::KeyRef;
+use crate::core::campaign::Campaign;
+use crate::core::due::Work;
+use crate::core::input::{Input, Outcome, WrappedFor};
+use crate::core::key::{KcvMethod, Material, Wrapper};
+use crate::core::target::Draft;
+use crate::vault::{KeySpec, Vault, VaultError};
+use hostcmd::managed::possession::make_throw_away;
+use keylink::manager::challenge_of;
+use keylink::message::{Audience, KeyKind, Manifest};
+use keylink::{CampaignId, KmcId, NodeId, Signed};
+use paytypes::CipherKind;
+use std::time::Duration;
+
+/// Keys to wrap and manifests to sign in one round: enough for a batch of the writer, little enough that
+/// receipts are not kept waiting.
+const ROUND: usize = 256;
+/// Longest pause between rounds, and between ticks.
+const PAUSE: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_secs(1);
+
+impl Manager {
+    /// Works until the task is dropped.
+    pub async fn work(&self) {
+        let mut ticked = tokio::time::Instant::now();
+        loop {
+            if ticked.elapsed() >= TICK {
+                ticked = tokio::time::Instant::now();
+                self.keep_epoch().await;
+                let _ = self.submit(None, Input::Tick).await;
+            }
+            if !self.round().await {
+                let _ = tokio::time::timeout(PAUSE, self.0.labour.notified()).await;
+            }
+        }
+    }
+
+    /// Writes the fencing epoch that the store gave this process, which manifests carry.
+    pub async fn keep_epoch(&self) {
+        let given = self.0.parts.writer.standing().epoch;
+        if given > self.view(crate::core::Core::epoch) {
+            let _ = self.submit(None, Input::TakeOver { epoch: given }).await;
+        }
+    }
+
+    /// One round; false when there was nothing to do.
+    pub async fn round(&self) -> bool {
+        let Some(kmc) = self.view(crate::core::Core::kmc) else { return false };
+        let made = self.generate(kmc).await;
+        let checkpoint = self.checkpoint();
+        let now = self.now().utc_ms;
+        let work = self.0.parts.writer.look_aside(|core| core.work(now, checkpoint.as_ref(), ROUND));
+        let Work { wrap, sign } = work;
+        let wrapped = self.wrap(kmc, wrap).await;
+        let issued = self.issue(sign).await;
+        made || wrapped || issued
+    }
+
+    async fn generate(&self, kmc: KmcId) -> bool {
+        let due = self.view(|core| {
+            let spec = |id: &CampaignId| {
+                let campaign: &Campaign = core.campaign(id)?;
+                let set = core.key_set(&campaign.plan.key_set)?;
+                let key = KeyRef { key_set: campaign.plan.key_set, generation: campaign.new_generation() };
+                Some((*id, spec_of(set.definition.kind, set.definition.shape), label_of(kmc, key, None)))
+            };
+            core.to_generate().iter().filter_map(spec).collect::<Vec<_>>()
+        });
+        let mut done = false;
+        for (campaign, spec, label) in due {
+            let made = self.vault().call(move |vault| material(vault, spec, &label)).await;
+            let input = match made {
+                Ok(material) => Input::Generated { campaign, material },
+                Err(error) => Input::GenerateFailed { campaign, reason: error.to_string() },
+            };
+            done |= matches!(input, Input::Generated { .. }) && self.submit(None, input).await.is_ok();
+        }
+        done
+    }
+
+    async fn wrap(&self, kmc: KmcId, due: Vec<(NodeId, KeyRef)>) -> bool {
+        if due.is_empty() {
+            return false;
+        }
+        let jobs = self.view(|core| {
+            let job = |(node, key): &(NodeId, KeyRef)| {
+                let held = Held::key(kmc, core.key(key)?).ok()?;
+                let (kek, number) = Held::root_kek(kmc, core.node(node)?).ok()?;
+                let campaign = core.key(key)?.campaign?;
+                let nonce = core.challenge(key, node)?;
+                let challenge = challenge_of(&label(kmc, *key, None), *node, campaign, &nonce.0);
+                let wraps = held.spec.usage == KeyKind::Zmk.usage();
+                Some((*node, *key, held, kek, number, wraps.then_some(challenge)))
+            };
+            due.iter().filter_map(job).collect::<Vec<_>>()
+        });
+        let wrapped = self
+            .vault()
+            .call(move |vault| {
+                let one = |(node, key, held, kek, root_kek, challenge): Parcel| {
+                    let wire = label_of(kmc, key, Some(node));
+                    let block = vault.deliver(held.spec, &held.block, &held.label, kek.receiver(), &wire);
+                    let throw_away =
+                        challenge.map(|challenge| throw_away(vault, &held, challenge)).transpose();
+                    match block.and_then(|block| Ok((block, throw_away?))) {
+                        Ok((block, throw_away)) => {
+                            Some(WrappedFor { node, key, block, root_kek, throw_away })
+                        }
+                        Err(error) => {
+                            tracing::error!(%node, %error, "a key could not be wrapped for a node");
+                            None
+                        }
+                    }
+                };
+                Ok(jobs.into_iter().filter_map(one).collect::<Vec<_>>())
+            })
+            .await;
+        match wrapped {
+            Ok(list) if !list.is_empty() => self.submit(None, Input::Wrapped(list)).await.is_ok(),
+            _ => false,
+        }
+    }
+
+    async fn issue(&self, drafts: Vec<Draft>) -> bool {
+        if drafts.is_empty() {
+            return false;
+        }
+        let signed: Vec<Signed> =
+            drafts.iter().map(|draft| Signed::seal(&draft.body, &self.0.parts.signer)).collect();
+        match self.submit(None, Input::Issue(signed.clone())).await {
+            // What was not taken is drafted anew; it is not sent, since only what is stored is sent.
+            Ok(Outcome::Issued(taken)) => {
+                signed.into_iter().for_each(|signed| self.post(signed));
+                taken > 0
+            }
+            _ => false,
+        }
+    }
+
+    // Puts a manifest into its node's box, if it is the one that is stored.
+    fn post(&self, signed: Signed) {
+        let Ok(body) = signed.peek::<Manifest>() else { return };
+        let Audience::Node(node) = body.head.audience else { return };
+        let stored = self.view(|core| core.node(&node).and_then(crate::core::node::Node::last_manifest))
+            == Some(signed.hash());
+        if stored {
+            self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
+        }
+    }
+}
+
+// To whom, what, under what, and the challenge of keys that wrap keys.
+type Parcel = (NodeId, KeyRef, Held, Held, u32, Option<[u8; 32]>);
+
+// The challenge of a key that wraps keys: a key made for that alone, in a block under it.
+fn throw_away(vault: &mut Vault, held: &Held, challenge: [u8; 32]) -> Result<String, VaultError> {
+    let mut pool = zeroize::Zeroizing::new([0; 96]);
+    getrandom::fill(pool.as_mut()).map_err(|_| VaultError::Backend)?;
+    let made = vault.with_key(held.spec, &held.block, &held.label, |hsm, key| async move {
+        make_throw_away(&hsm, &key, &challenge, &mut paytypes::Drawn::new(pool.as_ref())).await
+    })?;
+    made.map(|(block, _)| block).map_err(|_| VaultError::Backend)
+}
+
+/// A new key as the core keeps it.
+fn material(vault: &mut Vault, spec: KeySpec, label: &str) -> Result<Material, VaultError> {
+    let sealed = vault.generate(spec, label)?;
+    Ok(Material {
+        block: sealed.block,
+        kcv: sealed.kcv,
+        kcv_method: match spec.shape.kind {
+            CipherKind::Aes => KcvMethod::Cmac,
+            _ => KcvMethod::Zeros,
+        },
+        wrapped_by: Wrapper::Master,
+        wrapper_strength_bits: 256,
+        arrived_under: None,
+    })
+}

@@ -1,0 +1,351 @@
+//! What nodes say to the manager, and what they are answered. Every message proves itself; the connection it
+//! came over proves nothing but that somebody certified was there.
+
+use super::keys::{Held, label, label_of};
+use super::manager::{Manager, SubmitProblem};
+use crate::core::action::KeyRef;
+use crate::core::input::{Input, Judged, Outcome};
+use crate::core::node::{Node, RootKek};
+use crate::writer::SubmitError;
+use hostcmd::managed::possession::{open_throw_away, pin_block};
+use keylink::action::Grant;
+use keylink::envelope::{Body, EnvelopeError, bytes_of, strict};
+use keylink::manager::{challenge_of, possession_holds};
+use keylink::message::{
+    Audience, CounterReceipt, Enrol, Enrolled, Head, Hello, Mail, PROTOCOL, Parcel, PossessionMethod, Pull,
+    Receipt, RootKekAccept, RootKekConfirm, RootKekOffer, StatusBeat,
+};
+use keylink::root_kek::Transcript;
+use keylink::wire::{Blob, Hex, U64};
+use keylink::{Digest, KmcId, NodeId, Signed};
+use paytypes::CipherKind;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Life of offers, confirmations and other messages that are answered at once, milliseconds.
+const MESSAGE_LIFE_MS: u64 = 24 * 3_600_000;
+/// Validity of a node's transport certificate.
+const CERTIFICATE_DAYS: u32 = 397;
+/// Messages of one parcel that are looked at.
+const PARCEL_MAX: usize = 512;
+
+/// What a node is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkAnswer {
+    /// A message or mail.
+    Bytes(Vec<u8>),
+    /// Officers have not decided yet.
+    Wait,
+}
+
+/// Why a node is not answered.
+#[derive(Debug, Error)]
+pub enum LinkProblem {
+    /// Not a message of the kind that belongs here.
+    #[error(transparent)]
+    Message(#[from] EnvelopeError),
+    /// Enrolment refused.
+    #[error(transparent)]
+    Enrolment(#[from] super::EnrolmentError),
+    /// No node of this id is known.
+    #[error("not a node of this manager")]
+    Unknown,
+    /// Not taken by the core.
+    #[error("{0}")]
+    Refused(SubmitProblem),
+    /// The manager cannot do it now.
+    #[error("not now: {0}")]
+    Unready(String),
+}
+
+impl From<SubmitProblem> for LinkProblem {
+    fn from(problem: SubmitProblem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl Manager {
+    fn kmc(&self) -> Result<KmcId, LinkProblem> {
+        self.view(crate::core::Core::kmc).ok_or_else(|| LinkProblem::Unready("not founded".to_owned()))
+    }
+
+    /// A node asks to be known.
+    pub async fn enrol(&self, body: &[u8]) -> Result<LinkAnswer, LinkProblem> {
+        let (kmc, now) = (self.kmc()?, self.now().utc_ms);
+        let signed = Signed::parse(body)?;
+        let asked = self.0.enrolments.ask(kmc, &signed, now)?;
+        let node = asked.enrol.node();
+        let known = self.view(|core| {
+            let record = core.node(&node)?;
+            let wanted = Grant::EnrolNode { node, csr: asked.csr };
+            let evidence = core.evidence(&record.rights, now, |grant| *grant == wanted)?;
+            (record.csr == asked.csr).then(|| (evidence, core.roots(), core.epoch()))
+        });
+        let Some((evidence, roots, epoch)) = known else { return Ok(LinkAnswer::Wait) };
+        let certificate = self
+            .0
+            .parts
+            .authority
+            .certify(&asked.enrol.csr.0, &node.to_string(), now, CERTIFICATE_DAYS)
+            .map_err(|error| LinkProblem::Unready(error.to_string()))?;
+        let authority = Blob(self.0.parts.authority.certificate().to_vec());
+        let enrolled = Enrolled {
+            head: self.head(kmc, node, epoch, 0, now),
+            roots,
+            certificates: vec![Blob(certificate), authority.clone()],
+            authorities: vec![authority],
+            evidence,
+        };
+        self.0.enrolments.forget(node);
+        Ok(LinkAnswer::Bytes(Signed::seal(&enrolled, &self.0.parts.signer).to_bytes()))
+    }
+
+    /// A session begins.
+    pub async fn hello(&self, body: &[u8]) -> Result<Mail, LinkProblem> {
+        let signed = Signed::parse(body)?;
+        let hello: Hello = signed.peek()?;
+        self.submit(None, Input::Hello { node: hello.node, hello: signed }).await?;
+        self.offer_root_kek(hello.node).await;
+        Ok(self.mail_for(hello.node, hello.taken, hello.root).await)
+    }
+
+    /// A node asks for mail; waits for some when there is none.
+    pub async fn pull(&self, body: &[u8]) -> Result<Mail, LinkProblem> {
+        let signed = Signed::parse(body)?;
+        let pull: Pull = signed.peek()?;
+        let (node, taken) = (pull.node, (pull.taken.0.0, pull.taken.1.0));
+        self.submit(None, Input::Pull { node, pull: signed }).await?;
+        self.offer_root_kek(node).await;
+        let bell = self.0.mail.bell(node);
+        let ring = bell.notified();
+        let mail = self.mail_for(node, pull.taken, pull.root).await;
+        if !mail.is_empty() || pull.wait_s == 0 {
+            return Ok(mail);
+        }
+        let most = u64::from(pull.wait_s).min(keylink::endpoint::PULL_WAIT_S);
+        let _ = tokio::time::timeout(Duration::from_secs(most), ring).await;
+        debug_assert!(taken.1 < u64::MAX);
+        Ok(self.mail_for(node, pull.taken, pull.root).await)
+    }
+
+    /// Receipts, refusals and requests of a node. Answers what confirms the receipts that were counted.
+    pub async fn receipts(&self, body: &[u8]) -> Result<Mail, LinkProblem> {
+        let parcel: Parcel = strict(body)?;
+        let mut node = None;
+        let mut last = None;
+        for signed in parcel.messages.into_iter().take(PARCEL_MAX) {
+            let speaker = speaker(&signed)?;
+            if *node.get_or_insert(speaker) != speaker {
+                return Err(LinkProblem::Unknown);
+            }
+            if signed.kind == RootKekAccept::KIND {
+                self.root_kek_accepted(speaker, signed).await?;
+                continue;
+            }
+            let judged = self.judge(&signed).await;
+            match self.submit(None, Input::Said { node: speaker, signed, judged }).await {
+                Ok(Outcome::Counted { last: counted, .. }) => last = counted,
+                Ok(_) => {}
+                // A gap or a receipt of something unknown: what came before it was counted and is confirmed.
+                Err(SubmitError::Refused(refusal)) => {
+                    tracing::debug!(node = %speaker, %refusal, "not counted");
+                    break;
+                }
+                Err(problem) => return Err(problem.into()),
+            }
+        }
+        let messages = match (node, last) {
+            (Some(node), Some(last)) => vec![self.counter_receipt(node, last)?],
+            _ => Vec::new(),
+        };
+        Ok(Mail { roots: Vec::new(), messages })
+    }
+
+    /// A status beat.
+    pub async fn beat(&self, body: &[u8]) -> Result<Mail, LinkProblem> {
+        let signed = Signed::parse(body)?;
+        let beat: StatusBeat = signed.peek()?;
+        let ours = i64::try_from(self.now().utc_ms).unwrap_or(i64::MAX);
+        let skew_ms = i64::try_from(beat.utc_ms.0).unwrap_or(i64::MAX).saturating_sub(ours);
+        self.submit(None, Input::Beat { beat: signed, node: beat.node, skew_ms }).await?;
+        Ok(Mail::default())
+    }
+
+    fn counter_receipt(&self, node: NodeId, last: (U64, Digest)) -> Result<Signed, LinkProblem> {
+        let (kmc, now) = (self.kmc()?, self.now().utc_ms);
+        let epoch = self.view(crate::core::Core::epoch);
+        let checkpoint = self.checkpoint().map(|c| (c.size, c.root));
+        let body =
+            CounterReceipt { head: self.head(kmc, node, epoch, last.0.0, now), receipt: last.1, checkpoint };
+        Ok(Signed::seal(&body, &self.0.parts.signer))
+    }
+
+    fn head(&self, kmc: KmcId, node: NodeId, epoch: u64, seq: u64, now: u64) -> Head {
+        Head {
+            version: PROTOCOL,
+            kmc,
+            audience: Audience::Node(node),
+            epoch: U64(epoch),
+            seq: U64(seq),
+            not_after: U64(now + MESSAGE_LIFE_MS),
+        }
+    }
+
+    // What the box has; after a restart of ours, what the store has.
+    async fn mail_for(&self, node: NodeId, taken: (U64, U64), root: u32) -> Mail {
+        let taken = (taken.0.0, taken.1.0);
+        let (roots, newest) = self.view(|core| {
+            let newer = |signed: &keylink::root::SignedRoot| {
+                signed.document().is_ok_and(|document| document.number > root)
+            };
+            let roots: Vec<_> = core.roots().into_iter().filter(newer).collect();
+            let newest =
+                core.node(&node).and_then(|n| n.link.sent.iter().rev().find(|sent| sent.manifest).copied());
+            (roots, newest)
+        });
+        if let Some(newest) = newest.filter(|sent| sent.seq.0 > taken.1)
+            && self.0.mail.is_empty(node, taken)
+            && let Some(signed) = self.0.parts.sent.manifest(node, newest.seq.0).await
+            && let Ok(body) = signed.peek::<keylink::message::Manifest>()
+        {
+            self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
+        }
+        self.0.mail.take(node, taken, roots)
+    }
+
+    // What the backend says of a proof of possession.
+    async fn judge(&self, signed: &Signed) -> Judged {
+        let Ok(receipt) = signed.peek::<Receipt>() else { return Judged::None };
+        let (Some(proof), Some(key_set), Some(generation)) =
+            (receipt.possession, receipt.key_set, receipt.generation)
+        else {
+            return Judged::None;
+        };
+        if proof.method == PossessionMethod::KcvOnly {
+            // The core compares the check value and knows whether that is enough.
+            return Judged::Holds;
+        }
+        let key = KeyRef { key_set, generation };
+        let found = self.view(|core| {
+            let kmc = core.kmc()?;
+            let held = Held::key(kmc, core.key(&key)?).ok()?;
+            let nonce = core.challenge(&key, &receipt.node)?;
+            let copy = core.copy(&receipt.node, &key)?;
+            let campaign = core.key(&key)?.campaign?;
+            let challenge = challenge_of(&label(kmc, key, None), receipt.node, campaign, &nonce.0);
+            Some((held, nonce, copy.throw_away.clone(), challenge))
+        });
+        let Some((held, nonce, throw_away, challenge)) = found else { return Judged::Fails };
+        let answer = self
+            .vault()
+            .call(move |vault| {
+                vault.with_key(held.spec, &held.block, &held.label, |hsm, key| async move {
+                    match throw_away {
+                        Some(block) => open_throw_away(&hsm, &key, &challenge, block.as_bytes()).await,
+                        None => pin_block(&hsm, &key, &challenge).await,
+                    }
+                })
+            })
+            .await;
+        match answer {
+            Ok(Ok(right)) if possession_holds(&proof, proof.method, &nonce.0, &right) => Judged::Holds,
+            _ => Judged::Fails,
+        }
+    }
+
+    // A node without a root KEK is offered one, when officers have approved that.
+    async fn offer_root_kek(&self, node: NodeId) {
+        if let Err(problem) = self.try_offer(node).await {
+            tracing::warn!(%node, %problem, "no root KEK offered");
+        }
+    }
+
+    async fn try_offer(&self, node: NodeId) -> Result<(), LinkProblem> {
+        let (kmc, now) = (self.kmc()?, self.now().utc_ms);
+        let number = 1;
+        let wanted = Grant::RootKek { node, number };
+        let found = self.view(|core| {
+            let record = core.node(&node).filter(|record| record.root_kek.is_none())?;
+            let evidence = core.evidence(&record.rights, now, |grant| *grant == wanted)?;
+            Some((evidence, record.link.clone(), core.epoch()))
+        });
+        let Some((evidence, mut link, epoch)) = found else { return Ok(()) };
+        if self.0.offers.is_open(node, now) {
+            return Ok(());
+        }
+        let public = self.vault().call(move |vault| vault.offer_root_kek(node)).await;
+        let public = Blob(public.map_err(|error| LinkProblem::Unready(error.to_string()))?);
+        let mut nonce = Hex([0; 32]);
+        getrandom::fill(&mut nonce.0).map_err(|error| LinkProblem::Unready(error.to_string()))?;
+        let head = link.next_head(epoch, now + MESSAGE_LIFE_MS);
+        let offer =
+            Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer);
+        self.0.offers.open(node, offer.hash(), number, now);
+        self.submit(None, Input::Post { node, signed: offer.clone() }).await?;
+        self.0.mail.put(node, (head.epoch.0, head.seq.0), offer);
+        let _ = kmc;
+        Ok(())
+    }
+
+    async fn root_kek_accepted(&self, node: NodeId, signed: Signed) -> Result<(), LinkProblem> {
+        let (kmc, now) = (self.kmc()?, self.now().utc_ms);
+        let record = self.view(|core| core.node(&node).cloned()).ok_or(LinkProblem::Unknown)?;
+        let accept: RootKekAccept = signed.open(&record.link.key)?;
+        let Some((offer, number)) = self.0.offers.take(node, accept.offer) else { return Ok(()) };
+        let hash = signed.hash();
+        let agreed = self
+            .vault()
+            .call(move |vault| {
+                let public = accept.public.0.clone();
+                let transcript = Transcript { kmc, node, number, offer, node_public: &public };
+                vault.agree_root_kek(&transcript, &accept.confirm)
+            })
+            .await;
+        let (sealed, confirm) = match agreed {
+            Ok(agreed) => agreed,
+            Err(error) => {
+                tracing::warn!(%node, %error, "a node's answer does not agree on a root KEK");
+                return Ok(());
+            }
+        };
+        let kek =
+            RootKek { number, strength_bits: 256, block: sealed.block, kcv: sealed.kcv, since_utc_ms: now };
+        debug_assert_eq!(crate::vault::ROOT_KEK.shape.kind, CipherKind::Aes);
+        self.submit(None, Input::RootKek { node, kek }).await?;
+        let head = self.next_head(node, now)?;
+        let confirm = Signed::seal(&RootKekConfirm { head, accept: hash, confirm }, &self.0.parts.signer);
+        self.submit(None, Input::Post { node, signed: confirm.clone() }).await?;
+        self.0.mail.put(node, (head.epoch.0, head.seq.0), confirm);
+        Ok(())
+    }
+
+    fn next_head(&self, node: NodeId, now: u64) -> Result<Head, LinkProblem> {
+        let found =
+            self.view(|core| core.node(&node).map(|record: &Node| (record.link.clone(), core.epoch())));
+        let (mut link, epoch) = found.ok_or(LinkProblem::Unknown)?;
+        Ok(link.next_head(epoch, now + MESSAGE_LIFE_MS))
+    }
+}
+
+/// Mail as it travels.
+pub fn mail_bytes(mail: &Mail) -> Vec<u8> {
+    bytes_of(mail)
+}
+
+// Which node a message claims to be from; its key is judged where the message is taken.
+fn speaker(signed: &Signed) -> Result<NodeId, LinkProblem> {
+    use keylink::message::{Refused, Resync};
+    Ok(match signed.kind.as_str() {
+        Receipt::KIND => signed.peek::<Receipt>()?.node,
+        Refused::KIND => signed.peek::<Refused>()?.node,
+        Resync::KIND => signed.peek::<Resync>()?.node,
+        RootKekAccept::KIND => signed.peek::<RootKekAccept>()?.node,
+        Enrol::KIND => signed.peek::<Enrol>()?.node(),
+        _ => return Err(EnvelopeError::Kind.into()),
+    })
+}
+
+/// The label under which a key is stored, for those outside of the service.
+pub fn stored_label(kmc: KmcId, key: KeyRef) -> String {
+    label_of(kmc, key, None)
+}

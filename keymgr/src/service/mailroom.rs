@@ -1,0 +1,71 @@
+//! What waits for nodes: the newest message of each kind, until the node says that it has taken it.
+//!
+//! It can be lost without harm. A manifest is the full state of a node, so the newest is enough, and a node
+//! that asks with an older one than the store has sent is answered from the store.
+
+use keylink::message::Mail;
+use keylink::root::SignedRoot;
+use keylink::{NodeId, Signed};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+/// A message and its place in what is sent to the node.
+#[derive(Clone, Debug)]
+struct Waiting {
+    place: (u64, u64),
+    signed: Signed,
+}
+
+#[derive(Default)]
+struct Box_ {
+    numbered: Vec<Waiting>,
+    bell: Arc<Notify>,
+}
+
+/// Boxes by node.
+#[derive(Default)]
+pub struct Mailroom(Mutex<HashMap<NodeId, Box_>>);
+
+/// Numbered messages kept for one node at most: an agreement's two and a manifest.
+const KEPT: usize = 4;
+
+impl Mailroom {
+    fn with<T>(&self, node: NodeId, work: impl FnOnce(&mut Box_) -> T) -> T {
+        let mut boxes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        work(boxes.entry(node).or_default())
+    }
+
+    /// Puts a numbered message into a node's box. A manifest replaces older ones.
+    pub fn put(&self, node: NodeId, place: (u64, u64), signed: Signed) {
+        self.with(node, |own| {
+            if own.numbered.iter().any(|waiting| waiting.place == place) {
+                return;
+            }
+            own.numbered.retain(|waiting| waiting.signed.kind != signed.kind);
+            own.numbered.push(Waiting { place, signed });
+            own.numbered.sort_by_key(|waiting| waiting.place);
+            let surplus = own.numbered.len().saturating_sub(KEPT);
+            own.numbered.drain(..surplus);
+            own.bell.notify_waiters();
+        });
+    }
+
+    /// What a node has not taken yet.
+    pub fn take(&self, node: NodeId, taken: (u64, u64), roots: Vec<SignedRoot>) -> Mail {
+        self.with(node, |own| {
+            own.numbered.retain(|waiting| waiting.place > taken);
+            Mail { roots, messages: own.numbered.iter().map(|w| w.signed.clone()).collect() }
+        })
+    }
+
+    /// Rings when something numbered is put into the node's box.
+    pub fn bell(&self, node: NodeId) -> Arc<Notify> {
+        self.with(node, |own| own.bell.clone())
+    }
+
+    /// True when a box holds nothing numbered behind `taken`.
+    pub fn is_empty(&self, node: NodeId, taken: (u64, u64)) -> bool {
+        self.with(node, |own| own.numbered.iter().all(|w| w.place <= taken))
+    }
+}

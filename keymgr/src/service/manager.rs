@@ -1,0 +1,133 @@
+//! The handle of a running manager.
+
+use super::clock::Clock;
+use super::enrolment::{Asked, Enrolments};
+use super::mailroom::Mailroom;
+use super::offers::Offers;
+use super::sent::SentStore;
+use crate::core::ids::Fresh;
+use crate::core::input::{Input, Outcome, Told};
+use crate::core::{Core, Refusal};
+use crate::house::Authority;
+use crate::log;
+use crate::vault::VaultThread;
+use crate::writer::{SubmitError, Writer};
+use keylink::envelope::SoftSigner;
+use keylink::message::{Checkpoint, EnrolmentToken};
+use keylink::wire::U64;
+use keylink::{Digest, Instant3};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// What a manager is made of.
+pub struct Parts {
+    /// The core behind its writer.
+    pub writer: Writer<Core>,
+    /// The store, to read beside the writer.
+    pub sent: SentStore,
+    /// The backend with the master key.
+    pub vault: VaultThread,
+    /// Signs manifests.
+    pub signer: SoftSigner,
+    /// Certifies nodes' transport keys.
+    pub authority: Authority,
+    /// Secret from which enrolment tokens are made.
+    pub enrolment_secret: zeroize::Zeroizing<[u8; 32]>,
+    /// Where nodes reach the manager, as enrolment tokens say it.
+    pub link_url: String,
+    /// The clocks.
+    pub clock: Clock,
+}
+
+/// Why something submitted has no outcome.
+pub type SubmitProblem = SubmitError<Refusal>;
+
+/// A running manager; clones share it.
+#[derive(Clone)]
+pub struct Manager(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub parts: Parts,
+    pub mail: Mailroom,
+    pub enrolments: Enrolments,
+    pub offers: Offers,
+    pub labour: Notify,
+}
+
+impl core::fmt::Debug for Manager {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Manager")
+    }
+}
+
+impl Manager {
+    /// Over its parts. Nothing runs yet: see [`Manager::work`].
+    pub fn new(parts: Parts) -> Self {
+        let enrolments = Enrolments::new(parts.enrolment_secret.clone());
+        Self(Arc::new(Inner {
+            parts,
+            mail: Mailroom::default(),
+            enrolments,
+            offers: Offers::default(),
+            labour: Notify::new(),
+        }))
+    }
+
+    /// The moment.
+    pub fn now(&self) -> Instant3 {
+        self.0.parts.clock.now()
+    }
+
+    /// Hands something to the core; the answer comes after the commit. `key` makes asking again harmless.
+    pub async fn submit(&self, key: Option<String>, input: Input) -> Result<Outcome, SubmitProblem> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(|_| SubmitError::NotLeading)?;
+        let told = Told { fresh: Fresh(Digest(random)), input };
+        let outcome = self.0.parts.writer.submit(key, told).await;
+        // Whatever was decided, something may follow from it.
+        self.0.labour.notify_one();
+        outcome
+    }
+
+    /// Looks at committed state.
+    pub fn view<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        self.0.parts.writer.view(look)
+    }
+
+    /// The backend.
+    pub fn vault(&self) -> &VaultThread {
+        &self.0.parts.vault
+    }
+
+    /// The writer, for reports about it.
+    pub fn writer(&self) -> &Writer<Core> {
+        &self.0.parts.writer
+    }
+
+    /// A token for one node to ask by, as one line of text.
+    pub fn enrolment_token(&self) -> Option<EnrolmentToken> {
+        let mut random = [0; 10];
+        getrandom::fill(&mut random).ok()?;
+        let (kmc, root) = self.view(|core| Some((core.kmc()?, core.roots().last()?.hash())))?;
+        let place = (self.0.parts.link_url.as_str(), self.0.parts.authority.certificate());
+        Some(self.0.enrolments.token(kmc, root, place, self.now().utc_ms, random))
+    }
+
+    /// Nodes that ask to be let in.
+    pub fn asking(&self) -> Vec<Asked> {
+        self.0.enrolments.waiting()
+    }
+
+    /// The store, to read beside the writer.
+    pub fn store(&self) -> &SentStore {
+        &self.0.parts.sent
+    }
+
+    /// The newest committed state of the log that may be shown.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        let (size, note) = self.0.parts.writer.standing().checkpoint?;
+        let text = log::unverified_note(&note).ok()?;
+        let stated = log::Checkpoint::parse(text).ok()?;
+        Some(Checkpoint { size: U64(size), root: Digest(stated.root), note })
+    }
+}

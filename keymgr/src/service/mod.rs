@@ -1,0 +1,22 @@
+//! The manager at work: the core behind the one writer, the vault, and the labour that follows from what was
+//! decided: keys are made and wrapped, manifests signed and put where nodes fetch them.
+//!
+//! Nothing is remembered here that cannot be found in the store: after a restart the same work is due again,
+//! and what was sent before is sent again as it was. This module refuses to know HTTP and what officers see.
+
+mod clock;
+mod enrolment;
+mod keys;
+mod labour;
+mod link;
+mod mailroom;
+mod manager;
+mod offers;
+mod sent;
+
+pub use clock::Clock;
+pub use enrolment::{Asked, EnrolmentError};
+pub use keys::{TakeKeyError, label_of, spec_of};
+pub use link::{LinkAnswer, LinkProblem, mail_bytes, stored_label};
+pub use manager::{Manager, Parts, SubmitProblem};
+pub use sent::SentStore;
