@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod lmk;
+mod node;
 mod officer;
 mod send;
 mod serve;
@@ -40,6 +41,8 @@ pub enum Verb {
     #[command(subcommand)]
     Lmk(lmk::Lmk),
     #[command(subcommand)]
+    Node(node::Node),
+    #[command(subcommand)]
     Officer(officer::Officer),
     Authorise(authorise::Args),
     #[command(subcommand)]
@@ -67,6 +70,7 @@ impl Verb {
             Self::Decode(args) => decode::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Lmk(verb) => end(lmk::run(verb)),
+            Self::Node(verb) => end(node::run(verb)),
             Self::Officer(verb) => end(officer::run(&verb)),
             Self::Authorise(args) => end(authorise::run(&args)),
             Self::Dectab(verb) => end(dectab::run(&verb)),

@@ -134,17 +134,27 @@ pub fn run(args: Args) -> Exit {
     // Before the first port is there, so that no signal after `ready` is missed.
     let signals = runtime.block_on(async { Signals::new() }).map_err(Failure::environment)?;
     let authorised = resolved.gateway.authorised;
+    let (node, test) = (resolved.node.take(), resolved.insecure_test_lmk);
+    let mut installs = None;
     let (mut running, tables) = match workers {
+        Some(_) if node.is_some() => {
+            let why = "a node of a key management centre serves from its own process: crypto workers are not \
+                       handed key tables";
+            return Err(Failure::usage(why));
+        }
         Some(workers) => {
             let running = Gateway::start_with_workers(resolved.gateway, &workers).map_err(start_failure)?;
             (running, TableMaker::of_workers(workers.spawn))
         }
         None => {
             let backend = source.factory()?;
+            installs = Some(Arc::clone(&backend));
             let running = Gateway::start(resolved.gateway, Arc::clone(&backend)).map_err(start_failure)?;
             (running, TableMaker::of_backend(backend))
         }
     };
+    // Before `ready`, so that the first host finds the keys that were there before.
+    let node = super::node::start(resolved.data.as_deref(), node, installs, &running, test)?;
     let control = resolved
         .data
         .map(|folder| Control::start(&folder, running.switches(), tables, authorised, built_in))
@@ -152,6 +162,7 @@ pub fn run(args: Args) -> Exit {
     report(&running).map_err(|e| Failure::environment(format!("standard output: {e}")))?;
     runtime.block_on(signals.first());
     drop(control);
+    drop(node);
     running.shutdown();
     if running.wait() {
         tracing::info!("ended");

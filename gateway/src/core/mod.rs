@@ -236,7 +236,7 @@ impl Core {
     fn away(&self) -> Option<&Away> {
         match &self.crypto {
             Crypto::Here(..) => None,
-            Crypto::Away(away) => Some(away),
+            Crypto::Away(away) => Some(away.as_ref()),
         }
     }
 
