@@ -64,11 +64,12 @@ impl BlockLmk {
         let lmk = sblock::LmkId::new(self.id.0).ok_or(HsmError::NoSuchLmk)?;
         let header = SHeader { blocks, ..SHeader::new(version, attributes, lmk) };
         header.check_blocks().map_err(fault)?;
+        let clear = key.expose()?;
         let mut pad = [0; 64];
         random.fill(&mut pad)?;
         let mut text = Vec::with_capacity(128);
         let mut drawn = paytypes::Drawn::new(&pad);
-        ready(sblock::seal(&Soft, &self.keys, &header, key.expose().expose(), &mut drawn, &mut text))?;
+        ready(sblock::seal(&Soft, &self.keys, &header, clear.expose(), &mut drawn, &mut text))?;
         Ok(KeyToken::new(Scheme::S, &text))
     }
 
