@@ -202,7 +202,8 @@ async fn listen(address: &str) -> Result<TcpListener, ServerError> {
 
 fn url(settings: &Settings, link: &TcpListener) -> Result<String, ServerError> {
     let port = link.local_addr().map_err(|e| ServerError::Listen(settings.link.clone(), e))?.port();
-    let name = settings.names.first().ok_or_else(|| ServerError::Setting("no name to be reached by".into()))?;
+    let name =
+        settings.names.first().ok_or_else(|| ServerError::Setting("no name to be reached by".into()))?;
     let name = if name.contains(':') { format!("[{name}]") } else { name.clone() };
     Ok(format!("https://{name}:{port}"))
 }

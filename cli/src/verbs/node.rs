@@ -6,7 +6,7 @@ use crate::exit::{Exit, Failure};
 use crate::private::make_folder;
 use gateway::node::{
     EnrolError, Enrolment, HttpsTransport, Identity, NodeService, NodeTable, Nowhere, ServiceSetup, Store,
-    carry, choose_lmks, class_letter, identity_file, join, open, store_file,
+    Stored, carry, choose_lmks, class_letter, identity_file, join, open, store_file,
 };
 use gateway::{BackendFactory, Running};
 use keylink::message::{EnrolmentToken, Receipt, ReceiptKind};

@@ -16,8 +16,8 @@ mod writes;
 
 pub use caller::{Caller, Who};
 pub use link::link_router;
-pub use openapi::document;
 pub use lists::Page;
+pub use openapi::document;
 pub use problem::Problem;
 pub use reads::{ActionView, HolderView, KeyView, Watched};
 pub use routes::{ROUTES, Route, router};

@@ -48,7 +48,9 @@ mod tests {
         let key = "ab".repeat(32);
         let text = format!("https://kmc.example:9443#{key}");
         assert_eq!(text.parse::<ManagerAddress>().unwrap().to_string(), text);
-        for bad in ["https://kmc", "http://kmc#", &format!("http://kmc#{key}"), &format!("https://a@kmc#{key}")] {
+        for bad in
+            ["https://kmc", "http://kmc#", &format!("http://kmc#{key}"), &format!("https://a@kmc#{key}")]
+        {
             assert_eq!(bad.parse::<ManagerAddress>(), Err(AddressError), "{bad}");
         }
     }

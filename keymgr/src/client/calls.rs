@@ -101,9 +101,8 @@ impl Client {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| ClientProblem::Wish(error.to_string()))?;
         let (key, url) = (hex::encode(random), format!("{}{path}", self.base));
-        let ask = || {
-            self.http.request(method.clone(), &url).header("idempotency-key", &key).json(body).send()
-        };
+        let ask =
+            || self.http.request(method.clone(), &url).header("idempotency-key", &key).json(body).send();
         let answer = match ask().await {
             // Nobody knows whether it was done: under the same key it is done once.
             Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => ask().await?,

@@ -178,7 +178,8 @@ pub async fn plan_rotation(
     let mut targets = Vec::new();
     for set in sets.iter().filter(wanted) {
         let policy = policies.iter().find(|policy| policy.id == set.policy);
-        let policy = policy.ok_or_else(|| ClientProblem::Missing { what: "policy", name: set.policy.to_string() })?;
+        let policy =
+            policy.ok_or_else(|| ClientProblem::Missing { what: "policy", name: set.policy.to_string() })?;
         let (time, random) = fresh_id()?;
         targets.push(RotateTarget {
             campaign: CampaignId::new(time, random),

@@ -648,8 +648,8 @@ impl Core {
     ) -> Option<keylink::action::Evidence> {
         let document = self.state.centre.get(&())?.root.document().ok()?;
         let mut shelf = super::evidence::Shelf::default();
-        let mut show = |id| shelf.show(self.state.actions.get(id)?, &document, utc_ms, &concerns);
-        actions.iter().find_map(|id| show(id))
+        let show = |id| shelf.show(self.state.actions.get(id)?, &document, utc_ms, &concerns);
+        actions.iter().find_map(show)
     }
 
     /// A campaign.
