@@ -17,6 +17,28 @@ pub struct Batch {
     pub frames: u64,
 }
 
+impl Batch {
+    /// Each request without its length field.
+    pub fn frames(&self) -> Vec<&[u8]> {
+        cut(&self.request)
+    }
+
+    /// Each reply without its length field.
+    pub fn replies(&self) -> Vec<&[u8]> {
+        cut(&self.reply)
+    }
+}
+
+fn cut(mut rest: &[u8]) -> Vec<&[u8]> {
+    let mut frames = Vec::new();
+    while let Some((length, tail)) = rest.split_first_chunk::<2>() {
+        let (frame, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
+        frames.push(frame);
+        rest = tail;
+    }
+    frames
+}
+
 /// What is sent: so many connections, each with a batch in flight.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {

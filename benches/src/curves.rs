@@ -143,6 +143,11 @@ pub fn run(args: &Args) -> io::Result<()> {
         println!("{}", serde_json::to_string_pretty(&document)?);
         return Ok(());
     }
+    print(&document);
+    Ok(())
+}
+
+fn print(document: &Document) {
     for curve in &document.curves {
         println!("{} ({})", curve.grows, curve.what);
         for Point { at, echo_per_second, echo_cpu_ns, per_second, cpu_ns } in &curve.points {
@@ -151,7 +156,13 @@ pub fn run(args: &Args) -> io::Result<()> {
             );
         }
     }
-    Ok(())
+    let Host { cpu, cores, kernel, commit, .. } = &document.host;
+    println!(
+        "{cpu}, {cores} processors, Linux {kernel}, commit {commit}\n\
+         Method: closed loop, CC under a variant LMK, medians of {} interleaved pairs (echo, gateway) of {} s a point; \
+         server on processor 0, client on processor 1, loopback; ns is processor time of the server for one message.",
+        document.pairs, document.seconds
+    );
 }
 
 impl Curve {

@@ -17,12 +17,14 @@ mod lanes;
 mod limit;
 mod open;
 mod page;
+mod pkcs11;
 mod ratios;
 mod record;
 mod rows;
 mod server;
 mod stats;
 mod store;
+mod token;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -48,8 +50,13 @@ enum Verb {
     Page,
     /// Judges instructions of a command and the lanes against the `des` crate; ends with 1 when a gate breaks.
     Gate(gate::Args),
+    /// PIN translation on a SoftHSM token, against a loop over the same token without us.
+    Pkcs11(pkcs11::Args),
     /// The engine alone, for profilers.
     Engine(engine::Args),
+    /// One measurement on a token, in a process of its own.
+    #[command(hide = true)]
+    TokenLoop(token::Args),
     /// A server in a process of its own, so that its CPU time can be told from the client's.
     #[command(hide = true)]
     Serve(server::Args),
@@ -66,6 +73,8 @@ fn main() -> ExitCode {
         Verb::Gate(args) => gate::run(&args),
         Verb::Engine(args) => engine::run(&args).map(good),
         Verb::Serve(args) => server::run(&args).map(good),
+        Verb::Pkcs11(args) => pkcs11::run(&args).map(good),
+        Verb::TokenLoop(args) => token::run(&args).map(good),
     };
     done.unwrap_or_else(|error| {
         eprintln!("benches: {error}");

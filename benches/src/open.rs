@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Time before a run in which nothing is counted.
 const WARMUP: Duration = Duration::from_millis(50);
 /// Longest wait for what is still in flight when time is over.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(20);
 /// Requests that may be in flight: beyond it the client waits, and what waits is late.
 const IN_FLIGHT_MAX: u64 = 16_384;
 

@@ -2,7 +2,7 @@
 
 use crate::host;
 use clap::ValueEnum;
-use gateway::{Config, Gateway, Limits, ListenSpec, ListenerConfig};
+use gateway::{BackendFactory, Config, Gateway, Limits, ListenSpec, ListenerConfig};
 use hostcmd::Authorised;
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, RandomSource, Simulator};
@@ -23,12 +23,14 @@ pub enum Kind {
     Echo,
     /// Runs it.
     Engine,
+    /// Runs it on the token that the environment names.
+    Token,
 }
 
 /// Arguments of the server process.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Echo or engine.
+    /// What it does with frames.
     #[arg(long, value_enum)]
     kind: Kind,
     /// Processors to stay on; a loop for each.
@@ -49,7 +51,14 @@ pub fn run(args: &Args) -> io::Result<()> {
         echo: (args.kind == Kind::Echo).then_some(REPLY),
         ..Config::default()
     };
-    let running = Gateway::start(config, Arc::new(backend)).map_err(io::Error::other)?;
+    let factory: Arc<BackendFactory> = match args.kind {
+        Kind::Token => {
+            let token = crate::token::open()?;
+            Arc::new(move || Box::new(token.backend()))
+        }
+        Kind::Echo | Kind::Engine => Arc::new(backend),
+    };
+    let running = Gateway::start(config, factory).map_err(io::Error::other)?;
     for listener in running.listeners() {
         println!("{} {}", listener.lmk, listener.address);
     }
@@ -76,9 +85,19 @@ pub struct Server {
 impl Server {
     /// Starts one on processors.
     pub fn start(kind: Kind, processors: &[usize]) -> io::Result<Self> {
+        Self::start_with(kind, processors, [])
+    }
+
+    /// Starts one with more variables in its environment.
+    pub fn start_with<const N: usize>(
+        kind: Kind,
+        processors: &[usize],
+        environment: [(String, String); N],
+    ) -> io::Result<Self> {
         let name = kind.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
         let processors: Vec<String> = processors.iter().map(ToString::to_string).collect();
         let mut child = Command::new(std::env::current_exe()?)
+            .envs(environment)
             .args(["serve", "--kind", &name, "--processors", &processors.join(",")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

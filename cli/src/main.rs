@@ -2,13 +2,16 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // standard output and error are what a program speaks by
 
 mod backend;
+mod confine;
 mod control;
 mod exit;
 mod hardening;
 mod node_side;
 mod oracle;
 mod private;
+mod token;
 mod verbs;
+mod workers;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -58,6 +58,9 @@ pub enum StartError {
     /// A thread or its event loop could not be started.
     #[error("cannot start a worker thread")]
     Thread(#[source] std::io::Error),
+    /// A worker did not come up.
+    #[error("no crypto worker: {0}")]
+    Worker(#[from] crate::worker::WorkerError),
     /// A thread ended while it was starting.
     #[error("a worker thread ended while the backend was made")]
     Backend,
@@ -67,7 +70,7 @@ impl StartError {
     /// Exit code of a program that reports this: 2 for what was asked, 3 for what was found.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::File { .. } | Self::Bind { .. } | Self::Thread(_) | Self::Backend => 3,
+            Self::File { .. } | Self::Bind { .. } | Self::Thread(_) | Self::Worker(_) | Self::Backend => 3,
             _ => 2,
         }
     }

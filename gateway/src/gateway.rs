@@ -3,10 +3,11 @@
 use crate::accept::{self, Door};
 use crate::admin;
 use crate::admission::Admission;
-use crate::core::{self, BackendFactory, CoreHandle, CoreSetup, Sender};
+use crate::core::{self, BackendFactory, CoreHandle, CoreSetup, CryptoSetup, Sender};
 use crate::metrics::Metrics;
 use crate::plan::{self, Listener};
 use crate::stats::Stats;
+use crate::worker::{self, Supervisor, Workers};
 use crate::{Limits, ListenSpec, StartError, TlsFiles};
 use hostcmd::{Authorised, KeyTable, Port, Role, Settings, Unit};
 use hsm::{BackendClass, LmkId, LmkInfo};
@@ -153,6 +154,25 @@ impl Gateway {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
+        Self::open(config, cores, CryptoSetup::Here(backend), None)
+    }
+
+    /// Starts the workers, takes all ports and serves. Workers are dealt to cores, so that there are no more
+    /// cores than workers; one core, which only frames and judges, when none are named.
+    pub fn start_with_workers(config: Config, workers: &Workers) -> Result<Running, StartError> {
+        let starting = worker::start(workers)?;
+        let facts = starting.facts().ok_or(StartError::Backend)?;
+        let cores = config.cores.clamp(1, workers.count.max(1));
+        let crypto = CryptoSetup::Away(facts, starting.events(), workers.deadline);
+        Self::open(config, cores, crypto, Some(starting))
+    }
+
+    fn open(
+        config: Config,
+        cores: usize,
+        crypto: CryptoSetup,
+        workers: Option<worker::Starting>,
+    ) -> Result<Running, StartError> {
         let (stats, health) = (Stats::new(cores), Health::default());
         let metrics = Metrics::new(stats.clone());
         let tls = config.tls.as_ref().filter(|_| config.listeners.iter().any(|l| l.spec.tls));
@@ -171,7 +191,7 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             health: health.clone(),
             tls,
-            backend,
+            crypto,
         };
         let cores = core::start(cores, &setup)?;
         let facts = cores.first().map(CoreHandle::facts).ok_or(StartError::Backend)?;
@@ -188,7 +208,20 @@ impl Gateway {
             gauge: metrics.connections(&listener.name),
             allow: config.listeners.get(listener.config).map(|l| l.allow.clone()).unwrap_or_default(),
         });
-        let senders = cores.iter().map(CoreHandle::sender).collect();
+        let senders: Vec<Sender> = cores.iter().map(CoreHandle::sender).collect();
+        let supervisor = workers
+            .map(|workers| {
+                let senders = senders.clone();
+                let hand = move |place: usize, stream| {
+                    let core = place.checked_rem(senders.len()).and_then(|at| senders.get(at));
+                    if let Some(core) = core {
+                        core.give_worker(place, stream);
+                    }
+                };
+                workers.watch(Box::new(hand), health.clone(), Arc::clone(&metrics))
+            })
+            .transpose()
+            .map_err(StartError::Thread)?;
         let admin =
             config.admin.map(|at| admin::start(at, Arc::clone(&metrics), health.clone())).transpose()?;
         let acceptor = accept::start(doors.collect(), admission, Arc::clone(&metrics), senders)?;
@@ -197,7 +230,8 @@ impl Gateway {
             let (lmk, role, tls) = (listener.lmk, listener.role.name(), listener.tls);
             tracing::info!(listen = %listener.address, %lmk, role, tls, "listening");
         }
-        Ok(Running { listeners, facts, health, cores, acceptor: Some(acceptor), admin })
+        let acceptor = Some(acceptor);
+        Ok(Running { listeners, facts, health, cores, acceptor, admin, supervisor })
     }
 }
 
@@ -276,6 +310,7 @@ pub struct Running {
     cores: Vec<CoreHandle>,
     acceptor: Option<(accept::Stop, JoinHandle<()>)>,
     admin: Option<admin::Admin>,
+    supervisor: Option<Supervisor>,
 }
 
 impl std::fmt::Debug for Running {
@@ -357,6 +392,7 @@ impl Running {
             sound &= core.join();
         }
         drop(self.admin.take());
+        drop(self.supervisor.take());
         sound
     }
 }

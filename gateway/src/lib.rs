@@ -28,6 +28,7 @@ pub mod node;
 mod plan;
 mod stats;
 mod tls;
+pub mod worker;
 
 pub use crate::core::BackendFactory;
 pub use error::StartError;
@@ -36,3 +37,4 @@ pub use limits::Limits;
 pub use listen::{ListenSpec, SpecError};
 pub use plan::{Listener, check as check_listeners};
 pub use tls::TlsFiles;
+pub use worker::Workers;

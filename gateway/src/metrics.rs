@@ -39,12 +39,39 @@ impl BadFrame {
     }
 }
 
+/// Why a worker was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WorkerLoss {
+    /// It ended, or closed its socket.
+    Ended,
+    /// It had work and answered nothing in time.
+    Hung,
+    /// It said what no worker says.
+    Protocol,
+    /// Its socket could not be used.
+    Socket,
+}
+
+impl WorkerLoss {
+    const ALL: [Self; 4] = [Self::Ended, Self::Hung, Self::Protocol, Self::Socket];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Hung => "hung",
+            Self::Protocol => "protocol",
+            Self::Socket => "socket",
+        }
+    }
+}
+
 /// The metrics of a gateway.
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     rejected: Vec<Counter>,
     invalid: Vec<Counter>,
+    workers_lost: Vec<Counter>,
     stats: Stats,
 }
 
@@ -59,12 +86,20 @@ impl Metrics {
         };
         let rejected = Reason::ALL.map(|r| counter("payhsm_connections_rejected_total", r.name()));
         let invalid = BadFrame::ALL.map(|b| counter("payhsm_frames_invalid_total", b.name()));
+        let workers_lost = WorkerLoss::ALL.map(|w| counter("payhsm_workers_lost_total", w.name()));
         let info = Key::from_parts(
             "payhsm_build_info",
             vec![Label::from_static_parts("version", env!("CARGO_PKG_VERSION"))],
         );
         recorder.register_gauge(&info, &METADATA).set(1);
-        Arc::new(Self { rejected: rejected.into(), invalid: invalid.into(), recorder, handle, stats })
+        Arc::new(Self {
+            rejected: rejected.into(),
+            invalid: invalid.into(),
+            workers_lost: workers_lost.into(),
+            recorder,
+            handle,
+            stats,
+        })
     }
 
     pub(crate) fn rejected(&self, reason: Reason) {
@@ -79,6 +114,19 @@ impl Metrics {
         if let Some(counter) = at.and_then(|at| self.invalid.get(at)) {
             counter.increment(1);
         }
+    }
+
+    pub(crate) fn worker_lost(&self, why: WorkerLoss) {
+        let at = WorkerLoss::ALL.iter().position(|w| *w == why);
+        if let Some(counter) = at.and_then(|at| self.workers_lost.get(at)) {
+            counter.increment(1);
+        }
+    }
+
+    /// Crypto workers that serve.
+    pub(crate) fn workers_up(&self, count: usize) {
+        let gauge = self.recorder.register_gauge(&Key::from_static_name("payhsm_workers"), &METADATA);
+        gauge.set(u32::try_from(count).map_or(f64::INFINITY, f64::from));
     }
 
     /// Open connections of a listener.
@@ -119,11 +167,13 @@ fn describe(recorder: &PrometheusRecorder) {
         ("payhsm_commands_total", "Replies by command, response code and listener."),
         ("payhsm_connections_rejected_total", "Connections that were turned away or ended, by reason."),
         ("payhsm_frames_invalid_total", "Frames that could not be used, by reason."),
+        ("payhsm_workers_lost_total", "Crypto workers that were given up, by reason."),
     ];
     for (name, text) in counters {
         recorder.describe_counter(name.into(), Some(Unit::Count), text.into());
     }
     recorder.describe_gauge("payhsm_connections".into(), Some(Unit::Count), "Open connections.".into());
+    recorder.describe_gauge("payhsm_workers".into(), Some(Unit::Count), "Crypto workers that serve.".into());
     recorder.describe_gauge("payhsm_build_info".into(), None, "Version of the program.".into());
 }
 

@@ -150,6 +150,7 @@ impl From<CipherError> for Code {
             CipherError::KeyLength => Self::KEY_LENGTH,
             CipherError::DataLength => Self::DATA_LENGTH,
             CipherError::Unsupported => Self::KEY_LENGTH,
+            CipherError::NotOffered => Self::LICENCE_ALGORITHM,
             CipherError::Backend => Self::DEVICE,
         }
     }
@@ -217,6 +218,7 @@ mod tests {
             HsmError::Cipher(CipherError::KeyLength),
             HsmError::Cipher(CipherError::DataLength),
             HsmError::Cipher(CipherError::Unsupported),
+            HsmError::Cipher(CipherError::NotOffered),
             HsmError::Cipher(CipherError::Backend),
         ]);
         for error in errors {

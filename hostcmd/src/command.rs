@@ -1,8 +1,11 @@
 //! What a command is. Its file holds everything about it; its row in the table holds nothing but its name.
 
+use crate::engine::{Runner, runner};
 use crate::wire::Message;
 use crate::{Code, Cx};
-use core::future::Future;
+use core::future::{Future, poll_fn};
+use core::task::Poll;
+use hsm::Hsm;
 
 /// What a listener is for (ARCHITECTURE.md, roles and states).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,7 +216,7 @@ pub enum Expect {
 }
 
 /// A host command.
-pub trait Command: 'static {
+pub trait Command: Sized + 'static {
     /// What is known without running it.
     const ABOUT: About;
     /// Vectors: at least one that succeeds and one that is refused.
@@ -225,4 +228,32 @@ pub trait Command: 'static {
 
     /// Runs it: straight-line code over the seam.
     fn run(cx: Cx, request: Self::Request) -> impl Future<Output = Answer<Self::Reply>> + 'static;
+
+    /// What runs it in an engine.
+    #[doc(hidden)]
+    fn runner() -> Box<dyn Runner> {
+        runner::<Self>()
+    }
+}
+
+/// A command whose state between two runs of the backend is written by hand, because it is worth it: it is
+/// used where it stands, and neither request nor reply are moved. Its [`Command::runner`] is
+/// [`stepped`](crate::engine::stepped).
+pub trait Stepped: Command {
+    /// What is kept between two runs; used again for another request when one is done.
+    type State: Default + 'static;
+
+    /// Begins: puts the first operations into the queue. The request is not needed any longer when it returns.
+    fn begin(state: &mut Self::State, cx: &Cx, request: &Self::Request) -> Result<(), Code>;
+
+    /// Goes on after a run, and fills the reply at the end.
+    fn go_on(state: &mut Self::State, hsm: &Hsm, reply: &mut Self::Reply) -> Poll<Result<(), Code>>;
+}
+
+/// [`Command::run`] of such a command.
+pub async fn step<C: Stepped>(cx: Cx, request: C::Request) -> Answer<C::Reply> {
+    let (mut state, mut reply) = (C::State::default(), C::Reply::default());
+    C::begin(&mut state, &cx, &request)?;
+    poll_fn(|_| C::go_on(&mut state, &cx.hsm, &mut reply)).await?;
+    Ok(reply.into())
 }

@@ -274,22 +274,27 @@ pub(crate) struct References {
 impl References {
     /// The key that `token` refers to; the token itself when it is no reference, or nothing is found. What is wrong is
     /// kept until the request has been read to its end, since a malformed request is refused as such.
-    pub(crate) fn resolve(&mut self, keys: &Keys, token: KeyToken) -> KeyToken {
-        let Some(index) = index_of(&token) else { return token };
+    #[inline]
+    pub(crate) fn resolve(&mut self, keys: &Keys, token: &mut KeyToken) {
+        if let Some(index) = index_of(token) {
+            self.find(keys, index, token);
+        }
+    }
+
+    #[inline(never)]
+    fn find(&mut self, keys: &Keys, index: u16, token: &mut KeyToken) {
         let found = keys.table.as_ref().ok_or(Code::STORAGE_EMPTY).and_then(|t| t.find(index, keys.core));
         match found {
             // `UK123` says what is stored there.
             Ok((key, _)) if token.scheme != hsm::Scheme::K && token.scheme != key.scheme => {
                 self.refused.get_or_insert(Code::SCHEME);
-                token
             }
             Ok((key, generation)) => {
                 self.found.push(Reference { index, generation });
-                key
+                *token = key;
             }
             Err(code) => {
                 self.refused.get_or_insert(code);
-                token
             }
         }
     }

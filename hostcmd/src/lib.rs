@@ -29,6 +29,6 @@ pub mod wire;
 pub use code::Code;
 pub use command::{Activity, Authorised, Role};
 pub use context::{Cx, Moment, PinLimits, Port, Unit};
-pub use engine::{Engine, Finished, Ticket};
+pub use engine::{Engine, Finished, Judged, Ticket, judge};
 pub use key_table::KeyTable;
 pub use settings::{PinLength, Settings};

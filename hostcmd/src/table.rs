@@ -32,7 +32,7 @@ const fn row<C: Command>() -> Row {
         examples: C::EXAMPLES,
         walk_request: walk::<C::Request>,
         walk_reply: walk::<C::Reply>,
-        runner: crate::engine::runner::<C>,
+        runner: C::runner,
     }
 }
 

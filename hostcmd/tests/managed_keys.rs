@@ -164,7 +164,7 @@ fn a_managed_key_does_not_leave() {
         assert_eq!(&unit.ask(&format!("GC{zmk}{key}"))[..2], "29", "{key}");
         assert_eq!(&unit.ask(&format!("A8001{zmk}{key}U"))[..2], "29", "{key}");
     }
-    assert_eq!(&unit.ask("BU021K101")[..2], "00", "its check value may be asked");
+    assert_eq!(&unit.ask("BUFF1K101;001")[..2], "00", "its check value may be asked");
 }
 
 #[test]

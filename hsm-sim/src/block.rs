@@ -4,7 +4,7 @@ use crate::material::Material;
 use crate::random::RandomSource;
 use hsm::{BlockAttributes, BlockFault, HsmError, KeyToken, LmkId, LmkPurpose, Scheme};
 use paytypes::soft::{Soft, SoftKey};
-use paytypes::{Algorithm, CipherKind, ClearKey, MacAlgorithm, bytes, now};
+use paytypes::{Algorithm, CipherKind, ClearKey, now};
 use tr31::sblock::{self, SBlock, SHeader, SKeys};
 use tr31::{Attributes, ErrorKind, KeyBlockError, OptionalBlocks, field};
 
@@ -12,7 +12,6 @@ use tr31::{Attributes, ErrorKind, KeyBlockError, OptionalBlocks, field};
 #[derive(Debug)]
 pub(crate) struct BlockLmk {
     id: LmkId,
-    kind: CipherKind,
     keys: SKeys<SoftKey>,
     clear: SoftKey,
 }
@@ -21,7 +20,7 @@ impl BlockLmk {
     pub(crate) fn new(id: LmkId, kind: CipherKind, clear: &[u8]) -> Result<Self, HsmError> {
         let clear = SoftKey::new(kind, clear)?;
         let keys = ready(SKeys::new(&Soft, &clear))?;
-        Ok(Self { id, kind, keys, clear })
+        Ok(Self { id, keys, clear })
     }
 
     /// Opens a block; gives the key, the cipher that it is for, and its header fields.
@@ -65,34 +64,20 @@ impl BlockLmk {
         let lmk = sblock::LmkId::new(self.id.0).ok_or(HsmError::NoSuchLmk)?;
         let header = SHeader { blocks, ..SHeader::new(version, attributes, lmk) };
         header.check_blocks().map_err(fault)?;
+        let clear = key.expose()?;
         let mut pad = [0; 64];
         random.fill(&mut pad)?;
         let mut text = Vec::with_capacity(128);
         let mut drawn = paytypes::Drawn::new(&pad);
-        ready(sblock::seal(&Soft, &self.keys, &header, key.expose().expose(), &mut drawn, &mut text))?;
+        ready(sblock::seal(&Soft, &self.keys, &header, clear.expose(), &mut drawn, &mut text))?;
         Ok(KeyToken::new(Scheme::S, &text))
     }
 
-    /// A key of the LMK for other things than keys: never one that wraps blocks.
-    ///
-    /// 3DES: the LMK with a mask of its own, as KBEK and KBAK are (0x45, 0x4D); the masks here are ours.
-    /// AES: CMAC in counter mode over a label of ours, as in SP 800-108.
+    /// A key of the LMK for other things than keys.
     pub(crate) fn working_key(&self, purpose: LmkPurpose) -> Result<(CipherKind, ClearKey), HsmError> {
-        let label = match purpose {
-            LmkPurpose::PinStorage => b'P',
-            LmkPurpose::DecimalisationTable => b'T',
-        };
-        if self.kind != CipherKind::Aes {
-            let mut clear = self.clear.expose().duplicate();
-            bytes::xor_into(clear.expose_mut(), &[label; 24]);
-            return Ok((CipherKind::Tdes, clear));
-        }
-        let mut clear = ClearKey::new(&[0; 32]).map_err(|_| HsmError::KeyLength)?;
-        for (counter, half) in (1u8..).zip(clear.expose_mut().chunks_exact_mut(16)) {
-            let data = [counter, b'L', b'M', b'K', label, 0, 0x01, 0x00];
-            half.copy_from_slice(self.clear.mac(MacAlgorithm::Cmac, &[0; 16], &data)?.as_bytes());
-        }
-        Ok((CipherKind::Aes, clear))
+        let made = now(hsm::lmk_working_key(&Soft, &self.clear, purpose));
+        let key = made.unwrap_or(Err(paytypes::CipherError::Backend))?;
+        Ok((key.shape().kind, key.expose().duplicate()))
     }
 }
 

@@ -65,7 +65,7 @@ impl Chain {
     }
 
     /// The job of the next pass.
-    pub(crate) fn job(&self, key: &TdesKey, data: &[u8]) -> Option<Job> {
+    pub(crate) fn job(&self, key: &TdesKey, data: &[u8]) -> Job {
         let count = data.len() / 8;
         match self.kind {
             Kind::Cbc | Kind::Mac(MacAlgorithm::Iso1) => {
@@ -143,7 +143,7 @@ mod tests {
     fn run(chain: &mut Chain, key: &TdesKey, data: &mut [u8]) -> Outcome {
         let mut lanes = Lanes::new();
         loop {
-            let mut jobs = [chain.job(key, data).unwrap()];
+            let mut jobs = [chain.job(key, data)];
             lanes.run(&mut jobs);
             if let Some(outcome) = chain.take(jobs[0].block(), data) {
                 return outcome;

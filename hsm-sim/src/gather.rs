@@ -3,9 +3,9 @@
 //! they end. Nothing waits for more work than the batch brings.
 
 use crate::chain::Chain;
-use crate::material::Material;
+use crate::material::{Material, TdesKey};
 use core::ops::Range;
-use hsm::{HsmError, Op, OpBatch, Outcome};
+use hsm::{HsmError, Op, OpBatch, OpView, Outcome};
 use paytypes::{CipherError, Direction, MacAlgorithm, bytes};
 use tdes_lanes::{Job, Lanes};
 use zeroize::Zeroizing;
@@ -14,20 +14,20 @@ use zeroize::Zeroizing;
 pub(crate) enum Begun {
     /// It is done.
     Answer(Outcome),
-    /// Its jobs, one for each part of a key, were given with [`Gather::parts`].
-    Parts,
-    /// It goes through the lanes.
+    /// Its jobs of the first pass were given; [`Gather::add`] follows.
     Work(Work),
 }
 
 /// Work that goes through the lanes.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Blocks that do not depend on each other; CBC decryption XORs with what stood before them.
-    Blocks { way: Direction, chained: bool },
+    /// Blocks that do not depend on each other.
+    Blocks,
+    /// The same, to be XORed with what stood before them: CBC decryption.
+    Chained,
     /// Blocks that do.
     Chain(Chain),
-    /// Parts of a key, whose jobs are there already.
+    /// Parts of a key.
     Parts,
 }
 
@@ -38,88 +38,128 @@ struct Task {
     jobs: Range<usize>,
 }
 
+/// One block under a DES key and nothing else: what most operations are.
+#[derive(Clone, Copy, Debug)]
+struct Single {
+    op: usize,
+    job: usize,
+}
+
 /// Tasks of one batch and the jobs of one pass; memory is kept from batch to batch.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     lanes: Lanes,
+    singles: Vec<Single>,
     tasks: Vec<Task>,
     jobs: Vec<Job>,
-    parts: Range<usize>,
-}
-
-/// ECB: at once for AES, through the lanes for DES keys.
-pub(crate) fn begin_ecb(material: &Material, way: Direction, data: &mut [u8]) -> Result<Begun, HsmError> {
-    match material {
-        Material::Aes(key) => {
-            key.ecb(way, data)?;
-            Ok(Begun::Answer(Outcome::Done))
-        }
-        Material::Tdes(_) => blocks(way, false, data),
-    }
-}
-
-/// CBC: at once for AES, through the lanes for DES keys.
-pub(crate) fn begin_cbc(
-    material: &Material,
-    way: Direction,
-    iv: &[u8],
-    data: &mut [u8],
-) -> Result<Begun, HsmError> {
-    match (material, way) {
-        (Material::Aes(key), _) => {
-            key.cbc(way, iv, data)?;
-            Ok(Begun::Answer(Outcome::Done))
-        }
-        (Material::Tdes(_), Direction::Decrypt) if iv.len() == 8 => blocks(way, true, data),
-        (Material::Tdes(_), _) => {
-            let chain = Chain::cbc(iv, data)?;
-            Ok(chain.map_or(Begun::Answer(Outcome::Done), |chain| Begun::Work(Work::Chain(chain))))
-        }
-    }
-}
-
-/// A MAC: at once for AES, through the lanes for DES keys.
-pub(crate) fn begin_mac(
-    material: &Material,
-    algorithm: MacAlgorithm,
-    iv: &[u8],
-    data: &[u8],
-) -> Result<Begun, HsmError> {
-    match material {
-        Material::Aes(key) => Ok(Begun::Answer(Outcome::Mac(key.mac(algorithm, iv, data)?))),
-        Material::Tdes(_) => Ok(match Chain::mac(algorithm, iv, data)? {
-            Ok(chain) => Begun::Work(Work::Chain(chain)),
-            Err(value) => Begun::Answer(Outcome::Mac(value)),
-        }),
-    }
-}
-
-fn blocks(way: Direction, chained: bool, data: &[u8]) -> Result<Begun, HsmError> {
-    match data.len() {
-        0 => Ok(Begun::Answer(Outcome::Done)),
-        n if n.is_multiple_of(8) => Ok(Begun::Work(Work::Blocks { way, chained })),
-        _ => Err(HsmError::Cipher(CipherError::DataLength)),
-    }
+    /// Jobs up to here belong to tasks.
+    taken: usize,
 }
 
 impl Gather {
-    /// Takes the jobs of the parts of a key for the first pass; [`Gather::add`] follows.
+    /// Takes an operation of one block in ECB under a DES key; false for any other.
+    #[inline]
+    pub(crate) fn single(&mut self, op: usize, view: &OpView<'_>) -> bool {
+        let Op::Ecb { key, way } = view.op else { return false };
+        let Ok(Material::Tdes(key)) = Material::of(key) else { return false };
+        let Ok(block) = <[u8; 8]>::try_from(&*view.data) else { return false };
+        let job = self.jobs.len();
+        self.jobs.push(key.job(u64::from_be_bytes(block), *way));
+        self.taken = self.jobs.len();
+        self.singles.push(Single { op, job });
+        true
+    }
+
+    /// ECB: at once for AES, through the lanes for DES keys.
+    #[inline]
+    pub(crate) fn ecb(
+        &mut self,
+        material: &Material,
+        way: Direction,
+        data: &mut [u8],
+    ) -> Result<Begun, HsmError> {
+        match material {
+            Material::Aes(key) => {
+                key.ecb(way, data)?;
+                Ok(Begun::Answer(Outcome::Done))
+            }
+            Material::Tdes(key) => self.blocks(key, way, data, Work::Blocks),
+        }
+    }
+
+    /// CBC: at once for AES, through the lanes for DES keys.
+    pub(crate) fn cbc(
+        &mut self,
+        material: &Material,
+        way: Direction,
+        iv: &[u8],
+        data: &mut [u8],
+    ) -> Result<Begun, HsmError> {
+        match (material, way) {
+            (Material::Aes(key), _) => {
+                key.cbc(way, iv, data)?;
+                Ok(Begun::Answer(Outcome::Done))
+            }
+            (Material::Tdes(key), Direction::Decrypt) if iv.len() == 8 => {
+                self.blocks(key, way, data, Work::Chained)
+            }
+            (Material::Tdes(key), _) => Ok(match Chain::cbc(iv, data)? {
+                Some(chain) => self.chain(chain, key, data),
+                None => Begun::Answer(Outcome::Done),
+            }),
+        }
+    }
+
+    /// A MAC: at once for AES, through the lanes for DES keys.
+    pub(crate) fn mac(
+        &mut self,
+        material: &Material,
+        algorithm: MacAlgorithm,
+        iv: &[u8],
+        data: &[u8],
+    ) -> Result<Begun, HsmError> {
+        match material {
+            Material::Aes(key) => Ok(Begun::Answer(Outcome::Mac(key.mac(algorithm, iv, data)?))),
+            Material::Tdes(key) => Ok(match Chain::mac(algorithm, iv, data)? {
+                Ok(chain) => self.chain(chain, key, data),
+                Err(value) => Begun::Answer(Outcome::Mac(value)),
+            }),
+        }
+    }
+
+    #[inline]
+    fn blocks(&mut self, key: &TdesKey, way: Direction, data: &[u8], work: Work) -> Result<Begun, HsmError> {
+        match data.as_chunks::<8>() {
+            ([], []) => return Ok(Begun::Answer(Outcome::Done)),
+            ([block], []) => self.jobs.push(key.job(u64::from_be_bytes(*block), way)),
+            (blocks, []) => self.jobs.extend(blocks.iter().map(|b| key.job(u64::from_be_bytes(*b), way))),
+            _ => return Err(HsmError::Cipher(CipherError::DataLength)),
+        }
+        Ok(Begun::Work(work))
+    }
+
+    fn chain(&mut self, chain: Chain, key: &TdesKey, data: &[u8]) -> Begun {
+        self.jobs.push(chain.job(key, data));
+        Begun::Work(Work::Chain(chain))
+    }
+
+    /// Takes the jobs of the parts of a key.
     pub(crate) fn parts(
         &mut self,
         give: impl FnOnce(&mut Vec<Job>) -> Result<(), HsmError>,
     ) -> Result<(), HsmError> {
-        let start = self.jobs.len();
         let given = give(&mut self.jobs);
         if given.is_err() {
-            self.jobs.truncate(start);
+            self.jobs.truncate(self.taken);
         }
-        self.parts = start..self.jobs.len();
         given
     }
 
-    /// Takes the work of an operation.
+    /// Takes the work of an operation, whose jobs were given last.
+    #[inline]
     pub(crate) fn add(&mut self, op: usize, work: Work) {
-        let jobs = core::mem::take(&mut self.parts);
+        let jobs = self.taken..self.jobs.len();
+        self.taken = self.jobs.len();
         self.tasks.push(Task { op, work, jobs });
     }
 
@@ -129,34 +169,40 @@ impl Gather {
         ops: &mut OpBatch,
         end_parts: impl Fn(&Op, &[u8]) -> Result<Outcome, HsmError>,
     ) {
-        while !self.tasks.is_empty() {
+        while !(self.tasks.is_empty() && self.singles.is_empty()) {
+            self.lanes.run(&mut self.jobs);
+            let jobs = &self.jobs;
+            for Single { op, job } in self.singles.drain(..) {
+                let Some(view) = ops.view(op) else { continue };
+                if let (Ok(block), Some(job)) = (<&mut [u8; 8]>::try_from(view.data), jobs.get(job)) {
+                    *block = job.block().to_be_bytes();
+                    *view.outcome = Some(Ok(Outcome::Done));
+                }
+            }
+            self.tasks.retain_mut(|task| !task.take(ops, jobs, &end_parts));
+            self.jobs.clear();
+            // What is left are chains: each gives its next block.
             for task in &mut self.tasks {
                 task.give(ops, &mut self.jobs);
             }
-            self.lanes.run(&mut self.jobs);
-            let jobs = &self.jobs;
-            self.tasks.retain_mut(|task| !task.take(ops, jobs, &end_parts));
-            self.jobs.clear();
         }
+        self.taken = 0;
     }
 }
 
 impl Task {
     fn give(&mut self, ops: &mut OpBatch, jobs: &mut Vec<Job>) {
-        let Some(view) = ops.view(self.op) else { return };
         let start = jobs.len();
-        match (&self.work, key_of(view.op)) {
-            (Work::Parts, _) | (_, None) => return,
-            (Work::Blocks { way, .. }, Some(key)) => {
-                let blocks = view.data.as_chunks::<8>().0.iter();
-                jobs.extend(blocks.filter_map(|b| key.job(u64::from_be_bytes(*b), *way)));
-            }
-            (Work::Chain(chain), Some(key)) => jobs.extend(chain.job(key, view.data)),
+        if let Some(view) = ops.view(self.op)
+            && let (Work::Chain(chain), Some(key)) = (&self.work, key_of(view.op))
+        {
+            jobs.push(chain.job(key, view.data));
         }
         self.jobs = start..jobs.len();
     }
 
     // True when the operation is answered.
+    #[inline]
     fn take(
         &mut self,
         ops: &mut OpBatch,
@@ -165,18 +211,24 @@ impl Task {
     ) -> bool {
         let Some(view) = ops.view(self.op) else { return true };
         let jobs = jobs.get(self.jobs.clone()).unwrap_or_default();
-        let answer = match &mut self.work {
+        let answer = match (&mut self.work, jobs) {
             // Without a job there is no result: the key is not ours.
-            _ if jobs.is_empty() => Err(HsmError::Backend),
-            Work::Blocks { chained, .. } => {
-                store(jobs, view.iv, view.data, *chained);
+            (_, []) => Err(HsmError::Backend),
+            (Work::Blocks, jobs) => {
+                for (block, job) in view.data.as_chunks_mut::<8>().0.iter_mut().zip(jobs) {
+                    *block = job.block().to_be_bytes();
+                }
                 Ok(Outcome::Done)
             }
-            Work::Chain(chain) => match jobs.first().and_then(|job| chain.take(job.block(), view.data)) {
+            (Work::Chained, jobs) => {
+                store_chained(jobs, view.iv, view.data);
+                Ok(Outcome::Done)
+            }
+            (Work::Chain(chain), [job, ..]) => match chain.take(job.block(), view.data) {
                 Some(outcome) => Ok(outcome),
                 None => return false,
             },
-            Work::Parts => {
+            (Work::Parts, jobs) => {
                 let mut parts = Zeroizing::new([[0u8; 8]; 3]);
                 for (part, job) in parts.iter_mut().zip(jobs) {
                     *part = job.block().to_be_bytes();
@@ -189,7 +241,7 @@ impl Task {
     }
 }
 
-fn key_of(op: &Op) -> Option<&crate::material::TdesKey> {
+fn key_of(op: &Op) -> Option<&TdesKey> {
     let (Op::Ecb { key, .. } | Op::Cbc { key, .. } | Op::Mac { key, .. }) = op else { return None };
     match Material::of(key) {
         Ok(Material::Tdes(key)) => Some(key),
@@ -197,14 +249,12 @@ fn key_of(op: &Op) -> Option<&crate::material::TdesKey> {
     }
 }
 
-fn store(jobs: &[Job], iv: &[u8], data: &mut [u8], chained: bool) {
+fn store_chained(jobs: &[Job], iv: &[u8], data: &mut [u8]) {
     let mut before: [u8; 8] = bytes::left(iv);
     for (block, job) in data.as_chunks_mut::<8>().0.iter_mut().zip(jobs) {
         let mut result = job.block().to_be_bytes();
-        if chained {
-            bytes::xor_into(&mut result, &before);
-            before = *block;
-        }
+        bytes::xor_into(&mut result, &before);
+        before = *block;
         *block = result;
     }
 }

@@ -1,39 +1,81 @@
 //! What the simulator keeps for an opened key: DES keys for the lanes, AES keys with their schedules.
 
+use core::fmt;
 use hsm::{HsmError, Key};
 use paytypes::soft::SoftKey;
 use paytypes::{CipherKind, ClearKey, Direction, KeyShape};
 use tdes_lanes::Job;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// A DES key of one, two or three parts. It has no schedule: in the lanes key bits are wired like data.
-#[derive(Debug)]
-pub(crate) struct TdesKey(ClearKey);
+/// A DES key of one, two or three parts, as the lanes take it. It has no schedule: in the lanes key bits are
+/// wired like data. Wiped on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(crate) struct TdesKey {
+    parts: [u64; 3],
+    #[zeroize(skip)]
+    count: u8,
+}
+
+/// Shows the length.
+impl fmt::Debug for TdesKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TdesKey({} bytes)", self.length())
+    }
+}
 
 impl TdesKey {
     /// From 8, 16 or 24 bytes.
     pub(crate) fn new(clear: &[u8]) -> Result<Self, HsmError> {
-        match clear.len() {
-            8 | 16 | 24 => ClearKey::new(clear).map(Self).map_err(|_| HsmError::KeyLength),
-            _ => Err(HsmError::KeyLength),
+        let (words, []) = clear.as_chunks::<8>() else { return Err(HsmError::KeyLength) };
+        let count = match words.len() {
+            1 => 1,
+            2 => 2,
+            3 => 3,
+            _ => return Err(HsmError::KeyLength),
+        };
+        let mut key = Self { parts: [0; 3], count };
+        for (part, word) in key.parts.iter_mut().zip(words) {
+            *part = u64::from_be_bytes(*word);
+        }
+        Ok(key)
+    }
+
+    /// Length in bytes.
+    pub(crate) const fn length(&self) -> usize {
+        match self.count {
+            1 => 8,
+            2 => 16,
+            _ => 24,
         }
     }
 
     /// One block under the whole key.
-    pub(crate) fn job(&self, block: u64, way: Direction) -> Option<Job> {
-        Job::with_key(self.0.expose(), block.to_be_bytes(), direction(way))
+    #[inline]
+    pub(crate) fn job(&self, block: u64, way: Direction) -> Job {
+        let [k1, k2, k3] = self.parts;
+        match self.count {
+            1 => Job::single(k1, block, direction(way)),
+            2 => Job::double([k1, k2], block, direction(way)),
+            _ => Job::triple([k1, k2, k3], block, direction(way)),
+        }
     }
 
     /// One block under the left part alone: the chain of a retail MAC (ISO 9797-1 algorithm 3).
-    pub(crate) fn left_job(&self, block: u64) -> Option<Job> {
-        let left = self.0.expose().first_chunk::<8>()?;
-        Some(Job::single(u64::from_be_bytes(*left), block, tdes_lanes::Direction::Encrypt))
+    #[inline]
+    pub(crate) fn left_job(&self, block: u64) -> Job {
+        let [left, ..] = self.parts;
+        Job::single(left, block, tdes_lanes::Direction::Encrypt)
     }
 
-    pub(crate) fn expose(&self) -> &ClearKey {
-        &self.0
+    /// The clear bytes, made for whoever has to have them.
+    pub(crate) fn expose(&self) -> Result<ClearKey, HsmError> {
+        let bytes = Zeroizing::new(self.parts.map(u64::to_be_bytes));
+        let bytes = bytes.as_flattened().get(..self.length()).unwrap_or_default();
+        ClearKey::new(bytes).map_err(|_| HsmError::KeyLength)
     }
 }
 
+#[inline]
 const fn direction(way: Direction) -> tdes_lanes::Direction {
     match way {
         Direction::Encrypt => tdes_lanes::Direction::Encrypt,
@@ -62,24 +104,24 @@ impl Material {
     }
 
     /// Of a key that this backend opened.
+    #[inline]
     pub(crate) fn of(key: &Key) -> Result<&Self, HsmError> {
         key.material().ok_or(HsmError::Backend)
     }
 
-    pub(crate) fn expose(&self) -> &ClearKey {
+    /// The clear bytes, made for whoever has to have them.
+    pub(crate) fn expose(&self) -> Result<ClearKey, HsmError> {
         match self {
             Self::Tdes(key) => key.expose(),
-            Self::Aes(key) => key.expose(),
+            Self::Aes(key) => Ok(key.expose().duplicate()),
         }
     }
 
     pub(crate) fn shape(&self) -> KeyShape {
-        let length = self.expose().len();
-        let kind = match self {
-            Self::Aes(_) => CipherKind::Aes,
-            Self::Tdes(_) if length == 8 => CipherKind::Des,
-            Self::Tdes(_) => CipherKind::Tdes,
-        };
-        KeyShape { kind, length }
+        match self {
+            Self::Aes(key) => KeyShape { kind: CipherKind::Aes, length: key.expose().len() },
+            Self::Tdes(key) if key.length() == 8 => KeyShape { kind: CipherKind::Des, length: 8 },
+            Self::Tdes(key) => KeyShape { kind: CipherKind::Tdes, length: key.length() },
+        }
     }
 }

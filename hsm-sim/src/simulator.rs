@@ -2,7 +2,7 @@
 //! together (`gather`); AES work is done in turn, with schedules that are kept.
 
 use crate::block::BlockLmk;
-use crate::gather::{Begun, Gather, Work, begin_cbc, begin_ecb, begin_mac};
+use crate::gather::{Begun, Gather, Work};
 use crate::lmk::{LmkKind, LmkSet};
 use crate::material::Material;
 use crate::random::RandomSource;
@@ -80,13 +80,14 @@ impl Simulator {
     }
 
     // Answers at once, or gives the work that goes through the lanes.
+    #[inline]
     fn begin(&mut self, op: &Op, iv: &[u8], data: &mut [u8]) -> Result<Begun, HsmError> {
         Ok(Begun::Answer(match op {
             Op::Open { lmk, key_type, scheme } => return self.open(*lmk, *key_type, *scheme, data),
             Op::Seal { lmk, key, form } => return self.seal(*lmk, key, form),
-            Op::Ecb { key, way } => return begin_ecb(Material::of(key)?, *way, data),
-            Op::Cbc { key, way } => return begin_cbc(Material::of(key)?, *way, iv, data),
-            Op::Mac { key, algorithm } => return begin_mac(Material::of(key)?, *algorithm, iv, data),
+            Op::Ecb { key, way } => return self.gather.ecb(Material::of(key)?, *way, data),
+            Op::Cbc { key, way } => return self.gather.cbc(Material::of(key)?, *way, iv, data),
+            Op::Mac { key, algorithm } => return self.gather.mac(Material::of(key)?, *algorithm, iv, data),
             Op::Generate { shape } => Outcome::Key(self.generate(*shape)?),
             Op::Random => {
                 self.random.fill(data)?;
@@ -94,7 +95,7 @@ impl Simulator {
             }
             Op::Load { kind } => Outcome::Key(session_key(*kind, data)?),
             Op::Variant { key } => Outcome::Key(masked(key, data)?),
-            Op::Reveal { key } => Outcome::Clear(Material::of(key)?.expose().duplicate()),
+            Op::Reveal { key } => Outcome::Clear(Material::of(key)?.expose()?),
             Op::LmkKey { lmk, purpose } => Outcome::Key(self.lmk_key(*lmk, *purpose)?),
         }))
     }
@@ -111,7 +112,7 @@ impl Simulator {
                 let room = wrapped.get_mut(..length).ok_or(HsmError::KeyLength)?;
                 hex::decode_into(text, room).map_err(|_| HsmError::Token)?;
                 self.gather.parts(|jobs| lmk.jobs(Direction::Decrypt, key_type, scheme, room, jobs))?;
-                Ok(Begun::Parts)
+                Ok(Begun::Work(Work::Parts))
             }
             Lmk::Block(lmk) if scheme == Scheme::S => {
                 let (clear, kind, block) = lmk.open(text)?;
@@ -126,9 +127,10 @@ impl Simulator {
         let random = &mut self.random;
         match (find(&mut self.lmks, id)?, form) {
             (Lmk::Variant(lmk), SealAs::Variant { scheme, key_type }) => {
-                let clear = material.expose().expose();
+                let clear = material.expose()?;
+                let clear = clear.expose();
                 self.gather.parts(|jobs| lmk.jobs(Direction::Encrypt, *key_type, *scheme, clear, jobs))?;
-                Ok(Begun::Parts)
+                Ok(Begun::Work(Work::Parts))
             }
             (Lmk::Block(lmk), SealAs::Block { attributes, optional_count, optional }) => {
                 let token = lmk.seal(material, attributes, *optional_count, optional, random)?;
@@ -165,7 +167,7 @@ impl Simulator {
                     LmkPurpose::PinStorage => lmk.pair(LmkPair(1), 0)?,
                     LmkPurpose::DecimalisationTable => lmk.pair(LmkPair(9), 1)?,
                 };
-                (CipherKind::Tdes, key.expose().duplicate())
+                (CipherKind::Tdes, key.expose()?)
             }
             Lmk::Block(lmk) => lmk.working_key(purpose)?,
         };
@@ -177,10 +179,12 @@ impl Backend for Simulator {
     fn run(&mut self, ops: &mut OpBatch) {
         for index in 0..ops.len() {
             let Some(view) = ops.view(index) else { continue };
+            if self.gather.single(index, &view) {
+                continue;
+            }
             match self.begin(view.op, view.iv, view.data) {
                 Ok(Begun::Answer(outcome)) => *view.outcome = Some(Ok(outcome)),
                 Err(error) => *view.outcome = Some(Err(error)),
-                Ok(Begun::Parts) => self.gather.add(index, Work::Parts),
                 Ok(Begun::Work(work)) => self.gather.add(index, work),
             }
         }
@@ -232,7 +236,7 @@ fn session_key(kind: CipherKind, clear: &[u8]) -> Result<Key, HsmError> {
 
 fn masked(key: &Key, mask: &[u8]) -> Result<Key, HsmError> {
     let material = Material::of(key)?;
-    let mut clear = material.expose().duplicate();
+    let mut clear = material.expose()?;
     if mask.len() != clear.len() {
         return Err(HsmError::KeyLength);
     }

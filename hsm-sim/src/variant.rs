@@ -5,7 +5,6 @@ use crate::lmk::VARIANT_LENGTH;
 use crate::material::TdesKey;
 use hsm::{HsmError, KeyType, LmkPair, Scheme};
 use paytypes::{ClearKey, Direction};
-use std::collections::HashMap;
 use tdes_lanes::Job;
 
 /// XORed into byte 0 of the pair; index is the variant digit, 0 is no variant.
@@ -14,11 +13,16 @@ const VARIANTS: [u8; 10] = [0x00, 0xA6, 0x5A, 0x6A, 0xDE, 0x2B, 0x50, 0x74, 0x9C
 const DOUBLE: [u8; 2] = [0xA6, 0x5A];
 const TRIPLE: [u8; 3] = [0x6A, 0xDE, 0x2B];
 
+/// All bytes that enter the right half.
+const SCHEMES: [u8; 6] = [0x00, 0xA6, 0x5A, 0x6A, 0xDE, 0x2B];
+const PLACES: usize = (VARIANT_LENGTH / 16) * VARIANTS.len() * SCHEMES.len();
+
 /// A loaded variant LMK. Working keys are made when first needed; there are few.
 #[derive(Debug)]
 pub(crate) struct VariantLmk {
     pairs: Box<[ClearKey]>,
-    working: HashMap<(u8, u8, u8), TdesKey>,
+    /// By pair, variant and scheme byte.
+    working: Box<[Option<TdesKey>]>,
 }
 
 impl VariantLmk {
@@ -28,7 +32,8 @@ impl VariantLmk {
         }
         let pairs = clear.as_chunks::<16>().0.iter();
         let pairs: Result<_, _> = pairs.map(|p| ClearKey::new(p).map_err(|_| HsmError::KeyLength)).collect();
-        Ok(Self { pairs: pairs?, working: HashMap::new() })
+        let working = (0..PLACES).map(|_| None).collect();
+        Ok(Self { pairs: pairs?, working })
     }
 
     /// A plain pair with a variant, for other things than keys.
@@ -37,21 +42,22 @@ impl VariantLmk {
     }
 
     fn working_key(&mut self, pair: LmkPair, variant: u8, scheme: u8) -> Result<&TdesKey, HsmError> {
-        use std::collections::hash_map::Entry;
-        match self.working.entry((pair.0, variant, scheme)) {
-            Entry::Occupied(found) => Ok(found.into_mut()),
-            Entry::Vacant(place) => {
-                let base = self.pairs.get(usize::from(pair.0)).ok_or(HsmError::KeyType)?;
-                let mut key = base.duplicate();
-                let mask = VARIANTS.get(usize::from(variant)).ok_or(HsmError::KeyType)?;
-                for (at, mask) in [(0, mask), (8, &scheme)] {
-                    if let Some(byte) = key.expose_mut().get_mut(at) {
-                        *byte ^= mask;
-                    }
-                }
-                Ok(place.insert(TdesKey::new(key.expose())?))
+        let (base, mask) = (self.pairs.get(usize::from(pair.0)), VARIANTS.get(usize::from(variant)));
+        let (base, mask) = base.zip(mask).ok_or(HsmError::KeyType)?;
+        let column = SCHEMES.iter().position(|known| *known == scheme).ok_or(HsmError::Scheme)?;
+        let row = usize::from(pair.0).saturating_mul(VARIANTS.len()).saturating_add(usize::from(variant));
+        let place = row.saturating_mul(SCHEMES.len()).saturating_add(column);
+        let place = self.working.get_mut(place).ok_or(HsmError::KeyType)?;
+        if let Some(known) = place {
+            return Ok(known);
+        }
+        let mut key = base.duplicate();
+        for (at, mask) in [(0, *mask), (8, scheme)] {
+            if let Some(byte) = key.expose_mut().get_mut(at) {
+                *byte ^= mask;
             }
         }
+        Ok(place.insert(TdesKey::new(key.expose())?))
     }
 
     /// The jobs that encrypt or decrypt the parts of a key, one for each.
@@ -75,7 +81,7 @@ impl VariantLmk {
         for (index, part) in key.as_chunks::<8>().0.iter().enumerate() {
             let byte = scheme_bytes.get(index).copied().unwrap_or_default();
             let working = self.working_key(pair, key_type.variant(), byte)?;
-            jobs.extend(working.job(u64::from_be_bytes(*part), way));
+            jobs.push(working.job(u64::from_be_bytes(*part), way));
         }
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use crate::key::BlockAttributes;
 use crate::{HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Scheme};
-use core::ops::Range;
 use paytypes::{CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
 use zeroize::Zeroize;
 
@@ -118,9 +117,10 @@ pub enum Outcome {
 #[derive(Debug)]
 struct Slot {
     op: Op,
-    iv: [u8; 16],
+    // Initial value, then data, in `bytes`.
+    start: usize,
+    end: usize,
     iv_length: usize,
-    data: Range<usize>,
     outcome: Option<Result<Outcome, HsmError>>,
 }
 
@@ -156,10 +156,11 @@ impl OpBatch {
     }
 
     /// The operation at `index`.
+    #[inline]
     pub fn view(&mut self, index: usize) -> Option<OpView<'_>> {
         let slot = self.slots.get_mut(index)?;
-        let data = self.bytes.get_mut(slot.data.clone())?;
-        let iv = slot.iv.get(..slot.iv_length).unwrap_or_default();
+        let both = self.bytes.get_mut(slot.start..slot.end)?;
+        let (iv, data) = both.split_at_mut_checked(slot.iv_length)?;
         Some(OpView { op: &slot.op, iv, data, outcome: &mut slot.outcome })
     }
 
@@ -172,24 +173,45 @@ impl OpBatch {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, op: Op, iv: &[u8], data: &[u8]) -> usize {
-        self.make_room(data.len());
+        self.make_room(iv.len().saturating_add(data.len()));
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(data);
-        let iv_length = iv.len().min(16);
-        let data = start..self.bytes.len();
-        self.slots.push(Slot { op, iv: paytypes::bytes::left(iv), iv_length, data, outcome: None });
-        self.slots.len().saturating_sub(1)
+        if !iv.is_empty() {
+            self.bytes.extend_from_slice(iv);
+        }
+        match <&[u8; 8]>::try_from(data) {
+            // One block of DES, the most frequent length by far, without a call.
+            Ok(block) => self.bytes.extend_from_slice(block),
+            Err(_) => self.bytes.extend_from_slice(data),
+        }
+        let (end, index) = (self.bytes.len(), self.slots.len());
+        self.slots.push(Slot { op, start, end, iv_length: iv.len(), outcome: None });
+        index
     }
 
-    /// Takes the answer; copies the data back into `data` when there is room for all of it.
-    pub(crate) fn take(&mut self, index: usize, data: &mut [u8]) -> Result<Outcome, HsmError> {
+    /// Takes the answer.
+    pub(crate) fn take(&mut self, index: usize) -> Result<Outcome, HsmError> {
         let slot = self.slots.get_mut(index).ok_or(HsmError::Backend)?;
-        let answer = slot.outcome.take().unwrap_or(Err(HsmError::Backend))?;
-        if let Some(from) = self.bytes.get(slot.data.clone()).filter(|from| from.len() == data.len()) {
-            data.copy_from_slice(from);
+        slot.outcome.take().unwrap_or(Err(HsmError::Backend))
+    }
+
+    /// Copies the data of an operation that changed it into `data`, which is as long.
+    #[inline]
+    pub(crate) fn take_data(&mut self, index: usize, data: &mut [u8]) -> Result<(), HsmError> {
+        let slot = self.slots.get_mut(index).ok_or(HsmError::Backend)?;
+        match &slot.outcome {
+            Some(Ok(Outcome::Done)) => {}
+            Some(Err(error)) => return Err(*error),
+            _ => return Err(HsmError::Backend),
         }
-        Ok(answer)
+        let from = slot.start.checked_add(slot.iv_length).and_then(|start| self.bytes.get(start..slot.end));
+        let from = from.filter(|from| from.len() == data.len()).ok_or(HsmError::Backend)?;
+        match (<&mut [u8; 8]>::try_from(&mut *data), <&[u8; 8]>::try_from(from)) {
+            (Ok(block), Ok(result)) => *block = *result,
+            _ => data.copy_from_slice(from),
+        }
+        Ok(())
     }
 
     /// Forgets everything and wipes the data; keeps the memory.
@@ -200,13 +222,19 @@ impl OpBatch {
     }
 
     // A vector that grows by itself leaves an unwiped copy behind, so growth goes through here.
+    #[inline]
     fn make_room(&mut self, more: usize) {
         let wanted = self.bytes.len().saturating_add(more);
         if wanted > self.bytes.capacity() {
-            let mut larger = Vec::with_capacity(wanted.next_power_of_two().max(4096));
-            larger.extend_from_slice(&self.bytes);
-            self.bytes.as_mut_slice().zeroize();
-            self.bytes = larger;
+            self.grow(wanted);
         }
+    }
+
+    #[cold]
+    fn grow(&mut self, wanted: usize) {
+        let mut larger = Vec::with_capacity(wanted.next_power_of_two().max(4096));
+        larger.extend_from_slice(&self.bytes);
+        self.bytes.as_mut_slice().zeroize();
+        self.bytes = larger;
     }
 }

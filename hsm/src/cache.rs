@@ -1,25 +1,66 @@
 //! Opened keys by their token, so that a key which a host sends again need not be unwrapped again. Bounded
 //! in bytes; second-chance eviction; keys are wiped when the last handle goes.
 
-use crate::Key;
+use crate::{Key, KeyType, LmkId, Scheme};
+use core::hash::{BuildHasher, Hasher};
 use foldhash::quality::RandomState;
-use std::collections::HashMap;
-use std::rc::Rc;
+use hashbrown::HashTable;
+use paytypes::CipherKind;
+use smallvec::SmallVec;
 
-/// Bytes that an entry costs besides its token: key, schedules, map and ring.
-const ENTRY_COST: usize = 700;
+/// Bytes that an entry costs besides a long token: the entry itself, its place in the table at the lowest
+/// filling, and the body of the key.
+const ENTRY_COST: usize = 240;
+/// Entries that are looked at to find one to forget. When a batch holds nearly all that there are, a new key
+/// is rather not kept than looked for a place for.
+const LOOKS: usize = 64;
+/// What an AES key costs more: the schedules of both directions.
+const SCHEDULES_COST: usize = 700;
+
+/// LMK, scheme and type of a token, packed: what its text means depends on all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Meaning(u64);
+
+impl Meaning {
+    #[inline]
+    pub(crate) const fn new(lmk: LmkId, scheme: Scheme, KeyType([a, b, c]): KeyType) -> Self {
+        Self(u64::from_le_bytes([lmk.0, scheme as u8, a, b, c, 0, 0, 0]))
+    }
+}
+
+/// A token under an LMK, and the hash by which it is looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Name<'a> {
+    meaning: Meaning,
+    text: &'a [u8],
+    hash: u64,
+}
+
+/// Longest text that an entry holds without allocation: a double-length key under a variant LMK.
+const INLINE: usize = 32;
 
 struct Entry {
     key: Key,
-    name: Rc<[u8]>,
+    text: SmallVec<[u8; INLINE]>,
+    hash: u64,
+    cost: u32,
+    meaning: Meaning,
     used: bool,
 }
 
-/// The cache. The map hashes with a random key, so that a host cannot aim at one bucket.
+impl Entry {
+    #[inline]
+    fn is(&self, name: &Name<'_>) -> bool {
+        self.hash == name.hash && self.meaning == name.meaning && same(&self.text, name.text)
+    }
+}
+
+/// The cache. The table hashes with a random key, so that a host cannot aim at one bucket.
 pub(crate) struct KeyCache {
     capacity: usize,
     bytes: usize,
-    places: HashMap<Rc<[u8]>, usize, RandomState>,
+    hasher: RandomState,
+    places: HashTable<u32>,
     ring: Vec<Entry>,
     hand: usize,
 }
@@ -27,22 +68,40 @@ pub(crate) struct KeyCache {
 impl KeyCache {
     /// `capacity` in bytes; 0 turns it off.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, bytes: 0, places: HashMap::default(), ring: Vec::new(), hand: 0 }
+        let (hasher, places) = (RandomState::default(), HashTable::new());
+        Self { capacity, bytes: 0, hasher, places, ring: Vec::new(), hand: 0 }
     }
 
-    pub(crate) fn get(&mut self, name: &[u8]) -> Option<Key> {
-        let entry = self.ring.get_mut(*self.places.get(name)?)?;
+    /// The name of a token.
+    #[inline]
+    pub(crate) fn name<'a>(&self, meaning: Meaning, text: &'a [u8]) -> Name<'a> {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u64(meaning.0);
+        match <&[u8; 32]>::try_from(text) {
+            // The most frequent length by far, without a call.
+            Ok(text) => {
+                let (words, _) = text.as_chunks::<16>();
+                words.iter().for_each(|word| hasher.write_u128(u128::from_le_bytes(*word)));
+            }
+            Err(_) => hasher.write(text),
+        }
+        Name { meaning, text, hash: hasher.finish() }
+    }
+
+    #[inline]
+    pub(crate) fn get(&mut self, name: &Name<'_>) -> Option<Key> {
+        let ring = &self.ring;
+        let place = *self.places.find(name.hash, |place| at(ring, *place).is_some_and(|e| e.is(name)))?;
+        let entry = self.ring.get_mut(usize::try_from(place).ok()?)?;
         entry.used = true;
         Some(entry.key.share())
     }
 
-    pub(crate) fn put(&mut self, name: &[u8], key: &Key) {
-        let cost = name.len().saturating_add(ENTRY_COST);
-        if cost > self.capacity || self.places.contains_key(name) {
+    pub(crate) fn put(&mut self, name: &Name<'_>, key: &Key) {
+        let cost = cost_of(name, key);
+        if cost > self.capacity || self.get(name).is_some() {
             return;
         }
-        let name: Rc<[u8]> = name.into();
-        let entry = Entry { key: key.share(), name: Rc::clone(&name), used: true };
         let mut place = None;
         while self.bytes.saturating_add(cost) > self.capacity {
             match self.evict() {
@@ -55,16 +114,33 @@ impl KeyCache {
                 self.close_gap(freed);
             }
         }
+        let Ok(next) = u32::try_from(self.ring.len()) else { return };
+        let place = place.unwrap_or(next);
         self.bytes = self.bytes.saturating_add(cost);
-        match place.and_then(|p| self.ring.get_mut(p).map(|old| (p, old))) {
-            Some((p, old)) => {
-                *old = entry;
-                self.places.insert(name, p);
-            }
-            None => {
-                self.places.insert(name, self.ring.len());
-                self.ring.push(entry);
-            }
+        let entry = Entry {
+            key: key.share(),
+            text: SmallVec::from_slice(name.text),
+            hash: name.hash,
+            cost: u32::try_from(cost).unwrap_or(u32::MAX),
+            meaning: name.meaning,
+            used: true,
+        };
+        match usize::try_from(place).ok().and_then(|place| self.ring.get_mut(place)) {
+            Some(old) => *old = entry,
+            None => self.ring.push(entry),
+        }
+        self.insert(name.hash, place);
+    }
+
+    fn insert(&mut self, hash: u64, place: u32) {
+        let ring = &self.ring;
+        self.places.insert_unique(hash, place, |place| at(ring, *place).map_or(0, |entry| entry.hash));
+    }
+
+    // The table forgets a place.
+    fn remove(&mut self, hash: u64, place: u32) {
+        if let Ok(found) = self.places.find_entry(hash, |known| *known == place) {
+            found.remove();
         }
     }
 
@@ -72,20 +148,21 @@ impl KeyCache {
     pub(crate) fn forget(&mut self, text: &[u8]) {
         let mut at = 0;
         while let Some(entry) = self.ring.get(at) {
-            if !entry.name.ends_with(text) {
-                at = at.saturating_add(1);
-                continue;
+            match u32::try_from(at) {
+                Ok(place) if entry.text.as_slice() == text => {
+                    let (hash, cost) = (entry.hash, entry.cost);
+                    self.remove(hash, place);
+                    self.bytes = self.bytes.saturating_sub(usize::try_from(cost).unwrap_or_default());
+                    self.close_gap(place);
+                }
+                _ => at = at.saturating_add(1),
             }
-            let name = Rc::clone(&entry.name);
-            self.places.remove(&name);
-            self.bytes = self.bytes.saturating_sub(name.len().saturating_add(ENTRY_COST));
-            self.close_gap(at);
         }
     }
 
     // Forgets one entry that nothing in flight names; its place in the ring is left to be filled.
-    fn evict(&mut self) -> Option<usize> {
-        for _ in 0..self.ring.len().saturating_mul(2) {
+    fn evict(&mut self) -> Option<u32> {
+        for _ in 0..LOOKS {
             let index = self.hand.checked_rem(self.ring.len())?;
             self.hand = index.wrapping_add(1);
             let entry = self.ring.get_mut(index)?;
@@ -93,21 +170,25 @@ impl KeyCache {
                 entry.used = false;
                 continue;
             }
-            let name = Rc::clone(&entry.name);
-            self.places.remove(&name);
-            self.bytes = self.bytes.saturating_sub(name.len().saturating_add(ENTRY_COST));
-            return Some(index);
+            let (hash, place) = (entry.hash, u32::try_from(index).ok()?);
+            self.bytes = self.bytes.saturating_sub(usize::try_from(entry.cost).unwrap_or_default());
+            self.remove(hash, place);
+            return Some(place);
         }
         None
     }
 
     // Fills the place with the last entry, so that the ring has no holes.
-    fn close_gap(&mut self, place: usize) {
-        if place < self.ring.len() {
-            self.ring.swap_remove(place);
-            if let Some(moved) = self.ring.get(place) {
-                self.places.insert(Rc::clone(&moved.name), place);
-            }
+    fn close_gap(&mut self, gap: u32) {
+        let Ok(place) = usize::try_from(gap) else { return };
+        let last = self.ring.len().saturating_sub(1);
+        if place > last {
+            return;
+        }
+        self.ring.swap_remove(place);
+        if let (Some(moved), Ok(last)) = (self.ring.get(place).map(|e| e.hash), u32::try_from(last)) {
+            self.remove(moved, last);
+            self.insert(moved, gap);
         }
     }
 
@@ -117,44 +198,89 @@ impl KeyCache {
     }
 }
 
+// Cryptograms are no secrets, so the comparison may end early. Texts of the most frequent length are compared
+// as numbers, without a call.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let words = |text: &[u8; 32]| {
+        let (words, _) = text.as_chunks::<16>();
+        words.iter().fold([0; 2], |[_, last], word| [last, u128::from_ne_bytes(*word)])
+    };
+    match (<&[u8; 32]>::try_from(a), <&[u8; 32]>::try_from(b)) {
+        (Ok(a), Ok(b)) => words(a) == words(b),
+        _ => a == b,
+    }
+}
+
+#[inline]
+fn at(ring: &[Entry], place: u32) -> Option<&Entry> {
+    ring.get(usize::try_from(place).ok()?)
+}
+
+fn cost_of(name: &Name<'_>, key: &Key) -> usize {
+    let text = if name.text.len() > INLINE { name.text.len() } else { 0 };
+    let schedules = if key.attributes().shape.kind == CipherKind::Aes { SCHEDULES_COST } else { 0 };
+    ENTRY_COST.saturating_add(text).saturating_add(schedules)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Binding, Hygiene, KeyAttributes};
-    use paytypes::{CipherKind, KeyShape};
+    use paytypes::KeyShape;
+
+    const MEANING: Meaning = Meaning::new(LmkId(0), Scheme::U, KeyType::ZPK);
 
     fn key(n: u32) -> Key {
         let attributes = KeyAttributes {
-            shape: KeyShape { kind: CipherKind::Aes, length: 16 },
+            shape: KeyShape { kind: CipherKind::Tdes, length: 16 },
             binding: Binding::Session,
             hygiene: Hygiene::GOOD,
         };
         Key::new(attributes, n)
     }
 
+    fn put(cache: &mut KeyCache, text: &[u8], key: &Key) {
+        let name = cache.name(MEANING, text);
+        cache.put(&name, key);
+    }
+
+    fn get(cache: &mut KeyCache, text: &[u8]) -> Option<Key> {
+        let name = cache.name(MEANING, text);
+        cache.get(&name)
+    }
+
+    #[test]
+    fn an_entry_costs_what_it_says() {
+        // Four bytes and a control byte of the table at half filling; the allocator's own part of the body.
+        let body = size_of::<KeyAttributes>() + 2 * size_of::<usize>() + 48 + 16;
+        assert!(size_of::<Entry>() + 2 * 5 + body <= ENTRY_COST, "{} + {body}", size_of::<Entry>());
+    }
+
     #[test]
     fn bounded_and_right() {
-        let mut cache = KeyCache::new(10 * (ENTRY_COST + 4));
+        let mut cache = KeyCache::new(10 * ENTRY_COST);
         for n in 0..1000u32 {
-            cache.put(&n.to_be_bytes(), &key(n));
-            assert_eq!(cache.get(&n.to_be_bytes()).unwrap().material::<u32>(), Some(&n));
+            put(&mut cache, &n.to_be_bytes(), &key(n));
+            assert_eq!(get(&mut cache, &n.to_be_bytes()).unwrap().material::<u32>(), Some(&n));
             assert!(cache.len() <= 10 && cache.bytes <= cache.capacity);
         }
-        let kept = (0..1000u32).filter(|n| cache.get(&n.to_be_bytes()).is_some()).count();
+        let kept = (0..1000u32).filter(|n| get(&mut cache, &n.to_be_bytes()).is_some()).count();
         assert_eq!(kept, 10);
     }
 
     #[test]
     fn forgotten_keys_are_gone_and_the_others_stay() {
-        let mut cache = KeyCache::new(100 * (ENTRY_COST + 4));
+        let mut cache = KeyCache::new(100 * ENTRY_COST);
         for n in 0..20u32 {
-            cache.put(&n.to_be_bytes(), &key(n));
+            put(&mut cache, &n.to_be_bytes(), &key(n));
         }
-        cache.forget(&[7]);
-        assert!(cache.get(&7u32.to_be_bytes()).is_none());
-        assert_eq!(cache.len(), 19);
-        let mut kept =
-            |n: &u32| cache.get(&n.to_be_bytes()).and_then(|k| k.material::<u32>().copied()) == Some(*n);
+        cache.forget(&7u32.to_be_bytes());
+        assert!(get(&mut cache, &7u32.to_be_bytes()).is_none());
+        assert_eq!((cache.len(), cache.bytes), (19, 19 * ENTRY_COST));
+        let mut kept = |n: &u32| {
+            get(&mut cache, &n.to_be_bytes()).and_then(|k| k.material::<u32>().copied()) == Some(*n)
+        };
         assert_eq!((0..20u32).filter(&mut kept).count(), 19);
     }
 
@@ -163,25 +289,45 @@ mod tests {
         let mut cache = KeyCache::new(5 * (ENTRY_COST + 40));
         for n in 0..500u32 {
             let name = vec![u8::try_from(n % 251).unwrap(); 4 + (n as usize * 7) % 200];
-            cache.put(&name, &key(n));
+            put(&mut cache, &name, &key(n));
             assert!(cache.bytes <= cache.capacity);
             assert_eq!(cache.places.len(), cache.ring.len());
-            for (name, place) in &cache.places {
-                assert_eq!(&cache.ring[*place].name, name);
+            assert_eq!(cache.bytes, cache.ring.iter().map(|e| e.cost as usize).sum::<usize>());
+            for place in &cache.places {
+                let text = cache.ring[*place as usize].text.clone();
+                let name = cache.name(MEANING, &text);
+                assert!(cache.ring[*place as usize].is(&name));
             }
         }
     }
 
     #[test]
+    fn a_name_is_text_and_meaning() {
+        let mut cache = KeyCache::new(100 * ENTRY_COST);
+        put(&mut cache, b"aaaa", &key(1));
+        for other in [
+            Meaning::new(LmkId(1), Scheme::U, KeyType::ZPK),
+            Meaning::new(LmkId(0), Scheme::X, KeyType::ZPK),
+            Meaning::new(LmkId(0), Scheme::U, KeyType::PVK),
+        ] {
+            let name = cache.name(other, b"aaaa");
+            assert!(cache.get(&name).is_none(), "{other:?}");
+        }
+        assert!(get(&mut cache, b"aaab").is_none());
+        assert!(get(&mut cache, b"aaaa").is_some());
+    }
+
+    #[test]
     fn pinned_keys_stay_and_zero_is_off() {
-        let mut cache = KeyCache::new(2 * (ENTRY_COST + 4));
+        let mut cache = KeyCache::new(2 * ENTRY_COST);
         let (a, b) = (key(1), key(2));
-        cache.put(b"aaaa", &a);
-        cache.put(b"bbbb", &b);
-        cache.put(b"cccc", &key(3));
-        assert!(cache.get(b"aaaa").is_some() && cache.get(b"bbbb").is_some() && cache.get(b"cccc").is_none());
+        put(&mut cache, b"aaaa", &a);
+        put(&mut cache, b"bbbb", &b);
+        put(&mut cache, b"cccc", &key(3));
+        let mut there = |text| get(&mut cache, text).is_some();
+        assert!(there(b"aaaa") && there(b"bbbb") && !there(b"cccc"));
         let mut off = KeyCache::new(0);
-        off.put(b"aaaa", &a);
-        assert!(off.get(b"aaaa").is_none());
+        put(&mut off, b"aaaa", &a);
+        assert!(get(&mut off, b"aaaa").is_none());
     }
 }

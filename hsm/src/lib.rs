@@ -19,6 +19,7 @@ mod join;
 mod key;
 mod key_type;
 mod lmk;
+mod lmk_key;
 mod queue;
 mod token;
 
@@ -28,7 +29,8 @@ pub use join::join;
 pub use key::{Binding, BlockAttributes, Hygiene, Key, KeyAttributes};
 pub use key_type::{KeyType, LmkPair};
 pub use lmk::{LmkId, LmkInfo, LmkPurpose, LmkScheme};
-pub use queue::{Call, Hsm, Opening};
+pub use lmk_key::lmk_working_key;
+pub use queue::{Asked, Call, Change, Hsm, Opening};
 pub use token::{KeyToken, Scheme};
 
 /// What a backend is, for status replies and reports; see docs/security.md for the classes.
@@ -55,4 +57,10 @@ pub trait Backend {
 
     /// What this backend may claim.
     fn class(&self) -> BackendClass;
+
+    /// False when it has failed for good: token gone, session or login lost, a known answer wrong. Asked only
+    /// after an operation failed, so it may take a round to the token.
+    fn alive(&mut self) -> bool {
+        true
+    }
 }

@@ -1,34 +1,52 @@
 //! The queue: handlers of commands are futures that put operations here and wait; whoever owns the thread
 //! polls all of them, runs the backend once over everything that waits, and polls again.
 
-use crate::cache::KeyCache;
+use crate::cache::{KeyCache, Meaning};
 use crate::error::as_cipher_error;
 use crate::{Backend, HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Op, OpBatch, Outcome, SealAs};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use paytypes::{Cipher, CipherError, CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
 use std::rc::Rc;
 
-/// Bytes that opened keys may take in a cache nobody sized.
-const CACHE_BYTES: usize = 8 << 20;
+/// Bytes that opened keys may take in a cache nobody sized: some 64,000 TDES keys under a variant LMK.
+const CACHE_BYTES: usize = 16 << 20;
+
+struct Shared {
+    /// Counts runs; nothing waits for as many as would bring it around.
+    epoch: Cell<u32>,
+    queue: RefCell<Queue>,
+}
 
 struct Queue {
-    epoch: u64,
     ran: OpBatch,
     next: OpBatch,
     opened: KeyCache,
-    name: Vec<u8>,
 }
 
 /// The operations of a backend, as handlers use them, and the keys that it has opened for them. Clones share
 /// one queue; single-threaded.
 #[derive(Clone)]
-pub struct Hsm(Rc<RefCell<Queue>>);
+pub struct Hsm(Rc<Shared>);
 
 impl Default for Hsm {
     fn default() -> Self {
         Self::with_cache(CACHE_BYTES)
+    }
+}
+
+/// Where an operation waits.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    before: u32,
+    index: u32,
+}
+
+impl Place {
+    #[inline]
+    fn index(self) -> usize {
+        usize::try_from(self.index).unwrap_or(usize::MAX)
     }
 }
 
@@ -40,85 +58,133 @@ impl Hsm {
 
     /// An empty queue that keeps opened keys in so many bytes; 0 opens a key anew at every use.
     pub fn with_cache(bytes: usize) -> Self {
-        let (ran, next) = (OpBatch::default(), OpBatch::default());
-        let (opened, name) = (KeyCache::new(bytes), Vec::with_capacity(256));
-        Self(Rc::new(RefCell::new(Queue { epoch: 0, ran, next, opened, name })))
+        let (ran, next, opened) = (OpBatch::default(), OpBatch::default(), KeyCache::new(bytes));
+        Self(Rc::new(Shared { epoch: Cell::new(0), queue: RefCell::new(Queue { ran, next, opened }) }))
     }
 
     /// Number of operations that wait for [`Hsm::run`].
     pub fn waiting(&self) -> usize {
-        self.0.borrow().next.len()
+        self.0.queue.borrow().next.len()
     }
 
     /// Runs everything that waits, in one batch. Answers that nobody took since the last run are dropped.
     pub fn run(&self, backend: &mut dyn Backend) {
         let mut batch = {
-            let mut queue = self.0.borrow_mut();
+            let mut queue = self.0.queue.borrow_mut();
             let queue = &mut *queue;
-            queue.epoch = queue.epoch.wrapping_add(1);
+            self.0.epoch.set(self.0.epoch.get().wrapping_add(1));
             core::mem::swap(&mut queue.ran, &mut queue.next);
             queue.next.clear();
             core::mem::take(&mut queue.ran)
         };
         backend.run(&mut batch);
-        self.0.borrow_mut().ran = batch;
+        self.0.queue.borrow_mut().ran = batch;
     }
 
     // Puts an operation into the next batch that only reads its data.
-    fn ask<T>(&self, op: Op, iv: &[u8], data: &[u8], pick: Pick<T>) -> Call<'_, 'static, T> {
-        let (before, index) = self.put(op, iv, data);
-        Call { hsm: self, before, index, back: &mut [], pick }
+    fn ask<T>(&self, op: Op, iv: &[u8], data: &[u8], pick: Pick<T>) -> Call<'_, T> {
+        Call { hsm: self, place: self.put(op, iv, data), pick }
     }
 
     // One that changes its data.
-    fn change<'d>(&self, op: Op, iv: &[u8], data: &'d mut [u8]) -> Call<'_, 'd, ()> {
-        let (before, index) = self.put(op, iv, data);
-        Call { hsm: self, before, index, back: data, pick: done }
+    #[inline]
+    fn change<'d>(&self, op: Op, iv: &[u8], data: &'d mut [u8]) -> Change<'_, 'd> {
+        Change { hsm: self, place: self.put(op, iv, data), back: data }
     }
 
-    fn put(&self, op: Op, iv: &[u8], data: &[u8]) -> (u64, usize) {
-        let mut queue = self.0.borrow_mut();
-        (queue.epoch, queue.next.push(op, iv, data))
+    #[inline]
+    fn put(&self, op: Op, iv: &[u8], data: &[u8]) -> Place {
+        let index = self.0.queue.borrow_mut().next.push(op, iv, data);
+        // A batch of so many operations does not exist; were it there, the last would have no answer.
+        Place { before: self.0.epoch.get(), index: u32::try_from(index).unwrap_or(u32::MAX) }
+    }
+
+    /// Electronic code book over whole blocks, for whoever waits without a future: [`Hsm::answer`] gives the
+    /// result.
+    #[inline]
+    pub fn ask_ecb(&self, key: Key, way: Direction, data: &[u8]) -> Asked {
+        Asked(self.put(Op::Ecb { key, way }, &[], data))
+    }
+
+    /// So many random bytes, in the same manner.
+    pub fn ask_random<const N: usize>(&self) -> Asked {
+        Asked(self.put(Op::Random, &[], &[0; N]))
+    }
+
+    /// Writes the result of an operation to `out`, which is as long as its data; pending until the batch has
+    /// run. Who asks later than before the next batch gets an error, as with [`Call`].
+    #[inline]
+    pub fn answer(&self, asked: &Asked, out: &mut [u8]) -> Poll<Result<(), HsmError>> {
+        let place = asked.0;
+        self.answered(place, |queue| queue.ran.take_data(place.index(), out))
+    }
+
+    // What an operation became, when the batch that it waits for has run.
+    #[inline]
+    fn answered<T>(
+        &self,
+        place: Place,
+        take: impl FnOnce(&mut Queue) -> Result<T, HsmError>,
+    ) -> Poll<Result<T, HsmError>> {
+        match self.0.epoch.get().wrapping_sub(place.before) {
+            0 => Poll::Pending,
+            1 => Poll::Ready(take(&mut self.0.queue.borrow_mut())),
+            _ => Poll::Ready(Err(HsmError::Backend)),
+        }
     }
 
     /// Opens a key token under an LMK. `key_type` selects pair and variant under a variant LMK. A key that was
-    /// opened before is there at once, and the backend is not asked.
-    pub fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Opening<'_> {
-        let op = Op::Open { lmk, key_type, scheme: token.scheme };
-        let cached = self.0.borrow_mut().find(&op, token.text());
-        match cached {
-            Some(key) => Opening::Cached(Some(key)),
-            None => Opening::Asked(self.ask(op, &[], token.text(), key)),
+    /// opened before is there at once, and the backend is not asked. The token is not needed any longer when
+    /// this returns, and the answer does not borrow anything.
+    #[inline]
+    pub fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Opening {
+        match self.seen(lmk, key_type, token) {
+            Some(key) => Opening(State::Cached(key)),
+            None => self.ask_to_open(Op::Open { lmk, key_type, scheme: token.scheme }, token.text()),
         }
+    }
+
+    /// A key that was opened before; the backend is not asked.
+    #[inline]
+    pub fn seen(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Option<Key> {
+        let opened = &mut self.0.queue.borrow_mut().opened;
+        let name = opened.name(Meaning::new(lmk, token.scheme, key_type), token.text());
+        opened.get(&name)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ask_to_open(&self, op: Op, text: &[u8]) -> Opening {
+        Opening(State::Asked(self.clone(), self.put(op, &[], text)))
     }
 
     /// Forgets the key that was opened from this token: it is wiped with its last handle.
     pub fn forget(&self, token: &KeyToken) {
-        self.0.borrow_mut().opened.forget(token.text());
+        self.0.queue.borrow_mut().opened.forget(token.text());
     }
 
     /// Wraps a key under an LMK.
-    pub fn seal(&self, lmk: LmkId, key: &Key, form: SealAs) -> Call<'_, 'static, KeyToken> {
+    pub fn seal(&self, lmk: LmkId, key: &Key, form: SealAs) -> Call<'_, KeyToken> {
         self.ask(Op::Seal { lmk, key: key.share(), form: Box::new(form) }, &[], &[], token)
     }
 
     /// A new random key.
-    pub fn generate(&self, shape: KeyShape) -> Call<'_, 'static, Key> {
+    pub fn generate(&self, shape: KeyShape) -> Call<'_, Key> {
         self.ask(Op::Generate { shape }, &[], &[], key)
     }
 
     /// Fills `out` from the backend's random source.
-    pub fn random<'d>(&self, out: &'d mut [u8]) -> Call<'_, 'd, ()> {
+    pub fn random<'d>(&self, out: &'d mut [u8]) -> Change<'_, 'd> {
         self.change(Op::Random, &[], out)
     }
 
     /// The clear bytes of a key, for an export format that the backend does not make itself.
-    pub fn reveal(&self, key: &Key) -> Call<'_, 'static, ClearKey> {
+    pub fn reveal(&self, key: &Key) -> Call<'_, ClearKey> {
         self.ask(Op::Reveal { key: key.share() }, &[], &[], clear)
     }
 
     /// A working key of an LMK that wraps other things than keys.
-    pub fn lmk_key(&self, lmk: LmkId, purpose: LmkPurpose) -> Call<'_, 'static, Key> {
+    pub fn lmk_key(&self, lmk: LmkId, purpose: LmkPurpose) -> Call<'_, Key> {
         self.ask(Op::LmkKey { lmk, purpose }, &[], &[], key)
     }
 }
@@ -142,96 +208,102 @@ fn mac(outcome: Outcome) -> Option<MacValue> {
     if let Outcome::Mac(mac) = outcome { Some(mac) } else { None }
 }
 
-fn done(outcome: Outcome) -> Option<()> {
-    matches!(outcome, Outcome::Done).then_some(())
-}
+/// An operation that waits in the queue, without anything borrowed.
+#[must_use = "the answer has to be fetched"]
+#[derive(Debug)]
+pub struct Asked(Place);
 
 /// An operation that waits in the queue. It was put there when this was made, and is answered by the run that
 /// follows; whoever is not polled between that run and the next has lost the answer, and gets an error
 /// instead of another command's.
 #[must_use = "the answer is there when this is awaited"]
-pub struct Call<'h, 'd, T> {
+pub struct Call<'h, T> {
     hsm: &'h Hsm,
-    before: u64,
-    index: usize,
-    back: &'d mut [u8],
+    place: Place,
     pick: Pick<T>,
 }
 
-impl<T> Future for Call<'_, '_, T> {
+impl<T> Future for Call<'_, T> {
     type Output = Result<T, HsmError>;
 
+    #[inline]
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        let (place, pick) = (self.place, self.pick);
+        self.hsm.answered(place, |queue| pick(queue.ran.take(place.index())?).ok_or(HsmError::Backend))
+    }
+}
+
+/// An operation that changes its data, which is written back when the answer is taken. Waits as [`Call`] does.
+#[must_use = "the data has changed when this is awaited"]
+pub struct Change<'h, 'd> {
+    hsm: &'h Hsm,
+    place: Place,
+    back: &'d mut [u8],
+}
+
+impl Future for Change<'_, '_> {
+    type Output = Result<(), HsmError>;
+
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        let call = &mut *self;
-        let mut queue = call.hsm.0.borrow_mut();
-        if queue.epoch == call.before {
-            return Poll::Pending;
-        }
-        if queue.epoch != call.before.wrapping_add(1) {
-            return Poll::Ready(Err(HsmError::Backend));
-        }
-        let taken = queue.ran.take(call.index, call.back);
-        Poll::Ready(taken.and_then(|outcome| (call.pick)(outcome).ok_or(HsmError::Backend)))
+        let Self { hsm, place, back } = &mut *self;
+        hsm.answered(*place, |queue| queue.ran.take_data(place.index(), back))
     }
 }
 
 /// A key that is being opened.
 #[must_use = "the key is there when this is awaited"]
-pub enum Opening<'h> {
+pub struct Opening(State);
+
+enum State {
     /// It was opened before.
-    Cached(Option<Key>),
+    Cached(Key),
     /// The backend was asked.
-    Asked(Call<'h, 'static, Key>),
+    Asked(Hsm, Place),
+    /// It was given.
+    Given,
 }
 
-impl Future for Opening<'_> {
+impl Future for Opening {
     type Output = Result<Key, HsmError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Cached(key) => Poll::Ready(key.take().ok_or(HsmError::Backend)),
-            Self::Asked(call) => {
-                let answer = Pin::new(&mut *call).poll(cx);
-                if let Poll::Ready(Ok(key)) = &answer {
-                    call.hsm.0.borrow_mut().keep(call.index, key);
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        match core::mem::replace(&mut self.0, State::Given) {
+            State::Cached(key) => Poll::Ready(Ok(key)),
+            State::Asked(hsm, place) => {
+                let answer = hsm.answered(place, |queue| queue.opened(place.index()));
+                if answer.is_pending() {
+                    self.0 = State::Asked(hsm, place);
                 }
                 answer
             }
+            State::Given => Poll::Ready(Err(HsmError::Backend)),
         }
     }
 }
 
 impl Queue {
-    fn find(&mut self, op: &Op, text: &[u8]) -> Option<Key> {
-        write_name(&mut self.name, op, text);
-        self.opened.get(&self.name)
-    }
-
-    // Keeps a key under the name by which it was asked for.
-    fn keep(&mut self, index: usize, key: &Key) {
-        if let Some(view) = self.ran.view(index) {
-            write_name(&mut self.name, view.op, view.data);
-            self.opened.put(&self.name, key);
+    // Takes a key that was opened, and keeps it under the name by which it was asked for.
+    fn opened(&mut self, index: usize) -> Result<Key, HsmError> {
+        let key = key(self.ran.take(index)?).ok_or(HsmError::Backend)?;
+        if let Some(view) = self.ran.view(index)
+            && let Op::Open { lmk, key_type, scheme } = *view.op
+        {
+            let name = self.opened.name(Meaning::new(lmk, scheme, key_type), view.data);
+            self.opened.put(&name, &key);
         }
+        Ok(key)
     }
-}
-
-// LMK, scheme, type and text: what a token means depends on all of them.
-fn write_name(name: &mut Vec<u8>, op: &Op, text: &[u8]) {
-    name.clear();
-    if let Op::Open { lmk, key_type, scheme } = op {
-        name.extend_from_slice(&[lmk.0, scheme.tag().unwrap_or_default()]);
-        name.extend_from_slice(&key_type.0);
-    }
-    name.extend_from_slice(text);
 }
 
 // Formulas over the trait know cipher errors only.
-struct ForFormula<'h, 'd, T>(Call<'h, 'd, T>);
+struct ForFormula<F>(F);
 
-impl<T> Future for ForFormula<'_, '_, T> {
+impl<T, F: Future<Output = Result<T, HsmError>> + Unpin> Future for ForFormula<F> {
     type Output = Result<T, CipherError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|answer| answer.map_err(as_cipher_error))
     }

@@ -64,7 +64,7 @@ fn edits_replays_and_strangers_are_refused() {
     // Edited content.
     let mut edited = good.clone();
     let text = String::from_utf8(edited.action.0.clone()).unwrap();
-    edited.action.0 = text.replace("1000000000", "2000000000").into_bytes();
+    edited.action.0 = text.replace("9000000000000", "9100000000000").into_bytes();
     assert_eq!(judge(&centre, &edited), Err(EvidenceError::Approval));
     // Approvals of another action.
     let mut replayed = evidence(&centre, ActionClass::Destroy, &rotate(), &[1, 2]);
@@ -78,7 +78,7 @@ fn edits_replays_and_strangers_are_refused() {
     moved.grants[0].index = 1;
     assert_eq!(judge(&centre, &moved), Err(EvidenceError::Grant));
     // Expired, and of another manager.
-    assert_eq!(good.judge(centre.kmc, &centre.document, 1_000_000_001), Err(EvidenceError::Expired));
+    assert_eq!(good.judge(centre.kmc, &centre.document, 9_000_000_000_001), Err(EvidenceError::Expired));
     assert_eq!(good.judge(keylink::KmcId([9; 32]), &centre.document, 1), Err(EvidenceError::Kmc));
     // Somebody who is no officer, and an officer who signs in another's name.
     let hash = action_hash(&good.action.0);

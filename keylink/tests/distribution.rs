@@ -519,6 +519,13 @@ fn unchained_messages_rise_and_a_replay_harms_nobody() {
     side.link.hello(now, &hello).unwrap();
     side.link.beat(now, &beat).unwrap();
     assert_eq!(side.link.beat(now, &beat).unwrap_err(), LinkError::Replayed);
+    // Messages that overtake each other are taken once each, within a window of 64.
+    let many: Vec<_> = (0..70).map(|_| side.machine.pull(side.now, 25)).collect();
+    for at in [1, 0, 69, 68, 6] {
+        side.link.pull(now, &many[at]).unwrap();
+        assert_eq!(side.link.pull(now, &many[at]).unwrap_err(), LinkError::Replayed);
+    }
+    assert_eq!(side.link.pull(now, &many[5]).unwrap_err(), LinkError::Replayed, "behind the window");
     side.crash();
     let pull = side.machine.pull(side.now, 25);
     side.link.pull(now, &pull).unwrap();

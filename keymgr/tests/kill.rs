@@ -2,6 +2,7 @@
 //! what it had not is there wholly or not at all, and asking again under the same key gives one answer.
 //!
 //! `PAYHSM_KILL_ROUNDS` sets the number of rounds (50 if unset).
+#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
 mod common;
 

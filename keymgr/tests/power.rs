@@ -5,6 +5,7 @@
 //! small library (`trace.c`) that stands between the program and the C library. `PAYHSM_POWER_IMAGES` sets the
 //! number of disks (300 if unset).
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
 mod common;
 
@@ -127,13 +128,13 @@ impl Disk {
                 _ if how == 0 => {}
                 _ if how == 1 => apply(&mut bytes, change),
                 Pending::Cut(_) => {
-                    if draw() % 2 == 0 {
+                    if draw().is_multiple_of(2) {
                         apply(&mut bytes, change);
                     }
                 }
                 Pending::Write(at, data) => {
                     for (n, sector) in data.chunks(512).enumerate() {
-                        if draw() % 3 != 0 {
+                        if !draw().is_multiple_of(3) {
                             apply(&mut bytes, &Pending::Write(at + 512 * n as u64, sector.to_vec()));
                         }
                     }

@@ -1,4 +1,5 @@
 //! One behaviour on both databases: what a script of writes and reads gives is one golden text.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
 mod common;
 

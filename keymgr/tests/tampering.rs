@@ -1,5 +1,6 @@
 //! Whoever can write to the store cannot write unseen: every column of every table, rows that come, go and
 //! change places, a cut tail, an older copy, a second history, flipped bits of the file.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
 mod common;
 
@@ -212,7 +213,9 @@ fn rows_that_go_come_or_change_places_are_named() {
         let key = |n: u8| place.bytes(&[n, 0xaa]);
         let (one, two, new) = (key(1), key(2), key(7));
         let columns = "key, alias, state, body, log_seq";
-        let cases: [(String, String, &[(&str, &str)]); 5] = [
+        // What is done, how it is undone, what must be named.
+        type Case = (String, String, &'static [(&'static str, &'static str)]);
+        let cases: [Case; 5] = [
             (
                 format!("DELETE FROM outbox WHERE key = {one}"),
                 format!("INSERT INTO outbox SELECT {one}, {}, due_ms - 1, {}, log_seq - 1 FROM outbox WHERE key = {two}", place.bytes(&[1, 1, 2]), place.bytes(b"{\"n\":1}")),

@@ -106,6 +106,8 @@ pub enum CipherError {
     DataLength,
     /// The key's cipher has no such operation (retail MAC with AES).
     Unsupported,
+    /// The backend does not offer this cipher at all (a token without DES).
+    NotOffered,
     /// The backend could not do it (token removed, session lost).
     Backend,
 }
@@ -116,6 +118,7 @@ impl fmt::Display for CipherError {
             Self::KeyLength => "key length does not fit the cipher",
             Self::DataLength => "data is not whole blocks",
             Self::Unsupported => "operation not defined for this cipher",
+            Self::NotOffered => "cipher not offered by the backend",
             Self::Backend => "backend failed",
         })
     }

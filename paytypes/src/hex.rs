@@ -18,13 +18,82 @@ pub const fn letter(nibble: u8) -> u8 {
     if n < 10 { n | 0x30 } else { n.wrapping_add(b'A' - 10) }
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// The high bit of each byte that holds a hex digit. All eight are looked at together, whatever they are.
+#[inline(always)]
+const fn good_digits(x: u64) -> u64 {
+    // Without its high bit no character reaches the next byte by a sum. The high bit of a sum tells whether
+    // the character is not below the begin, and not below the end, of a range.
+    const fn from(x: u64, begin: u8) -> u64 {
+        x.wrapping_add(ONES.wrapping_mul(0x80u8.wrapping_sub(begin) as u64))
+    }
+    let low = x & ONES.wrapping_mul(0x7F);
+    let lower = low | ONES.wrapping_mul(0x20);
+    let digit = from(low, b'0') & !from(low, b':');
+    let letter = from(lower, b'a') & !from(lower, b'g');
+    (digit | letter) & !x & ONES.wrapping_mul(0x80)
+}
+
+/// True when all characters are hex digits.
+#[inline]
+pub fn is_hex(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let all = ONES.wrapping_mul(0x80);
+    let good = words.iter().fold(all, |good, word| good & good_digits(u64::from_ne_bytes(*word)));
+    good == all && rest.iter().all(|c| digit(*c).is_some())
+}
+
+/// The value of eight hex digits; `None` when one of them is another character.
+#[inline(always)]
+fn decode_eight(text: [u8; 8]) -> Option<u64> {
+    let x = u64::from_be_bytes(text);
+    // Bit 6 tells letters from digits: a letter counts from 1 in its low half-byte.
+    let values = (x & ONES.wrapping_mul(0x0F)).wrapping_add(((x >> 6) & ONES).wrapping_mul(9));
+    let pairs = (values | (values >> 4)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs | (pairs >> 8)) & 0x0000_FFFF_0000_FFFF;
+    let value = (fours | (fours >> 16)) & 0xFFFF_FFFF;
+    (good_digits(x) == ONES.wrapping_mul(0x80)).then_some(value)
+}
+
+/// Upper-case hex text of eight bytes.
+#[inline]
+pub const fn encode_word(bytes: [u8; 8]) -> [u8; 16] {
+    const fn eight(four: u32) -> u64 {
+        let fours = (four as u64 | ((four as u64) << 16)) & 0x0000_FFFF_0000_FFFF;
+        let pairs = (fours | (fours << 8)) & 0x00FF_00FF_00FF_00FF;
+        let values = (pairs | (pairs << 4)) & ONES.wrapping_mul(0x0F);
+        // One in each place that holds more than 9.
+        let letters = (values.wrapping_add(ONES.wrapping_mul(6)) >> 4) & ONES;
+        values.wrapping_add(ONES.wrapping_mul(0x30)).wrapping_add(letters.wrapping_mul(7))
+    }
+    let [a, b, c, d, e, f, g, h] = bytes;
+    let (high, low) = (eight(u32::from_be_bytes([a, b, c, d])), eight(u32::from_be_bytes([e, f, g, h])));
+    (((high as u128) << 64) | low as u128).to_be_bytes()
+}
+
+/// The eight bytes of 16 hex digits; `None` when one of them is another character.
+#[inline]
+pub fn decode_word(text: &[u8; 16]) -> Option<[u8; 8]> {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = *text;
+    let (left, right) = (decode_eight([a, b, c, d, e, f, g, h]), decode_eight(rest));
+    let (left, right) = left.zip(right)?;
+    Some((left << 32 | right).to_be_bytes())
+}
+
 /// Decodes `text` into `out`; the text must be exactly twice as long.
 pub fn decode_into(text: &[u8], out: &mut [u8]) -> Result<(), ValueError> {
-    let (pairs, rest) = text.as_chunks::<2>();
-    if !rest.is_empty() || pairs.len() != out.len() {
+    let (eights, pairs) = text.as_chunks::<8>();
+    let (fours, bytes) = out.as_chunks_mut::<4>();
+    let (pairs, rest) = pairs.as_chunks::<2>();
+    if !rest.is_empty() || pairs.len() != bytes.len() || eights.len() != fours.len() {
         return Err(ValueError::Length);
     }
-    for (o, [high, low]) in out.iter_mut().zip(pairs) {
+    for (o, text) in fours.iter_mut().zip(eights) {
+        let [.., a, b, c, d] = decode_eight(*text).ok_or(ValueError::Digit)?.to_be_bytes();
+        *o = [a, b, c, d];
+    }
+    for (o, [high, low]) in bytes.iter_mut().zip(pairs) {
         let high = digit(*high).ok_or(ValueError::Digit)?;
         let low = digit(*low).ok_or(ValueError::Digit)?;
         *o = (high << 4) | low;
@@ -65,6 +134,37 @@ mod tests {
         let all: Vec<u8> = (0..=255).collect();
         assert_eq!(decode_vec(encode(&all).as_bytes()).unwrap(), all);
         assert_eq!(decode_vec(encode(&all).to_lowercase().as_bytes()).unwrap(), all);
+    }
+
+    #[test]
+    fn eight_digits_together_are_judged_like_each_alone() {
+        for at in 0..8 {
+            for c in 0..=255u8 {
+                let mut text = *b"0aF9b1E8";
+                text[at] = c;
+                let [high, low] = [text[at & 6], text[at | 1]].map(digit);
+                let pair = high.zip(low).map(|(high, low)| high << 4 | low);
+                assert_eq!(is_hex(&text), pair.is_some());
+                assert_eq!(is_hex(&[&text[..], b"0"].concat()), pair.is_some());
+                assert_eq!(
+                    decode_eight(text).map(|four| four.to_be_bytes()[4 + (at >> 1)]),
+                    pair,
+                    "{c:02X} at {at}"
+                );
+            }
+        }
+        let bytes = [0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF];
+        assert_eq!(&encode_word(bytes), b"0123456789ABCDEF");
+        assert_eq!(decode_word(b"0123456789ABCDEF"), Some(bytes));
+        assert_eq!(decode_word(b"0123456789ABCDEf"), Some(bytes));
+        assert_eq!(decode_word(b"0123456789ABCDEg"), None);
+        assert_eq!(encode_word([0x9A; 8]), *b"9A9A9A9A9A9A9A9A");
+    }
+
+    #[test]
+    fn odd_ends_are_judged_too() {
+        assert!(is_hex(b"") && is_hex(b"0aF") && is_hex(b"0123456789abcdefF"));
+        assert!(!is_hex(b"g") && !is_hex(b"01234567890123456 "));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The account a PIN block is bound to, in the forms that hosts send it.
 
 use crate::PinBlockError;
-use crate::field::digits_to;
+use crate::field::{are_digits, digits_to};
 use core::fmt;
 use paytypes::bytes::set_nibble;
 use paytypes::pan::ACCOUNT_LENGTH;
@@ -12,12 +12,15 @@ const TOKEN_LENGTH: usize = 18;
 // nearly always an account field in the wrong place, so it is refused instead of zero filled.
 const PAN_LENGTH_MIN: usize = 13;
 
+// Digits fill 48 bits.
+const NO_DIGITS: u64 = u64::MAX;
+
 /// Whose PIN: nobody's, a twelve-digit account field, or a whole PAN. `Debug` shows the form only.
 #[derive(Clone, Copy)]
 pub struct Account {
     form: Form,
-    // The twelve digits that formats 0 and 3 bind, packed once: every block needs them.
-    right12: Option<u64>,
+    // The twelve digits that formats 0 and 3 bind, packed once: every block needs them. All ones for none.
+    right12: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -38,16 +41,17 @@ pub enum AccountRelation {
 
 impl Account {
     /// For formats that bind no account.
-    pub const NONE: Self = Self { form: Form::None, right12: None };
+    pub const NONE: Self = Self { form: Form::None, right12: NO_DIGITS };
 
     /// The usual field of host commands: twelve ASCII digits, the right-most of the PAN without its check
     /// digit. ISO 4 takes them as a PAN of twelve digits, zero filled, because nothing more is known.
+    #[inline]
     pub fn from_field(text: &[u8]) -> Result<Self, ValueError> {
         let digits: [u8; ACCOUNT_LENGTH] = text.try_into().map_err(|_| ValueError::Length)?;
-        if !digits.iter().all(u8::is_ascii_digit) {
+        if !are_digits(&digits) {
             return Err(ValueError::Digit);
         }
-        Ok(Self { form: Form::Field(digits), right12: Some(digits_to(&digits)) })
+        Ok(Self { form: Form::Field(digits), right12: digits_to(&digits) })
     }
 
     /// The 18-character field that accompanies format 04: the PAN right justified, filled with F on the left.
@@ -63,7 +67,10 @@ impl Account {
     /// A whole PAN, check digit included.
     pub fn from_pan(pan: Pan) -> Self {
         let long_enough = pan.digits().len() >= PAN_LENGTH_MIN;
-        Self { form: Form::Pan(pan), right12: long_enough.then(|| digits_to(&pan.account())) }
+        Self {
+            form: Form::Pan(pan),
+            right12: if long_enough { digits_to(&pan.account()) } else { NO_DIGITS },
+        }
     }
 
     /// A whole PAN of which only the twelve right-most digits without the check digit are bound, also by
@@ -71,7 +78,7 @@ impl Account {
     /// follows; blocks of the one are no PINs under the other. A PAN of fewer than 13 digits is refused.
     pub fn from_pan_right12(pan: &Pan) -> Result<Self, PinBlockError> {
         let digits = Self::from_pan(*pan).right12()?;
-        Ok(Self { form: Form::Field(digits), right12: Some(digits_to(&digits)) })
+        Ok(Self { form: Form::Field(digits), right12: digits_to(&digits) })
     }
 
     /// The twelve right-most digits without the check digit (formats 01, 35, 47), ASCII.
@@ -85,8 +92,9 @@ impl Account {
     }
 
     /// As [`Account::right12`], packed.
+    #[inline]
     pub(crate) fn right12_packed(&self) -> Result<u64, PinBlockError> {
-        self.right12.ok_or(PinBlockError::PanLength)
+        if self.right12 == NO_DIGITS { Err(PinBlockError::PanLength) } else { Ok(self.right12) }
     }
 
     /// The twelve left-most digits of the PAN (format 04), ASCII. A twelve-digit field does not hold them.
@@ -116,6 +124,7 @@ impl Account {
     }
 
     /// Compares two accounts; a field equals the PAN it was taken from.
+    #[inline]
     pub fn relation(&self, other: &Self) -> AccountRelation {
         let same = match (&self.form, &other.form) {
             (Form::Pan(a), Form::Pan(b)) => a == b,

@@ -1,19 +1,30 @@
 //! A clear PIN block.
 
-use crate::PinBlockError;
+use crate::{Format, PinBlockError};
 use core::fmt;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{ZeroizeOnDrop, optimization_barrier};
 
 /// A clear PIN block of 8 bytes, or the clear PIN field of ISO 4 of 16, wiped on drop. No `Clone`, no
 /// comparison, nothing of the content in `Debug`.
-#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct ClearBlock {
     bytes: [u8; 16],
     len: u8,
 }
 
+/// In one store, where a byte at a time would cost more than the cipher.
+impl Drop for ClearBlock {
+    #[inline]
+    fn drop(&mut self) {
+        self.bytes = [0; 16];
+        optimization_barrier(&self.bytes);
+    }
+}
+
+impl ZeroizeOnDrop for ClearBlock {}
+
 impl ClearBlock {
     /// From 8 or 16 bytes; the caller wipes its own.
+    #[inline]
     pub fn new(bytes: &[u8]) -> Result<Self, PinBlockError> {
         let len = match bytes.len() {
             8 => 8,
@@ -23,21 +34,31 @@ impl ClearBlock {
         Ok(Self { bytes: paytypes::bytes::left(bytes), len })
     }
 
+    /// Zeros, to be filled in place with a block of `format`.
+    #[inline]
+    pub const fn room_for(format: Format) -> Self {
+        Self::zeroed(if format.block_length() == 16 { 16 } else { 8 })
+    }
+
+    #[inline]
     pub(crate) const fn zeroed(len: u8) -> Self {
         Self { bytes: [0; 16], len }
     }
 
     /// The clear bytes.
+    #[inline]
     pub fn expose(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
     /// The clear bytes, to be changed in place.
+    #[inline]
     pub fn expose_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(..usize::from(self.len)).unwrap_or_default()
     }
 
     /// Length in bytes: 8 or 16.
+    #[inline]
     pub fn len(&self) -> usize {
         usize::from(self.len)
     }
@@ -47,6 +68,14 @@ impl ClearBlock {
         self.len == 0
     }
 
+    /// Wipes it and gives it another length.
+    #[inline]
+    pub(crate) const fn empty(&mut self, len: u8) {
+        self.bytes = [0; 16];
+        self.len = len;
+    }
+
+    #[inline]
     pub(crate) fn duplicate(&self) -> Self {
         Self { bytes: self.bytes, len: self.len }
     }

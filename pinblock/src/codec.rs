@@ -24,11 +24,13 @@ pub fn encode(
     account: &Account,
     random: &mut impl Random,
 ) -> Result<ClearBlock, PinBlockError> {
+    let mut block = ClearBlock::room_for(format);
     let carried = Carried::of(pin);
     match format {
-        Format::Iso0 => ISO_0.write(&carried, account, random),
-        _ => Layout::of(format)?.write(&carried, account, random),
+        Format::Iso0 => ISO_0.write(&carried, account, random, &mut block)?,
+        _ => Layout::of(format)?.write(&carried, account, random, &mut block)?,
     }
+    Ok(block)
 }
 
 /// Reads a clear block and judges all of it (ISO 9564-1): control field, then PIN length, PIN digits, and
@@ -87,14 +89,30 @@ pub fn reformat(
     random: &mut impl Random,
     digit_check: bool,
 ) -> Result<Reformatted, PinBlockError> {
+    let mut made = Reformatted { block: ClearBlock::room_for(to), pin_length: 0 };
+    let (old, new) = ((from, account_from), (to, account_to));
+    made.pin_length = reformat_into(old, new, block, random, digit_check, &mut made.block)?;
+    Ok(made)
+}
+
+/// As [`reformat`], from a format and account to another, into a block that is there; gives the PIN length.
+#[inline]
+pub fn reformat_into(
+    (from, old): (Format, &Account),
+    (to, new): (Format, &Account),
+    block: &ClearBlock,
+    random: &mut impl Random,
+    digit_check: bool,
+    made: &mut ClearBlock,
+) -> Result<u8, PinBlockError> {
     let (source, target) = (Layout::of(from)?, Layout::of(to)?);
-    let open = source.opened(block, account_from)?;
+    let open = source.opened(block, old)?;
     let carried = source.read(*open).map_err(|_| PinBlockError::BlockContent)?;
     if digit_check && !carried.is_decimal() {
         return Err(PinBlockError::BlockContent);
     }
-    let block = target.write(&carried, account_to, random)?;
-    Ok(Reformatted { block, pin_length: carried.len() })
+    target.write(&carried, new, random, made)?;
+    Ok(carried.len())
 }
 
 #[cfg(test)]

@@ -92,7 +92,6 @@ pub async fn decode_under<C: Cipher>(
     codec::decode(format, &clear, account)
 }
 
-// The PAN field between the two passes of ISO 4; nothing for the formats of one pass.
 fn judge<C: Cipher>(
     cipher: &C,
     key: &C::Key,
@@ -100,8 +99,20 @@ fn judge<C: Cipher>(
     len: usize,
     account: &Account,
 ) -> Result<Option<[u8; 16]>, PinBlockError> {
+    passes(cipher.shape(key).kind, format, len, account)
+}
+
+/// Judges whether a block of so many bytes fits format and cipher, and gives what is XORed between the two
+/// passes of ISO 4: the PAN field; nothing for the formats of one pass.
+#[inline]
+pub fn passes(
+    kind: CipherKind,
+    format: Format,
+    len: usize,
+    account: &Account,
+) -> Result<Option<[u8; 16]>, PinBlockError> {
     let two_passes = format == Format::Iso4;
-    if two_passes != (cipher.shape(key).kind == CipherKind::Aes) {
+    if two_passes != (kind == CipherKind::Aes) {
         Err(PinBlockError::KeySize)
     } else if len != format.block_length() {
         Err(PinBlockError::BlockLength)

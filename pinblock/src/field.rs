@@ -3,6 +3,7 @@
 const ONES: u64 = 0x1111_1111_1111_1111;
 
 /// All ones from position `start` to the end; nothing when it lies beyond.
+#[inline]
 pub(crate) const fn from(start: usize) -> u64 {
     match bits(start) {
         Some(shift) => u64::MAX >> shift,
@@ -11,11 +12,13 @@ pub(crate) const fn from(start: usize) -> u64 {
 }
 
 /// `value` in every position.
+#[inline]
 pub(crate) fn repeated(value: u8) -> u64 {
     ONES.wrapping_mul(u64::from(value & 0xF))
 }
 
 /// `value` moved so that its last half-byte stands just before position `end` (1 to 16).
+#[inline]
 pub(crate) const fn shifted(value: u64, end: usize) -> u64 {
     match bits(16usize.saturating_sub(end)) {
         Some(shift) => value << shift,
@@ -24,6 +27,7 @@ pub(crate) const fn shifted(value: u64, end: usize) -> u64 {
 }
 
 /// `length` half-bytes from position `start`, right justified.
+#[inline]
 pub(crate) const fn digits_of(word: u64, start: usize, length: usize) -> u64 {
     let kept = word & from(start);
     match bits(16usize.saturating_sub(start.saturating_add(length))) {
@@ -33,16 +37,43 @@ pub(crate) const fn digits_of(word: u64, start: usize, length: usize) -> u64 {
 }
 
 /// A one in each position that holds no decimal digit.
+#[inline]
 pub(crate) const fn non_decimal(word: u64) -> u64 {
     (word >> 3) & ((word >> 2) | (word >> 1)) & ONES
 }
 
 /// Twelve ASCII digits, right justified.
+#[inline]
 pub(crate) fn digits_to(digits: &[u8; 12]) -> u64 {
-    digits.iter().fold(0, |word, digit| word << 4 | u64::from(digit & 0xF))
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *digits;
+    packed([0, 0, 0, 0, a, b, c, d]) << 32 | packed([e, f, g, h, i, j, k, l])
+}
+
+/// True for twelve ASCII digits. Looks at all of them together, whatever they are.
+#[inline]
+pub(crate) const fn are_digits(text: &[u8; 12]) -> bool {
+    // The high half-byte is that of a digit, and adding 6 to the low one does not reach it. A sum that goes
+    // beyond its byte comes from one whose high half is wrong already.
+    const fn wrong(x: u128) -> u128 {
+        const REPEAT: u128 = 0x0101_0101_0101_0101_0101_0101_0101_0101;
+        let y = x ^ REPEAT.wrapping_mul(0x30);
+        (y | y.wrapping_add(REPEAT.wrapping_mul(6))) & REPEAT.wrapping_mul(0xF0)
+    }
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *text;
+    wrong(u128::from_be_bytes([b'0', b'0', b'0', b'0', a, b, c, d, e, f, g, h, i, j, k, l])) == 0
+}
+
+// The low half-bytes of eight characters, next to each other.
+#[inline]
+const fn packed(text: [u8; 8]) -> u64 {
+    let values = u64::from_be_bytes(text) & 0x0F0F_0F0F_0F0F_0F0F;
+    let pairs = (values | (values >> 4)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs | (pairs >> 8)) & 0x0000_FFFF_0000_FFFF;
+    (fours | (fours >> 16)) & 0xFFFF_FFFF
 }
 
 /// The first eight bytes.
+#[inline]
 pub(crate) fn word_of(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
 }
@@ -59,6 +90,17 @@ mod tests {
     use paytypes::bytes::nibble;
 
     const WORD: u64 = 0x0123_4567_89AB_CDEF;
+
+    #[test]
+    fn digits_are_judged_together_like_each_alone() {
+        for at in 0..12 {
+            for c in 0..=255u8 {
+                let mut text = *b"098765432109";
+                text[at] = c;
+                assert_eq!(are_digits(&text), c.is_ascii_digit(), "{c:02X} at {at}");
+            }
+        }
+    }
 
     #[test]
     fn positions_are_those_of_the_bytes() {

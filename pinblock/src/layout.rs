@@ -148,14 +148,15 @@ impl Layout {
         wrong | (word & zeros) == 0
     }
 
-    /// Forms a block and binds it.
+    /// Forms a block, in place, and binds it.
     #[inline(always)]
     pub(crate) fn write(
         &self,
         carried: &Carried,
         account: &Account,
         random: &mut impl Random,
-    ) -> Result<ClearBlock, PinBlockError> {
+        block: &mut ClearBlock,
+    ) -> Result<(), PinBlockError> {
         let length = usize::from(carried.len);
         if !(PIN_LENGTH_MIN..=self.digits_max).contains(&length) {
             return Err(PinBlockError::PinLength);
@@ -176,14 +177,14 @@ impl Layout {
             Filler::Letters => *word |= drawn(random, start, 10, 15),
         }
         *word ^= self.mask(account)?;
-        let mut block = ClearBlock::zeroed(self.bytes);
+        block.empty(self.bytes);
         if let Some((left, rest)) = block.expose_mut().split_first_chunk_mut::<8>() {
             *left = word.to_be_bytes();
             if !rest.is_empty() {
                 random.fill(rest);
             }
         }
-        Ok(block)
+        Ok(())
     }
 
     #[inline(always)]
@@ -194,6 +195,7 @@ impl Layout {
 }
 
 // Random half-bytes of a range, from position `start` to the end of eight bytes.
+#[inline(never)]
 fn drawn(random: &mut impl Random, start: usize, low: u8, high: u8) -> u64 {
     let mut fill = Nibbles::new(random);
     (start..16).fold(0, |word, _| word << 4 | u64::from(fill.within(low, high)))
@@ -213,6 +215,7 @@ impl Carried {
         Self { packed: pin.expose_packed(), len: u8::try_from(pin.len()).unwrap_or_default() }
     }
 
+    #[inline]
     pub(crate) const fn len(&self) -> u8 {
         self.len
     }

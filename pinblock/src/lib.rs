@@ -68,7 +68,7 @@ mod visa_change;
 
 pub use account::{Account, AccountRelation};
 pub use block::ClearBlock;
-pub use codec::{Reformatted, decode, decode_to_verify, encode, reformat};
+pub use codec::{Reformatted, decode, decode_to_verify, encode, reformat, reformat_into};
 pub use encipher::{EncryptedBlock, decipher, encipher};
 pub use error::PinBlockError;
 pub use excluded::is_excluded;

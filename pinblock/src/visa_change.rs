@@ -14,7 +14,8 @@ pub fn visa_change(
 ) -> Result<ClearBlock, PinBlockError> {
     // The PIN field of format 2 with the control field of format 0: no account, no random fill.
     let layout = Layout::of(Format::Iso2)?;
-    let mut block = layout.write(&Carried::of(new), &Account::NONE, &mut Drawn::new(&[]))?;
+    let mut block = ClearBlock::zeroed(8);
+    layout.write(&Carried::of(new), &Account::NONE, &mut Drawn::new(&[]), &mut block)?;
     if let Some(first) = block.expose_mut().first_mut() {
         *first &= 0x0F;
     }

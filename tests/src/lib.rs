@@ -5,10 +5,14 @@
     clippy::must_use_candidate
 )]
 
+pub mod canary;
 pub mod expect;
 pub mod hex;
+pub mod load;
 pub mod model;
 pub mod mutate;
 pub mod pattern;
+pub mod processes;
 pub mod server;
+pub mod softhsm;
 pub mod wire;

@@ -1,5 +1,6 @@
 //! The real program, started for a test and gone with it.
 
+use crate::softhsm::{Backend, TempToken};
 use crate::wire::Wire;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -10,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+const TEST_LMK: &[&str] = &["--insecure-test-lmk"];
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// `payhsm serve` under the public test LMKs.
@@ -17,6 +19,8 @@ pub struct Server {
     child: Child,
     ports: BTreeMap<u8, SocketAddr>,
     log: Arc<Mutex<String>>,
+    // Gone when the server is.
+    _token: Option<TempToken>,
 }
 
 impl Server {
@@ -26,6 +30,33 @@ impl Server {
         Self::start_with(&[&listen, options].concat(), &[0, 1, 2])
     }
 
+    /// Starts it over a backend, on a token with its key-block test LMKs only. `None` when there is no such
+    /// backend here, which is said.
+    pub fn start_on(backend: Backend, options: &[&str]) -> Option<Self> {
+        let token = match backend {
+            Backend::Simulator => return Some(Self::start(options)),
+            Backend::SoftHsm => TempToken::new()?,
+        };
+        let uri = token.uri();
+        Some(Self::start_token(token, &uri, backend.lmks(), options, &[]))
+    }
+
+    /// Starts it over a token that is named by a URI, with more variables in its environment.
+    pub fn start_token(
+        token: TempToken,
+        uri: &str,
+        lmks: &[u8],
+        options: &[&str],
+        variables: &[(&str, PathBuf)],
+    ) -> Self {
+        let pin_file = token.pin_file();
+        let own = ["--listen", "127.0.0.1:0", "--backend", "pkcs11", "--token", uri, "--pin-file", &pin_file];
+        let environment = [&[("SOFTHSM2_CONF", token.configuration())], variables].concat();
+        let mut server = Self::spawn(TEST_LMK, &[&own, options].concat(), lmks, &environment);
+        server._token = Some(token);
+        server
+    }
+
     /// Starts it with a configuration file, and waits for listeners of the LMKs named.
     pub fn configured(file: &Path, lmks: &[u8]) -> Self {
         Self::start_with(&["--config", file.to_str().expect("path")], lmks)
@@ -33,6 +64,15 @@ impl Server {
 
     /// Starts it with listeners of the caller's choice, and waits for those of the LMKs named.
     pub fn start_with(options: &[&str], lmks: &[u8]) -> Self {
+        Self::spawn(TEST_LMK, options, lmks, &[])
+    }
+
+    /// Starts it under LMKs of the test's own, which options name; every listener needs a role there.
+    pub fn start_own(options: &[&str], lmks: &[u8], environment: &[(&str, PathBuf)]) -> Self {
+        Self::spawn(&[], options, lmks, environment)
+    }
+
+    fn spawn(first: &[&str], options: &[&str], lmks: &[u8], environment: &[(&str, PathBuf)]) -> Self {
         let mut command = Command::new(program());
         // Variables of this prefix configure the program; those of the test run are none of its business.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PAYHSM_"))
@@ -40,7 +80,9 @@ impl Server {
             command.env_remove(name);
         }
         let mut child = command
-            .args(["serve", "--insecure-test-lmk", "--admin", "127.0.0.1:0"])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .args(["serve", "--admin", "127.0.0.1:0"])
+            .args(first)
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -50,7 +92,7 @@ impl Server {
         let log = Arc::new(Mutex::new(String::new()));
         let lines = lines_of(child.stdout.take().expect("piped"), Arc::clone(&log));
         let _stderr = lines_of(child.stderr.take().expect("piped"), Arc::clone(&log));
-        let mut server = Self { child, ports: BTreeMap::new(), log };
+        let mut server = Self { child, ports: BTreeMap::new(), log, _token: None };
         server.wait_ready(&lines, lmks, &options.join(" "));
         server
     }
@@ -129,10 +171,20 @@ pub fn program() -> &'static PathBuf {
 }
 
 fn build() -> PathBuf {
+    built("cli", &format!("payhsm{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// The fault-injecting PKCS#11 module, built likewise.
+pub fn shim() -> &'static PathBuf {
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| built("p11-shim", "libp11_shim.so"))
+}
+
+fn built(package: &str, file: &str) -> PathBuf {
     // target/<profile>/deps/<test>
     let test = std::env::current_exe().expect("own path");
     let folder = test.ancestors().nth(2).expect("target folder").to_path_buf();
-    let path = folder.join(format!("payhsm{}", std::env::consts::EXE_SUFFIX));
+    let path = folder.join(file);
     let Some(cargo) = std::env::var_os("CARGO") else {
         assert!(path.exists(), "{} is missing: build it, or run cargo test", path.display());
         return path;
@@ -142,12 +194,12 @@ fn build() -> PathBuf {
         Some(name) => name,
     };
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "cli", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--package", package, "--profile", profile, "--target-dir"])
         .arg(folder.parent().expect("target folder"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()
         .expect("cargo runs");
-    assert!(status.success(), "the program does not build");
+    assert!(status.success(), "{package} does not build");
     path
 }
 

@@ -13,9 +13,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
-use tests::expect::File;
+use tests::expect::{Case, File};
 use tests::mutate::{Numbers, mutate, noise};
 use tests::server::Server;
+use tests::softhsm::Backend;
 use tests::wire::{self, Wire};
 
 const CONNECTIONS: u64 = 4;
@@ -134,15 +135,18 @@ impl Attacker {
 }
 
 // Translates a PIN for as long as the attack lasts, and checks every byte that comes back.
-fn work(address: SocketAddr, over: &AtomicBool) -> u64 {
+fn work(server: &Server, lmk: u8, over: &AtomicBool) -> u64 {
     let cases = File::load().cases;
-    let case = cases.iter().find(|case| case.id == "CC-0-00040-positive").expect("CC");
+    let is_good = |case: &&Case| case.command == "CC" && case.slot == lmk && case.id.ends_with("positive");
+    let case = cases.iter().find(is_good).expect("CC");
     let request = wire::bytes(&case.steps[0].req);
-    let mut wire = Wire::connect(address).expect("connects");
+    let mut wire = server.connect(lmk);
+    let expected = wire::text(&wire.exchange(&request).expect("a reply"));
+    assert!(expected.starts_with("CD00"), "{expected}");
     let mut replies = 0;
     while !over.load(Ordering::Relaxed) {
         let reply = wire.exchange(&request).expect("a reply in time");
-        assert_eq!(wire::text(&reply), "CD0006D04B70B919CB882101", "after {replies} good replies");
+        assert_eq!(wire::text(&reply), expected, "after {replies} good replies");
         replies += 1;
         thread::sleep(Duration::from_micros(200));
     }
@@ -154,15 +158,16 @@ fn assert_unharmed(server: &mut Server) {
     assert!(!server.log().contains("panicked"), "a panic:\n{}", server.log());
 }
 
-fn attack(profile: &str, frames: u64, seed: u64) {
+fn attack(backend: Backend, profile: &str, frames: u64, seed: u64) {
     let valid = valid_messages();
-    let mut server = Server::start(&["--profile", profile, "--authorised"]);
+    let Some(mut server) = Server::start_on(backend, &["--profile", profile, "--authorised"]) else { return };
+    let lmks = backend.lmks();
     let over = AtomicBool::new(false);
     let seen = thread::scope(|scope| {
-        let worker = scope.spawn(|| work(server.address(0), &over));
+        let worker = scope.spawn(|| work(&server, lmks[0], &over));
         let attackers: Vec<_> = (0..CONNECTIONS)
             .map(|number| {
-                let address = server.address(u8::try_from(number % 3).expect("small"));
+                let address = server.address(lmks[usize::try_from(number).expect("small") % lmks.len()]);
                 let attacker = Attacker {
                     address,
                     wire: Wire::connect(address).expect("connects"),
@@ -178,7 +183,7 @@ fn attack(profile: &str, frames: u64, seed: u64) {
         over.store(true, Ordering::Relaxed);
         let replies = worker.join().expect("every reply of the good connection is right");
         assert!(replies > 10, "the good connection got {replies} replies only");
-        println!("{profile}, seed {seed}: {replies} good replies meanwhile");
+        println!("{backend:?}, {profile}, seed {seed}: {replies} good replies meanwhile");
         results.into_iter().map(|seen| seen.expect("attack")).collect::<Vec<_>>()
     });
     let (mut codes, mut closed) = (BTreeMap::<String, u64>::new(), 0);
@@ -197,8 +202,14 @@ fn attack(profile: &str, frames: u64, seed: u64) {
 fn hostile_frames_harm_nobody() {
     let frames = setting("PAYHSM_HOSTILE_FRAMES", 40_000);
     let seed = setting("PAYHSM_SEED", 1);
-    attack("legacy", frames / 2, seed);
-    attack("strict", frames / 2, seed.wrapping_add(1));
+    attack(Backend::Simulator, "legacy", frames / 2, seed);
+    attack(Backend::Simulator, "strict", frames / 2, seed.wrapping_add(1));
+}
+
+#[test]
+fn hostile_frames_harm_no_token() {
+    let frames = setting("PAYHSM_HOSTILE_FRAMES", 40_000).min(40_000);
+    attack(Backend::SoftHsm, "legacy", frames, setting("PAYHSM_SEED", 1).wrapping_add(2));
 }
 
 #[test]

@@ -40,8 +40,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What tests inside a crate may use besides: the bundled backend.
-const TEST_ARROWS: &[(&str, &[&str])] = &[("hostcmd", &["hsm-sim"]), ("gateway", &["hsm-sim"])];
+/// What tests inside a crate may use besides: the bundled backend, and their own crate with its failpoints.
+const TEST_ARROWS: &[(&str, &[&str])] =
+    &[("hostcmd", &["hsm-sim"]), ("gateway", &["hsm-sim"]), ("keymgr", &["hsm-sim", "keymgr"])];
 
 /// Unpublished members: they may depend on anything, and nothing depends on them.
 const FREE: &[&str] = &["tests", "benches", "p11-shim"];

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use tests::expect::{Case, File, Saved, Verdict, judge};
 use tests::server::Server;
+use tests::softhsm::Backend;
 use tests::wire::{Wire, text};
 
 /// Identifier of a case, profile (`*` for both) and why the program answers otherwise.
@@ -57,14 +58,17 @@ fn is_known(case: &Case, profile: &str) -> bool {
     DEVIATIONS.iter().any(|(id, in_profile, _)| *id == case.id && ["*", profile].contains(in_profile))
 }
 
-fn run_all(profile: &str, takes: impl Fn(&Case) -> bool) {
+fn run_all(backend: Backend, options: &[&str], takes: impl Fn(&Case) -> bool) {
+    let profile = options[0];
     let cases = File::load().cases;
     let exists = |case: &&Case| case.commands().iter().all(|code| find(Way::Request, *code).is_some());
     let mut cases: Vec<&Case> = cases.iter().filter(exists).filter(|case| takes(case)).collect();
+    cases.retain(|case| backend.lmks().contains(&case.slot));
     // RA ends the authorised state, which other cases need.
     cases.sort_by_key(|case| case.command == "RA");
     assert!(!cases.is_empty(), "no case of a command that exists");
-    let server = Server::start(&["--profile", profile, "--authorised"]);
+    let options = [&["--authorised", "--profile"], options].concat();
+    let Some(server) = Server::start_on(backend, &options) else { return };
     let mut connections = Connections { server: &server, open: HashMap::new() };
     let (mut failures, mut settled) = (String::new(), String::new());
     let mut failed = 0;
@@ -78,18 +82,38 @@ fn run_all(profile: &str, takes: impl Fn(&Case) -> bool) {
             _ => {}
         }
     }
-    println!("{profile}: {} cases, {failed} failed", cases.len());
+    println!("{backend:?}, {profile}: {} cases, {failed} failed", cases.len());
     assert!(failures.is_empty() && settled.is_empty(), "{failed} of {}:\n{failures}{settled}", cases.len());
 }
 
 #[test]
 fn every_example_holds_in_the_legacy_profile() {
-    run_all("legacy", |_| true);
+    run_all(Backend::Simulator, &["legacy"], |_| true);
 }
 
 #[test]
 fn examples_that_need_no_setting_hold_in_the_strict_profile() {
-    run_all("strict", |case| case.needs.is_empty());
+    run_all(Backend::Simulator, &["strict"], |case| case.needs.is_empty());
+}
+
+#[test]
+fn every_example_of_a_key_block_lmk_holds_on_a_token() {
+    run_all(Backend::SoftHsm, &["legacy"], |_| true);
+}
+
+#[test]
+fn strict_examples_of_a_key_block_lmk_hold_on_a_token() {
+    run_all(Backend::SoftHsm, &["strict"], |case| case.needs.is_empty());
+}
+
+#[test]
+fn every_example_holds_with_the_engine_in_workers() {
+    run_all(Backend::Simulator, &["legacy", "--workers", "2"], |_| true);
+}
+
+#[test]
+fn every_example_of_a_key_block_lmk_holds_on_a_token_in_workers() {
+    run_all(Backend::SoftHsm, &["legacy", "--workers", "2"], |_| true);
 }
 
 #[test]

@@ -165,6 +165,7 @@ impl From<CipherError> for KeyBlockError {
             CipherError::KeyLength => "the cipher refused a key length",
             CipherError::DataLength => "the cipher refused a data length",
             CipherError::Unsupported => "the cipher has no such operation",
+            CipherError::NotOffered => "the backend does not offer the cipher",
             CipherError::Backend => "the backend failed",
         };
         Self::new(ErrorKind::Backend, field::BLOCK, 0).because(reason)

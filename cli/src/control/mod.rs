@@ -8,13 +8,14 @@ mod authority;
 mod grants;
 pub mod officers;
 mod server;
+mod table_maker;
 pub mod tables;
 mod tries;
 pub mod wire;
 
 use crate::exit::Failure;
 use authority::Authority;
-use gateway::{BackendFactory, Switches};
+use gateway::Switches;
 use hostcmd::{Activity, Authorised};
 use server::Server;
 use std::io;
@@ -23,6 +24,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+pub use table_maker::TableMaker;
 
 /// Name of all activities together.
 pub const ALL: &str = "all";
@@ -49,7 +51,7 @@ impl Control {
     pub fn start(
         folder: &Path,
         switches: Switches,
-        backend: Arc<BackendFactory>,
+        maker: TableMaker,
         authorised: Authorised,
         built_in: Vec<[u8; 16]>,
     ) -> Result<Self, Failure> {
@@ -58,7 +60,7 @@ impl Control {
         let listener = bind(folder, &socket).map_err(failure)?;
         let control = Self { socket: socket.clone() };
         let authority = Arc::new(Authority::new(switches.clone(), authorised));
-        let server = Server::new(folder.to_owned(), Arc::clone(&authority), switches, backend, built_in)?;
+        let server = Server::new(folder.to_owned(), Arc::clone(&authority), switches, maker, built_in)?;
         // Neither has an end of its own: both stand still unless an officer or the clock has something to say.
         let watch = move || authority.watch();
         thread::Builder::new().name("authority".to_owned()).spawn(watch).map_err(failure)?;

@@ -4,10 +4,9 @@ use super::authority::Authority;
 use super::officers::{self, Officers};
 use super::tries::Tries;
 use super::wire::{Consent, REQUEST_MAX, Reply, Request, Standing, logged};
-use super::{SECONDS_MAX, activities, tables};
+use super::{SECONDS_MAX, TableMaker, activities, tables};
 use crate::exit::Failure;
-use gateway::{BackendFactory, Switches};
-use hostcmd::service::dectab;
+use gateway::Switches;
 use hsm::LmkId;
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -28,7 +27,7 @@ pub struct Server {
     folder: PathBuf,
     authority: Arc<Authority>,
     switches: Switches,
-    backend: Arc<BackendFactory>,
+    maker: TableMaker,
     built_in: Vec<[u8; 16]>,
     decoy: String,
     tries: Tries,
@@ -39,13 +38,13 @@ impl Server {
         folder: PathBuf,
         authority: Arc<Authority>,
         switches: Switches,
-        backend: Arc<BackendFactory>,
+        maker: TableMaker,
         built_in: Vec<[u8; 16]>,
     ) -> Result<Self, Failure> {
         let mut random = Zeroizing::new([0; 32]);
         getrandom::fill(random.as_mut()).map_err(Failure::environment)?;
         let decoy = officers::hash(random.as_ref())?;
-        Ok(Self { folder, authority, switches, backend, built_in, decoy, tries: Tries::default() })
+        Ok(Self { folder, authority, switches, maker, built_in, decoy, tries: Tries::default() })
     }
 
     /// Serves for ever.
@@ -131,12 +130,10 @@ impl Server {
     fn encrypt_table(&mut self, table: &str, lmk: u8, officers: &[Consent; 2]) -> Result<Reply, Refusal> {
         let table = tables::parse(table).ok_or(tables::RULE)?;
         self.judge(officers)?;
-        let mut backend = (self.backend)();
-        let field = dectab::encrypt_over(backend.as_mut(), LmkId(lmk), &table);
-        let field = field.map_err(|code| code.explain().unwrap_or("refused by the backend"))?;
+        let field = self.maker.encrypt(LmkId(lmk), &table)?;
         let [first, second] = officers;
         tracing::info!(lmk, first = first.name, second = second.name, "decimalisation table encrypted");
-        Ok(Reply::Table(String::from_utf8_lossy(field.text()).into_owned()))
+        Ok(Reply::Table(field))
     }
 
     // Different people, each with the right passphrase. Which of them was wrong, and in what, is not told.

@@ -19,7 +19,7 @@ pub enum Audit {
     /// Verifies an export or a store: edits, inserts, reorders, cut tails, roll-backs and forks are named.
     ///
     /// Exit code 0: everything holds. 1: something does not. 3: nothing could be read.
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
     /// Prints the newest checkpoint: the head to keep, and to verify against later.
     Head(HeadArgs),
     /// Prints log entries, one JSON object a line.
@@ -93,7 +93,7 @@ pub struct ShowArgs {
 pub fn run(verb: Audit) -> Exit {
     match verb {
         Audit::Export(args) => write_export(&args),
-        Audit::Verify(args) => verify(args),
+        Audit::Verify(args) => verify(*args),
         Audit::Head(args) => head(&args),
         Audit::Show(args) => show(&args),
     }

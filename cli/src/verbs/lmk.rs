@@ -1,9 +1,14 @@
-//! `payhsm lmk new|show`: own LMKs in an encrypted key file. Shows check values, never a key.
+//! `payhsm lmk new|init|show`: own LMKs, in an encrypted key file or on a token. Shows check values, never a
+//! key.
+
+mod init;
 
 use crate::exit::{Exit, Failure};
 use crate::private::{secret_line, write_private};
+use crate::token;
 use clap::{Args, Subcommand, ValueEnum};
-use hsm::LmkId;
+use gateway::config::TokenSource;
+use hsm::{LmkId, LmkInfo};
 use hsm_sim::forming::{self, component_length};
 use hsm_sim::{LmkKind, LmkSecret, LmkSet, key_file};
 use paytypes::ClearBytes;
@@ -17,7 +22,9 @@ use zeroize::Zeroizing;
 pub enum Lmk {
     /// Makes an LMK and adds it to a key file, which is made when it is not there.
     New(New),
-    /// Shows identifier, kind, check value and comment of each LMK in a key file.
+    /// Makes an LMK on a PKCS#11 token, which it never leaves.
+    Init(Box<init::Init>),
+    /// Shows identifier, kind, check value and comment of each LMK in a key file or on a token.
     Show(Show),
 }
 
@@ -70,8 +77,14 @@ pub struct New {
 #[derive(Debug, Args)]
 pub struct Show {
     /// The key file.
-    #[arg(long)]
-    file: PathBuf,
+    #[arg(long, required_unless_present = "token")]
+    file: Option<PathBuf>,
+    /// A token: pkcs11:token=LABEL?module-path=FILE.
+    #[arg(long, value_name = "URI", conflicts_with = "file")]
+    token: Option<String>,
+    /// File with the user PIN of the token.
+    #[arg(long, value_name = "FILE", requires = "token")]
+    pin_file: Option<PathBuf>,
     /// File with the passphrase; without it the passphrase is asked for.
     #[arg(long)]
     pass_file: Option<PathBuf>,
@@ -84,6 +97,7 @@ pub struct Show {
 pub fn run(verb: Lmk) -> Exit {
     match verb {
         Lmk::New(args) => new(&args),
+        Lmk::Init(args) => init::run(&args),
         Lmk::Show(args) => show(&args),
     }
 }
@@ -131,9 +145,20 @@ fn combined(kind: LmkKind, count: u8) -> Result<ClearBytes, Failure> {
 }
 
 fn show(args: &Show) -> Exit {
-    let set = load(&args.file, args.pass_file.as_deref())?;
-    let infos: Vec<_> = set.iter().map(LmkSecret::info).collect();
-    if args.json {
+    let infos = match (&args.token, &args.file) {
+        (Some(uri), _) => {
+            let token = token::open(&TokenSource { uri: uri.clone(), pin_file: args.pin_file.clone() })?;
+            token.lmks().map_err(token::failure)?
+        }
+        (None, Some(file)) => load(file, args.pass_file.as_deref())?.iter().map(LmkSecret::info).collect(),
+        (None, None) => return Err(Failure::usage("name a key file or a token")),
+    };
+    print(&infos, args.json);
+    Ok(())
+}
+
+fn print(infos: &[LmkInfo], json: bool) {
+    if json {
         let rows: Vec<_> = infos
             .iter()
             .map(|i| {
@@ -146,9 +171,9 @@ fn show(args: &Show) -> Exit {
             })
             .collect();
         println!("{}", serde_json::json!({ "lmks": rows }));
-        return Ok(());
+        return;
     }
-    for i in &infos {
+    for i in infos {
         println!(
             "{}  {:<10}  {}  {}",
             i.id,
@@ -157,7 +182,6 @@ fn show(args: &Show) -> Exit {
             i.comment
         );
     }
-    Ok(())
 }
 
 /// Opens a key file; the passphrase comes from a file or from the terminal.

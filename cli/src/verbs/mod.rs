@@ -9,12 +9,16 @@ mod config;
 mod decode;
 mod dectab;
 mod demo;
+mod doctor;
 mod explain;
 mod lmk;
+mod node;
 mod officer;
 mod send;
 mod serve;
+mod token;
 mod vectors;
+mod worker;
 
 pub use lmk::load as load_lmks;
 
@@ -50,7 +54,7 @@ pub enum Verb {
     /// Persons and their keys.
     #[command(subcommand)]
     Person(centre::person::Person),
-    /// Nodes of the centre.
+    /// Nodes: at the centre, and at the node's own place (join, show --data, carry).
     #[command(subcommand)]
     Node(centre::node::Node),
     /// Virtual networks.
@@ -76,6 +80,11 @@ pub enum Verb {
     Ceremony(centre::ceremony::Ceremony),
     Calc(calc::Args),
     Vectors(vectors::Args),
+    #[command(subcommand)]
+    Token(token::Token),
+    Doctor(doctor::Args),
+    #[command(hide = true)]
+    Worker(worker::Args),
 }
 
 impl Verb {
@@ -106,6 +115,9 @@ impl Verb {
             Self::Ceremony(verb) => end(centre::ceremony::run(verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
+            Self::Token(verb) => end(token::run(&verb)),
+            Self::Doctor(args) => end(doctor::run(&args)),
+            Self::Worker(args) => end(worker::run(args)),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `payhsm serve`: the gateway with its backend, until SIGTERM or SIGINT.
 
 use super::config::{NORMAL_FILE, picture, read};
-use crate::backend;
-use crate::control::{Control, tables};
+use crate::backend::Source;
+use crate::control::{Control, TableMaker, tables};
 use crate::exit::{Exit, Failure};
 use crate::hardening;
-use crate::node_side::{self, NodeSetup};
+use crate::node_side;
 use crate::private::make_folder;
+use crate::workers::{self, workers};
 use clap::ValueEnum;
 use gateway::config::{File, ListenerTable, LogFormat, Problem, Profile, Resolved, TlsTable};
 use gateway::{Gateway, Running, StartError};
@@ -46,6 +47,16 @@ pub struct Args {
     /// File with the passphrase of the key file; asked for when missing.
     #[arg(long, env = "PAYHSM_LMK_PASS_FILE", value_name = "FILE")]
     lmk_pass_file: Option<PathBuf>,
+    /// Where keys are used: `sim`, or `pkcs11` with --token.
+    #[arg(long, env = "PAYHSM_BACKEND", value_parser = ["sim", "pkcs11"], value_name = "NAME")]
+    backend: Option<String>,
+    /// Token that holds the LMKs: pkcs11:token=LABEL;serial=…?module-path=FILE (RFC 7512).
+    #[arg(long, env = "PAYHSM_TOKEN", value_name = "URI", conflicts_with = "lmk_file")]
+    token: Option<String>,
+    /// File with the user PIN of the token; without it the credential `payhsm-pin` of systemd is read, or
+    /// the PIN is asked for.
+    #[arg(long, env = "PAYHSM_PIN_FILE", value_name = "FILE")]
+    pin_file: Option<PathBuf>,
     /// Certificate chain of TLS listeners, PEM.
     #[arg(long, env = "PAYHSM_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -76,6 +87,8 @@ pub struct Args {
     /// Worker threads; one per available core when missing.
     #[arg(long, env = "PAYHSM_CORES")]
     cores: Option<usize>,
+    #[command(flatten)]
+    workers: workers::Options,
     /// The configuration file; payhsm.toml in the working folder when it is there.
     #[arg(long, env = "PAYHSM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -112,7 +125,8 @@ pub fn run(args: Args) -> Exit {
     if let Some(folder) = &resolved.data {
         make_folder(folder).map_err(|e| Failure::environment(format!("{}: {e}", folder.display())))?;
     }
-    let backend = backend::factory(&resolved)?;
+    let source = Source::from(&resolved);
+    let workers = workers(&resolved.workers, &source, resolved.log_format)?;
     let mut built_in = Vec::new();
     if resolved.insecure_test_lmk {
         tracing::warn!("public test LMKs: everybody knows them, they protect nothing");
@@ -128,30 +142,51 @@ pub fn run(args: Args) -> Exit {
     // Before the first port is there, so that no signal after `ready` is missed.
     let signals = runtime.block_on(async { Signals::new() }).map_err(Failure::environment)?;
     let authorised = resolved.gateway.authorised;
-    let mut running = Gateway::start(resolved.gateway, Arc::clone(&backend)).map_err(start_failure)?;
-    let setup = resolved.data.clone().map(|folder| NodeSetup {
-        folder,
-        token: token.clone(),
-        name,
-        table: resolved.node.clone().unwrap_or_default(),
-    });
-    if setup.is_none() && token.is_some() {
-        return Err(Failure::usage("--enrol needs --data DIR: a node keeps its identity there"));
-    }
-    let node = match setup.filter(NodeSetup::wanted) {
-        Some(setup) => {
+    let (node, test) = (resolved.node.take(), resolved.insecure_test_lmk);
+    let mut installs = None;
+    let (mut running, tables) = match workers {
+        Some(_) if node.is_some() => {
+            let why = "a node of a key management centre serves from its own process: crypto workers are not \
+                       handed key tables";
+            return Err(Failure::usage(why));
+        }
+        Some(workers) => {
+            let running = Gateway::start_with_workers(resolved.gateway, &workers).map_err(start_failure)?;
+            (running, TableMaker::of_workers(workers.spawn))
+        }
+        None => {
+            let backend = source.factory()?;
+            installs = Some(Arc::clone(&backend));
+            let running = Gateway::start(resolved.gateway, Arc::clone(&backend)).map_err(start_failure)?;
+            (running, TableMaker::of_backend(backend))
+        }
+    };
+    // Before `ready`, so that the first host finds the keys that were there before.
+    let start = |data, table| super::node::setup(data, table, installs.clone(), &running, test);
+    let asking = match token {
+        Some(token) => {
+            let data = resolved.data.as_deref();
+            let data = data
+                .ok_or_else(|| Failure::usage("--enrol needs --data DIR: a node keeps its identity there"))?;
+            let setup = start(Some(data), Some(node.clone().unwrap_or_default()))?;
+            let setup = setup.ok_or_else(|| Failure::usage("crypto workers are not handed key tables"))?;
             let _entered = runtime.enter();
-            Some(node_side::begin(setup, running.switches(), Arc::clone(&backend))?)
+            node_side::begin(data, &token, name, setup)?
         }
         None => None,
     };
+    let node = match &asking {
+        Some(_) => None,
+        None => super::node::start(start(resolved.data.as_deref(), node)?)?,
+    };
     let control = resolved
         .data
-        .map(|folder| Control::start(&folder, running.switches(), backend, authorised, built_in))
+        .map(|folder| Control::start(&folder, running.switches(), tables, authorised, built_in))
         .transpose()?;
-    report(&running, node.as_deref()).map_err(|e| Failure::environment(format!("standard output: {e}")))?;
+    report(&running, asking.as_deref()).map_err(|e| Failure::environment(format!("standard output: {e}")))?;
     runtime.block_on(signals.first());
     drop(control);
+    drop(node);
     running.shutdown();
     if running.wait() {
         tracing::info!("ended");
@@ -183,11 +218,17 @@ fn resolve(args: Args) -> Result<Resolved, Failure> {
     } else if args.lmk_file.is_some() {
         (file.insecure_test_lmk, file.lmk_file) = (None, args.lmk_file);
     }
+    if let Some(name) = &args.backend {
+        file.set_backend(name);
+    }
+    file.token = args.token.or(file.token);
+    file.pin_file = args.pin_file.or(file.pin_file);
     file.lmk_pass_file = args.lmk_pass_file.or(file.lmk_pass_file);
     file.authorised = args.authorised.then_some(true).or(file.authorised);
     file.admin = args.admin.or(file.admin);
     file.data = args.data.or(file.data);
     file.cores = args.cores.or(file.cores);
+    file.workers = Some(args.workers.overlay(file.workers.take()));
     file.profile = args.profile.map(Profile::from).or(file.profile);
     file.log_format = args.log_format.map(LogFormat::from).or(file.log_format);
     file.resolve().map_err(usage)
@@ -218,7 +259,7 @@ fn start_failure(error: StartError) -> Failure {
 }
 
 // Under a test LMK nobody needs PAYHSM_LOG to see what happens; nothing of any frame is ever logged.
-fn start_log(format: LogFormat) {
+pub(super) fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("PAYHSM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {

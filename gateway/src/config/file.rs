@@ -68,6 +68,24 @@ pub struct LimitsTable {
     pub drain_s: Option<Spanned<f64>>,
 }
 
+/// `[workers]`: the engine in processes of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkersTable {
+    /// How many; none, or 0: the engine runs in the gateway's process.
+    pub count: Option<usize>,
+    /// A worker with work that answers nothing for so long is ended, in milliseconds.
+    pub deadline_ms: Option<u64>,
+    /// Name or number of the user that workers run as.
+    pub user: Option<String>,
+    /// Variables of the environment that workers keep.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Workers may use the network, as modules of network HSMs must.
+    #[serde(default)]
+    pub network: bool,
+}
+
 /// `[tls]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +136,12 @@ pub struct File {
     pub lmk_file: Option<PathBuf>,
     /// Passphrase of the LMK file.
     pub lmk_pass_file: Option<PathBuf>,
+    /// `"sim"` (default) or `"pkcs11"`.
+    pub backend: Option<Spanned<String>>,
+    /// Token that holds the LMKs, a URI of RFC 7512.
+    pub token: Option<String>,
+    /// File with the user PIN of the token.
+    pub pin_file: Option<PathBuf>,
     /// Folder of everything that is kept.
     pub data: Option<PathBuf>,
     /// Keys come from a key management centre.
@@ -136,6 +160,8 @@ pub struct File {
     pub port_map: Option<Spanned<String>>,
     /// Form of log lines.
     pub log_format: Option<LogFormat>,
+    /// Worker processes.
+    pub workers: Option<WorkersTable>,
     /// Single settings of all listeners.
     #[serde(default)]
     pub settings: SettingsTable,
@@ -150,6 +176,11 @@ pub struct File {
 }
 
 impl File {
+    /// Sets the backend from the command line.
+    pub fn set_backend(&mut self, name: &str) {
+        self.backend = Some(Spanned::new(0..0, name.to_owned()));
+    }
+
     /// Sets the header length from the command line.
     pub fn set_header_len(&mut self, length: u16) {
         self.header_len = Some(Spanned::new(0..0, length));

@@ -9,5 +9,6 @@ mod resolve;
 pub use diagnostic::Problem;
 pub use file::{
     File, LimitsTable, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable,
+    WorkersTable,
 };
-pub use resolve::{Resolved, test_lmks};
+pub use resolve::{Resolved, TokenSource, test_lmks};

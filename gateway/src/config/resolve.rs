@@ -1,7 +1,9 @@
 //! From the file to what the gateway is told, with every refusal that needs no backend.
 
 use super::diagnostic::Problem;
-use super::file::{File, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable};
+use super::file::{
+    File, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable, WorkersTable,
+};
 use crate::gateway::{Config, ListenerConfig, PortMap};
 use crate::{Limits, ListenSpec, TlsFiles, plan};
 use hostcmd::{Authorised, PinLength, Settings};
@@ -21,12 +23,25 @@ pub struct Resolved {
     pub lmk_file: Option<PathBuf>,
     /// Passphrase of the LMK file.
     pub lmk_pass_file: Option<PathBuf>,
+    /// The token that holds the LMKs.
+    pub token: Option<TokenSource>,
     /// Folder of everything that is kept.
     pub data: Option<PathBuf>,
     /// Keys come from a key management centre.
     pub node: Option<crate::node::NodeTable>,
+    /// Worker processes.
+    pub workers: WorkersTable,
     /// Form of log lines.
     pub log_format: LogFormat,
+}
+
+/// A PKCS#11 token, as it is named to the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSource {
+    /// URI of RFC 7512.
+    pub uri: String,
+    /// File with the user PIN.
+    pub pin_file: Option<PathBuf>,
 }
 
 /// The identifiers and schemes of the public test LMKs (ARCHITECTURE.md, contracts), for judging a
@@ -53,6 +68,7 @@ impl File {
         if test && self.lmk_file.is_some() {
             return Err(self.source.problem("both the test LMKs and an LMK file are asked for", None));
         }
+        let token = self.token_source()?;
         if self.authorised.unwrap_or_default() && !test {
             let problem = self.source.problem("`authorised` works under the test LMKs only", None);
             return Err(problem.with_help("add `--insecure-test-lmk`, or authorise with two officers"));
@@ -68,7 +84,16 @@ impl File {
             authorised: if self.authorised.unwrap_or_default() { Authorised::ALL } else { Authorised::NONE },
             ..Config::default()
         };
-        if test {
+        // Workers are not told of key tables: their keys would be those of before a rotation.
+        if self.node.is_some()
+            && self.workers.as_ref().is_some_and(|workers| workers.count.unwrap_or_default() > 0)
+        {
+            let problem =
+                self.source.problem("keys of a key management centre and workers are asked for", None);
+            return Err(problem.with_help("leave `[node]` or `[workers]` out"));
+        }
+        // Which LMKs a token holds is not known here.
+        if test && token.is_none() {
             self.check_listeners(&gateway)?;
         }
         Ok(Resolved {
@@ -76,10 +101,36 @@ impl File {
             insecure_test_lmk: test,
             lmk_file: self.lmk_file.clone(),
             lmk_pass_file: self.lmk_pass_file.clone(),
+            token,
             data: self.data.clone(),
             node: self.node.clone(),
+            workers: self.workers.clone().unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
+    }
+
+    fn token_source(&self) -> Result<Option<TokenSource>, Problem> {
+        let named = self.backend.as_ref().map(|name| (name.get_ref().as_str(), name));
+        let wanted = match named {
+            Some(("pkcs11", _)) => true,
+            Some(("sim", _)) => false,
+            None => self.token.is_some(),
+            Some((_, name)) => {
+                return Err(self.source.problem("`backend` is \"sim\" or \"pkcs11\"", Some(name.span())));
+            }
+        };
+        match (&self.token, wanted) {
+            (None, false) => Ok(None),
+            (Some(_), false) => Err(self.source.problem("the simulator takes no token", None)),
+            (None, true) => {
+                let problem = self.source.problem("the PKCS#11 backend needs a token", None);
+                Err(problem.with_help("name it with `--token pkcs11:token=LABEL`"))
+            }
+            (Some(_), true) if self.lmk_file.is_some() => {
+                Err(self.source.problem("the LMKs are on the token: an LMK file has no use", None))
+            }
+            (Some(uri), true) => Ok(Some(TokenSource { uri: uri.clone(), pin_file: self.pin_file.clone() })),
+        }
     }
 
     fn check_listeners(&self, gateway: &Config) -> Result<(), Problem> {
@@ -342,5 +393,23 @@ mod tests {
         assert!(resolve("authorised = true").is_err());
         assert!(resolve("authorised = true\ninsecure_test_lmk = true").is_ok());
         assert!(resolve("lmk_file = 'a'\ninsecure_test_lmk = true").is_err());
+    }
+
+    #[test]
+    fn a_token_is_named_with_its_backend() {
+        let token = |text: &str| resolve(text).unwrap().token;
+        let source = TokenSource { uri: "pkcs11:token=a".into(), pin_file: Some("/run/pin".into()) };
+        let both = "token = 'pkcs11:token=a'\npin_file = '/run/pin'\n";
+        assert_eq!(token(both), Some(source.clone()));
+        assert_eq!(token(&format!("{both}backend = 'pkcs11'")), Some(source));
+        assert_eq!(token("backend = 'sim'"), None);
+        for text in [
+            "backend = 'pkcs11'",
+            "backend = 'sim'\ntoken = 'pkcs11:'",
+            "backend = 'hsm'",
+            "token = 'pkcs11:'\nlmk_file = 'a'",
+        ] {
+            assert!(resolve(text).is_err(), "{text}");
+        }
     }
 }

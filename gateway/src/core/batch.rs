@@ -10,8 +10,13 @@ use std::time::Instant;
 pub(crate) enum Item {
     /// It is with the engine.
     Running(Ticket),
-    /// Its reply is there already, in [`Batch::ready`].
-    Ready(Range<usize>, Code),
+    /// It is with a worker under this number. Row of its command, and the reply in [`Batch::ready`] that refuses
+    /// it when the worker is lost.
+    Away(u64, usize, Range<usize>),
+    /// Its reply is there already, in [`Batch::ready`]. Row of its command, when that is known.
+    Ready(Range<usize>, Option<usize>, Code),
+    /// The engine could make no reply of it: the connection is to be closed.
+    Close,
     /// Nothing can be answered, and nothing after it.
     End,
 }
@@ -41,8 +46,19 @@ impl Batch {
     pub(crate) fn reply(&mut self, code: Code, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
         let start = self.ready.len();
         write(&mut self.ready)?;
-        self.items.push(Item::Ready(start..self.ready.len(), code));
+        self.items.push(Item::Ready(start..self.ready.len(), None, code));
         Some(())
+    }
+
+    /// Empties it and wipes what it held; keeps the memory.
+    pub(crate) fn reset(&mut self) {
+        self.turns.clear();
+        self.items.clear();
+        super::wipe(&mut self.ready);
+        self.ready.clear();
+        super::wipe(&mut self.out);
+        self.out.clear();
+        (self.begun, self.status) = (None, false);
     }
 
     /// Closes the turn of a connection when it brought anything.

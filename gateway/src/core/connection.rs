@@ -211,7 +211,8 @@ impl Connection {
         carry.replace(rest);
         let stalled = self.in_flight.get() >= core.limits.depth && core.rules.wanted(rest) <= rest.len();
         self.stalled.set(stalled);
-        self.resting.set(stalled);
+        // Frames that are with workers are answered before more are read, which keeps their order.
+        self.resting.set(stalled || core.is_away() && self.in_flight.get() > 0);
         self.partial.set(!rest.is_empty() && !stalled);
         if fresh && self.partial.get() {
             self.since_ms.set(core.read_clock());
@@ -257,7 +258,7 @@ impl Connection {
         if sent.is_err() {
             self.state.set(State::Dead);
         }
-        if !self.partial.get() {
+        if !self.partial.get() || core.is_away() {
             self.since_ms.set(core.now_ms.get());
         }
         let rested = self.resting.replace(false);
@@ -304,6 +305,8 @@ impl Connection {
                 over(self.progress_ms.get(), limits.write_stall).then_some(Reason::WriteStall)
             }
             State::Ending => None,
+            // The peer is not to blame for what workers take.
+            State::Open if core.is_away() && self.in_flight.get() > 0 => None,
             State::Open if !self.seen.get() => over(since_ms, limits.first_byte).then_some(Reason::FirstByte),
             State::Open if self.partial.get() => {
                 over(since_ms, limits.whole_frame).then_some(Reason::WholeFrame)

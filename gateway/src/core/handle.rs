@@ -1,9 +1,10 @@
 //! The thread of a core, and what others may say to it.
 
+use super::away::Away;
 use super::connection::Connection;
 use super::stream::Stream;
 use super::tally::Tally;
-use super::{BackendFactory, Batch, Core, READ};
+use super::{BackendFactory, Batch, Core, Crypto, READ};
 use crate::accept::Guest;
 use crate::admission::Reason;
 use crate::clock;
@@ -11,10 +12,12 @@ use crate::frame::{FrameRules, LENGTH_FIELD};
 use crate::gateway::{Facts, Health};
 use crate::metrics::Metrics;
 use crate::stats::Stats;
+use crate::worker::Events;
 use crate::{Limits, StartError};
 use hostcmd::{Authorised, Engine, KeyTable, Port, Unit};
 use std::cell::{Cell, RefCell};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -39,7 +42,16 @@ pub(crate) struct CoreSetup {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) health: Health,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
-    pub(crate) backend: Arc<BackendFactory>,
+    pub(crate) crypto: CryptoSetup,
+}
+
+/// Where the engine is to be.
+#[derive(Clone)]
+pub(crate) enum CryptoSetup {
+    /// On the core's own thread.
+    Here(Arc<BackendFactory>),
+    /// In workers: what they say of their backend, whom to tell that one is lost, and when one is hung.
+    Away(Facts, Events, Duration),
 }
 
 /// A connection on its way to a core.
@@ -55,6 +67,7 @@ enum Message {
     Authorised(Authorised),
     Tables(Arc<[[u8; 16]]>),
     Keys(Arc<KeyTable>, UnboundedSender<()>),
+    Worker(usize, UnixStream),
     Drain,
 }
 
@@ -79,6 +92,11 @@ impl Sender {
     /// `done` hears of it when the core uses the table.
     pub(crate) fn set_keys(&self, table: &Arc<KeyTable>, done: &UnboundedSender<()>) {
         self.tell(Message::Keys(Arc::clone(table), done.clone()));
+    }
+
+    /// Gives the socket of a worker.
+    pub(crate) fn give_worker(&self, place: usize, stream: UnixStream) {
+        self.tell(Message::Worker(place, stream));
     }
 
     fn tell(&self, message: Message) {
@@ -138,10 +156,9 @@ fn spawn(index: usize, setup: CoreSetup) -> Result<Starting, StartError> {
     let (facts, facts_out) = mpsc::channel();
     let run = move || {
         let lost = LostOnPanic(setup.health.clone());
-        let backend = (setup.backend)();
-        let known = Facts { lmks: backend.lmks().to_vec(), class: backend.class() };
         let tls = setup.tls.clone().map(TlsAcceptor::from);
-        let core = Rc::new(Core::new(index, setup, backend));
+        let (core, known) = Core::new(index, setup);
+        let core = Rc::new(core);
         // Nobody waits for it when the start was given up meanwhile.
         let _ = facts.send(known);
         LocalSet::new().block_on(&runtime, serve(core, messages, tls));
@@ -162,12 +179,22 @@ impl Drop for LostOnPanic {
 }
 
 impl Core {
-    fn new(index: usize, setup: CoreSetup, backend: Box<dyn hsm::Backend>) -> Self {
+    fn new(index: usize, setup: CoreSetup) -> (Self, Facts) {
         let now = clock::unix_seconds();
         let unit = Unit { started: clock::moment(now), now: clock::moment(now), ..setup.unit };
         let longest = setup.limits.frame_longest.min(crate::limits::FRAME_LONGEST);
+        let (crypto, facts) = match setup.crypto {
+            CryptoSetup::Here(factory) => {
+                let backend = factory();
+                let facts = Facts { lmks: backend.lmks().to_vec(), class: backend.class() };
+                (Crypto::Here(RefCell::new(Engine::new(backend, unit.clone())), factory), facts)
+            }
+            CryptoSetup::Away(facts, events, deadline) => {
+                (Crypto::Away(Box::new(Away::new(events, deadline, unit.clone()))), facts)
+            }
+        };
         let buffer = READ.saturating_add(longest).saturating_add(LENGTH_FIELD);
-        Self {
+        let core = Self {
             limits: setup.limits,
             rules: FrameRules { header_length: setup.header_length, longest },
             echo: setup.echo,
@@ -176,9 +203,8 @@ impl Core {
             stats: setup.stats,
             index,
             started: Instant::now(),
-            engine: RefCell::new(Engine::new(backend, unit.clone())),
+            crypto,
             unit,
-            backend: setup.backend,
             ports: RefCell::default(),
             keys: RefCell::default(),
             batch: RefCell::new(Batch::default()),
@@ -191,7 +217,8 @@ impl Core {
             closing: Cell::new(false),
             lost: Cell::new(false),
             health: setup.health,
-        }
+        };
+        (core, facts)
     }
 }
 
@@ -221,15 +248,19 @@ async fn serve(core: Rc<Core>, mut messages: UnboundedReceiver<Message>, tls: Op
                 let secure = secure.get(handed.listener).copied().unwrap_or_default();
                 spawn_local(welcome(Rc::clone(&core), handed, tls.clone().filter(|_| secure)));
             }
-            Some(Message::Authorised(authorised)) => core.engine.borrow_mut().set_authorised(authorised),
+            Some(Message::Authorised(authorised)) => core.update_unit(|unit| unit.authorised = authorised),
             Some(Message::Tables(tables)) => {
-                core.engine.borrow_mut().update_unit(|unit| unit.decimalisation_tables = tables.to_vec());
+                core.update_unit(|unit| unit.decimalisation_tables = tables.to_vec());
             }
             Some(Message::Keys(table, done)) => {
-                core.set_keys(table);
-                // Nobody waits for it when the node side has ended.
-                let _ = done.send(());
+                if core.set_keys(table) {
+                    // Nobody waits for it when the node side has ended.
+                    let _ = done.send(());
+                } else {
+                    tracing::error!("crypto workers are not handed key tables: nothing is switched");
+                }
             }
+            Some(Message::Worker(place, stream)) => core.attach(place, stream),
             Some(Message::Drain) | None => {
                 if drain_until.is_none() {
                     drain_until = Instant::now().checked_add(core.limits.drain);
@@ -265,6 +296,7 @@ async fn tick_for_ever(core: Rc<Core>) {
         if !spared {
             core.check_all();
         }
+        core.check_workers();
         looked = Instant::now();
         let period = counted.elapsed();
         if period.as_secs() > 0 {

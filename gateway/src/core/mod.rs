@@ -6,6 +6,7 @@
 //! It runs the engine once over everything and writes the replies of each connection with one write.
 //! Nothing ever waits for more work.
 
+mod away;
 mod batch;
 mod carry;
 mod connection;
@@ -15,7 +16,7 @@ mod refusal;
 mod stream;
 mod tally;
 
-pub(crate) use handle::{CoreHandle, CoreSetup, Handed, Sender, start};
+pub(crate) use handle::{CoreHandle, CoreSetup, CryptoSetup, Handed, Sender, start};
 
 use crate::Limits;
 use crate::clock;
@@ -23,6 +24,7 @@ use crate::frame::{Cut, FrameRules, write_frame};
 use crate::gateway::Health;
 use crate::metrics::{BadFrame, Metrics};
 use crate::stats::{CoreStats, Stats};
+use away::Away;
 use batch::{Batch, Item};
 use connection::Connection;
 use hostcmd::command::Class;
@@ -46,6 +48,14 @@ const READ: usize = 64 * 1024;
 /// bound of the batch's memory.
 const FULL: usize = 512;
 
+/// Where the engine is.
+enum Crypto {
+    /// On this thread.
+    Here(RefCell<Engine>, Arc<BackendFactory>),
+    /// In worker processes.
+    Away(Box<Away>),
+}
+
 pub(crate) struct Core {
     limits: Limits,
     rules: FrameRules,
@@ -55,10 +65,9 @@ pub(crate) struct Core {
     index: usize,
     started: Instant,
     unit: Unit,
-    backend: Arc<BackendFactory>,
     ports: RefCell<Vec<Rc<Port>>>,
     keys: RefCell<Option<Arc<KeyTable>>>,
-    engine: RefCell<Engine>,
+    crypto: Crypto,
     batch: RefCell<Batch>,
     buffer: RefCell<Vec<u8>>,
     tally: RefCell<Tally>,
@@ -91,8 +100,17 @@ impl Core {
     /// Cuts the frames at the front of `bytes` and puts them into the batch: how many bytes were used, and
     /// how many frames.
     fn cut(&self, connection: &Rc<Connection>, bytes: &[u8]) -> (usize, usize) {
+        let Some(away) = self.away() else {
+            return self.cut_into(&mut self.batch.borrow_mut(), connection, bytes);
+        };
+        let mut batch = away.spare();
+        let cut = self.cut_into(&mut batch, connection, bytes);
+        away.take(batch);
+        cut
+    }
+
+    fn cut_into(&self, batch: &mut Batch, connection: &Rc<Connection>, bytes: &[u8]) -> (usize, usize) {
         let Some(port) = self.ports.borrow().get(connection.listener).cloned() else { return (0, 0) };
-        let mut batch = self.batch.borrow_mut();
         let before = batch.items.len();
         let (mut rest, mut room) = (bytes, connection.room(self));
         while room > 0
@@ -100,7 +118,7 @@ impl Core {
         {
             room = room.saturating_sub(1);
             match cut {
-                Cut::Frame(frame) => self.submit(&mut batch, &port, frame),
+                Cut::Frame(frame) => self.submit(batch, &port, frame),
                 Cut::Short => {
                     self.metrics.invalid(BadFrame::Short);
                     batch.items.push(Item::End);
@@ -142,13 +160,25 @@ impl Core {
             }
             return;
         }
-        batch.status |= is_status(port, frame);
-        batch.items.push(Item::Running(self.engine.borrow_mut().submit(port, frame)));
+        let status = is_status(port, frame);
+        match &self.crypto {
+            Crypto::Here(engine, _) => {
+                batch.status |= status;
+                batch.items.push(Item::Running(engine.borrow_mut().submit(port, frame)));
+            }
+            Crypto::Away(away) => {
+                self.tell_time(|change| away.update_unit(change), status);
+                away.submit(batch, port, frame);
+            }
+        }
     }
 
     /// Runs the batch at once when it is full.
     fn flush_when_full(&self) {
-        let full = self.batch.borrow().items.len() >= FULL;
+        let full = match self.away() {
+            None => self.batch.borrow().items.len() >= FULL,
+            Some(away) => Self::is_away_full(away),
+        };
         if full {
             self.flush();
         }
@@ -156,6 +186,9 @@ impl Core {
 
     /// Runs the batch and gives the replies.
     fn flush(&self) {
+        if let Some(away) = self.away() {
+            return self.flush_away(away);
+        }
         let mut batch = self.batch.borrow_mut();
         let Some(begun) = batch.begun.take() else { return };
         let frames = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
@@ -188,21 +221,54 @@ impl Core {
         }
     }
 
+    /// Counts a flight that is answered.
+    fn settle_flight(&self, begun: Instant, sent: Instant, done: Instant) {
+        if let Some(stats) = self.stats() {
+            let times = Times {
+                queue: sent.saturating_duration_since(begun),
+                backend: done.saturating_duration_since(sent),
+                total: done.saturating_duration_since(begun),
+            };
+            self.tally.borrow_mut().settle(stats, times);
+        }
+    }
+
+    fn away(&self) -> Option<&Away> {
+        match &self.crypto {
+            Crypto::Here(..) => None,
+            Crypto::Away(away) => Some(away.as_ref()),
+        }
+    }
+
+    /// True when a connection of which frames are with workers is not read until they are answered.
+    fn is_away(&self) -> bool {
+        self.away().is_some()
+    }
+
+    /// Changes the state of the unit.
+    fn update_unit(&self, change: impl FnOnce(&mut Unit)) {
+        match &self.crypto {
+            Crypto::Here(engine, _) => engine.borrow_mut().update_unit(change),
+            Crypto::Away(away) => away.update_unit(change),
+        }
+    }
+
     // False when the backend panicked: then the engine is made anew, and nothing of this batch is answered.
     // A backend that cannot be made anew leaves a core that closes every connection at its first frame.
     fn run(&self, status: bool) -> bool {
         if self.lost.get() {
             return false;
         }
-        let mut engine = self.engine.borrow_mut();
-        self.tell_time(&mut engine, status);
+        let Crypto::Here(engine, backend) = &self.crypto else { return false };
+        self.tell_time(|change| engine.borrow_mut().update_unit(change), status);
+        let mut engine = engine.borrow_mut();
         if catch_unwind(AssertUnwindSafe(|| engine.run())).is_ok() {
             return true;
         }
         tracing::error!("the backend panicked: its engine is made anew");
         let mut unit = self.unit.clone();
         engine.update_unit(|old| unit = old.clone());
-        match catch_unwind(AssertUnwindSafe(|| Engine::new((self.backend)(), unit))) {
+        match catch_unwind(AssertUnwindSafe(|| Engine::new(backend(), unit))) {
             Ok(mut fresh) => {
                 if let Some(keys) = &*self.keys.borrow() {
                     fresh.set_key_table(Arc::clone(keys), self.index);
@@ -217,17 +283,20 @@ impl Core {
         false
     }
 
-    fn set_keys(&self, table: Arc<KeyTable>) {
-        self.engine.borrow_mut().set_key_table(Arc::clone(&table), self.index);
+    // False when the engine is in workers, which are not handed key tables.
+    fn set_keys(&self, table: Arc<KeyTable>) -> bool {
+        let Crypto::Here(engine, _) = &self.crypto else { return false };
+        engine.borrow_mut().set_key_table(Arc::clone(&table), self.index);
         *self.keys.borrow_mut() = Some(table);
+        true
     }
 
-    fn tell_time(&self, engine: &mut Engine, status: bool) {
+    fn tell_time(&self, update_unit: impl FnOnce(&dyn Fn(&mut Unit)), status: bool) {
         let second = clock::unix_seconds();
         if self.second.replace(second) == second && !status {
             return;
         }
-        engine.update_unit(|unit| {
+        update_unit(&|unit: &mut Unit| {
             unit.now = clock::moment(second);
             unit.uptime_s = self.started.elapsed().as_secs();
             if status {
@@ -266,7 +335,8 @@ impl Core {
     fn answer_one(&self, listener: usize, item: Item, ready: &[u8], out: &mut Vec<u8>, count: bool) -> bool {
         let finished = match item {
             Item::Running(ticket) => {
-                let mut engine = self.engine.borrow_mut();
+                let Crypto::Here(engine, _) = &self.crypto else { return false };
+                let mut engine = engine.borrow_mut();
                 let (finished, length) = write_frame(out, |out| engine.finish(ticket, out));
                 if length.is_none() {
                     tracing::error!("a reply is longer than a frame can be");
@@ -274,11 +344,12 @@ impl Core {
                 }
                 finished
             }
-            Item::Ready(range, code) => {
+            Item::Ready(range, row, code) => {
                 write_frame(out, |out| out.extend_from_slice(ready.get(range).unwrap_or_default()));
-                Finished::Reply { row: None, code }
+                Finished::Reply { row, code }
             }
-            Item::End => return false,
+            Item::Close => Finished::Close,
+            Item::End | Item::Away(..) => return false,
         };
         match finished {
             Finished::Reply { row, code } if count => {
@@ -319,7 +390,8 @@ impl Core {
     /// Counts the load of a second.
     fn count_load(&self, period: Duration) {
         if let Some(stats) = self.stats() {
-            stats.count_load(self.busy.take(), period);
+            let away = self.away().map_or(Duration::ZERO, |away| away.take_busy(Instant::now()));
+            stats.count_load(self.busy.take().saturating_add(away), period);
         }
     }
 

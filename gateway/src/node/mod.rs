@@ -15,6 +15,7 @@ mod publish;
 mod push;
 mod retry;
 mod run;
+mod service;
 mod side;
 mod store;
 mod tables;
@@ -29,8 +30,11 @@ pub use identity::Identity;
 pub use installer::{Installer, InstallerLmks};
 pub use publish::{Cores, Nowhere, Publish, TableEvent};
 pub use push::PushListener;
-pub use run::{Pace, SideHandle, run};
-pub use side::{NodeSide, Parts, SideError};
+pub use run::{Pace, Requests, SideHandle, run};
+pub use service::{
+    NodeService, ServiceError, ServiceSetup, choose_lmks, class_letter, identity_file, open, store_file,
+};
+pub use side::{NodeSide, Parts, SideError, Stored};
 pub use store::{Store, StoreError};
 pub use tables::Tables;
-pub use transport::{Answer, Transport, TransportError};
+pub use transport::{Answer, Sending, Transport, TransportError};

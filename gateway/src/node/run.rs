@@ -38,6 +38,9 @@ impl Default for Pace {
     }
 }
 
+/// Between two looks at a switch that is due and held back.
+const HELD_BACK: Duration = Duration::from_millis(20);
+
 /// What others may ask of a running node side.
 pub(super) enum Request {
     Push(Box<Mail>, oneshot::Sender<Parcel>),
@@ -179,6 +182,8 @@ enum Which {
 
 fn wake_at(side: &NodeSide, talk: Option<&Talk>, beat_at: Instant, pace: Pace) -> Instant {
     let due = side.machine().next_deadline_ms(side.clock().now()).map(Duration::from_millis);
+    // What is due and does not happen is held back by the clock guard: look again, but not all the time.
+    let due = due.map(|due| if due.is_zero() { HELD_BACK } else { due });
     let wait = due.unwrap_or(pace.tick).min(pace.tick);
     let wake = Instant::now().checked_add(wait).unwrap_or(beat_at).min(beat_at);
     match talk.map(|talk| talk.not_before).filter(|at| *at > Instant::now()) {

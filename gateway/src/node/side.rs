@@ -17,6 +17,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// Most receipts in one parcel.
 const PARCEL_MAX: usize = 512;
 
+/// Hears of every state that was stored.
+pub type Stored = Arc<dyn Fn(&NodeState) + Send + Sync>;
+
 /// What a node side works with.
 pub struct Parts {
     /// Durable states; may be shared by many node sides.
@@ -32,7 +35,7 @@ pub struct Parts {
     /// True when traffic is served.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Called after every store, before anything is sent: where tests kill.
-    pub stored: Option<Arc<dyn Fn(&NodeState) + Send + Sync>>,
+    pub stored: Option<Stored>,
 }
 
 impl std::fmt::Debug for Parts {

@@ -1,11 +1,14 @@
 //! CC: translate a PIN block from one ZPK to another. The busiest command of a switch.
 
-use crate::command::{About, Answer, Audience, Class, Command, Example, Expect};
-use crate::service::keys::{self, Use, Wanted, ZPK};
-use crate::service::pins::{self, Side};
+use crate::command::{About, Answer, Audience, Class, Command, Example, Expect, Stepped, step};
+use crate::engine::{Runner, stepped};
+use crate::service::keys::{Use, Wanted, ZPK};
+use crate::service::pins;
+use crate::service::translation::Translation;
 use crate::wire::{Account, Message, Number, PinBlockText, Step, Untagged, Wire};
 use crate::{Code, Cx};
-use hsm::KeyToken;
+use core::task::{Poll, ready};
+use hsm::{Hsm, KeyToken};
 
 /// PIN block, ZPK to ZPK.
 #[derive(Debug)]
@@ -95,18 +98,33 @@ impl Command for PinZpkToZpk {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
-        let (from_format, to_format) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
-        let account = pins::account(&r.account)?;
-        if r.maximum_pin_length != Number(12) {
-            return Err(Code::PIN_LENGTH);
-        }
+    fn run(cx: Cx, r: Request) -> impl Future<Output = Answer<Reply>> {
+        step::<Self>(cx, r)
+    }
+
+    fn runner() -> Box<dyn Runner> {
+        stepped::<Self>()
+    }
+}
+
+impl Stepped for PinZpkToZpk {
+    type State = Translation;
+
+    #[inline]
+    fn begin(state: &mut Translation, cx: &Cx, r: &Request) -> Result<(), Code> {
+        let (from, to) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
+        state.of(cx, from, to, &r.account)?;
+        pins::judge_maximum(r.maximum_pin_length)?;
         let source = Wanted { token: &r.source, rule: &ZPK, how: Use::Decrypt };
         let destination = Wanted { token: &r.destination, rule: &ZPK, how: Use::Encrypt };
-        let (source, destination) = keys::open_two(&cx, source, destination).await?;
-        let from = Side { key: &source, format: from_format, account: &account };
-        let to = Side { key: &destination, format: to_format, account: &account };
-        let (length, block) = pins::translate(&cx, from, &r.block, to).await?;
-        Ok(Reply { pin_length: Number(length.into()), block, format: r.destination_format }.into())
+        state.with(cx, source, destination, &r.block)
+    }
+
+    #[inline]
+    fn go_on(state: &mut Translation, hsm: &Hsm, reply: &mut Reply) -> Poll<Result<(), Code>> {
+        let length = ready!(state.go_on(hsm, &mut reply.block))?;
+        reply.pin_length = Number(length.into());
+        reply.format = state.new_format();
+        Poll::Ready(Ok(()))
     }
 }

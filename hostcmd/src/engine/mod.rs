@@ -2,16 +2,19 @@
 //! and is driven by whoever owns the thread: submit every frame that is there, run once, collect replies.
 
 mod frame;
+mod judge;
 mod pool;
+mod steps;
 
-pub(crate) use pool::{Frame, Runner, runner};
+pub use judge::{Judged, judge};
+pub use pool::{Frame, Runner, runner};
+pub use steps::stepped;
 
-use crate::command::Authorised;
+use crate::command::{Authorised, Class};
 use crate::context::{Cx, Port, Shared, Unit};
 use crate::table::TABLE;
 use crate::{Code, KeyTable, table};
 use core::cell::{Cell, RefCell};
-use core::task::Poll;
 use frame::Head;
 use hsm::{Backend, Hsm, LmkInfo, LmkScheme};
 use std::rc::Rc;
@@ -36,25 +39,38 @@ pub enum Finished {
     Close,
 }
 
+/// A frame on its way: what of it the reply needs, and the reply.
 #[derive(Default)]
-struct Slot {
+pub struct Slot {
     reply: Vec<u8>,
     head: Head,
     row: Option<usize>,
-    running: Option<usize>,
+    port: Option<Rc<Port>>,
     code: Code,
     close: bool,
 }
 
 impl Slot {
-    fn begin(&mut self, head: Head, header: &[u8]) {
+    #[inline]
+    fn begin(&mut self, port: &Rc<Port>, code: [u8; 2], header: &[u8]) {
         self.reply.clear();
         self.reply.extend_from_slice(header);
-        self.row = table::find(head.code);
-        self.running = None;
+        self.row = table::find(code);
         self.close = false;
-        self.head = head;
+        self.head.begin(code);
+        // A slot is used again and again, nearly always by the same listener.
+        if !self.port.as_ref().is_some_and(|known| Rc::ptr_eq(known, port)) {
+            self.port = Some(Rc::clone(port));
+        }
     }
+}
+
+/// A running command: its slot, its row, and its place in the pool of that row.
+#[derive(Clone, Copy)]
+struct Active {
+    slot: usize,
+    row: usize,
+    running: usize,
 }
 
 /// Runs commands. Single-threaded: one per core, nothing shared.
@@ -65,8 +81,10 @@ pub struct Engine {
     runners: Vec<Box<dyn Runner>>,
     slots: Vec<Slot>,
     free: Vec<usize>,
-    active: Vec<usize>,
+    active: Vec<Active>,
     text: Vec<u8>,
+    /// A command of the class `Status` was submitted.
+    status: bool,
 }
 
 impl core::fmt::Debug for Engine {
@@ -98,12 +116,23 @@ impl Engine {
             free: Vec::new(),
             active: Vec::new(),
             text: Vec::new(),
+            status: false,
         }
     }
 
     /// The LMKs of the backend.
     pub fn lmks(&self) -> &[LmkInfo] {
         &self.shared.lmks
+    }
+
+    /// The backend, between batches.
+    pub fn backend(&mut self) -> &mut dyn Backend {
+        self.backend.as_mut()
+    }
+
+    /// False when the backend says that it cannot serve any more.
+    pub fn alive(&mut self) -> bool {
+        self.backend.alive()
     }
 
     /// Changes the state of the unit: time of the batch, counters, what is authorised.
@@ -143,42 +172,48 @@ impl Engine {
             self.slots.push(Slot::default());
             self.slots.len().saturating_sub(1)
         });
-        let mut text = core::mem::take(&mut self.text);
-        frame::to_text(port, frame, &mut text);
-        let ascii = if port.ebcdic { text.as_slice() } else { frame };
-        self.start(port, Frame { raw: frame, text: ascii }, index);
-        text.as_mut_slice().zeroize();
-        text.clear();
-        self.text = text;
+        if port.ebcdic {
+            self.submit_ebcdic(port, frame, index);
+        } else {
+            self.start(port, Frame { raw: frame, text: frame }, index);
+        }
         Ticket(index)
     }
 
+    #[cold]
+    #[inline(never)]
+    fn submit_ebcdic(&mut self, port: &Rc<Port>, frame: &[u8], index: usize) {
+        let mut text = core::mem::take(&mut self.text);
+        frame::to_text(port, frame, &mut text);
+        self.start(port, Frame { raw: frame, text: &text }, index);
+        text.as_mut_slice().zeroize();
+        text.clear();
+        self.text = text;
+    }
+
+    #[inline]
     fn start(&mut self, port: &Rc<Port>, frame: Frame<'_>, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
-        let Some(head) = Head::read(port, frame.text) else {
+        let Some(code) = Head::code_of(port, frame.text) else {
             *slot = Slot { close: true, ..Slot::default() };
             return;
         };
-        slot.begin(head, frame.raw.get(..port.header_length).unwrap_or_default());
-        let runner = slot.row.and_then(|row| self.runners.get_mut(row).zip(TABLE.get(row)));
-        let started = match runner {
-            Some((runner, row)) if row.about.audience.admits(port.role) => {
+        slot.begin(port, code, frame.raw.get(..port.header_length).unwrap_or_default());
+        let found = slot.row.and_then(|row| Some((row, self.runners.get_mut(row)?, TABLE.get(row)?)));
+        match found.filter(|(_, _, row)| row.about.audience.admits(port.role)) {
+            Some((row, runner, about)) => {
+                self.status |= about.about.class == Class::Status;
                 let (shared, port) = (Rc::clone(&self.shared), Rc::clone(port));
                 let cx =
                     Cx { hsm: self.hsm.clone(), lmk: port.lmk, scheme: LmkScheme::Variant, shared, port };
-                runner.start(cx, frame, &mut slot.head)
+                if let Some(running) = runner.start(cx, frame, slot) {
+                    self.active.push(Active { slot: index, row, running });
+                }
             }
-            _ => {
+            None => {
                 slot.head.search_trailer(port, frame);
-                Err(Code::DISABLED)
+                frame::refuse(port, slot, Code::DISABLED);
             }
-        };
-        match started {
-            Ok(running) => {
-                slot.running = Some(running);
-                self.active.push(index);
-            }
-            Err(code) => frame::refuse(port, slot, code),
         }
     }
 
@@ -186,10 +221,10 @@ impl Engine {
     /// nothing is waited for but them.
     pub fn run(&mut self) {
         while !self.active.is_empty() {
-            self.poll_all();
             if self.hsm.waiting() > 0 {
                 self.hsm.run(self.backend.as_mut());
             }
+            self.poll_all();
         }
         if self.shared.keys.borrow().has_old() {
             self.drop_old_tables();
@@ -198,17 +233,15 @@ impl Engine {
 
     fn poll_all(&mut self) {
         let (slots, runners) = (&mut self.slots, &mut self.runners);
-        self.active.retain(|index| {
-            let Some(slot) = slots.get_mut(*index) else { return false };
-            let Some((row, running)) = slot.row.zip(slot.running) else { return false };
-            let Some(runner) = runners.get_mut(row) else { return false };
-            match runner.poll(running, &mut slot.reply) {
-                Poll::Pending => true,
-                Poll::Ready(code) => {
+        self.active.retain(|active| {
+            let Some(slot) = slots.get_mut(active.slot) else { return false };
+            let (Some(port), Some(runner)) = (&slot.port, runners.get_mut(active.row)) else { return false };
+            match runner.poll(active.running, &self.hsm, port, &mut slot.reply) {
+                Some(code) => {
                     slot.code = code;
-                    slot.running = None;
                     false
                 }
+                None => true,
             }
         });
     }

@@ -1,47 +1,47 @@
 //! Running commands. Each command has a pool of pinned futures that are set anew for every request, so
 //! that a command in steady state allocates nothing.
 
-use super::frame::{Head, begin_reply};
+use super::Slot;
+use super::frame::{Head, begin_reply, refuse};
 use crate::Code;
-use crate::command::{Answer, Command};
-use crate::context::Cx;
+use crate::command::{Answer, Class, Command};
+use crate::context::{Cx, Port};
 use crate::wire::{Message, Reader, Writer};
 use core::future::Future;
 use core::marker::PhantomData;
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use hsm::Hsm;
 use std::panic::catch_unwind;
+use std::rc::Rc;
 
 /// A frame: as it came and in ASCII.
 #[derive(Clone, Copy)]
-pub(crate) struct Frame<'a> {
+pub struct Frame<'a> {
     pub(super) raw: &'a [u8],
     pub(super) text: &'a [u8],
 }
 
-/// A command of the table, ready to run any number of requests at once.
-pub(crate) trait Runner {
-    /// Parses a frame and begins; the number names the running command.
-    fn start(&mut self, cx: Cx, frame: Frame<'_>, head: &mut Head) -> Result<usize, Code>;
+/// A command of the table, ready to run any number of requests at once. What a command gives, its code and
+/// its reply behind the header, goes into its slot.
+pub trait Runner {
+    /// Parses a frame and begins; the number names the running command, `None` when it is done already.
+    fn start(&mut self, cx: Cx, frame: Frame<'_>, slot: &mut Slot) -> Option<usize>;
 
-    /// Goes on with a running command; writes the reply behind the header when it is done.
-    fn poll(&mut self, running: usize, out: &mut Vec<u8>) -> Poll<Code>;
+    /// Goes on with a running command: its code when it is done, and its reply behind what `out` holds.
+    fn poll(&mut self, running: usize, hsm: &Hsm, port: &Port, out: &mut Vec<u8>) -> Option<Code>;
 }
 
 struct Pool<C, F, R> {
     run: R,
-    places: Vec<Place<F>>,
+    places: Vec<Pin<Box<Option<F>>>>,
     free: Vec<usize>,
     command: PhantomData<C>,
 }
 
-struct Place<F> {
-    future: Pin<Box<Option<F>>>,
-    cx: Option<Cx>,
-}
-
-pub(crate) fn runner<C: Command>() -> Box<dyn Runner> {
+/// Runs a command by its future.
+pub fn runner<C: Command>() -> Box<dyn Runner> {
     pool::<C, _, _>(C::run)
 }
 
@@ -54,11 +54,16 @@ where
     Box::new(Pool::<C, F, R> { run, places: Vec::new(), free: Vec::new(), command: PhantomData })
 }
 
-fn parse<C: Command>(cx: &mut Cx, frame: Frame<'_>, head: &mut Head) -> Result<C::Request, Code> {
+#[inline]
+pub(super) fn parse<C: Command>(
+    request: &mut C::Request,
+    cx: &mut Cx,
+    frame: Frame<'_>,
+    head: &mut Head,
+) -> Result<(), Code> {
     let body = cx.port.header_length.saturating_add(2);
     let keys = cx.shared.keys.borrow();
     let mut reader = Reader::new(frame.text, frame.raw, body, &cx.port.settings).with_keys(&keys);
-    let mut request = C::Request::default();
     let trailer = request.walk(&mut reader).and_then(|()| reader.finish());
     match trailer {
         Ok(trailer) => head.keep_trailer(trailer),
@@ -71,9 +76,10 @@ fn parse<C: Command>(cx: &mut Cx, frame: Frame<'_>, head: &mut Head) -> Result<C
     cx.scheme = cx.lmk_info()?.scheme;
     reader.references().judge(&keys, cx.lmk)?;
     if cx.port.generation_trailer {
-        head.extend_trailer(&reader.references().trailer());
+        let trailer = reader.references().trailer();
+        head.extend_trailer(&cx.port, &trailer);
     }
-    Ok(request)
+    Ok(())
 }
 
 impl<C, F, R> Runner for Pool<C, F, R>
@@ -82,52 +88,78 @@ where
     F: Future<Output = Answer<C::Reply>> + 'static,
     R: Fn(Cx, C::Request) -> F + 'static,
 {
-    fn start(&mut self, mut cx: Cx, frame: Frame<'_>, head: &mut Head) -> Result<usize, Code> {
-        let request = parse::<C>(&mut cx, frame, head)?;
+    fn start(&mut self, mut cx: Cx, frame: Frame<'_>, slot: &mut Slot) -> Option<usize> {
+        let mut request = C::Request::default();
+        if let Err(code) = parse::<C>(&mut request, &mut cx, frame, &mut slot.head) {
+            refuse(&cx.port, slot, code);
+            return None;
+        }
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { future: Box::pin(None), cx: None });
+            self.places.push(Box::pin(None));
             self.places.len().saturating_sub(1)
         });
-        let place = self.places.get_mut(index).ok_or(Code::INTERNAL)?;
-        place.cx = Some(cx.clone());
-        place.future.as_mut().set(Some((self.run)(cx, request)));
-        Ok(index)
+        let (port, hsm) = (Rc::clone(&cx.port), cx.hsm.clone());
+        self.places.get_mut(index)?.as_mut().set(Some((self.run)(cx, request)));
+        // Who reports the state of the unit has to wait until that is told, when the batch is whole. All others
+        // go on at once, while their request is in the cache, up to the first operation.
+        if C::ABOUT.class == Class::Status {
+            return Some(index);
+        }
+        match self.poll(index, &hsm, &port, &mut slot.reply) {
+            Some(code) => {
+                slot.code = code;
+                None
+            }
+            None => Some(index),
+        }
     }
 
-    fn poll(&mut self, running: usize, out: &mut Vec<u8>) -> Poll<Code> {
-        let Some(place) = self.places.get_mut(running) else { return Poll::Ready(Code::INTERNAL) };
-        let Some(future) = place.future.as_mut().as_pin_mut() else { return Poll::Ready(Code::INTERNAL) };
-        let mut context = Context::from_waker(Waker::noop());
-        // A handler that panics costs its own command an error code and nothing else.
-        let answer = match catch_unwind(AssertUnwindSafe(|| future.poll(&mut context))) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(answer)) => answer,
-            Err(_) => Err(Code::INTERNAL),
+    fn poll(&mut self, running: usize, _: &Hsm, port: &Port, out: &mut Vec<u8>) -> Option<Code> {
+        let place = self.places.get_mut(running)?;
+        let answer = match place.as_mut().as_pin_mut() {
+            // A handler that panics costs its own command an error code and nothing else.
+            Some(future) => match catch_unwind(AssertUnwindSafe(|| resume(future))) {
+                Ok(Poll::Pending) => return None,
+                Ok(Poll::Ready(answer)) => answer,
+                Err(_) => Err(Code::INTERNAL),
+            },
+            None => Err(Code::INTERNAL),
         };
-        place.future.as_mut().set(None);
-        let cx = place.cx.take();
+        place.as_mut().set(None);
         self.free.push(running);
-        match cx {
-            Some(cx) => Poll::Ready(write_reply::<C>(&cx, answer, out)),
-            None => Poll::Ready(Code::INTERNAL),
+        Some(write_reply::<C>(port, answer, out))
+    }
+}
+
+#[inline]
+fn resume<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn write_reply<C: Command>(port: &Port, answer: Answer<C::Reply>, out: &mut Vec<u8>) -> Code {
+    match answer {
+        Ok(mut done) => write_body::<C>(port, done.code, &mut done.reply, out),
+        Err(code) => {
+            begin_reply(port, C::ABOUT.code, code, out);
+            code
         }
     }
 }
 
-fn write_reply<C: Command>(cx: &Cx, answer: Answer<C::Reply>, out: &mut Vec<u8>) -> Code {
-    let code = match &answer {
-        Ok(done) => done.code,
-        Err(code) => *code,
-    };
-    begin_reply(&cx.port, C::ABOUT.code, code, out);
-    if let Ok(mut done) = answer {
-        let start = out.len();
-        let mut writer = Writer::new(out, &cx.port.settings, cx.port.ebcdic, None);
-        if let Err(code) = done.reply.walk(&mut writer) {
-            out.truncate(start.saturating_sub(4));
-            begin_reply(&cx.port, C::ABOUT.code, code, out);
-            return code;
-        }
+#[inline]
+pub(super) fn write_body<C: Command>(
+    port: &Port,
+    code: Code,
+    reply: &mut C::Reply,
+    out: &mut Vec<u8>,
+) -> Code {
+    let start = out.len();
+    begin_reply(port, C::ABOUT.code, code, out);
+    let mut writer = Writer::new(out, &port.settings, port.ebcdic, None);
+    if let Err(code) = reply.walk(&mut writer) {
+        out.truncate(start);
+        begin_reply(port, C::ABOUT.code, code, out);
+        return code;
     }
     code
 }

@@ -1,7 +1,9 @@
 //! Opening the keys that a command names, and judging whether they may do what it asks.
 
 use crate::{Code, Cx, key_table};
-use hsm::{Binding, Hygiene, Key, KeyToken, KeyType, Scheme, join};
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use hsm::{Binding, Hygiene, Key, KeyToken, KeyType, Opening, Scheme};
 use paytypes::parity::Weakness;
 use paytypes::{CipherKind, KeyUsage, ModeOfUse};
 
@@ -112,63 +114,143 @@ impl Place {
     }
 }
 
-/// Opens one key and judges it.
-pub fn open(
-    cx: &Cx,
-    token: &KeyToken,
-    rule: &KeyRule,
-    how: Use,
-    place: Place,
-) -> impl Future<Output = Result<Key, Code>> {
+/// Opens one key and judges it. The backend is asked at once, and the token is not needed any longer.
+#[inline]
+pub fn open<'r>(cx: &Cx, token: &KeyToken, rule: &'r KeyRule, how: Use, place: Place) -> OpeningKey<'r> {
     open_as(cx, token, rule, rule.key_type, how, place)
 }
 
 /// As [`open`], with another type under a variant LMK than the rule's first choice.
-pub async fn open_as(
+#[inline]
+pub fn open_as<'r>(
     cx: &Cx,
     token: &KeyToken,
-    rule: &KeyRule,
+    rule: &'r KeyRule,
     key_type: KeyType,
     how: Use,
     place: Place,
-) -> Result<Key, Code> {
+) -> OpeningKey<'r> {
+    let single_des = cx.settings().single_des;
+    let opening = judge_token(token, how, single_des).map(|()| cx.hsm.open(cx.lmk, key_type, token));
+    OpeningKey { opening, rule, how, place, single_des }
+}
+
+// What is refused before a key is opened.
+#[inline]
+fn judge_token(token: &KeyToken, how: Use, single_des: bool) -> Result<(), Code> {
     if matches!(how, Use::Encrypt | Use::Generate) {
         key_table::may_protect(token)?;
     }
-    if token.scheme == Scheme::Single && !cx.settings().single_des {
+    if token.scheme == Scheme::Single && !single_des { Err(Code::KEY_LENGTH) } else { Ok(()) }
+}
+
+/// A key that is being opened, and is judged then.
+#[must_use = "the key is there when this is awaited"]
+pub struct OpeningKey<'r> {
+    opening: Result<Opening, Code>,
+    rule: &'r KeyRule,
+    how: Use,
+    place: Place,
+    single_des: bool,
+}
+
+impl Future for OpeningKey<'_> {
+    type Output = Result<Key, Code>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let opening = match &mut self.opening {
+            Ok(opening) => opening,
+            Err(code) => return Poll::Ready(Err(*code)),
+        };
+        let key = ready!(Pin::new(opening).poll(cx))?;
+        Poll::Ready(judge(&key, self.rule, self.how, self.place, self.single_des).map(|()| key))
+    }
+}
+
+#[inline]
+fn judge(key: &Key, rule: &KeyRule, how: Use, place: Place, single_des: bool) -> Result<(), Code> {
+    if key.attributes().shape.kind == CipherKind::Des && !single_des {
         return Err(Code::KEY_LENGTH);
     }
-    let key = cx.hsm.open(cx.lmk, key_type, token).await?;
-    if key.attributes().shape.kind == CipherKind::Des && !cx.settings().single_des {
-        return Err(Code::KEY_LENGTH);
-    }
-    judge_binding(&key, rule, how)?;
-    judge_hygiene(&key.attributes().hygiene, cx, place)?;
-    Ok(key)
+    judge_binding(key, rule, how)?;
+    judge_parts(&key.attributes().hygiene, single_des, place)
 }
 
 /// A key field for [`open_two`].
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct Wanted<'t, 'r> {
     /// The token.
-    pub token: &'a KeyToken,
+    pub token: &'t KeyToken,
     /// What it must be.
-    pub rule: &'a KeyRule,
+    pub rule: &'r KeyRule,
     /// What it is for.
     pub how: Use,
 }
 
 /// Opens source and destination in the same batch; the first refusal in field order counts.
-pub async fn open_two(cx: &Cx, source: Wanted<'_>, destination: Wanted<'_>) -> Result<(Key, Key), Code> {
-    let (a, b) = join(
-        open(cx, source.token, source.rule, source.how, Place::Source),
-        open(cx, destination.token, destination.rule, destination.how, Place::Destination),
-    )
-    .await;
-    Ok((a?, b?))
+#[inline]
+pub fn open_two<'r>(cx: &Cx, source: Wanted<'_, 'r>, destination: Wanted<'_, 'r>) -> OpeningTwo<'r> {
+    OpeningTwo {
+        source: open(cx, source.token, source.rule, source.how, Place::Source),
+        destination: open(cx, destination.token, destination.rule, destination.how, Place::Destination),
+        opened: None,
+    }
+}
+
+/// What [`open_two`] gives without a run of the backend: both keys when they were opened before, or a refusal;
+/// `None` when the backend has to be asked.
+#[inline]
+pub fn two_seen(
+    cx: &Cx,
+    source: &Wanted<'_, '_>,
+    destination: &Wanted<'_, '_>,
+) -> Option<Result<(Key, Key), Code>> {
+    let source = seen(cx, source, Place::Source)?;
+    let destination = seen(cx, destination, Place::Destination)?;
+    Some(source.and_then(|source| Ok((source, destination?))))
+}
+
+fn seen(cx: &Cx, Wanted { token, rule, how }: &Wanted<'_, '_>, place: Place) -> Option<Result<Key, Code>> {
+    let single_des = cx.settings().single_des;
+    if let Err(code) = judge_token(token, *how, single_des) {
+        return Some(Err(code));
+    }
+    let key = cx.hsm.seen(cx.lmk, rule.key_type, token)?;
+    Some(judge(&key, rule, *how, place, single_des).map(|()| key))
+}
+
+/// Two keys that are being opened. Both wait in the queue already, so that one run answers both.
+#[must_use = "the keys are there when this is awaited"]
+pub struct OpeningTwo<'r> {
+    source: OpeningKey<'r>,
+    destination: OpeningKey<'r>,
+    /// The source, when it was there and the destination was not.
+    opened: Option<Result<Key, Code>>,
+}
+
+impl Future for OpeningTwo<'_> {
+    type Output = Result<(Key, Key), Code>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let two = &mut *self;
+        let source = match two.opened.take() {
+            Some(source) => source,
+            None => ready!(Pin::new(&mut two.source).poll(cx)),
+        };
+        match Pin::new(&mut two.destination).poll(cx) {
+            Poll::Ready(destination) => Poll::Ready(source.and_then(|source| Ok((source, destination?)))),
+            Poll::Pending => {
+                two.opened = Some(source);
+                Poll::Pending
+            }
+        }
+    }
 }
 
 /// Judges usage, algorithm and mode of a key block. Under a variant LMK the type has judged already.
+#[inline]
 pub fn judge_binding(key: &Key, rule: &KeyRule, how: Use) -> Result<(), Code> {
     let attributes = key.attributes();
     if let Binding::Block(block) = attributes.binding {
@@ -193,9 +275,14 @@ pub fn judge_binding(key: &Key, rule: &KeyRule, how: Use) -> Result<(), Code> {
 
 /// Judges parity and weakness. Equal halves pass where single-length keys do: they are the same thing.
 pub fn judge_hygiene(hygiene: &Hygiene, cx: &Cx, place: Place) -> Result<(), Code> {
+    judge_parts(hygiene, cx.settings().single_des, place)
+}
+
+#[inline]
+fn judge_parts(hygiene: &Hygiene, single_des: bool, place: Place) -> Result<(), Code> {
     match hygiene.weakness {
         Weakness::Weak => Err(place.parity_code()),
-        Weakness::EqualParts if !cx.settings().single_des => Err(Code::MASQUERADE),
+        Weakness::EqualParts if !single_des => Err(Code::MASQUERADE),
         _ if !hygiene.odd_parity => Err(place.parity_code()),
         _ => Ok(()),
     }

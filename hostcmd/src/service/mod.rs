@@ -26,4 +26,5 @@ pub mod pins;
 pub mod seal;
 pub mod stored_pin;
 pub mod storing;
+pub mod translation;
 pub mod visa;

@@ -1,10 +1,12 @@
 //! PIN blocks under working keys: translation, and reading a PIN to verify or to store it.
 
+use super::translation::Translation;
 use crate::command::Answer;
 use crate::managed::possession::refuse_reserved;
 use crate::wire::{Account, Number, PinBlockText};
 use crate::{Code, Cx, Role};
-use hsm::{Key, join};
+use core::future::poll_fn;
+use hsm::Key;
 use paytypes::pan::ACCOUNT_LENGTH;
 use paytypes::{Drawn, Pan, Pin};
 use pinblock::{AccountRelation, ClearBlock, Format, PinBlockError, encipher, rules};
@@ -15,10 +17,17 @@ pub fn format(code: [u8; 2]) -> Result<Format, Code> {
 }
 
 /// The account field as PIN blocks take it.
+#[inline]
 pub fn account(field: &Account) -> Result<pinblock::Account, Code> {
+    if let Some(digits) = field.twelve() {
+        return pinblock::Account::from_field(digits).map_err(|_| Code::ACCOUNT);
+    }
+    any_account(field)
+}
+
+fn any_account(field: &Account) -> Result<pinblock::Account, Code> {
     let digits = field.digits();
     let account = match digits.len() {
-        12 if !field.is_pan() => pinblock::Account::from_field(digits),
         18 if !field.is_pan() => pinblock::Account::from_token(digits),
         _ => Pan::new(digits).map(pinblock::Account::from_pan),
     };
@@ -48,71 +57,54 @@ pub struct Side<'a> {
     pub account: &'a pinblock::Account,
 }
 
-/// Translates a block. Judges control field and PIN length only, with one code, and carries the digits
-/// unjudged (a code that told a digit above 9 would be an oracle, security.md 2 row 3); the legacy setting
-/// `digit_check` judges them and the filler. Gives the PIN length and the new block.
+/// Translates a block between two keys that are open; see [`Translation`].
 pub async fn translate(
     cx: &Cx,
     from: Side<'_>,
     block: &PinBlockText,
     to: Side<'_>,
 ) -> Result<(u8, PinBlockText), Code> {
-    permitted(cx, from, to)?;
-    refuse_reserved(cx, to.account)?;
-    let made = reformatted(cx, from, block, to).await?;
-    let enciphered = encipher::encipher(&cx.hsm, to.key, to.format, &made.block, to.account).await;
-    let enciphered = enciphered.map_err(code)?;
-    Ok((made.pin_length, PinBlockText::from_block(enciphered.as_bytes())))
+    let mut translation = Translation::opened(cx, from, block, to)?;
+    let mut made = PinBlockText::default();
+    let length = poll_fn(|_| translation.go_on(&cx.hsm, &mut made)).await?;
+    Ok((length, made))
 }
 
-async fn reformatted(
-    cx: &Cx,
-    from: Side<'_>,
-    block: &PinBlockText,
-    to: Side<'_>,
-) -> Result<pinblock::Reformatted, Code> {
-    let mut random = [0; pinblock::RANDOM_LENGTH];
-    let clear = if has_random_fill(to.format) {
-        let (clear, drawn) = join(decipher(cx, from, block), cx.hsm.random(&mut random)).await;
-        drawn?;
-        clear?
-    } else {
-        decipher(cx, from, block).await?
-    };
-    if cx.settings().digit_check {
-        // Old units judge every position of the block, digits and filler.
-        pinblock::decode(from.format, &clear, from.account).map_err(code)?;
-    }
-    let mut source = Drawn::new(&random);
-    let (old, new) = (from.account, to.account);
-    pinblock::reformat(from.format, to.format, &clear, old, new, &mut source, false).map_err(code)
-}
-
-/// Applies the table of security.md 1.1.
-fn permitted(cx: &Cx, from: Side<'_>, to: Side<'_>) -> Result<(), Code> {
-    let bound = from.format.binds_account() && to.format.binds_account();
-    let relation = if bound { from.account.relation(to.account) } else { AccountRelation::Same };
-    judge(cx, from.format, to.format, relation)
-}
-
-fn judge(cx: &Cx, from: Format, to: Format, relation: AccountRelation) -> Result<(), Code> {
-    let setting = rules::Setting {
+/// What a listener allows of the table of security.md 1.1.
+#[inline]
+pub fn setting(cx: &Cx) -> rules::Setting {
+    rules::Setting {
         legacy: cx.settings().legacy_translate,
         issuer: matches!(cx.role(), Role::Issuer | Role::Any),
         ..rules::Setting::default()
-    };
+    }
+}
+
+/// Applies that table to a block of a format and account that is to become another.
+#[inline]
+pub fn permitted(
+    setting: rules::Setting,
+    (from, old): (Format, &pinblock::Account),
+    (to, new): (Format, &pinblock::Account),
+) -> Result<(), Code> {
+    let bound = from.binds_account() && to.binds_account();
+    let relation = if bound { old.relation(new) } else { AccountRelation::Same };
     rules::translation(from, to, relation, setting).map_err(|_| Code::PIN_FORMAT)
+}
+
+fn judge(cx: &Cx, from: Format, to: Format) -> Result<(), Code> {
+    rules::translation(from, to, AccountRelation::Same, setting(cx)).map_err(|_| Code::PIN_FORMAT)
 }
 
 /// Applies the same table to a block whose PIN is to be stored. A stored PIN is bound to its account, so
 /// that storing a PIN and taking it out again is no way around the table.
 pub fn may_be_stored(cx: &Cx, from: Format) -> Result<(), Code> {
-    judge(cx, from, Format::Iso0, AccountRelation::Same)
+    judge(cx, from, Format::Iso0)
 }
 
 /// Applies the same table to a block that is to be made of a stored PIN.
 pub fn may_leave_storage(cx: &Cx, to: Format) -> Result<(), Code> {
-    judge(cx, Format::Iso0, to, AccountRelation::Same)
+    judge(cx, Format::Iso0, to)
 }
 
 /// The twelve digits of an account, in whatever form it came: what PVV, validation data and stored PINs
@@ -133,13 +125,11 @@ pub fn judge_maximum(length: Number<2>) -> Result<(), Code> {
 
 async fn decipher(cx: &Cx, side: Side<'_>, block: &PinBlockText) -> Result<ClearBlock, Code> {
     refuse_reserved(cx, side.account)?;
-    let (bytes, length) = block.to_block()?;
-    let bytes = bytes.get(..length).unwrap_or_default();
-    encipher::decipher(&cx.hsm, side.key, side.format, bytes, side.account).await.map_err(code)
+    encipher::decipher(&cx.hsm, side.key, side.format, block.as_bytes(), side.account).await.map_err(code)
 }
 
-// Randomness is drawn only for formats whose filler is random.
-const fn has_random_fill(format: Format) -> bool {
+/// True for formats whose filler is random: for others nothing is drawn.
+pub const fn has_random_fill(format: Format) -> bool {
     !matches!(format, Format::Iso0 | Format::Iso2 | Format::Plus | Format::Mastercard | Format::Diebold)
 }
 

@@ -1,11 +1,9 @@
 //! The grammar of fields that tell their own length, as nom parsers over complete frames.
 
 use super::{Alphabet, Untagged};
-use hsm::{KeyToken, LmkId, Scheme};
-use nom::branch::alt;
+use hsm::{LmkId, Scheme};
 use nom::bytes::complete::{tag, take, take_while_m_n};
-use nom::character::complete::one_of;
-use nom::combinator::{consumed, map_opt, opt, peek, verify};
+use nom::combinator::{consumed, map_opt, opt, verify};
 use nom::error::Error;
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
@@ -15,16 +13,42 @@ pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, Error<&'a [u8]>>;
 /// Mark in front of the message trailer.
 pub const END_OF_MESSAGE: u8 = 0x19;
 
-// Without a branch for each character, so that the compiler judges many at once.
+// Without a branch for each character, and in pieces of fixed length, so that the compiler judges many at once.
+#[inline(always)]
 fn all(text: &[u8], good: impl Fn(u8) -> bool) -> bool {
-    text.iter().fold(0, |bad, c| bad | u8::from(!good(*c))) == 0
+    let (wide, rest) = text.as_chunks::<16>();
+    let (four, rest) = rest.as_chunks::<4>();
+    let mut bad = [0u8; 16];
+    for chunk in wide {
+        for (bad, c) in bad.iter_mut().zip(chunk) {
+            *bad |= u8::from(!good(*c));
+        }
+    }
+    let mut bad = u128::from_ne_bytes(bad) != 0;
+    for [a, b, c, d] in four {
+        bad |= !good(*a) | !good(*b) | !good(*c) | !good(*d);
+    }
+    for c in rest {
+        bad |= !good(*c);
+    }
+    !bad
 }
 
+#[inline(always)]
+const fn is_digit(c: u8) -> bool {
+    c.wrapping_sub(b'0') < 10
+}
+
+#[inline]
+pub(super) fn are_digits(text: &[u8]) -> bool {
+    all(text, is_digit)
+}
+
+#[inline]
 pub(super) fn belongs(alphabet: Alphabet, text: &[u8]) -> bool {
-    let digit = |c: u8| c.wrapping_sub(b'0') < 10;
     match alphabet {
-        Alphabet::Digits => all(text, digit),
-        Alphabet::Hex => all(text, |c| digit(c) | ((c | 0x20).wrapping_sub(b'a') < 6)),
+        Alphabet::Digits => are_digits(text),
+        Alphabet::Hex => paytypes::hex::is_hex(text),
         Alphabet::Printable => all(text, |c| c.wrapping_sub(b' ') <= b'~'.wrapping_sub(b' ')),
         Alphabet::Characters | Alphabet::Binary => true,
     }
@@ -35,49 +59,76 @@ pub(super) fn characters(alphabet: Alphabet, length: usize, input: &[u8]) -> Par
     verify(take(length), |text: &[u8]| belongs(alphabet, text)).parse(input)
 }
 
-fn hex(length: usize) -> impl FnMut(&[u8]) -> Parsed<'_, &[u8]> {
-    move |input| characters(Alphabet::Hex, length, input)
+// So many hexadecimal digits, or what else may stand behind a tag. Keys are long, and most are of this form,
+// so that the digits are looked at as one piece.
+#[inline(always)]
+fn hex<const N: usize>(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (text, rest) = input.split_first_chunk::<N>()?;
+    paytypes::hex::is_hex(text).then_some((rest, text))
+}
+
+#[cold]
+fn or_index<'a>(input: &'a [u8], scheme: Scheme) -> Option<KeyField<'a>> {
+    index(input).ok().map(|(rest, text)| KeyField { rest, scheme, text })
 }
 
 // `K` and three hexadecimal digits: an index of user storage.
 fn index(input: &[u8]) -> Parsed<'_, &[u8]> {
-    consumed(preceded(tag(&b"K"[..]), hex(3))).map(|(text, _)| text).parse(input)
+    consumed(preceded(tag(&b"K"[..]), |input| characters(Alphabet::Hex, 3, input)))
+        .map(|(text, _)| text)
+        .parse(input)
 }
 
 // A key block tells its own length: version, four decimal digits, and so many characters in all.
-fn block(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let length = map_opt((take(1usize), characters_of_length), |(_, length)| length);
-    let (_, length) = peek(length).parse(input)?;
-    characters(Alphabet::Printable, length, input)
+#[inline]
+fn block(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [_, length @ ..] = input.first_chunk::<5>()?;
+    if !are_digits(length) {
+        return None;
+    }
+    let length = length.iter().fold(0usize, |n, c| n.wrapping_mul(10).wrapping_add(usize::from(c & 0x0F)));
+    let (text, rest) = input.split_at_checked(length)?;
+    (length >= 16 && belongs(Alphabet::Printable, text)).then_some((rest, text))
 }
 
-fn characters_of_length(input: &[u8]) -> Parsed<'_, Option<usize>> {
-    let number = |text: &[u8]| {
-        let n = text.iter().fold(0usize, |n, c| n.wrapping_mul(10).wrapping_add(usize::from(c & 0x0F)));
-        (n >= 16).then_some(n)
-    };
-    take_while_m_n(4, 4, |c: u8| c.is_ascii_digit()).map(number).parse(input)
+/// A key field: what it is, the text behind its tag, and what follows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyField<'a> {
+    pub(super) rest: &'a [u8],
+    pub(super) scheme: Scheme,
+    pub(super) text: &'a [u8],
 }
 
 /// A key field of host-commands.md section 3: the first character decides.
-pub(super) fn key(untagged: Untagged, input: &[u8]) -> Parsed<'_, KeyToken> {
-    let (rest, first) = peek(one_of(&b"UXTYSRKZ0123456789ABCDEFabcdef"[..])).parse(input)?;
-    let behind = rest.get(1..).unwrap_or_default();
-    let token = |scheme| move |text: &[u8]| KeyToken::new(scheme, text);
-    match first {
-        'U' => alt((hex(32), index)).map(token(Scheme::U)).parse(behind),
-        'X' => alt((hex(32), index)).map(token(Scheme::X)).parse(behind),
-        'T' => alt((hex(48), index)).map(token(Scheme::T)).parse(behind),
-        'Y' => alt((hex(48), index)).map(token(Scheme::Y)).parse(behind),
-        'S' => alt((block, index)).map(token(Scheme::S)).parse(behind),
-        'R' => block.map(token(Scheme::R)).parse(behind),
-        'Z' => hex(16).map(token(Scheme::Single)).parse(behind),
-        'K' => hex(3).map(token(Scheme::K)).parse(behind),
-        _ => match untagged {
-            Untagged::Single => hex(16).map(token(Scheme::Single)).parse(input),
-            Untagged::Pair => hex(32).map(token(Scheme::Pair)).parse(input),
-        },
+#[inline]
+pub(super) fn key(untagged: Untagged, input: &[u8]) -> Option<KeyField<'_>> {
+    let (first, behind) = input.split_first()?;
+    let (scheme, taken) = match first {
+        b'U' => (Scheme::U, hex::<32>(behind)),
+        b'X' => (Scheme::X, hex::<32>(behind)),
+        b'T' => (Scheme::T, hex::<48>(behind)),
+        b'Y' => (Scheme::Y, hex::<48>(behind)),
+        b'S' => (Scheme::S, block(behind)),
+        b'R' => return field(Scheme::R, block(behind)),
+        b'Z' => return field(Scheme::Single, hex::<16>(behind)),
+        b'K' => return field(Scheme::K, hex::<3>(behind)),
+        b'0'..=b'9' | b'A'..=b'F' | b'a'..=b'f' => {
+            return match untagged {
+                Untagged::Single => field(Scheme::Single, hex::<16>(input)),
+                Untagged::Pair => field(Scheme::Pair, hex::<32>(input)),
+            };
+        }
+        _ => return None,
+    };
+    match taken {
+        Some(_) => field(scheme, taken),
+        None => or_index(behind, scheme),
     }
+}
+
+#[inline]
+fn field<'a>(scheme: Scheme, taken: Option<(&'a [u8], &'a [u8])>) -> Option<KeyField<'a>> {
+    taken.map(|(rest, text)| KeyField { rest, scheme, text })
 }
 
 /// The LMK selector; malformed is an error, missing is `None`.
@@ -100,7 +151,7 @@ mod tests {
     use super::*;
 
     fn scheme(text: &[u8]) -> Option<(Scheme, usize)> {
-        key(Untagged::Single, text).ok().map(|(rest, token)| (token.scheme, rest.len()))
+        key(Untagged::Single, text).map(|field| (field.scheme, field.rest.len()))
     }
 
     #[test]

@@ -119,6 +119,25 @@ pub trait Wire {
     /// What follows in the frame, as text, without taking it; empty for a writer.
     fn ahead(&self) -> &[u8];
 
+    /// As [`Wire::fixed`], of a length that the compiler knows.
+    fn exact<const N: usize>(
+        &mut self,
+        name: &'static str,
+        alphabet: Alphabet,
+        show: Show,
+        value: &mut [u8; N],
+    ) -> Step {
+        self.fixed(name, alphabet, show, value)
+    }
+
+    /// Eight bytes as 16 hexadecimal digits.
+    fn hex_word(&mut self, name: &'static str, show: Show, value: &mut [u8; 8]) -> Step {
+        let mut text = paytypes::hex::encode_word(*value);
+        self.exact(name, Alphabet::Hex, show, &mut text)?;
+        *value = paytypes::hex::decode_word(&text).ok_or(Code::INPUT)?;
+        Ok(())
+    }
+
     /// Fixed decimal text.
     fn digits<const N: usize>(&mut self, name: &'static str, value: &mut [u8; N]) -> Step {
         self.fixed(name, Alphabet::Digits, Show::All, value)

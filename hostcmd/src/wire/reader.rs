@@ -1,7 +1,7 @@
 //! Walks fields of a frame that came in.
 
 use super::grammar::{self, END_OF_MESSAGE};
-use super::{Alphabet, Show, Step, Text, Untagged, Wire};
+use super::{Alphabet, Number, Show, Step, Text, Untagged, Wire};
 use crate::key_table::{Keys, References};
 use crate::{Code, Settings};
 use hsm::{KeyToken, LmkId};
@@ -67,17 +67,45 @@ impl<'a> Reader<'a> {
         &self.references
     }
 
+    #[inline]
     fn rest(&self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
 
+    #[inline]
     fn advance(&mut self, name: &'static str, show: Show, length: usize) {
+        if self.trace.is_some() {
+            self.note(name, show, length);
+        }
+        self.at = self.at.saturating_add(length);
+    }
+
+    #[cold]
+    fn note(&mut self, name: &'static str, show: Show, length: usize) {
         if length > 0
             && let Some(trace) = &mut self.trace
         {
             trace.push(Span { name, start: self.at, length, show });
         }
-        self.at = self.at.saturating_add(length);
+    }
+
+    // A field of a length that the compiler knows.
+    #[inline]
+    fn take_exact<const N: usize>(
+        &mut self,
+        name: &'static str,
+        alphabet: Alphabet,
+        show: Show,
+    ) -> Result<&'a [u8; N], Code> {
+        let binary = alphabet == Alphabet::Binary;
+        let from = if binary { self.raw.get(self.at..).unwrap_or_default() } else { self.rest() };
+        match from.first_chunk::<N>() {
+            Some(text) if grammar::belongs(alphabet, text) => {
+                self.advance(name, show, N);
+                Ok(text)
+            }
+            _ => Err(Code::INPUT),
+        }
     }
 
     fn take(
@@ -89,9 +117,13 @@ impl<'a> Reader<'a> {
     ) -> Result<&'a [u8], Code> {
         let binary = alphabet == Alphabet::Binary;
         let from = if binary { self.raw.get(self.at..).unwrap_or_default() } else { self.rest() };
-        let (_, taken) = grammar::characters(alphabet, length, from).map_err(|_| Code::INPUT)?;
-        self.advance(name, show, length);
-        Ok(taken)
+        match from.get(..length) {
+            Some(taken) if grammar::belongs(alphabet, taken) => {
+                self.advance(name, show, length);
+                Ok(taken)
+            }
+            _ => Err(Code::INPUT),
+        }
     }
 
     /// The end of the frame: selector when the layout has not walked it, then nothing or the trailer, which
@@ -160,12 +192,47 @@ impl Wire for Reader<'_> {
 
     fn key(&mut self, name: &'static str, untagged: Untagged, value: &mut KeyToken) -> Step {
         let before = self.rest();
-        let (after, token) = grammar::key(untagged, before).map_err(|_| Code::INPUT)?;
-        self.advance(name, Show::Length, before.len().saturating_sub(after.len()));
-        *value = match self.keys {
-            Some(keys) => self.references.resolve(keys, token),
-            None => token,
-        };
+        let field = grammar::key(untagged, before).ok_or(Code::INPUT)?;
+        self.advance(name, Show::Length, before.len().saturating_sub(field.rest.len()));
+        value.set(field.scheme, field.text);
+        if let Some(keys) = self.keys {
+            self.references.resolve(keys, value);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn exact<const N: usize>(
+        &mut self,
+        name: &'static str,
+        alphabet: Alphabet,
+        show: Show,
+        value: &mut [u8; N],
+    ) -> Step {
+        *value = *self.take_exact(name, alphabet, show)?;
+        if alphabet == Alphabet::Hex {
+            value.make_ascii_uppercase();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn hex_word(&mut self, name: &'static str, show: Show, value: &mut [u8; 8]) -> Step {
+        let text = self.rest().first_chunk::<16>().ok_or(Code::INPUT)?;
+        *value = paytypes::hex::decode_word(text).ok_or(Code::INPUT)?;
+        self.advance(name, show, 16);
+        Ok(())
+    }
+
+    #[inline]
+    fn digits<const N: usize>(&mut self, name: &'static str, value: &mut [u8; N]) -> Step {
+        *value = *self.take_exact(name, Alphabet::Digits, Show::All)?;
+        Ok(())
+    }
+
+    #[inline]
+    fn number<const N: usize>(&mut self, name: &'static str, value: &mut Number<N>) -> Step {
+        *value = Number::from_digits(*self.take_exact(name, Alphabet::Digits, Show::All)?);
         Ok(())
     }
 
@@ -182,6 +249,10 @@ impl Wire for Reader<'_> {
 
     fn lmk(&mut self) -> Step {
         self.lmk_walked = true;
+        if self.rest().first() != Some(&b'%') {
+            self.lmk = None;
+            return Ok(());
+        }
         let (_, id) = grammar::selector(self.rest()).map_err(|_| Code::INPUT)?;
         self.lmk = id;
         if id.is_some() {

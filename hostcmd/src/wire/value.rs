@@ -5,6 +5,7 @@ use crate::Code;
 use crate::settings::PinLength;
 use core::fmt;
 use hsm::{KeyToken, Scheme};
+use pinblock::Format;
 use smallvec::SmallVec;
 
 /// A number of exactly `N` digits on the wire, at most nine.
@@ -103,6 +104,12 @@ impl Account {
         self.digits.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    /// The digits of a field of twelve.
+    #[inline]
+    pub fn twelve(&self) -> Option<&[u8; 12]> {
+        self.digits.first_chunk().filter(|_| self.len == 12 && !self.delimited)
+    }
+
     /// True when the field held a whole PAN, check digit included.
     pub const fn is_pan(&self) -> bool {
         self.delimited
@@ -121,6 +128,7 @@ fn pan_length(ahead: &[u8]) -> Option<usize> {
     (ahead.get(run) == Some(&b';') && (12..=19).contains(&run)).then_some(run)
 }
 
+#[inline]
 pub(super) fn walk_account<W: Wire>(
     wire: &mut W,
     name: &'static str,
@@ -128,16 +136,25 @@ pub(super) fn walk_account<W: Wire>(
     value: &mut Account,
 ) -> Step {
     if wire.reading() {
-        let may_be_pan = formats.contains(b"48");
         let wide = formats.iter().any(|f| matches!(f, b"04" | b"35"));
-        let length = if wide { 18 } else { 12 };
-        *value = match pan_length(wire.ahead()).filter(|_| may_be_pan) {
-            Some(length) => {
-                Account { len: u8::try_from(length).unwrap_or_default(), delimited: true, ..*value }
-            }
-            None => Account { len: length, delimited: false, ..*value },
-        };
+        (value.len, value.delimited) = (if wide { 18 } else { 12 }, false);
+        if formats.contains(b"48")
+            && let Some(length) = pan_length(wire.ahead())
+        {
+            (value.len, value.delimited) = (u8::try_from(length).unwrap_or_default(), true);
+        }
     }
+    if (value.len, value.delimited) == (12, false)
+        && let Some(twelve) = value.digits.first_chunk_mut::<12>()
+        && wire.exact(name, Alphabet::Digits, Show::Pan, twelve).is_ok()
+    {
+        return Ok(());
+    }
+    walk_any_account(wire, name, value)
+}
+
+#[inline(never)]
+fn walk_any_account<W: Wire>(wire: &mut W, name: &'static str, value: &mut Account) -> Step {
     let enough = !wire.reading() || wire.ahead().len() >= usize::from(value.len);
     let delimited = value.delimited;
     let digits = value.digits.get_mut(..usize::from(value.len)).unwrap_or_default();
@@ -147,31 +164,33 @@ pub(super) fn walk_account<W: Wire>(
     if delimited { wire.mark("end of PAN", b';', &mut end) } else { Ok(()) }
 }
 
-/// Hexadecimal text of a PIN block: 16 characters, or 32 under an AES key.
+/// A PIN block under a key: 16 hexadecimal digits on the wire, or 32 under an AES key.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct PinBlockText {
-    text: [u8; 32],
+    block: [u8; 16],
     wide: bool,
 }
 
 impl PinBlockText {
     /// From a cryptogram of 8 or 16 bytes.
+    #[inline]
     pub fn from_block(block: &[u8]) -> Self {
-        let mut value = Self { text: [b'0'; 32], wide: block.len() > 8 };
-        for (pair, byte) in value.text.chunks_exact_mut(2).zip(block) {
-            pair.copy_from_slice(&[paytypes::hex::letter(byte >> 4), paytypes::hex::letter(*byte)]);
-        }
-        value
+        Self { block: paytypes::bytes::left(block), wide: block.len() > 8 }
     }
 
-    /// The cryptogram, 8 or 16 bytes in a field of 16, and its length.
-    pub fn to_block(&self) -> Result<([u8; 16], usize), Code> {
-        let length = if self.wide { 16usize } else { 8 };
-        let text = self.text.get(..length.saturating_mul(2)).unwrap_or_default();
-        let mut block = [0; 16];
-        let room = block.get_mut(..length).unwrap_or_default();
-        paytypes::hex::decode_into(text, room).map_err(|_| Code::INPUT)?;
-        Ok((block, length))
+    /// Room for the cryptogram of a block of a format.
+    #[inline]
+    pub fn room_for(&mut self, format: Format) -> &mut [u8] {
+        self.wide = format.block_length() > 8;
+        let length = if self.wide { 16 } else { 8 };
+        self.block.get_mut(..length).unwrap_or_default()
+    }
+
+    /// The cryptogram, 8 or 16 bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        let (short, _) = self.block.split_at(8);
+        if self.wide { &self.block } else { short }
     }
 }
 
@@ -179,6 +198,26 @@ impl fmt::Debug for PinBlockText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.wide { "PIN block (16 bytes)" } else { "PIN block (8 bytes)" })
     }
+}
+
+// Hexadecimal text on the wire, bytes in the value.
+#[inline]
+fn walk_block<W: Wire>(wire: &mut W, name: &'static str, value: &mut PinBlockText) -> Step {
+    match value.block.first_chunk_mut() {
+        Some(short) if !value.wide => wire.hex_word(name, Show::Length, short),
+        _ => walk_wide_block(wire, name, &mut value.block),
+    }
+}
+
+#[inline(never)]
+fn walk_wide_block<W: Wire>(wire: &mut W, name: &'static str, block: &mut [u8; 16]) -> Step {
+    let mut text = [0; 32];
+    let (words, _) = block.as_chunks::<8>();
+    for (text, word) in text.as_chunks_mut::<16>().0.iter_mut().zip(words) {
+        *text = paytypes::hex::encode_word(*word);
+    }
+    wire.exact(name, Alphabet::Hex, Show::Length, &mut text)?;
+    paytypes::hex::decode_into(&text, block).map_err(|_| Code::INPUT)
 }
 
 /// True for a key token that holds an AES key, as its header tells before it is opened.
@@ -191,6 +230,7 @@ pub fn block_digits(token: &KeyToken) -> usize {
     if names_aes(token) { 32 } else { 16 }
 }
 
+#[inline]
 pub(super) fn walk_pin_block<W: Wire>(
     wire: &mut W,
     name: &'static str,
@@ -198,12 +238,11 @@ pub(super) fn walk_pin_block<W: Wire>(
     value: &mut PinBlockText,
 ) -> Step {
     value.wide = names_aes(key);
-    let length = if value.wide { 32 } else { 16 };
-    let text = value.text.get_mut(..length).unwrap_or_default();
-    wire.fixed(name, Alphabet::Hex, Show::Length, text)
+    walk_block(wire, name, value)
 }
 
 // A reply does not name the key, but a wide block is the only one with more than 16 digits behind it.
+#[inline]
 pub(super) fn walk_reply_pin_block<W: Wire>(
     wire: &mut W,
     name: &'static str,
@@ -212,9 +251,7 @@ pub(super) fn walk_reply_pin_block<W: Wire>(
     if wire.reading() {
         value.wide = wire.ahead().iter().take(32).filter(|c| c.is_ascii_hexdigit()).count() == 32;
     }
-    let length = if value.wide { 32 } else { 16 };
-    let text = value.text.get_mut(..length).unwrap_or_default();
-    wire.fixed(name, Alphabet::Hex, Show::Length, text)
+    walk_block(wire, name, value)
 }
 
 /// Longest text of a PIN under an LMK: `J` and 32 hexadecimal digits.
@@ -300,7 +337,7 @@ mod tests {
     #[test]
     fn pin_block_text_round_trips() {
         let block = [0xA5; 16];
-        assert_eq!(PinBlockText::from_block(&block).to_block(), Ok((block, 16)));
-        assert_eq!(PinBlockText::from_block(&block[..8]).to_block().map(|b| b.1), Ok(8));
+        assert_eq!(PinBlockText::from_block(&block).as_bytes(), block);
+        assert_eq!(PinBlockText::from_block(&block[..8]).as_bytes(), [0xA5; 8]);
     }
 }

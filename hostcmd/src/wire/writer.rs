@@ -1,6 +1,6 @@
 //! Walks fields of a message that goes out.
 
-use super::{Alphabet, Show, Step, Text, Untagged, Wire, to_ebcdic};
+use super::{Alphabet, Number, Show, Step, Text, Untagged, Wire, to_ebcdic};
 use crate::Settings;
 use hsm::{KeyToken, LmkId};
 
@@ -21,12 +21,19 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes text in the character set of the port.
+    #[inline]
     pub fn put(&mut self, text: &[u8]) {
         if self.ebcdic {
-            self.out.extend(text.iter().map(|c| to_ebcdic(*c)));
+            self.put_ebcdic(text);
         } else {
             self.out.extend_from_slice(text);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_ebcdic(&mut self, text: &[u8]) {
+        self.out.extend(text.iter().map(|c| to_ebcdic(*c)));
     }
 
     /// Writes the selector when the layout has not.
@@ -83,6 +90,36 @@ impl Wire for Writer<'_> {
 
     fn more(&mut self, _: &mut bool) -> Step {
         Ok(())
+    }
+
+    #[inline]
+    fn exact<const N: usize>(
+        &mut self,
+        name: &'static str,
+        alphabet: Alphabet,
+        show: Show,
+        value: &mut [u8; N],
+    ) -> Step {
+        if self.ebcdic {
+            return self.fixed(name, alphabet, show, value);
+        }
+        self.out.extend_from_slice(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn hex_word(&mut self, name: &'static str, show: Show, value: &mut [u8; 8]) -> Step {
+        self.exact(name, Alphabet::Hex, show, &mut paytypes::hex::encode_word(*value))
+    }
+
+    #[inline]
+    fn digits<const N: usize>(&mut self, name: &'static str, value: &mut [u8; N]) -> Step {
+        self.exact(name, Alphabet::Digits, Show::All, value)
+    }
+
+    #[inline]
+    fn number<const N: usize>(&mut self, name: &'static str, value: &mut Number<N>) -> Step {
+        self.exact(name, Alphabet::Digits, Show::All, &mut value.to_digits())
     }
 
     fn key(&mut self, _: &'static str, _: Untagged, value: &mut KeyToken) -> Step {

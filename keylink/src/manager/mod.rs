@@ -57,8 +57,10 @@ pub struct Link {
     pub boots: Vec<U64>,
     /// Boots by the chain of receipts, newest last.
     pub receipt_boots: Vec<U64>,
-    /// Number of the last unchained message of the last boot.
+    /// Highest number of an unchained message of the last boot.
     pub said: U64,
+    /// Which of the 64 numbers up to it were heard: bit n is `said - n`.
+    pub window: U64,
     /// The node is not believed any more.
     pub quarantine: Option<Quarantine>,
 }
@@ -77,6 +79,7 @@ impl Link {
             boots: Vec::new(),
             receipt_boots: Vec::new(),
             said: U64(0),
+            window: U64(0),
             quarantine: None,
         }
     }

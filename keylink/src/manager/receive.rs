@@ -119,19 +119,30 @@ impl Link {
         if node == self.node { Ok(body) } else { Err(LinkError::Foreign) }
     }
 
-    // Unchained messages rise within a boot; those of an earlier boot are replays. A captured message must not bring
-    // its node into quarantine.
+    // Unchained messages travel side by side, so each number is taken once within a window (as RFC 4303 section 3.4.3
+    // does for packets); those of an earlier boot are replays. A captured message must not bring its node into
+    // quarantine.
     fn hear(&mut self, boot: U64, seq: U64) -> Result<(), LinkError> {
-        if self.boots.last() == Some(&boot) {
-            if seq <= self.said {
+        if self.boots.last() != Some(&boot) {
+            if self.boots.contains(&boot) {
                 return Err(LinkError::Replayed);
             }
-        } else if self.boots.contains(&boot) {
-            return Err(LinkError::Replayed);
-        } else {
             push(&mut self.boots, boot, BOOTS_KEPT);
+            (self.said, self.window) = (seq, U64(1));
+            return Ok(());
         }
-        self.said = seq;
+        if let Some(ahead) = seq.0.checked_sub(self.said.0).filter(|ahead| *ahead > 0) {
+            let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
+            self.window = U64(self.window.0.checked_shl(shift).unwrap_or_default() | 1);
+            self.said = seq;
+            return Ok(());
+        }
+        let behind = u32::try_from(self.said.0.saturating_sub(seq.0)).unwrap_or(u32::MAX);
+        let bit = 1u64.checked_shl(behind).ok_or(LinkError::Replayed)?;
+        if self.window.0 & bit != 0 {
+            return Err(LinkError::Replayed);
+        }
+        self.window.0 |= bit;
         Ok(())
     }
 

@@ -68,7 +68,7 @@ pub fn action(centre: &Centre, class: ActionClass, requester: PersonId, grants: 
         class,
         requester,
         created_ms: U64(1),
-        not_after: U64(1_000_000_000),
+        not_after: U64(9_000_000_000_000),
         grants: leaves.len() as u32,
         grants_root: merkle::root(&leaves),
         details: None,

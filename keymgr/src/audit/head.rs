@@ -41,6 +41,6 @@ impl Head {
 }
 
 fn last_checkpoint(export: &str) -> Option<String> {
-    let line = export.lines().filter(|line| line.starts_with("checkpoint ")).next_back()?;
+    let line = export.lines().rfind(|line| line.starts_with("checkpoint "))?;
     String::from_utf8(STANDARD.decode(line.rsplit(' ').next()?).ok()?).ok()
 }

@@ -183,11 +183,9 @@ impl Verifier {
         } else {
             self.full.clear();
         }
-        if let Some(root) = self.said.get(&size).copied() {
-            if root == self.tree.root() {
-                self.said.remove(&size);
-                self.agreed = Some(size);
-            }
+        if self.said.get(&size).is_some_and(|root| *root == self.tree.root()) {
+            self.said.remove(&size);
+            self.agreed = Some(size);
         }
         if self.heads.iter().any(|(at, ..)| *at == size) {
             let root = self.tree.root();

@@ -104,6 +104,11 @@ pub enum Act {
     },
     /// Lets nodes in, by the fingerprints of their keys.
     EnrolNodes(Vec<NewNode>),
+    /// Lets nodes prove installation by the check value alone, because they can do no more.
+    AllowKcvOnly(BTreeSet<NodeId>),
+    /// Approves again what was approved before: nodes that have not seen it yet do not take the word of officers
+    /// who have left since.
+    Reaffirm(Reaffirmed),
     /// Tells a node to do nothing with managed keys. One person's signature is enough.
     SuspendNode {
         /// Which.
@@ -209,6 +214,18 @@ pub enum Act {
     },
 }
 
+/// What is approved again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reaffirmed {
+    /// The members of a zone.
+    Zone(ZoneId),
+    /// The definition of a key set.
+    KeySet(KeySetId),
+    /// A key that a campaign brings, or has brought.
+    Key(KeyRef),
+}
+
 /// One key: a set and a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -236,22 +253,26 @@ impl Act {
             | Self::RevokeCredential { .. }
             | Self::Entrust { .. } => ActionClass::Person,
             Self::SetQuorum { .. } => ActionClass::Root,
-            Self::DefinePolicy(_) | Self::ExtendKey { .. } => ActionClass::Policy,
-            Self::CreateZone { .. } | Self::AddMembers { .. } | Self::RemoveMembers { .. } => {
-                ActionClass::Zone
-            }
-            Self::CreateKeySet { .. } => ActionClass::KeySet,
+            Self::DefinePolicy(_) | Self::ExtendKey { .. } | Self::AllowKcvOnly(_) => ActionClass::Policy,
+            Self::CreateZone { .. }
+            | Self::AddMembers { .. }
+            | Self::RemoveMembers { .. }
+            | Self::Reaffirm(Reaffirmed::Zone(_)) => ActionClass::Zone,
+            Self::CreateKeySet { .. } | Self::Reaffirm(Reaffirmed::KeySet(_)) => ActionClass::KeySet,
             Self::EnrolNodes(_) => ActionClass::Enrol,
             Self::SuspendNode { .. } => ActionClass::SuspendNode,
             Self::ResumeNode { .. } | Self::ResumeKey(_) | Self::KeepKey(_) | Self::RestoreKey(_) => {
                 ActionClass::Resume
             }
-            Self::RevokeNode { .. } | Self::RevokeKey { .. } | Self::DeactivateKey(_) => ActionClass::Revoke,
+            Self::RevokeNode { .. }
+            | Self::RevokeKey { .. }
+            | Self::DeactivateKey(_)
+            | Self::AbortCampaign { .. } => ActionClass::Revoke,
             Self::Rotate(_)
             | Self::ExceptNodes { .. }
             | Self::ResumeCampaign { .. }
-            | Self::AbortCampaign { .. }
-            | Self::ActivateKey(_) => ActionClass::Rotate,
+            | Self::ActivateKey(_)
+            | Self::Reaffirm(Reaffirmed::Key(_)) => ActionClass::Rotate,
             Self::RotateAtOnce { .. } => ActionClass::Emergency,
             Self::RollBack { .. } => ActionClass::Rollback,
             Self::SuspendKey(_) => ActionClass::SuspendKey,
@@ -278,6 +299,8 @@ impl Act {
             Self::RemoveMembers { .. } => "zone.remove",
             Self::CreateKeySet { .. } => "key_set.create",
             Self::EnrolNodes(_) => "node.enrol",
+            Self::AllowKcvOnly(_) => "node.kcv_only",
+            Self::Reaffirm(_) => "action.reaffirm",
             Self::SuspendNode { .. } => "node.suspend",
             Self::ResumeNode { .. } => "node.resume",
             Self::RevokeNode { .. } => "node.revoke",

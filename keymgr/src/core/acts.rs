@@ -1,6 +1,6 @@
 //! Carrying out what was approved. Everything is checked at this moment, whatever held when it was proposed.
 
-use super::action::{Act, KeyRef};
+use super::action::{Act, KeyRef, Reaffirmed};
 use super::alarm::AlarmKind;
 use super::approval::{Action, Quorum};
 use super::campaign::{Campaign, Phase};
@@ -57,9 +57,17 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
                 approved_by: id,
                 next_generation: super::ids::Generation(1),
                 protecting: None,
+                suspended: false,
                 live_campaign: None,
             },
         ),
+        Act::AllowKcvOnly(nodes) => nodes.iter().try_for_each(|node| {
+            let record = tx.edit::<Node>(node)?;
+            record.kcv_only = true;
+            record.rights.push(id);
+            Ok(())
+        }),
+        Act::Reaffirm(what) => reaffirm(tx, id, what),
         Act::EnrolNodes(nodes) => nodes.iter().try_for_each(|new| enrol_node(tx, id, new)),
         Act::SuspendNode { node, reason } => suspend_node(tx, id, node, reason, now),
         Act::ResumeNode { node } => resume_node(tx, id, node, now),
@@ -86,6 +94,7 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
                 return Err(Refusal::Unfit("only the key that protects is suspended"));
             }
             not_in_campaign(tx, key)?;
+            tx.edit::<KeySet>(&key.key_set)?.suspended = true;
             shift(tx, id, key, KeyState::Suspended, now)
         }
         Act::ResumeKey(key) => resume_key(tx, id, key, now),
@@ -93,7 +102,8 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
         Act::DeactivateKey(key) => {
             not_protecting(tx, key)?;
             not_in_campaign(tx, key)?;
-            shift(tx, id, key, KeyState::Deactivated, now)
+            shift(tx, id, key, KeyState::Deactivated, now)?;
+            forget_protecting(tx, key)
         }
         Act::DestroyKey(key) => destroy_key(tx, id, key, now),
         Act::KeepKey(key) => {
@@ -313,6 +323,26 @@ fn create_key_set(tx: &mut Change<'_>, set: KeySet) -> Result<(), Refusal> {
 
 // ---- nodes ----
 
+fn reaffirm(tx: &mut Change<'_>, action: ActionId, what: &Reaffirmed) -> Result<(), Refusal> {
+    match what {
+        Reaffirmed::Zone(zone) => {
+            tx.get::<Zone>(zone)?;
+            for node in tx.members_of(*zone) {
+                tx.edit::<Member>(&(*zone, node))?.action = action;
+            }
+        }
+        Reaffirmed::KeySet(set) => tx.edit::<KeySet>(set)?.approved_by = action,
+        Reaffirmed::Key(key) => {
+            let record = tx.edit::<Key>(key)?;
+            if !record.is_live() || record.campaign.is_none() {
+                return Err(Refusal::Unfit("the key is not on its way to nodes"));
+            }
+            record.by_right(action);
+        }
+    }
+    Ok(())
+}
+
 fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<(), Refusal> {
     if new.name.trim().is_empty() {
         return Err(Refusal::Value("a node has a name"));
@@ -323,7 +353,7 @@ fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<()
         name: new.name.clone(),
         csr: new.csr,
         class: new.class,
-        kcv_only: new.kcv_only,
+        kcv_only: false,
         rights: vec![action],
         standing: Standing::Active,
         traffic: Traffic::Drained,
@@ -465,9 +495,19 @@ fn not_in_campaign(tx: &Change<'_>, key: &KeyRef) -> Result<(), Refusal> {
     Ok(())
 }
 
+// A suspended key is the one that protected, and does not.
 fn not_protecting(tx: &Change<'_>, key: &KeyRef) -> Result<(), Refusal> {
-    if tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation) {
+    let protects = tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation);
+    if protects && tx.get::<Key>(key)?.state() == KeyState::Active {
         return Err(Refusal::InUse("it protects"));
+    }
+    Ok(())
+}
+
+/// A key that has ended protects no more.
+pub fn forget_protecting(tx: &mut Change<'_>, key: &KeyRef) -> Result<(), Refusal> {
+    if tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation) {
+        tx.edit::<KeySet>(&key.key_set)?.protecting = None;
     }
     Ok(())
 }
@@ -493,10 +533,16 @@ fn activate_at_centre(tx: &mut Change<'_>, action: ActionId, key: &KeyRef, now: 
 }
 
 fn resume_key(tx: &mut Change<'_>, action: ActionId, key: &KeyRef, now: u64) -> Result<(), Refusal> {
+    // A set that was suspended may have another key by now: then the set alone resumes.
+    let set = tx.edit::<KeySet>(&key.key_set)?;
+    let other = set.suspended && set.protecting == Some(key.generation);
+    set.suspended &= set.protecting != Some(key.generation);
     let record = tx.edit::<Key>(key)?;
-    record.apply(Transition::T10, now)?;
     record.by_right(action);
-    Ok(())
+    if other && record.state() == KeyState::Active {
+        return Ok(());
+    }
+    Ok(record.apply(Transition::T10, now)?)
 }
 
 // T3, T6, T11, T14; after destruction only a remark. What it ever wrapped becomes suspect.

@@ -6,7 +6,7 @@ use super::campaign::Campaign;
 use super::centre::Centre;
 use super::evidence::Shelf;
 use super::ids::{NodeId, ZoneId};
-use super::key::Key;
+use super::key::{Key, KeySet};
 use super::machine::Core;
 use super::node::{Node, Traffic};
 use super::people::Standing;
@@ -56,8 +56,16 @@ impl Due {
                     self.zone(state, new.zone);
                 }
             }
+            Record::KeySet(new) => {
+                let known = |set: &KeySet| (set.suspended, set.approved_by, set.protecting);
+                if state.key_sets.get(&new.id()).map(known) != Some(known(new))
+                    && let Scope::Zone(zone) = new.definition.scope
+                {
+                    self.zone(state, zone);
+                }
+            }
             Record::Key(new) => {
-                let known = |key: &Key| (key.state(), key.windows);
+                let known = |key: &Key| (key.state(), key.windows, key.rights.len());
                 if state.keys.get(&new.name()).map(known) != Some(known(new))
                     && let Some(set) = state.key_sets.get(&new.set())
                     && let Scope::Zone(zone) = set.definition.scope

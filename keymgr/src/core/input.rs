@@ -66,10 +66,11 @@ pub struct WrappedFor {
     pub key: KeyRef,
     /// Block under the node's root KEK.
     pub block: String,
+    /// For kinds that wrap keys: a throw-away key in a block under this key, whose label is the challenge
+    /// ([`super::target::challenge`]).
+    pub throw_away: Option<String>,
     /// Number of that root KEK.
     pub root_kek: u32,
-    /// For kinds that wrap keys: the throw-away key's block, by which the node proves possession.
-    pub throw_away: Option<String>,
 }
 
 /// What is told.

@@ -41,6 +41,8 @@ pub struct KeySet {
     pub next_generation: Generation,
     /// The generation that protects, as the centre has ordered it.
     pub protecting: Option<Generation>,
+    /// Nodes neither protect nor process with it for now.
+    pub suspended: bool,
     /// The campaign that is changing it.
     pub live_campaign: Option<CampaignId>,
 }
@@ -343,6 +345,7 @@ mod tests {
             approved_by: ActionId::default(),
             next_generation: Generation(1),
             protecting: None,
+            suspended: false,
             live_campaign: None,
         }
     }

@@ -376,6 +376,8 @@ impl Request<'_> {
         tx.put(action.clone());
         if carried {
             note.approvals = action.approvals.iter().map(|given| given.signed.hash()).collect();
+            // It waits no more: what it does to people does not touch its own approvals.
+            tx.edit::<Action>(&id)?.state = ActionState::Approved;
             let state = self.carry_out(tx, &action)?;
             tx.edit::<Action>(&id)?.state = state;
         }
@@ -544,8 +546,8 @@ fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusal> {
         key_set: new.key.key_set,
         generation: new.key.generation,
         block: new.block,
-        root_kek: new.root_kek,
         throw_away: new.throw_away,
+        root_kek: new.root_kek,
         kcv,
         progress: Progress::Wrapped,
         refused: None,
@@ -656,8 +658,8 @@ impl Core {
     ) -> Option<keylink::action::Evidence> {
         let document = self.state.centre.get(&())?.root.document().ok()?;
         let mut shelf = super::evidence::Shelf::default();
-        let mut show = |id| shelf.show(self.state.actions.get(id)?, &document, utc_ms, &concerns);
-        actions.iter().find_map(|id| show(id))
+        let show = |id| shelf.show(self.state.actions.get(id)?, &document, utc_ms, &concerns);
+        actions.iter().find_map(show)
     }
 
     /// A campaign.

@@ -24,10 +24,13 @@ pub mod node;
 pub mod people;
 mod planted;
 pub mod policy;
+pub mod preview;
 mod receipts;
 pub mod refusal;
 mod root;
 pub mod rows;
+#[cfg(test)]
+mod simulation;
 mod steps;
 mod stored;
 pub mod table;

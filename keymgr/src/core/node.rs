@@ -76,8 +76,6 @@ pub struct NewNode {
     pub name: String,
     /// Backend.
     pub class: BackendClass,
-    /// Installation is proved by the check value alone, because the target can do no more.
-    pub kcv_only: bool,
 }
 
 /// The root KEK of a node, made in its own ceremony or agreement.
@@ -194,10 +192,10 @@ pub struct Copy {
     pub generation: Generation,
     /// Key block under the node's root KEK. Padding is random, so it is never made twice.
     pub block: String,
+    /// A throw-away key under this key, for the proof of kinds that wrap keys.
+    pub throw_away: Option<String>,
     /// Number of the root KEK.
     pub root_kek: u32,
-    /// For kinds that wrap keys: the throw-away key's block that was sent with it.
-    pub throw_away: Option<String>,
     /// Check value of the key; stays when the key is gone.
     pub kcv: String,
     /// How far it has come.

@@ -32,11 +32,6 @@ macro_rules! switches {
                 PLANTED.set(bug);
             }
 
-            /// The one that is planted.
-            pub fn planted() -> Option<Bug> {
-                PLANTED.get()
-            }
-
             $($(#[$doc])* pub fn $name() -> bool { PLANTED.get() == Some(Bug::$bug) })*
         }
     };

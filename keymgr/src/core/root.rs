@@ -73,8 +73,10 @@ fn registered(tx: &Change<'_>) -> BTreeSet<Named> {
 pub fn is_behind(tx: &Change<'_>) -> bool {
     let Some(centre) = tx.find::<Centre>(&()) else { return false };
     centre.root.document().is_ok_and(|document| {
-        let class_differs =
-            |class: &ActionClass| centre.quorum(*class).persons() != document.persons_needed(*class);
+        // A class that one person carries has no quorum.
+        let class_differs = |class: &ActionClass| {
+            class.minimum() > 1 && centre.quorum(*class).persons() != document.persons_needed(*class)
+        };
         named(&document) != registered(tx) || ActionClass::ALL.iter().any(class_differs)
     })
 }
@@ -87,7 +89,8 @@ pub fn draft(tx: &Change<'_>, now: u64) -> Result<RootDocument, Refusal> {
         registered(tx).into_iter().map(|(person, credential, key)| Officer { person, credential, key });
     let quorums = ActionClass::ALL.iter().filter_map(|class| {
         let persons = u8::try_from(centre.quorum(*class).persons()).ok()?;
-        (persons > class.minimum()).then_some(keylink::root::Quorum { class: *class, persons })
+        (class.minimum() > 1 && persons > class.minimum())
+            .then_some(keylink::root::Quorum { class: *class, persons })
     });
     Ok(RootDocument {
         number: old.number + 1,

@@ -59,6 +59,9 @@ pub fn begin(
     };
     enlist(tx, &mut campaign)?;
     supersede(tx, &set, now)?;
+    if let Some(generation) = campaign.retiring {
+        tx.edit::<Key>(&KeyRef { key_set: plan.key_set, generation })?.retired_by = Some(plan.campaign);
+    }
     let record = tx.edit::<KeySet>(&plan.key_set)?;
     record.live_campaign = Some(plan.campaign);
     if plan.source == Source::Generate {
@@ -97,12 +100,8 @@ fn check_plan(
     if plan.deadline.0 <= now {
         return Err(Refusal::Value("a deadline lies ahead"));
     }
-    let suspended = set.protecting.is_some_and(|generation| {
-        let key = KeyRef { key_set: plan.key_set, generation };
-        tx.find::<Key>(&key).is_some_and(|key| key.state() == KeyState::Suspended)
-    });
     if !emergency {
-        if suspended {
+        if set.suspended {
             return Err(Refusal::InUse("it is suspended; resume it, or rotate at once"));
         }
         let skew = tx.get::<Centre>(&())?.limits.skew_max_ms;
@@ -119,7 +118,11 @@ fn check_plan(
 // With overlap in time the old key goes; where a selector tells the generation, the oldest beyond the limit.
 fn retiring(tx: &Change<'_>, set: &KeySet) -> Option<Generation> {
     match set.definition.overlap {
-        Overlap::Time => set.protecting,
+        // A key that was ended before is gone from nodes already.
+        Overlap::Time => set.protecting.filter(|&generation| {
+            let key = KeyRef { key_set: set.id(), generation };
+            tx.find::<Key>(&key).is_some_and(Key::is_live)
+        }),
         Overlap::Selector => {
             let keys = tx.keys_in::<Key>(keys_of(set.id()));
             let mut active =
@@ -250,7 +253,12 @@ pub fn advance(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refu
             Phase::Overlap if goes_on && is_over(campaign, now) => retire(tx, id, now)?,
             Phase::Retiring => complete(tx, id, now)?,
             Phase::Withdrawing => end(tx, id, Phase::Aborted, now)?,
-            Phase::RollingBack => rolled_back(tx, id, now)?,
+            Phase::RollingBack if campaign.overlap_until.is_none() => {
+                // What was protected with the new key may still be on its way.
+                let until = now + campaign.plan.overlap_ms.0;
+                tx.edit::<Campaign>(&id)?.overlap_until = Some(until);
+            }
+            Phase::RollingBack if is_over(campaign, now) => rolled_back(tx, id, now)?,
             _ => return Ok(()),
         }
     }
@@ -331,7 +339,6 @@ fn retire(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> 
     let (key_set, emergency) = (campaign.plan.key_set, campaign.emergency.is_some());
     let Some(generation) = campaign.retiring else { return complete(tx, id, now) };
     let key = tx.edit::<Key>(&KeyRef { key_set, generation })?;
-    key.retired_by = Some(id);
     key.windows.recipient_until = Some(now);
     match key.state() {
         KeyState::Active if emergency => key.apply(Transition::T6, now)?,
@@ -493,6 +500,7 @@ pub fn roll_back(tx: &mut Change<'_>, action: ActionId, id: &CampaignId, now: u6
     tx.edit::<KeySet>(&old.key_set)?.protecting = Some(old.generation);
     let campaign = tx.edit::<Campaign>(id)?;
     campaign.phase = Phase::RollingBack;
+    campaign.overlap_until = None;
     campaign.paused = false;
     campaign.rolled_back_by = Some(action);
     Ok(())

@@ -245,3 +245,123 @@ pub fn keys_of(set: KeySetId) -> std::ops::RangeInclusive<KeyRef> {
         generation: Generation(u32::MAX),
     }
 }
+
+/// Reading what is at hand.
+impl State {
+    /// The centre, once founded.
+    pub fn centre(&self) -> Option<&Centre> {
+        self.centre.get(&())
+    }
+
+    /// A person.
+    pub fn person(&self, id: &PersonId) -> Option<&Person> {
+        self.persons.get(id)
+    }
+
+    /// Every person.
+    pub fn persons(&self) -> impl Iterator<Item = &Person> {
+        self.persons.values()
+    }
+
+    /// A credential.
+    pub fn credential(&self, id: &CredentialId) -> Option<&Credential> {
+        self.credentials.get(id)
+    }
+
+    /// Every credential.
+    pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.credentials.values()
+    }
+
+    /// The version of a policy that is in force.
+    pub fn policy(&self, id: &PolicyId) -> Option<&Policy> {
+        self.policies.get(id)
+    }
+
+    /// Every policy in force.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.values()
+    }
+
+    /// A zone.
+    pub fn zone(&self, id: &ZoneId) -> Option<&Zone> {
+        self.zones.get(id)
+    }
+
+    /// Every zone.
+    pub fn zones(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.values()
+    }
+
+    /// The members of a zone.
+    pub fn members(&self, zone: &ZoneId) -> impl Iterator<Item = &Member> {
+        let range = (*zone, NodeId([0; 32]))..=(*zone, NodeId([0xFF; 32]));
+        self.members.range(range).map(|(_, member)| member).filter(|member| !member.left)
+    }
+
+    /// A node.
+    pub fn node(&self, id: &NodeId) -> Option<&Node> {
+        self.nodes.get(id)
+    }
+
+    /// Every node.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// A key set.
+    pub fn key_set(&self, id: &KeySetId) -> Option<&KeySet> {
+        self.key_sets.get(id)
+    }
+
+    /// Every key set.
+    pub fn key_sets(&self) -> impl Iterator<Item = &KeySet> {
+        self.key_sets.values()
+    }
+
+    /// A key.
+    pub fn key(&self, name: &KeyRef) -> Option<&Key> {
+        self.keys.get(name)
+    }
+
+    /// The keys of a set, oldest first.
+    pub fn keys(&self, set: &KeySetId) -> impl DoubleEndedIterator<Item = &Key> {
+        self.keys.range(keys_of(*set)).map(|(_, key)| key)
+    }
+
+    /// A key as a node has it.
+    pub fn copy(&self, node: &NodeId, key: &KeyRef) -> Option<&Copy> {
+        self.copies.get(&(*node, *key))
+    }
+
+    /// An action.
+    pub fn action(&self, id: &ActionId) -> Option<&Action> {
+        self.actions.get(id)
+    }
+
+    /// Every action.
+    pub fn actions(&self) -> impl DoubleEndedIterator<Item = &Action> {
+        self.actions.values()
+    }
+
+    /// A campaign.
+    pub fn campaign(&self, id: &CampaignId) -> Option<&Campaign> {
+        self.campaigns.get(id)
+    }
+
+    /// Every campaign at hand.
+    pub fn campaigns(&self) -> impl DoubleEndedIterator<Item = &Campaign> {
+        self.campaigns.values()
+    }
+
+    /// What the nodes owe a campaign.
+    pub fn deliveries(&self, campaign: &CampaignId) -> impl Iterator<Item = &Delivery> {
+        let range = (*campaign, NodeId([0; 32]))..=(*campaign, NodeId([0xFF; 32]));
+        self.deliveries.range(range).map(|(_, delivery)| delivery)
+    }
+
+    /// Every alarm, ended ones included.
+    pub fn alarms(&self) -> impl Iterator<Item = &Alarm> {
+        self.alarms.values()
+    }
+}

@@ -61,8 +61,9 @@ fn digest(root: Digest, target: &Target) -> Digest {
         generation.block = None;
         generation.throw_away = None;
         generation.nonce = None;
+        generation.throw_away = None;
     }
-    Digest::of(&bytes_of(&(root, target.suspended, bare)))
+    Digest::of(&bytes_of(&(root, target.suspended, bare, &target.rights)))
 }
 
 fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> Result<(), Refusal> {
@@ -88,11 +89,11 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
     }
     if !generations.is_empty() {
         target.rights.insert(set.approved_by);
-        let suspended = set.protecting.is_some_and(|generation| {
-            let key = KeyRef { key_set: set.id(), generation };
-            tx.find::<Key>(&key).is_some_and(|key| key.state() == KeyState::Suspended)
+        target.key_sets.push(KeySetTarget {
+            definition: set.definition.clone(),
+            suspended: set.suspended,
+            generations,
         });
-        target.key_sets.push(KeySetTarget { definition: set.definition.clone(), suspended, generations });
     }
     Ok(())
 }
@@ -173,8 +174,8 @@ fn generation(node: &Node, key: &Key, copy: &Copy, wanted: Wanted) -> Generation
         step: wanted.step,
         kcv: copy.kcv.clone(),
         block: deliver.then(|| copy.block.clone()),
-        throw_away: copy.throw_away.clone().filter(|_| deliver),
         nonce: deliver.then(|| challenge(key, node.id)),
+        throw_away: copy.throw_away.clone().filter(|_| deliver),
         protect_from: wanted.from.map(U64),
         originator_until: key.windows.originator_until.filter(|_| protects).map(U64),
         recipient_until: None,

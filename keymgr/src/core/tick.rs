@@ -1,6 +1,7 @@
 //! What the passing of time does: actions expire, holds and periods end, nodes fall silent, campaigns go on.
 
 use super::action::KeyRef;
+use super::acts;
 use super::alarm::AlarmKind;
 use super::approval::{Action, ActionState};
 use super::campaign::Campaign;
@@ -65,6 +66,7 @@ fn look_at_key(tx: &mut Change<'_>, name: &KeyRef, now: u64) -> Result<(), Refus
     if hold.is_some_and(|until| until <= now) {
         if let Some(transition) = transition_between(Some(state), KeyState::Destroyed) {
             tx.edit::<Key>(name)?.apply(transition, now)?;
+            acts::forget_protecting(tx, name)?;
         }
         return Ok(());
     }

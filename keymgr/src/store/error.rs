@@ -38,7 +38,7 @@ pub enum Error {
     #[error("{0}")]
     Absent(&'static str),
     /// A row holds what this program never wrote.
-    #[error("{}: {what}", Place(*table, key))]
+    #[error("{}: {what}", Place(table, key))]
     Unreadable {
         /// Where.
         table: &'static str,

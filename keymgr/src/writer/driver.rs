@@ -12,8 +12,6 @@ use std::time::{Duration, Instant};
 
 // Under steady traffic the log's end is signed at least this often.
 const SIGN_EVERY: Duration = Duration::from_secs(1);
-// How often old answers are taken away.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 // How long to wait before the store is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -240,7 +238,7 @@ impl<M: Machine> Driver<M> {
         let Some(mut ledger) = self.ledger.take() else { return };
         let now = (self.options.clock)();
         let done = ledger.checkpoint().and_then(|()| {
-            if self.expired.elapsed() < EXPIRE_EVERY {
+            if self.expired.elapsed() < self.options.expire_every {
                 return Ok(());
             }
             self.expired = Instant::now();

@@ -42,6 +42,8 @@ pub struct Options {
     pub linger: Duration,
     /// How long the log may be quiet before its end is signed.
     pub quiet: Duration,
+    /// How often answers past their time are taken away.
+    pub expire_every: Duration,
 }
 
 impl Options {
@@ -60,6 +62,7 @@ impl Options {
             batch: 256,
             linger: Duration::from_millis(5),
             quiet: Duration::from_millis(50),
+            expire_every: Duration::from_secs(60),
         }
     }
 }

@@ -42,6 +42,7 @@ impl Rig {
             "manager",
         );
         options.quiet = quiet;
+        options.expire_every = Duration::ZERO;
         Writer::start(options).unwrap()
     }
 
@@ -217,6 +218,23 @@ fn a_quiet_log_is_signed_to_its_end_and_only_stored_checkpoints_are_shown() {
     }
     let stored = Store::read(&rig.location()).unwrap().last_checkpoint().unwrap();
     assert_eq!(writer.standing().checkpoint, stored);
+}
+
+#[test]
+fn answers_past_their_time_are_taken_away_and_that_is_logged() {
+    let rig = Rig::new();
+    let writer = rig.start_with(Duration::from_millis(5));
+    writer.submit_blocking(key("k"), open("a")).unwrap();
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(Store::read(&rig.location()).unwrap().count(Table::Idempotency).unwrap(), 1);
+    rig.utc_ms.fetch_add(KEPT_MS, Ordering::Relaxed);
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while Store::read(&rig.location()).unwrap().count(Table::Idempotency).unwrap() > 0 {
+        assert!(std::time::Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(writer);
+    assert!(rig.holds() && rig.actions().contains(&"idempotency.expire".to_owned()));
 }
 
 #[tokio::test]

@@ -24,7 +24,6 @@ pub async fn enrolled(centre: &Centre, names: &[&str]) -> Vec<Asking> {
         csr: seen["csr"].as_str().unwrap().parse().unwrap(),
         name: seen["name"].as_str().unwrap().to_owned(),
         class: BackendClass::C,
-        kcv_only: false,
     });
     centre.operator.propose(&Act::EnrolNodes(list.collect())).await.unwrap();
     asking

@@ -24,6 +24,16 @@ impl<K> SKeys<K> {
         Ok(Self { keys: BlockKeys::derive(cipher, key, version.scheme()).await?, version })
     }
 
+    /// Both keys as they were derived before, for a token that keeps them: KBEK and KBAK.
+    pub const fn from_parts(version: SVersion, encryption: K, authentication: K) -> Self {
+        Self { keys: BlockKeys { encryption, authentication }, version }
+    }
+
+    /// KBEK and KBAK, for whoever keeps them.
+    pub fn into_parts(self) -> (K, K) {
+        (self.keys.encryption, self.keys.authentication)
+    }
+
     /// Version of the blocks that these keys open and make.
     pub const fn version(&self) -> SVersion {
         self.version

@@ -45,7 +45,14 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wire(error) => write!(f, "making keys and requests: {error}"),
-            Self::Refused(what) => write!(f, "making keys and requests: {what}"),
+            Self::Refused(what) => {
+                let hint = if ["A0", "A6", "A8"].iter().any(|code| what.contains(code)) {
+                    " (let the unit make keys: authorised, on a listener of that role; or name its keys by --keys)"
+                } else {
+                    ""
+                };
+                write!(f, "making keys and requests: {what}{hint}")
+            }
             Self::Keys(what) => write!(f, "--keys: {what}"),
         }
     }

@@ -100,8 +100,11 @@ fn all(client: &Client) -> Result<Vec<Record>, Failure> {
 
 /// The named campaign, or the newest.
 pub fn chosen(client: &Client, named: Option<CampaignId>) -> Result<CampaignId, Failure> {
-    let newest = || Ok(all(client)?.last().map(|campaign| campaign.id));
-    named.map_or_else(newest, |id| Ok(Some(id)))?.ok_or_else(|| Failure::check("there is no campaign"))
+    let found = match named {
+        Some(id) => Some(id),
+        None => all(client)?.last().map(|campaign| campaign.id),
+    };
+    found.ok_or_else(|| Failure::check("there is no campaign"))
 }
 
 fn ask(args: &One, act: impl FnOnce(CampaignId) -> Act) -> Exit {

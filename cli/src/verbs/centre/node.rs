@@ -4,6 +4,7 @@ use super::place::{Place, block_on, show, table};
 use super::when;
 use crate::exit::{Exit, Failure};
 use crate::private::write_private;
+use crate::verbs::node as local;
 use clap::{Args, Subcommand, ValueEnum};
 use keylink::message::EnrolmentToken;
 use keymgr::api::HolderView;
@@ -24,8 +25,12 @@ pub enum Node {
     Enrol(Enrol),
     /// Lists nodes.
     List(Place),
-    /// Shows one node and the keys it holds.
-    Show(One),
+    /// Shows one node and the keys it holds; with --data what this node itself has stored.
+    Show(ShowArgs),
+    /// At the node: asks to be known, with the token that the centre has issued; waits for the officers.
+    Join(local::Join),
+    /// At the node: takes a package of the centre and writes the one that goes back. The service must not run.
+    Carry(local::Carry),
     /// Stops serving a node at once. One person may; to resume takes officers.
     Quarantine(Reason),
     /// Asks for a node to do nothing with managed keys; one officer's signature is enough.
@@ -73,6 +78,19 @@ pub struct One {
     place: Place,
 }
 
+/// Arguments of `node show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Name or id.
+    #[arg(required_unless_present = "data")]
+    node: Option<String>,
+    /// Folder of this node: shows floors and keys as stored here, without the centre.
+    #[arg(long, value_name = "DIR", conflicts_with = "node")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// One node, and why.
 #[derive(Debug, Args)]
 pub struct Reason {
@@ -115,7 +133,12 @@ pub fn run(verb: Node) -> Exit {
         Node::Asking(place) => asking(&place),
         Node::Enrol(args) => enrol(&args),
         Node::List(place) => list(&place),
+        Node::Show(ShowArgs { data: Some(data), place, .. }) => {
+            local::run(local::Node::Show(local::Show { data, json: place.json }))
+        }
         Node::Show(args) => one(&args),
+        Node::Join(args) => local::run(local::Node::Join(args)),
+        Node::Carry(args) => local::run(local::Node::Carry(args)),
         Node::Quarantine(args) => {
             let client = args.place.client()?;
             let node = find(&client, &args.node)?;
@@ -215,7 +238,6 @@ pub fn chosen(list: &[Value], named: &[String], all: bool) -> Result<Vec<NewNode
                 "B" => BackendClass::B,
                 _ => BackendClass::C,
             },
-            kcv_only: false,
         })
     };
     chosen.iter().map(new).collect()
@@ -242,9 +264,9 @@ fn list(place: &Place) -> Exit {
     })
 }
 
-fn one(args: &One) -> Exit {
+fn one(args: &ShowArgs) -> Exit {
     let client = args.place.client()?;
-    let node = find(&client, &args.node)?;
+    let node = find(&client, args.node.as_deref().unwrap_or_default())?;
     let keys: Vec<HolderView> = block_on(client.all(&format!("/holders?node={}", node.id)))?;
     show(args.place.json, &json!({ "node": node, "keys": keys }), |_| {
         let row = |h: &HolderView| {

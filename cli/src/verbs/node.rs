@@ -1,0 +1,261 @@
+//! `payhsm node`, the verbs at a node's own place: it becomes known to a key management centre, shows what it holds, and
+//! takes mail by file where no network reaches it.
+
+use crate::backend::{Source, SourceOptions};
+use crate::exit::{Exit, Failure};
+use crate::private::make_folder;
+use gateway::node::{
+    EnrolError, Enrolment, HttpsTransport, Identity, NodeService, NodeTable, Nowhere, ServiceSetup, Store,
+    Stored, carry, choose_lmks, class_letter, identity_file, join, open, store_file,
+};
+use gateway::{BackendFactory, Running};
+use keylink::message::{EnrolmentToken, Receipt, ReceiptKind};
+use keylink::node::NodeState;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The verbs at a node's own place; the parser of `payhsm node` holds them among those of the centre.
+#[derive(Debug)]
+pub enum Node {
+    /// Asks to be known.
+    Join(Join),
+    /// Shows what is held.
+    Show(Show),
+    /// Mail by file.
+    Carry(Carry),
+}
+
+/// Arguments of `join`.
+#[derive(Debug, clap::Args)]
+pub struct Join {
+    /// File with the enrolment token, one line.
+    token: PathBuf,
+    /// Folder of everything that is kept.
+    #[arg(long, env = "PAYHSM_DATA", value_name = "DIR")]
+    data: PathBuf,
+    /// Name for people.
+    #[arg(long)]
+    name: String,
+    /// What the backend may claim: A, B or C.
+    #[arg(long, default_value = "C")]
+    class: String,
+    /// Seconds to wait for the officers; 0 asks once.
+    #[arg(long, default_value_t = 600)]
+    wait_s: u64,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// Folder of everything that is kept.
+    #[arg(long, env = "PAYHSM_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `carry`.
+#[derive(Debug, clap::Args)]
+pub struct Carry {
+    /// Package of the centre.
+    input: PathBuf,
+    /// Package for the centre.
+    output: PathBuf,
+    /// Folder of everything that is kept.
+    #[arg(long, env = "PAYHSM_DATA", value_name = "DIR")]
+    data: PathBuf,
+    /// LMK of traffic; the first one when missing.
+    #[arg(long)]
+    lmk: Option<u8>,
+    /// LMK of the root KEK; the first AES key-block LMK when missing.
+    #[arg(long)]
+    kek_lmk: Option<u8>,
+    #[command(flatten)]
+    source: SourceOptions,
+}
+
+/// Runs a verb.
+pub fn run(verb: Node) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::environment)?;
+    match verb {
+        Node::Join(args) => runtime.block_on(run_join(&args)),
+        Node::Show(args) => run_show(&args),
+        Node::Carry(args) => runtime.block_on(run_carry(args)),
+    }
+}
+
+fn utc_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn file(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::environment(format!("{}: {error}", path.display()))
+}
+
+async fn run_join(args: &Join) -> Exit {
+    let text = std::fs::read_to_string(&args.token).map_err(|error| file(&args.token, error))?;
+    let token = EnrolmentToken::from_line(&text).ok_or_else(|| Failure::usage("not an enrolment token"))?;
+    make_folder(&args.data).map_err(|error| file(&args.data, error))?;
+    let (done, pending) = (identity_file(&args.data), args.data.join("node-pending.json"));
+    if done.exists() {
+        return Err(Failure::usage(format!("{}: this node is enrolled already", done.display())));
+    }
+    // The same keys until the end: officers compare their fingerprints.
+    let enrolment = match Identity::load(&pending) {
+        Ok(identity) => Enrolment::again(identity, token),
+        Err(_) => Enrolment::new(token),
+    }
+    .map_err(Failure::environment)?;
+    enrolment.identity().save(&pending).map_err(|error| file(&pending, error))?;
+    let (node, request) = enrolment.fingerprints();
+    println!("node={node}\nrequest={request}");
+    let transport = HttpsTransport::new(&enrolment.identity().url, &enrolment.identity().tls());
+    let transport = transport.map_err(Failure::environment)?;
+    let store = Store::open(&store_file(&args.data)).map_err(Failure::environment)?;
+    let until = Instant::now().checked_add(Duration::from_secs(args.wait_s));
+    loop {
+        match join(&enrolment, &args.name, &args.class, &transport, &store, utc_ms()).await {
+            Ok(identity) => {
+                identity.save(&done).map_err(|error| file(&done, error))?;
+                std::fs::remove_file(&pending).map_err(|error| file(&pending, error))?;
+                println!("enrolled kmc={}", identity.kmc);
+                return Ok(());
+            }
+            Err(EnrolError::Waiting) if until.is_some_and(|until| Instant::now() < until) => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(error @ EnrolError::Waiting) => return Err(Failure::check(error)),
+            Err(error @ (EnrolError::Stranger(_) | EnrolError::Evidence(_) | EnrolError::Root(_))) => {
+                return Err(Failure::check(error));
+            }
+            Err(error) => return Err(Failure::environment(error)),
+        }
+    }
+}
+
+fn run_show(args: &Show) -> Exit {
+    let path = identity_file(&args.data);
+    let identity = Identity::load(&path).map_err(|error| file(&path, error))?;
+    let stored = Store::open(&store_file(&args.data)).and_then(|store| store.load(identity.node()));
+    let stored = stored.map_err(Failure::environment)?;
+    let stored = stored.ok_or_else(|| Failure::environment("no state of this node"))?;
+    let state: NodeState = serde_json::from_slice(&stored).map_err(Failure::environment)?;
+    let sets = state.key_sets.iter().flat_map(|set| {
+        let definition = &set.definition;
+        set.generations.iter().map(move |one| {
+            serde_json::json!({
+                "key_set": definition.key_set, "name": definition.name, "kind": definition.kind.name(),
+                "base": format!("{:03X}", definition.indices.base), "generation": one.generation,
+                "step": one.step, "kcv": one.kcv, "suspended": set.suspended,
+            })
+        })
+    });
+    let sets: Vec<_> = sets.collect();
+    if args.json {
+        let all = serde_json::json!({
+            "node": state.node, "kmc": state.kmc, "manager": identity.url, "epoch": state.epoch,
+            "seq": state.seq, "root_kek": state.kek.as_ref().map(|kek| &kek.kcv), "suspended": state.suspended,
+            "unconfirmed_receipts": state.outbox.len(), "keys": sets,
+        });
+        println!("{all}");
+        return Ok(());
+    }
+    println!("node {}\nmanager {} at {}", state.node, state.kmc, identity.url);
+    println!("last message {}/{}, unconfirmed receipts {}", state.epoch, state.seq, state.outbox.len());
+    for set in &state.key_sets {
+        for one in &set.generations {
+            let definition = &set.definition;
+            println!(
+                "{} {} K{:03X} generation {} {:?} {}",
+                definition.kind.name(),
+                definition.name,
+                definition.indices.base,
+                one.generation,
+                one.step,
+                one.kcv
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn run_carry(args: Carry) -> Exit {
+    let package = std::fs::read(&args.input).map_err(|error| file(&args.input, error))?;
+    let factory = Source::from(args.source).factory()?;
+    let (lmks, class) = {
+        let backend = factory();
+        (backend.lmks().to_vec(), backend.class())
+    };
+    let table = NodeTable { lmk: args.lmk, kek_lmk: args.kek_lmk, ..NodeTable::default() };
+    let chosen = choose_lmks(&table, &lmks).map_err(Failure::usage)?;
+    let (nowhere, ready) = (Box::new(Nowhere), Arc::new(|| false));
+    let opened = open(&args.data, &table, chosen, factory, class, nowhere, ready, None).await;
+    let (_, mut side) = opened.map_err(Failure::environment)?;
+    side.settle().await.map_err(Failure::environment)?;
+    let answer = carry(&mut side, &package).await.map_err(Failure::environment)?;
+    let answer = answer.ok_or_else(|| Failure::check("not a package for this node"))?;
+    std::fs::write(&args.output, &answer).map_err(|error| file(&args.output, error))?;
+    println!(
+        "class={} last={}/{}",
+        class_letter(class),
+        side.machine().state().epoch,
+        side.machine().state().seq
+    );
+    Ok(())
+}
+
+/// Starts what was set up.
+pub(super) fn start(setup: Option<ServiceSetup>) -> Result<Option<NodeService>, Failure> {
+    setup.map(NodeService::start).transpose().map_err(Failure::environment)
+}
+
+/// The node side of a server: when the configuration has a `[node]`, or the data folder an enrolled node.
+pub(super) fn setup(
+    data: Option<&Path>,
+    table: Option<NodeTable>,
+    backend: Option<Arc<BackendFactory>>,
+    running: &Running,
+    test: bool,
+) -> Result<Option<ServiceSetup>, Failure> {
+    let enrolled = data.is_some_and(|data| identity_file(data).exists());
+    let Some(backend) = backend.filter(|_| table.is_some() || enrolled) else {
+        if enrolled {
+            tracing::error!("this node is enrolled, but crypto workers are not handed key tables");
+        }
+        return Ok(None);
+    };
+    let data = data.ok_or_else(|| Failure::usage("a node keeps its state: name the folder with `--data`"))?;
+    let setup = ServiceSetup {
+        data: data.to_owned(),
+        table: table.unwrap_or_default(),
+        switches: running.switches(),
+        health: running.health(),
+        lmks: running.lmks().to_vec(),
+        class: running.backend_class(),
+        backend,
+        stored: hold(data, test),
+    };
+    Ok(Some(setup))
+}
+
+// For tests that kill: under the test LMKs, the process stops for ever right after it has stored a receipt of the kind
+// that PAYHSM_TEST_HOLD names, and before it sends anything; `node.held` in the data folder says so.
+fn hold(data: &Path, test: bool) -> Option<Stored> {
+    let kind: ReceiptKind =
+        serde_json::from_value(std::env::var("PAYHSM_TEST_HOLD").ok().filter(|_| test)?.into()).ok()?;
+    let mark = data.join("node.held");
+    Some(Arc::new(move |state: &NodeState| {
+        let last = state.outbox.last().and_then(|signed| signed.peek::<Receipt>().ok());
+        if last.is_some_and(|receipt| receipt.kind == kind) && !mark.exists() {
+            let written = std::fs::write(&mark, state.receipt.0.to_string());
+            tracing::warn!(?written, ?kind, "held after the store, for a test");
+            loop {
+                std::thread::park();
+            }
+        }
+    }))
+}

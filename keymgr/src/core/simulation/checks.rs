@@ -1,0 +1,293 @@
+//! What must hold after every step, checked by code that does not ask the machine.
+
+use super::node::Told;
+use super::world::{SKEW_MS, World};
+use crate::core::action::{Act, KeyRef};
+use crate::core::approval::{Action, ActionState};
+use crate::core::campaign::{Delivery, Mark, Phase};
+use crate::core::lifecycle::{KeyState, TABLE};
+use crate::core::machine::{Core, Effects};
+use crate::core::node::Progress;
+use crate::core::people::{Role, Standing};
+use crate::core::table::Record;
+use keylink::action::Approval;
+use keylink::message::{ReceiptKind, Step};
+use std::collections::{BTreeMap, BTreeSet};
+
+const MARKS: [Mark; 6] =
+    [Mark::Proven, Mark::Accepting, Mark::Activated, Mark::Retired, Mark::Withdrawn, Mark::Returned];
+
+impl World {
+    /// Before a commit: the store still has what was.
+    pub fn check_commit(&mut self, core: &Core, effects: &Effects) {
+        for record in &effects.records {
+            match record {
+                Record::Key(key) => self.check_key(key),
+                Record::Action(action) => self.check_action(core, action),
+                _ => {}
+            }
+        }
+    }
+
+    fn stored(&self, record: &Record) -> Option<Record> {
+        let change = record.to_change();
+        let (table, key) = change.place();
+        self.disk.row(table, key).and_then(|row| Record::of_row(row).ok().flatten())
+    }
+
+    fn check_key(&mut self, key: &crate::core::key::Key) {
+        let before = match self.stored(&Record::Key(key.clone())) {
+            Some(Record::Key(before)) => Some(before),
+            _ => None,
+        };
+        let name = key.name();
+        if let Some(before) = &before
+            && before.attributes() != key.attributes()
+        {
+            self.violated(format!("attributes of {name} changed"));
+        }
+        if let (None, Some(material)) = (&before, &key.material) {
+            self.born(name, material);
+        } else if let (Some(before), Some(now)) =
+            (before.as_ref().and_then(|k| k.material.as_ref()), &key.material)
+            && before.block != now.block
+        {
+            self.violated(format!("the number of {name} was given to two keys"));
+        }
+        if before
+            .as_ref()
+            .is_some_and(|b| b.state() == KeyState::Destroyed && key.state() != KeyState::Destroyed)
+        {
+            self.violated(format!("the number of {name} was given to two keys"));
+        }
+        self.follow_edges(before.map(|key| key.state()), key.state(), &name.to_string());
+    }
+
+    // Several moves may fall into one request: there must be a way along the edges.
+    fn follow_edges(&mut self, from: Option<KeyState>, to: KeyState, name: &str) {
+        if from == Some(to) {
+            return;
+        }
+        let mut ways = vec![(from, Vec::new())];
+        for _ in 0..3 {
+            let mut next = Vec::new();
+            for (state, way) in ways {
+                for edge in TABLE.iter().filter(|edge| edge.from == state) {
+                    let mut way: Vec<_> = way.clone();
+                    way.push(edge.transition);
+                    if edge.to == to {
+                        way.iter().for_each(|transition| self.cover.hit("edge", format!("{transition:?}")));
+                        return;
+                    }
+                    next.push((Some(edge.to), way));
+                }
+            }
+            ways = next;
+        }
+        self.violated(format!("{name} went from {from:?} to {to:?}"));
+    }
+
+    // Counted anew, from the signatures.
+    fn check_action(&mut self, core: &Core, action: &Action) {
+        let carried =
+            matches!(action.state, ActionState::Done | ActionState::Approved | ActionState::Failed(_));
+        let before = match self.stored(&Record::Action(action.clone())) {
+            Some(Record::Action(before)) => before.state,
+            _ => ActionState::Pending,
+        };
+        if !carried || before != ActionState::Pending {
+            return;
+        }
+        self.cover.hit("carried", action.act().map_or("?", |act| act.word()));
+        let fail_safe = action.class.minimum() == 1;
+        let persons: BTreeSet<_> = action
+            .approvals
+            .iter()
+            .filter_map(|given| {
+                let human = self.humans.iter().find(|h| h.by.credential == given.credential)?;
+                let body: Approval = given.signed.open(&human.key()).ok()?;
+                let officer =
+                    human.role == Role::SecurityOfficer || (fail_safe && human.role == Role::Operator);
+                let fits = body.action == action.hash() && body.person == human.by.person && officer;
+                let other = fail_safe || human.by.person != action.requester;
+                (fits && other && body.not_after.0 > self.now).then_some(human.by.person)
+            })
+            .collect();
+        // Who has just been revoked by this very action counted until now.
+        let mut needed = usize::from(action.class.minimum()).max(1);
+        if let Some(Act::Rotate(targets)) = action.act() {
+            for target in &targets {
+                let set = core.state().key_set(&target.key_set);
+                let policy = set.and_then(|set| core.state().policy(&set.policy));
+                needed = needed.max(policy.map_or(2, |policy| policy.quorum.persons()));
+            }
+        }
+        if persons.len() < needed {
+            self.violated(format!("{} persons carried an action that needs {needed}", persons.len()));
+        }
+    }
+
+    /// After every step.
+    pub fn check(&mut self) {
+        self.check_nodes();
+        self.check_traffic();
+        self.check_counts();
+    }
+
+    fn check_nodes(&mut self) {
+        let mut wrong = None;
+        for node in &self.nodes {
+            let Some(machine) = &node.machine else { continue };
+            for set in &machine.state().key_sets {
+                let protecting = set.generations.iter().filter(|g| g.step == Step::Protect).count();
+                if protecting > 1 {
+                    wrong = Some(format!("{} protects with {protecting} generations", node.name));
+                }
+            }
+        }
+        if let Some(wrong) = wrong {
+            self.violated(wrong);
+        }
+    }
+
+    /// What one node protects, every other that serves can process, for as long as it may be on its way.
+    fn check_traffic(&mut self) {
+        let mut wrong = None;
+        for zone in &self.zones {
+            let serves = |n: &&super::node::Node| n.serving && n.machine.is_some();
+            let nodes: Vec<_> = self.nodes.iter().filter(serves).collect();
+            for node in &nodes {
+                if let Some(generation) = node.protects(&zone.key_set) {
+                    self.protected.insert(KeyRef { key_set: zone.key_set, generation }, self.now);
+                }
+            }
+            if self.disturbed.contains(&zone.key_set) {
+                continue;
+            }
+            let on_its_way = self
+                .protected
+                .iter()
+                .filter(|(key, at)| key.key_set == zone.key_set && self.now - **at <= 2 * SKEW_MS);
+            for (key, _) in on_its_way {
+                let in_zone = |n: &&&super::node::Node| {
+                    n.machine.as_ref().is_some_and(|m| m.state().zones.contains(&zone.id))
+                        || self.core.as_ref().is_some_and(|core| {
+                            core.state().node(&n.id).is_some_and(|node| node.zones.contains(&zone.id))
+                        })
+                };
+                if let Some(node) =
+                    nodes.iter().filter(in_zone).find(|n| !n.processes(&zone.key_set, key.generation))
+                {
+                    wrong = Some(format!("{} cannot process {key}, which is on its way", node.name));
+                }
+            }
+        }
+        if let Some(wrong) = wrong {
+            self.violated(wrong);
+        }
+    }
+
+    /// Every count is backed by deliveries, and every delivery by what the node has signed.
+    fn check_counts(&mut self) {
+        let Some(core) = &self.core else { return };
+        let told: BTreeMap<_, &Told> = self.nodes.iter().map(|node| (node.id, &node.told)).collect();
+        let mut wrong = None;
+        for campaign in core.state().campaigns() {
+            let deliveries: Vec<_> = core.state().deliveries(&campaign.id).collect();
+            for mark in MARKS {
+                let having = deliveries.iter().filter(|d| d.gated && d.marks.contains(&mark)).count();
+                if having != campaign.counts.of(mark) as usize {
+                    wrong = Some(format!(
+                        "{mark:?} is counted {} times, {having} have it",
+                        campaign.counts.of(mark)
+                    ));
+                }
+            }
+            for delivery in deliveries {
+                for mark in &delivery.marks {
+                    if !is_backed(core, campaign, delivery, *mark, told.get(&delivery.node).copied()) {
+                        wrong = Some(format!("{mark:?} of a node that never signed it"));
+                    }
+                }
+                let lies = self.nodes.iter().find(|n| n.id == delivery.node).map(|n| &n.lies);
+                let key = (campaign.plan.key_set, campaign.plan.generation);
+                if delivery.marks.contains(&Mark::Proven) && lies.is_some_and(|lies| lies.contains(&key)) {
+                    wrong = Some("a proof that does not hold was counted".to_owned());
+                }
+            }
+            if campaign.phase == Phase::Completed && campaign.counts.excepted > 0 {
+                wrong = Some("a campaign completed with nodes that owe".to_owned());
+            }
+        }
+        if let Some(wrong) = wrong {
+            self.violated(wrong);
+        }
+    }
+
+    /// At the end: the log holds, and what did not end says so.
+    pub fn check_end(&mut self) {
+        if let Err(error) = self.disk.verify() {
+            self.violated(error);
+        }
+        let Some(core) = &self.core else { return self.violated("the manager does not run".into()) };
+        let mut silent = Vec::new();
+        let mut ended = Vec::new();
+        for campaign in core.state().campaigns() {
+            ended.push(format!("{:?}", campaign.phase));
+            if campaign.phase.is_live()
+                && !core.alarms().any(|alarm| alarm.subject == campaign.id.to_string())
+            {
+                silent.push(format!(
+                    "campaign {} stands at {:?} and nobody is told",
+                    campaign.id, campaign.phase
+                ));
+            }
+        }
+        for phase in ended {
+            self.cover.hit("end", phase);
+        }
+        for what in silent {
+            self.violated(what);
+        }
+    }
+
+    pub fn active_officers(&self) -> Vec<usize> {
+        let Some(core) = &self.core else { return vec![] };
+        let active = |h: &super::people::Human| {
+            h.role == Role::SecurityOfficer
+                && core.state().credential(&h.by.credential).is_some_and(|c| c.standing == Standing::Active)
+        };
+        (0..self.humans.len()).filter(|n| active(&self.humans[*n])).collect()
+    }
+}
+
+fn is_backed(
+    core: &Core,
+    campaign: &crate::core::campaign::Campaign,
+    delivery: &Delivery,
+    mark: Mark,
+    told: Option<&Told>,
+) -> bool {
+    let Some(told) = told else { return false };
+    let set = campaign.plan.key_set;
+    let has = |generation, kind| told.contains(&(set, generation, kind));
+    let new = campaign.plan.generation;
+    let never_had = |generation| {
+        let key = KeyRef { key_set: set, generation };
+        let copy = core.state().copy(&delivery.node, &key);
+        copy.is_none_or(|copy| matches!(copy.progress, Progress::Wrapped | Progress::Destroyed))
+    };
+    match mark {
+        Mark::Proven => has(new, ReceiptKind::Proven),
+        Mark::Accepting => has(new, ReceiptKind::Accepting),
+        Mark::Activated => has(new, ReceiptKind::Activated),
+        Mark::Retired => campaign.retiring.is_some_and(|old| {
+            has(old, ReceiptKind::Retired) || has(old, ReceiptKind::Destroyed) || never_had(old)
+        }),
+        Mark::Withdrawn => {
+            has(new, ReceiptKind::Retired) || has(new, ReceiptKind::Destroyed) || never_had(new)
+        }
+        // A node that had not switched has nothing to give back, and says that it took the order.
+        Mark::Returned => true,
+    }
+}

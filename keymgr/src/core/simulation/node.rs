@@ -1,0 +1,271 @@
+//! A node: keylink's machine on a disk of its own, a clock that is off, and cores that take a table a moment after
+//! it is published.
+
+use super::rng::Rng;
+use keylink::manager::challenge_of;
+use keylink::message::{Possession, PossessionMethod, Receipt, ReceiptKind};
+use keylink::node::{
+    Counts, Effects, InstallOrder, Installed, KekRecord, Machine, NodeState, Rules, TableImage, TableSet,
+};
+use keylink::root::SignedRoot;
+use keylink::{Generation, Instant3, KeySetId, KmcId, NodeId, Sign, Signed, SoftSigner};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What a node has signed: key set, generation, kind.
+pub type Told = BTreeSet<(KeySetId, Generation, ReceiptKind)>;
+
+pub struct Node {
+    pub id: NodeId,
+    pub name: String,
+    pub signer: Arc<SoftSigner>,
+    disk: Vec<u8>,
+    pub machine: Option<Machine>,
+    boot_id: u64,
+    booted_at: u64,
+    pub offset_ms: i64,
+    /// What every core uses.
+    pub table: TableImage,
+    publishing: Option<(TableImage, u64)>,
+    releasing: Option<(u64, u64)>,
+    /// Serves hosts, in truth.
+    pub serving: bool,
+    /// Answers challenges wrongly.
+    pub liar: bool,
+    /// Every receipt that was ever stored.
+    pub told: Told,
+    /// Proofs that were wrong.
+    pub lies: BTreeSet<(KeySetId, Generation)>,
+    /// The next stores fail.
+    pub disk_fails: bool,
+    /// Dies before the next store.
+    pub dies_before_store: bool,
+    /// Dies after the next store, before anything is sent.
+    pub dies_after_store: bool,
+    pub out: Vec<Signed>,
+}
+
+pub fn kcv(secret: u64) -> String {
+    hex::encode_upper(&Sha256::digest(secret.to_be_bytes())[..3])
+}
+
+/// The block of a key for a node: what a backend would unwrap.
+pub fn block(secret: u64, node: &NodeId, key_set: &KeySetId, generation: Generation) -> String {
+    format!("{secret}|{node}|{key_set}|{generation}")
+}
+
+/// The right answer to a challenge.
+pub fn answer(challenge: &[u8; 32], secret: u64) -> String {
+    let hash = Sha256::new().chain_update(challenge).chain_update(secret.to_be_bytes()).finalize();
+    hex::encode_upper(&hash[..8])
+}
+
+/// The answer that a receipt must carry.
+pub fn expected(receipt: &Receipt, secret: u64) -> Option<String> {
+    let possession = receipt.possession.as_ref()?;
+    let label = keylink::label::Label {
+        kmc: receipt.head.kmc,
+        key_set: receipt.key_set?,
+        generation: receipt.generation?,
+        node: Some(receipt.node),
+    };
+    Some(answer(&challenge_of(&label, receipt.node, receipt.campaign?, &possession.nonce.0), secret))
+}
+
+impl Node {
+    pub fn new(rng: &mut Rng, number: usize, kmc: KmcId, root: &SignedRoot, now: u64) -> Self {
+        let signer = Arc::new(SoftSigner::new(&rng.bytes()));
+        let id = NodeId::of(&signer.key());
+        let mut state = NodeState::new(kmc, id, root.clone());
+        state.kek = Some(KekRecord { number: 1, token: "kek".into(), kcv: "000000".into() });
+        let mut node = Self {
+            id,
+            name: format!("nsp-{number}"),
+            signer,
+            disk: keylink::envelope::bytes_of(&state),
+            machine: None,
+            boot_id: 0,
+            booted_at: now,
+            offset_ms: rng.below(801) as i64 - 400,
+            table: TableImage::default(),
+            publishing: None,
+            releasing: None,
+            serving: false,
+            liar: false,
+            told: Told::new(),
+            lies: BTreeSet::new(),
+            disk_fails: false,
+            dies_before_store: false,
+            dies_after_store: false,
+            out: Vec::new(),
+        };
+        node.boot(rng, now);
+        node
+    }
+
+    pub fn clock(&self, now: u64) -> Instant3 {
+        Instant3 {
+            utc_ms: now.wrapping_add_signed(self.offset_ms),
+            mono_ms: now - self.booted_at,
+            boot_id: self.boot_id,
+        }
+    }
+
+    pub fn boot(&mut self, rng: &mut Rng, now: u64) {
+        self.boot_id = rng.next();
+        self.booted_at = now;
+        self.publishing = None;
+        self.releasing = None;
+        let signer: Arc<dyn Sign + Send + Sync> = self.signer.clone();
+        let rules = Rules { skew_max_ms: 1_000 };
+        let mut machine = Machine::from_bytes(&self.disk, signer, rules, self.clock(now)).expect("own state");
+        let effects = machine.boot(self.clock(now));
+        self.machine = Some(machine);
+        self.follow(effects, now);
+        // A restart serves with what is stored before it serves at all.
+        if let Some((table, _)) = self.publishing.take() {
+            self.cores_take(table, now);
+        }
+    }
+
+    pub fn die(&mut self) {
+        self.machine = None;
+        self.publishing = None;
+        self.releasing = None;
+        self.out.clear();
+        self.table = TableImage::default();
+    }
+
+    /// Does what the machine asks, in its order: store, publish, backend, send.
+    fn follow(&mut self, effects: Effects, now: u64) {
+        let Some(machine) = &self.machine else { return };
+        if effects.persist {
+            if std::mem::take(&mut self.dies_before_store) {
+                return self.die();
+            }
+            if std::mem::take(&mut self.disk_fails) {
+                // Nothing was promised: back to what is stored.
+                let rules = Rules { skew_max_ms: 1_000 };
+                let signer: Arc<dyn Sign + Send + Sync> = self.signer.clone();
+                self.machine = Machine::from_bytes(&self.disk, signer, rules, self.clock(now)).ok();
+                let effects = self.machine.as_mut().map(|m| {
+                    m.boot(Instant3 {
+                        utc_ms: now.wrapping_add_signed(self.offset_ms),
+                        mono_ms: now - self.booted_at,
+                        boot_id: self.boot_id,
+                    })
+                });
+                if let Some(table) = effects.and_then(|effects| effects.publish) {
+                    self.publishing = Some((table, now + 1));
+                }
+                return;
+            }
+            self.disk = machine.to_bytes();
+            for signed in machine.outbox() {
+                if let Ok(receipt) = signed.peek::<Receipt>()
+                    && let (Some(set), Some(generation)) = (receipt.key_set, receipt.generation)
+                {
+                    self.told.insert((set, generation, receipt.kind));
+                }
+            }
+            if std::mem::take(&mut self.dies_after_store) {
+                return self.die();
+            }
+        }
+        if let Some(table) = effects.publish {
+            self.publishing = Some((table, now + 30));
+        }
+        self.out.extend(effects.send);
+        if !effects.install.is_empty() {
+            let results = effects.install.iter().map(|order| self.install(order)).collect();
+            let clock = self.clock(now);
+            let effects = self.machine.as_mut().map(|m| m.installed(clock, results));
+            if let Some(effects) = effects {
+                self.follow(effects, now);
+            }
+        }
+    }
+
+    fn install(&mut self, order: &InstallOrder) -> Result<Installed, keylink::message::Reason> {
+        let refuse = keylink::message::Reason::Block;
+        let secret: u64 = order.block.split('|').next().and_then(|s| s.parse().ok()).ok_or(refuse)?;
+        let (key_set, generation) = order.name();
+        if order.block != block(secret, &self.id, &key_set, generation) || order.kcv != kcv(secret) {
+            return Err(refuse);
+        }
+        let mut proof = answer(&order.challenge, secret);
+        if self.liar {
+            proof = "00".repeat(8);
+            self.lies.insert((key_set, generation));
+        }
+        Ok(Installed {
+            token: secret.to_string(),
+            kcv: order.kcv.clone(),
+            possession: Possession { method: PossessionMethod::PinBlock, nonce: order.nonce, answer: proof },
+        })
+    }
+
+    fn with(&mut self, now: u64, what: impl FnOnce(&mut Machine, Instant3) -> Effects) {
+        let clock = self.clock(now);
+        if let Some(machine) = &mut self.machine {
+            let effects = what(machine, clock);
+            self.follow(effects, now);
+        }
+    }
+
+    pub fn message(&mut self, signed: &Signed, fresh: [u8; 16], now: u64) {
+        self.with(now, |machine, clock| machine.message(clock, signed, fresh));
+    }
+
+    pub fn root(&mut self, root: &SignedRoot, now: u64) {
+        self.with(now, |machine, clock| machine.root(clock, root));
+    }
+
+    pub fn tick(&mut self, now: u64) {
+        self.with(now, Machine::tick);
+        if let Some((table, at)) = self.publishing.take() {
+            if at <= now {
+                self.cores_take(table, now);
+            } else {
+                self.publishing = Some((table, at));
+            }
+        }
+        if let Some((number, at)) = self.releasing
+            && at <= now
+        {
+            self.releasing = None;
+            self.with(now, |machine, clock| machine.released(clock, number));
+        }
+    }
+
+    fn cores_take(&mut self, table: TableImage, now: u64) {
+        let number = table.number;
+        self.table = table;
+        self.releasing = Some((number, now + 20));
+        self.with(now, |machine, clock| machine.switched(clock, number));
+    }
+
+    pub fn beat(&mut self, now: u64) -> Option<Signed> {
+        let counts = Counts { ready: self.serving, table: self.table.number, ..Counts::default() };
+        let clock = self.clock(now);
+        self.machine.as_mut().map(|machine| machine.beat(clock, &counts))
+    }
+
+    pub fn set(&self, id: &KeySetId) -> Option<&TableSet> {
+        self.table.sets.iter().find(|set| set.definition.key_set == *id)
+    }
+
+    /// The generation that every core protects with.
+    pub fn protects(&self, id: &KeySetId) -> Option<Generation> {
+        let set = self.set(id).filter(|set| !set.suspended)?;
+        set.current.as_ref().map(|key| key.generation)
+    }
+
+    pub fn processes(&self, id: &KeySetId, generation: Generation) -> bool {
+        self.set(id).is_some_and(|set| {
+            let keys = set.current.iter().chain(&set.next).chain(&set.previous);
+            keys.into_iter().any(|key| key.generation == generation)
+        })
+    }
+}
