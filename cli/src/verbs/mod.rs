@@ -4,6 +4,7 @@ mod audit;
 mod authorise;
 mod bench;
 mod calc;
+mod centre;
 mod config;
 mod decode;
 mod dectab;
@@ -46,6 +47,30 @@ pub enum Verb {
     Dectab(dectab::Dectab),
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// The key management centre: begins, runs, says how it is.
+    #[command(subcommand)]
+    Kmc(centre::kmc::Kmc),
+    /// Persons and their keys.
+    #[command(subcommand)]
+    Person(centre::person::Person),
+    /// Nodes of the centre.
+    #[command(subcommand)]
+    Node(centre::node::Node),
+    /// Virtual networks.
+    #[command(subcommand)]
+    Zone(centre::zone::Zone),
+    /// Keys of the centre.
+    #[command(subcommand)]
+    Key(centre::key::Key),
+    /// New keys for a zone.
+    #[command(subcommand)]
+    Rotate(centre::rotate::Rotate),
+    /// Campaigns.
+    #[command(subcommand)]
+    Campaign(centre::campaign::Campaign),
+    /// Approvals.
+    #[command(subcommand)]
+    Approve(centre::approve::Approve),
     Calc(calc::Args),
     Vectors(vectors::Args),
     #[command(subcommand)]
@@ -71,6 +96,14 @@ impl Verb {
             Self::Authorise(args) => end(authorise::run(&args)),
             Self::Dectab(verb) => end(dectab::run(&verb)),
             Self::Audit(verb) => end(audit::run(verb)),
+            Self::Kmc(verb) => end(centre::kmc::run(verb)),
+            Self::Person(verb) => end(centre::person::run(verb)),
+            Self::Node(verb) => end(centre::node::run(verb)),
+            Self::Zone(verb) => end(centre::zone::run(verb)),
+            Self::Key(verb) => end(centre::key::run(verb)),
+            Self::Rotate(verb) => end(centre::rotate::run(verb)),
+            Self::Campaign(verb) => end(centre::campaign::run(verb)),
+            Self::Approve(verb) => end(centre::approve::run(verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
             Self::Token(verb) => end(token::run(&verb)),

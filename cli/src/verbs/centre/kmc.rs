@@ -1,0 +1,307 @@
+//! `payhsm kmc init|serve|status`: a key management centre begins, runs, and says how it is.
+
+use super::place::{Place, block_on, passphrase, show};
+use crate::exit::{Exit, Failure};
+use crate::hardening;
+use crate::verbs::load_lmks;
+use clap::{Args, Subcommand};
+use hsm::LmkId;
+use hsm_sim::{LmkSet, Options, Simulator};
+use keylink::root::Recovery;
+use keylink::{PublicKey, Signed};
+use keymgr::core::people::Role;
+use keymgr::house::{Beginning, Genesis, House, Settings};
+use keymgr::person::PersonRequest;
+use keymgr::server::{GENESIS, Server};
+use keymgr::vault::{Vault, VaultThread};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// The key management centre.
+#[derive(Debug, Subcommand)]
+pub enum Kmc {
+    /// Makes the folder of a centre and the draft of its beginning, which every officer signs.
+    Init(Init),
+    /// Runs the centre until SIGTERM or SIGINT.
+    Serve(Serve),
+    /// How the centre is.
+    Status(Place),
+}
+
+#[derive(Debug, Args)]
+struct Folder {
+    /// Folder of the centre.
+    #[arg(long, env = "PAYHSM_KMC", value_name = "DIR", default_value = "payhsm-data/kmc")]
+    kmc: PathBuf,
+    /// File with the passphrase of the folder's keys; asked for when missing.
+    #[arg(long, env = "PAYHSM_KMC_PASSPHRASE_FILE", value_name = "FILE")]
+    kmc_passphrase_file: Option<PathBuf>,
+}
+
+impl Folder {
+    fn passphrase(&self) -> Result<zeroize::Zeroizing<String>, Failure> {
+        passphrase(self.kmc_passphrase_file.as_deref(), "passphrase of the centre's keys: ")
+    }
+}
+
+/// Arguments of `kmc init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    #[command(flatten)]
+    folder: Folder,
+    /// Name of the centre.
+    #[arg(long, default_value = "key management centre")]
+    name: String,
+    /// Request of a security officer (`payhsm person new`), at least three times.
+    #[arg(long, value_name = "FILE", required = true)]
+    officer: Vec<PathBuf>,
+    /// Request of an operator, repeatable.
+    #[arg(long, value_name = "FILE")]
+    operator: Vec<PathBuf>,
+    /// Request of a custodian, repeatable.
+    #[arg(long, value_name = "FILE")]
+    custodian: Vec<PathBuf>,
+    /// Request of an auditor, repeatable.
+    #[arg(long, value_name = "FILE")]
+    auditor: Vec<PathBuf>,
+    /// Request with a recovery key, repeatable: these keys can replace officers, after 72 hours, and nothing else.
+    #[arg(long, value_name = "FILE", requires = "recovery_needed")]
+    recovery: Vec<PathBuf>,
+    /// Recovery keys that must sign.
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u8).range(2..))]
+    recovery_needed: Option<u8>,
+    /// Where state and log are: a file in the folder, or postgres://….
+    #[arg(long, default_value = "store.db")]
+    store: String,
+    /// Address for people's programs.
+    #[arg(long, default_value = "127.0.0.1:9443")]
+    listen: String,
+    /// Address for nodes.
+    #[arg(long, default_value = "127.0.0.1:9444")]
+    link: String,
+    /// Host name or address by which nodes reach the centre, repeatable; the first one goes into tokens.
+    #[arg(long = "host", default_value = "127.0.0.1")]
+    hosts: Vec<String>,
+    /// Production: the test LMKs are refused.
+    #[arg(long)]
+    live: bool,
+    /// JSON on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `kmc serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    folder: Folder,
+    /// The master key is the public test LMK 02, which protects nothing.
+    #[arg(long, conflicts_with = "lmk_file")]
+    insecure_test_lmk: bool,
+    /// Key file with the master key, made by `payhsm lmk new`.
+    #[arg(long, value_name = "FILE")]
+    lmk_file: Option<PathBuf>,
+    /// File with the passphrase of the key file.
+    #[arg(long, value_name = "FILE")]
+    lmk_pass_file: Option<PathBuf>,
+    /// Identifier of the master key: an AES key-block LMK.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..20))]
+    lmk: u8,
+    /// Address for people's programs, instead of the one in the settings.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Address for nodes, instead of the one in the settings.
+    #[arg(long, value_name = "ADDR")]
+    link: Option<String>,
+    /// Store, instead of the one in the settings.
+    #[arg(long, env = "PAYHSM_STORE", value_name = "STORE", hide_env_values = true)]
+    store: Option<String>,
+    /// Ends when the process that started it does.
+    #[arg(long, hide = true)]
+    end_with_parent: bool,
+}
+
+/// Runs the verb.
+pub fn run(verb: Kmc) -> Exit {
+    match verb {
+        Kmc::Init(args) => init(&args),
+        Kmc::Serve(args) => serve(args),
+        Kmc::Status(place) => status(&place),
+    }
+}
+
+fn request(path: &Path) -> Result<Signed, Failure> {
+    let text = std::fs::read(path).map_err(|e| Failure::environment(format!("{}: {e}", path.display())))?;
+    let refused = |e: &dyn core::fmt::Display| Failure::check(format!("{}: {e}", path.display()));
+    PersonRequest::read(&text).map_err(|e| refused(&e))?;
+    Signed::parse(&text).map_err(|e| refused(&e))
+}
+
+type Founders = Vec<(Signed, BTreeSet<Role>)>;
+
+fn founders(args: &Init) -> Result<Founders, Failure> {
+    let lists = [
+        (&args.officer, Role::SecurityOfficer),
+        (&args.operator, Role::Operator),
+        (&args.custodian, Role::Custodian),
+        (&args.auditor, Role::Auditor),
+    ];
+    let mut founders = Founders::new();
+    for (paths, role) in lists {
+        for path in paths {
+            let request = request(path)?;
+            // Who is named in two roles is one person with both.
+            match founders.iter_mut().find(|(known, _)| known.key_id == request.key_id) {
+                Some((_, roles)) => {
+                    roles.insert(role);
+                }
+                None => founders.push((request, [role].into())),
+            }
+        }
+    }
+    Ok(founders)
+}
+
+fn init(args: &Init) -> Exit {
+    let persons = founders(args)?;
+    let keys = args.recovery.iter().map(|path| {
+        let text = request(path)?;
+        let asked: PersonRequest = text.peek().map_err(Failure::check)?;
+        Ok(asked.approval_key)
+    });
+    let recovery = Recovery {
+        keys: keys.collect::<Result<_, Failure>>()?,
+        needed: args.recovery_needed.unwrap_or_default(),
+    };
+    let house = House::at(&args.folder.kmc);
+    let settings = Settings {
+        name: args.name.clone(),
+        store: args.store.clone(),
+        listen: args.listen.clone(),
+        link: args.link.clone(),
+        names: args.hosts.clone(),
+        live: args.live,
+    };
+    let utc_ms = keymgr::client::utc_ms();
+    let passphrase = args.folder.passphrase()?;
+    let made = house.create(&settings, passphrase.as_bytes(), utc_ms).map_err(Failure::check)?;
+    let genesis = Genesis::draft(&Beginning {
+        name: &settings.name,
+        manifest: PublicKey(made.manifest.verifying_key().to_bytes()),
+        checkpoint: PublicKey(made.checkpoint.verifying_key().to_bytes()),
+        authority: made.authority.certificate(),
+        persons: &persons,
+        recovery,
+        utc_ms,
+    })
+    .map_err(Failure::usage)?;
+    house.write(GENESIS, &genesis.to_bytes()).map_err(Failure::environment)?;
+    let key = made.channel.digest();
+    let draft = house.path(GENESIS);
+    let report = json!({
+        "kmc": genesis.kmc(), "draft": draft, "key": key,
+        "unsigned": genesis.missing().map_err(Failure::check)?,
+    });
+    show(args.json, &report, |_| {
+        format!(
+            "centre {}\ndraft  {}\nNow every officer signs: payhsm person sign-root {}",
+            genesis.kmc(),
+            draft.display(),
+            draft.display()
+        )
+    })
+}
+
+fn lmks(args: &Serve, settings: &Settings) -> Result<LmkSet, Failure> {
+    match (&args.lmk_file, args.insecure_test_lmk) {
+        (Some(file), _) => load_lmks(file, args.lmk_pass_file.as_deref()),
+        (None, true) if settings.live => Err(Failure::check("a live centre does not run under a test LMK")),
+        (None, true) => Ok(LmkSet::public_test()),
+        (None, false) => Err(Failure::usage(
+            "no master key: give `--lmk-file FILE` (made by `payhsm lmk new`), or `--insecure-test-lmk` for the \
+             public test LMK, which protects nothing",
+        )),
+    }
+}
+
+fn serve(args: Serve) -> Exit {
+    if args.end_with_parent {
+        let signal = Some(rustix::process::Signal::KILL);
+        rustix::process::set_parent_process_death_signal(signal).map_err(Failure::environment)?;
+    }
+    let filter = EnvFilter::try_from_env("PAYHSM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    hardening::harden();
+    let house = House::at(&args.folder.kmc);
+    let mut settings = house.settings().map_err(Failure::environment)?;
+    let lmks = lmks(&args, &settings)?;
+    settings.listen = args.listen.unwrap_or(settings.listen);
+    settings.link = args.link.unwrap_or(settings.link);
+    settings.store = args.store.unwrap_or(settings.store);
+    if args.insecure_test_lmk {
+        tracing::warn!("the master key is a public test LMK: everybody knows it, it protects nothing");
+    }
+    let keys = house.open(args.folder.passphrase()?.as_bytes()).map_err(Failure::check)?;
+    let master = LmkId(args.lmk);
+    let vault = VaultThread::start(move || {
+        let simulator = Simulator::new(&lmks, Options::default()).map_err(|_| keymgr::vault::VaultError::Backend)?;
+        Vault::new(Box::new(simulator), master)
+    })
+    .map_err(Failure::check)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(Failure::environment)?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::environment)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::environment)?;
+        let server = Server::start(&house, &settings, keys, vault).await.map_err(start_failure)?;
+        ready(&server).map_err(|e| Failure::environment(format!("standard output: {e}")))?;
+        server
+            .run(async {
+                tokio::select! {
+                    _ = terminate.recv() => tracing::info!("SIGTERM"),
+                    _ = interrupt.recv() => tracing::info!("SIGINT"),
+                }
+            })
+            .await;
+        tracing::info!("ended");
+        Ok(())
+    })
+}
+
+fn start_failure(error: keymgr::server::ServerError) -> Failure {
+    match error {
+        keymgr::server::ServerError::Genesis(_) | keymgr::server::ServerError::OtherCentre => Failure::check(error),
+        keymgr::server::ServerError::Setting(_) => Failure::usage(error),
+        _ => Failure::environment(error),
+    }
+}
+
+fn ready(server: &Server) -> std::io::Result<()> {
+    let address = |address: Option<std::net::SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
+    let (api, link, key) = (address(server.api()), address(server.link()), server.key());
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready api={api} link={link} key={key}")?;
+    writeln!(out, "manager https://{api}#{key}")?;
+    out.flush()
+}
+
+fn status(place: &Place) -> Exit {
+    let client = place.client()?;
+    let status: Value = block_on(client.get("/status"))?;
+    show(place.json, &status, |status| {
+        let line = |name: &str, value: &Value| match value {
+            Value::String(text) => format!("{name:<16} {text}\n"),
+            other => format!("{name:<16} {other}\n"),
+        };
+        let fields = status.as_object().into_iter().flatten();
+        fields
+            .flat_map(|(name, value)| match value {
+                Value::Object(inner) => inner.iter().map(|(name, value)| line(name, value)).collect::<String>(),
+                value => line(name, value),
+            }.chars().collect::<Vec<_>>())
+            .collect()
+    })
+}

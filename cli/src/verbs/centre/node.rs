@@ -1,0 +1,262 @@
+//! `payhsm node …`: nodes become known, are shown, stopped and let back.
+
+use super::place::{Place, block_on, show, table};
+use super::when;
+use crate::exit::{Exit, Failure};
+use crate::private::write_private;
+use clap::{Args, Subcommand, ValueEnum};
+use keylink::message::EnrolmentToken;
+use keymgr::api::HolderView;
+use keymgr::client::Client;
+use keymgr::core::action::Act;
+use keymgr::core::node::{BackendClass, NewNode, Node as Record, Traffic};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Nodes.
+#[derive(Debug, Subcommand)]
+pub enum Node {
+    /// Writes tokens, each good for one node to ask by, for 24 hours.
+    Token(Token),
+    /// Shows which nodes ask to be let in, with the fingerprints to compare.
+    Asking(Place),
+    /// Asks for nodes to be let in. The fingerprints are those that the nodes themselves show.
+    Enrol(Enrol),
+    /// Lists nodes.
+    List(Place),
+    /// Shows one node and the keys it holds.
+    Show(One),
+    /// Stops serving a node at once. One person may; to resume takes officers.
+    Quarantine(Reason),
+    /// Asks for a node to do nothing with managed keys; one officer's signature is enough.
+    Suspend(Reason),
+    /// Asks for a node to be let back.
+    Resume(One),
+    /// Asks for the end of a node's rights.
+    Revoke(One),
+    /// Declares a node in or out of traffic.
+    Traffic(TrafficArgs),
+}
+
+/// Arguments of `node token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// Names of the nodes: NAME.token is written for each.
+    #[arg(required = true)]
+    names: Vec<String>,
+    /// Folder for the files.
+    #[arg(long, default_value = ".")]
+    to: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `node enrol`.
+#[derive(Debug, Args)]
+pub struct Enrol {
+    /// Nodes as NAME=FINGERPRINT, as each node's own program printed it.
+    #[arg(required_unless_present = "asking")]
+    nodes: Vec<String>,
+    /// Every node that asks; officers then compare the fingerprints before they sign.
+    #[arg(long, conflicts_with = "nodes")]
+    asking: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// One node.
+#[derive(Debug, Args)]
+pub struct One {
+    /// Name or id.
+    node: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// One node, and why.
+#[derive(Debug, Args)]
+pub struct Reason {
+    /// Name or id.
+    node: String,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where a node is.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum To {
+    /// Serves hosts.
+    In,
+    /// Runs and serves nobody.
+    Drained,
+    /// Is switched off or away.
+    Offline,
+}
+
+/// Arguments of `node traffic`.
+#[derive(Debug, Args)]
+pub struct TrafficArgs {
+    /// Name or id.
+    node: String,
+    /// Where it is.
+    #[arg(value_enum)]
+    to: To,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Runs the verb.
+pub fn run(verb: Node) -> Exit {
+    match verb {
+        Node::Token(args) => tokens(&args),
+        Node::Asking(place) => asking(&place),
+        Node::Enrol(args) => enrol(&args),
+        Node::List(place) => list(&place),
+        Node::Show(args) => one(&args),
+        Node::Quarantine(args) => {
+            let client = args.place.client()?;
+            let node = find(&client, &args.node)?;
+            let path = format!("/nodes/{}/quarantine", node.id);
+            let done: Value = block_on(client.post(&path, &json!({ "reason": args.reason })))?;
+            show(args.place.json, &done, |_| format!("{} is not served any more", node.name))
+        }
+        Node::Suspend(args) => act(&args.place, &args.node, |node, _| {
+            Act::SuspendNode { node: node.id, reason: args.reason.clone() }
+        }),
+        Node::Resume(args) => act(&args.place, &args.node, |node, _| Act::ResumeNode { node: node.id }),
+        Node::Revoke(args) => act(&args.place, &args.node, |node, _| Act::RevokeNode { node: node.id }),
+        Node::Traffic(args) => traffic(&args),
+    }
+}
+
+/// A node by name or id.
+pub fn find(client: &Client, name: &str) -> Result<Record, Failure> {
+    let nodes: Vec<Record> = block_on(client.all("/nodes"))?;
+    let found = nodes.into_iter().find(|node| node.name == name || node.id.to_string() == name);
+    found.ok_or_else(|| Failure::usage(format!("no node {name}")))
+}
+
+fn act(place: &Place, name: &str, make: impl FnOnce(&Record, &Client) -> Act) -> Exit {
+    let client = place.client()?;
+    let node = find(&client, name)?;
+    super::ask(place, &client, &[make(&node, &client)])
+}
+
+fn tokens(args: &Token) -> Exit {
+    let client = args.place.client()?;
+    let body = json!({ "count": args.names.len() });
+    let tokens: Vec<EnrolmentToken> = block_on(client.post("/enrolment-tokens", &body))?;
+    let mut files = Vec::new();
+    for (name, token) in args.names.iter().zip(&tokens) {
+        let file = args.to.join(format!("{name}.token"));
+        write_private(&file, &token.to_line())
+            .map_err(|e| Failure::environment(format!("{}: {e}", file.display())))?;
+        files.push(json!({ "name": name, "file": file, "until": token.not_after }));
+    }
+    show(args.place.json, &files, |_| {
+        let row = |name: &String| format!("{}\n", args.to.join(format!("{name}.token")).display());
+        args.names.iter().map(row).collect()
+    })
+}
+
+fn waiting(client: &Client) -> Result<Vec<Value>, Failure> {
+    block_on(client.get("/enrolments"))
+}
+
+fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_default().to_owned()
+}
+
+fn asking(place: &Place) -> Exit {
+    let list = waiting(&place.client()?)?;
+    show(place.json, &list, |list| {
+        let row = |one: &Value| {
+            vec![text(one, "name"), text(one, "node"), text(one, "csr"), text(one, "backend_class")]
+        };
+        table(&["name", "node", "request", "class"], &list.iter().map(row).collect::<Vec<_>>())
+    })
+}
+
+fn enrol(args: &Enrol) -> Exit {
+    let client = args.place.client()?;
+    let list = waiting(&client)?;
+    let wanted = |one: &Value| {
+        // A fingerprint is the node's id, or the first 16 or more digits of it.
+        let named = format!("{}=", text(one, "name"));
+        let fits = |node: &String| {
+            let given = node.strip_prefix(&named).unwrap_or_default();
+            given.len() >= 16 && text(one, "node").starts_with(given)
+        };
+        args.asking || args.nodes.iter().any(fits)
+    };
+    let chosen: Vec<&Value> = list.iter().filter(|one| wanted(one)).collect();
+    if chosen.is_empty() || (!args.asking && chosen.len() != args.nodes.len()) {
+        return Err(Failure::check("not every one of these asks with this fingerprint: see `payhsm node asking`"));
+    }
+    let new = |one: &&Value| {
+        let malformed = || Failure::environment("the manager's list of nodes cannot be read");
+        Ok(NewNode {
+            key: text(one, "key").parse().map_err(|_| malformed())?,
+            csr: text(one, "csr").parse().map_err(|_| malformed())?,
+            name: text(one, "name"),
+            class: match text(one, "backend_class").as_str() {
+                "A" => BackendClass::A,
+                "B" => BackendClass::B,
+                _ => BackendClass::C,
+            },
+            kcv_only: false,
+        })
+    };
+    let nodes = chosen.iter().map(new).collect::<Result<Vec<_>, Failure>>()?;
+    super::ask(&args.place, &client, &[Act::EnrolNodes(nodes)])
+}
+
+fn list(place: &Place) -> Exit {
+    let client = place.client()?;
+    let nodes: Vec<Record> = block_on(client.all("/nodes"))?;
+    show(place.json, &nodes, |nodes| {
+        let row = |n: &Record| {
+            let state = if n.quarantined.is_some() { "quarantined".into() } else { format!("{:?}", n.traffic) };
+            let seen = if n.seen_utc_ms == 0 { "never".to_owned() } else { when(n.seen_utc_ms) };
+            vec![n.name.clone(), format!("{:?}", n.class), state, seen, format!("{} ms", n.skew_ms), n.id.to_string()]
+        };
+        table(&["name", "class", "state", "seen", "skew", "id"], &nodes.iter().map(row).collect::<Vec<_>>())
+    })
+}
+
+fn one(args: &One) -> Exit {
+    let client = args.place.client()?;
+    let node = find(&client, &args.node)?;
+    let keys: Vec<HolderView> = block_on(client.all(&format!("/holders?node={}", node.id)))?;
+    show(args.place.json, &json!({ "node": node, "keys": keys }), |_| {
+        let row = |h: &HolderView| {
+            vec![h.key_set.to_string(), h.generation.to_string(), format!("{:?}", h.progress)]
+        };
+        let rows: Vec<_> = keys.iter().map(row).collect();
+        format!(
+            "{} ({})\nclass {:?}, {:?}, root KEK {}\n{}",
+            node.name,
+            node.id,
+            node.class,
+            node.traffic,
+            node.root_kek.as_ref().map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv)),
+            table(&["key set", "generation", "by its receipts"], &rows)
+        )
+    })
+}
+
+fn traffic(args: &TrafficArgs) -> Exit {
+    let client = args.place.client()?;
+    let node = find(&client, &args.node)?;
+    let to = match args.to {
+        To::In => Traffic::InTraffic,
+        To::Drained => Traffic::Drained,
+        To::Offline => Traffic::Offline,
+    };
+    let path = format!("/nodes/{}/traffic", node.id);
+    let done: Value = block_on(client.post(&path, &json!({ "to": to })))?;
+    show(args.place.json, &done, |_| format!("{}: {to:?}", node.name))
+}

@@ -1,0 +1,143 @@
+//! Whose program this is and which manager it speaks to: options that all verbs of people share.
+
+use crate::exit::Failure;
+use crate::private::{open_line, secret_line};
+use clap::Args;
+use keymgr::client::{Client, ClientProblem, ManagerAddress};
+use keymgr::person::{Home, HomeError, Identity, KeyFileError};
+use serde::Serialize;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+const MANAGER_NOTE: &str = "manager";
+
+/// Person and manager.
+#[derive(Clone, Debug, Args)]
+pub struct Place {
+    /// Home folder of the person whose program this is.
+    #[arg(long, env = "PAYHSM_HOME", value_name = "DIR", global = true)]
+    home: Option<PathBuf>,
+    /// File with the passphrase of the home folder; asked for when missing.
+    #[arg(long, env = "PAYHSM_PASSPHRASE_FILE", value_name = "FILE", global = true)]
+    passphrase_file: Option<PathBuf>,
+    /// The manager, `https://HOST:PORT#KEY` as `payhsm kmc serve` prints it; remembered in the home folder.
+    #[arg(long, env = "PAYHSM_MANAGER", value_name = "URL#KEY", global = true)]
+    manager: Option<ManagerAddress>,
+    /// JSON on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Place {
+    /// The home folder.
+    pub fn home(&self) -> Result<Home, Failure> {
+        let normal = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".payhsm"));
+        let path = self.home.clone().or_else(normal);
+        path.map(Home::at).ok_or_else(|| Failure::usage("whose? give --home DIR or PAYHSM_HOME"))
+    }
+
+    /// The passphrase of the home folder.
+    pub fn passphrase(&self) -> Result<Zeroizing<String>, Failure> {
+        passphrase(self.passphrase_file.as_deref(), "passphrase of the home folder: ")
+    }
+
+    /// The person's keys, opened.
+    pub fn identity(&self) -> Result<Identity, Failure> {
+        self.home()?.open(self.passphrase()?.as_bytes()).map_err(home_failure)
+    }
+
+    /// The connection of this person to the manager.
+    pub fn client(&self) -> Result<Client, Failure> {
+        let home = self.home()?;
+        let known = home.note(MANAGER_NOTE).map_err(home_failure)?;
+        let remembered = || {
+            let text = known.clone().and_then(|note| String::from_utf8(note).ok())?;
+            text.parse::<ManagerAddress>().ok()
+        };
+        let manager = self.manager.clone().or_else(remembered).ok_or_else(|| {
+            Failure::usage("which manager? give --manager https://HOST:PORT#KEY, as `payhsm kmc serve` prints it")
+        })?;
+        let client = Client::new(&manager, self.identity()?).map_err(failure)?;
+        let text = manager.to_string();
+        if known.as_deref() != Some(text.as_bytes()) {
+            home.keep(MANAGER_NOTE, text.as_bytes()).map_err(home_failure)?;
+        }
+        Ok(client)
+    }
+}
+
+/// A passphrase from a file, or from the terminal.
+pub fn passphrase(file: Option<&Path>, prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    let text = match file {
+        Some(path) => Zeroizing::new(
+            std::fs::read_to_string(path)
+                .map_err(|error| Failure::environment(format!("{}: {error}", path.display())))?,
+        ),
+        None => secret_line(prompt)?,
+    };
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// What a home folder that cannot be used ends a verb with.
+pub fn home_failure(error: HomeError) -> Failure {
+    match &error {
+        HomeError::Taken(_) | HomeError::Name(_) => Failure::usage(error),
+        HomeError::Key { source: KeyFileError::Passphrase, .. } => Failure::usage(error),
+        HomeError::Key { .. } => Failure::check(error),
+        _ => Failure::environment(error),
+    }
+}
+
+/// What a call without an answer ends a verb with: refused 1, wrong wishes 2, no manager 3.
+pub fn failure(problem: ClientProblem) -> Failure {
+    match &problem {
+        ClientProblem::Refused(_) | ClientProblem::Unsound(_) => Failure::check(problem),
+        ClientProblem::Missing { .. } | ClientProblem::Wish(_) => Failure::usage(problem),
+        ClientProblem::Unreachable(_) | ClientProblem::Answer(_) => Failure::environment(problem),
+    }
+}
+
+/// Runs a person's call to its end.
+pub fn block_on<T>(call: impl Future<Output = Result<T, ClientProblem>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Failure::environment)?.block_on(call).map_err(failure)
+}
+
+/// Prints a value as JSON, or what `text` makes of it.
+pub fn show<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(value).map_err(Failure::environment)?);
+    } else {
+        println!("{}", text(value).trim_end());
+    }
+    Ok(())
+}
+
+/// Lines in columns.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
+        cells.chain(head.get(at).map(|cell| cell.chars().count())).max().unwrap_or_default()
+    };
+    let line = |cells: &[String]| -> String {
+        let padded = cells.iter().enumerate().map(|(at, cell)| format!("{cell:<w$}", w = width(at)));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+    std::iter::once(line(&head)).chain(rows.iter().map(|row| line(row))).collect()
+}
+
+/// Asks before something is done. Without a terminal `--yes` must have said so.
+pub fn confirmed(yes: bool, question: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage("no terminal to ask at: give --yes"));
+    }
+    match open_line(&format!("{question} [y/N] "))?.as_str() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::check("not done")),
+    }
+}

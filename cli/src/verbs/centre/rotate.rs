@@ -1,0 +1,104 @@
+//! `payhsm rotate zone Z`: new keys for a zone. First what would happen, then the request.
+
+use super::campaign::watch;
+use super::place::{Place, block_on, confirmed, show};
+use super::{node, span_ms, when};
+use crate::exit::{Exit, Failure};
+use clap::{Args, Subcommand};
+use keymgr::client::{RotateWishes, Rotation, plan_rotation};
+use serde_json::json;
+
+/// Rotations.
+#[derive(Debug, Subcommand)]
+pub enum Rotate {
+    /// New keys for every key set of a zone.
+    Zone(Box<ZoneArgs>),
+}
+
+/// Arguments of `rotate zone`.
+#[derive(Debug, Args)]
+pub struct ZoneArgs {
+    /// Name or id of the zone.
+    zone: String,
+    /// Does not wait for nodes, and quarantines those that do not answer; needs three officers and a reason.
+    #[arg(long, requires = "reason")]
+    emergency: bool,
+    /// Why, for an emergency.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Node out of traffic that is not waited for, repeatable. Nodes declared offline are named by themselves.
+    #[arg(long, value_name = "NODE")]
+    except: Vec<String>,
+    /// Another overlap than the policy's.
+    #[arg(long, value_parser = span_ms, value_name = "SPAN")]
+    overlap: Option<u64>,
+    /// Nobody protects with the new key before this span from now is over.
+    #[arg(long, value_parser = span_ms, value_name = "SPAN")]
+    after: Option<u64>,
+    /// Brings this generation, formed or imported before, instead of drawing a key.
+    #[arg(long, value_name = "GENERATION")]
+    existing: Option<u32>,
+    /// Shows what would happen and asks for nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Asks without a question.
+    #[arg(long)]
+    yes: bool,
+    /// Waits for the approvals and follows the campaign to its end.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Runs the verb.
+pub fn run(verb: Rotate) -> Exit {
+    let Rotate::Zone(args) = verb;
+    let client = args.place.client()?;
+    let excepted = args.except.iter().map(|name| node::find(&client, name).map(|node| node.id));
+    let wishes = RotateWishes {
+        key_sets: std::collections::BTreeSet::new(),
+        excepted: excepted.collect::<Result<_, Failure>>()?,
+        overlap_ms: args.overlap,
+        not_before: args.after.map(|span| keymgr::client::utc_ms() + span),
+        existing: args.existing.map(keylink::Generation),
+        emergency: args.emergency.then(|| args.reason.clone().unwrap_or_default()),
+    };
+    let plan = block_on(plan_rotation(&client, &args.zone, &wishes))?;
+    if args.dry_run {
+        return show(args.place.json, &plan, preview);
+    }
+    eprintln!("{}", preview(&plan));
+    confirmed(args.yes, "Ask for this?")?;
+    let asked = block_on(client.propose(&plan.act))?;
+    let campaigns: Vec<_> = plan.targets.iter().map(|target| target.campaign).collect();
+    let report = json!({ "action": asked.action, "hash": asked.hash, "quorum": asked.quorum, "campaigns": campaigns });
+    show(args.place.json, &report, |_| {
+        let list: String = campaigns.iter().map(|id| format!("\ncampaign {id}")).collect();
+        format!("action {} needs {} approvals{list}", asked.action, asked.quorum.persons())
+    })?;
+    if args.watch {
+        return campaigns.iter().try_for_each(|id| watch(&client, *id, args.place.json, true));
+    }
+    Ok(())
+}
+
+fn preview(plan: &Rotation) -> String {
+    let mut text = format!("zone {}: {} new key(s)\n", plan.zone, plan.targets.len());
+    for target in &plan.targets {
+        text += &format!(
+            "  key set {} generation {}: protects not before {}, overlap {} s, done by {}\n",
+            target.key_set,
+            target.generation,
+            when(target.protect_not_before.0),
+            target.overlap_ms.0 / 1000,
+            when(target.deadline.0)
+        );
+    }
+    let names = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
+    text += &format!("  waits for {} node(s): {}\n", plan.gated.len(), names(&plan.gated));
+    text += &format!("  does not wait for: {}\n", names(&plan.excepted));
+    text += &format!("  not heard for two minutes: {}\n", names(&plan.silent));
+    text += "  blocks in flight at the switch may fail unless hosts carry the generation or stay within the overlap";
+    text
+}

@@ -1,0 +1,8 @@
+//! A whole key management centre over real TLS: officers through the interface, nodes with the node side that
+//! `serve` uses, one zone, one rotation, and the log verified at the end.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod house;
+mod nodes;
+mod refusals;
+mod rotation;

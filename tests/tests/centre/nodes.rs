@@ -1,0 +1,64 @@
+//! Nodes in this process, with the node side of `serve`, a store on disk and HTTPS to the manager.
+
+use gateway::node::{
+    Enrolment, EnrolError, HttpsTransport, Identity, Installer, InstallerLmks, NodeSide, Nowhere, Pace,
+    Parts, SideHandle, Store, SystemClock, TlsIdentity, Transport, join, run,
+};
+use hsm::LmkId;
+use hsm_sim::{LmkSet, Options, Simulator};
+use keylink::message::EnrolmentToken;
+use keylink::node::{About, Rules};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub fn installer() -> Installer {
+    let backend = || -> Box<dyn hsm::Backend> {
+        Box::new(Simulator::new(&LmkSet::public_test(), Options::default()).unwrap())
+    };
+    Installer::start(Arc::new(backend), InstallerLmks { traffic: LmkId(0), kek: LmkId(2) }).unwrap()
+}
+
+pub struct Asking {
+    pub enrolment: Enrolment,
+    pub name: String,
+    transport: HttpsTransport,
+    pub store: Store,
+}
+
+impl Asking {
+    pub async fn ask(token: &EnrolmentToken, name: &str, folder: &Path) -> Self {
+        let enrolment = Enrolment::new(token.clone()).unwrap();
+        let anonymous = TlsIdentity { certificate: String::new(), ..enrolment.identity().tls() };
+        let transport = HttpsTransport::new(&token.url, &anonymous).unwrap();
+        let store = Store::open(&folder.join(format!("{name}.db"))).unwrap();
+        let asking = Self { enrolment, name: name.to_owned(), transport, store };
+        assert!(matches!(asking.once().await, Err(EnrolError::Waiting)));
+        asking
+    }
+
+    pub async fn once(&self) -> Result<Identity, EnrolError> {
+        let now = keymgr::client::utc_ms();
+        join(&self.enrolment, &self.name, "C", &self.transport, &self.store, now).await
+    }
+}
+
+pub async fn start(identity: &Identity, store: &Store) -> tokio::task::JoinHandle<()> {
+    let parts = Parts {
+        store: store.clone(),
+        installer: installer(),
+        publish: Box::new(Nowhere),
+        clock: Arc::new(SystemClock::new().unwrap()),
+        about: About { software: "test".into(), backend_class: "C".into() },
+        ready: Arc::new(|| true),
+        stored: None,
+    };
+    let side = NodeSide::start(identity, parts, Rules::default()).await.unwrap();
+    let transport: Arc<dyn Transport> = Arc::new(HttpsTransport::new(&identity.url, &identity.tls()).unwrap());
+    let (handle, requests) = SideHandle::new();
+    let pace = Pace { retry_longest: Duration::from_millis(300), ..Pace::default() };
+    tokio::spawn(async move {
+        let _handle = handle;
+        run(side, Some(transport), requests, pace, core::future::pending()).await.unwrap();
+    })
+}

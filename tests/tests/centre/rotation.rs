@@ -1,0 +1,98 @@
+//! From nothing to a rotation that is done, and through a restart of the manager.
+
+use crate::house::Centre;
+use crate::nodes::{self, Asking};
+use keylink::message::{EnrolmentToken, KeyKind, Overlap, Shape};
+use keymgr::client::{Client, RotateWishes, ZoneWishes, plan_rotation, plan_zone};
+use keymgr::core::action::Act;
+use keymgr::core::campaign::{Campaign, Phase};
+use keymgr::core::node::{BackendClass, NewNode, Node};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+pub async fn enrolled(centre: &Centre, names: &[&str]) -> Vec<Asking> {
+    let body = json!({ "count": names.len() });
+    let tokens: Vec<EnrolmentToken> = centre.operator.post("/enrolment-tokens", &body).await.unwrap();
+    let mut asking = Vec::new();
+    for (token, name) in tokens.iter().zip(names) {
+        asking.push(Asking::ask(token, name, centre.folder.path()).await);
+    }
+    let waiting: Vec<serde_json::Value> = centre.operator.get("/enrolments").await.unwrap();
+    assert_eq!(waiting.len(), names.len());
+    let list = asking.iter().zip(&waiting).map(|(_, seen)| NewNode {
+        key: seen["key"].as_str().unwrap().parse().unwrap(),
+        csr: seen["csr"].as_str().unwrap().parse().unwrap(),
+        name: seen["name"].as_str().unwrap().to_owned(),
+        class: BackendClass::C,
+        kcv_only: false,
+    });
+    centre.operator.propose(&Act::EnrolNodes(list.collect())).await.unwrap();
+    asking
+}
+
+pub fn wishes(alias: &str, asking: &[Asking]) -> ZoneWishes {
+    ZoneWishes {
+        alias: alias.to_owned(),
+        nodes: asking.iter().map(|one| one.enrolment.fingerprints().0).collect(),
+        live: false,
+        kind: KeyKind::Zpk,
+        shape: Shape::Tdes2,
+        base: None,
+        overlap: Overlap::Time,
+        overlap_ms: Some(2_500),
+        lead_ms: Some(300),
+        exportable: true,
+    }
+}
+
+pub async fn rotated(client: &Client, id: keylink::CampaignId) -> Campaign {
+    let began = Instant::now();
+    loop {
+        let campaign: Campaign = client.get(&format!("/campaigns/{id}")).await.unwrap();
+        if !campaign.phase.is_live() {
+            return campaign;
+        }
+        assert!(began.elapsed() < Duration::from_secs(90), "{campaign:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+pub async fn rotate(centre: &Centre, zone: &str) -> Campaign {
+    let plan = plan_rotation(&centre.operator, zone, &RotateWishes::default()).await.unwrap();
+    centre.ask(&[plan.act.clone()]).await;
+    rotated(&centre.operator, plan.targets[0].campaign).await
+}
+
+#[tokio::test]
+async fn a_zone_is_made_and_its_key_changed_twice() {
+    let mut centre = Centre::begin().await;
+    let asking = enrolled(&centre, &["n1", "n2"]).await;
+    // Zone, policy, members and key set in one round, though each rests on the one before.
+    let (_, acts) = plan_zone(&centre.operator, &wishes("east", &asking)).await.unwrap();
+    centre.ask(&acts).await;
+    let mut sides = Vec::new();
+    for one in &asking {
+        let identity = one.once().await.unwrap();
+        sides.push(nodes::start(&identity, &one.store).await);
+    }
+    let first = rotate(&centre, "east").await;
+    assert_eq!(first.phase, Phase::Completed);
+    let nodes: Vec<Node> = centre.operator.all("/nodes").await.unwrap();
+    assert!(nodes.iter().all(|node| node.root_kek.is_some()));
+    for node in &nodes {
+        let path = format!("/nodes/{}/traffic", node.id);
+        let _: serde_json::Value =
+            centre.operator.post(&path, &json!({ "to": "in_traffic" })).await.unwrap();
+    }
+    // Everything is found in the store again.
+    centre.end().await;
+    centre.again().await;
+    let second = rotate(&centre, "east").await;
+    assert_eq!((second.phase, second.new_generation().0), (Phase::Completed, 2));
+    let export = centre.auditor.bytes("/audit/export").await.unwrap();
+    centre.end().await;
+    sides.iter().for_each(|side| side.abort());
+    let options = keymgr::audit::Options { signatures: true, ..Default::default() };
+    let report = keymgr::audit::verify_export(&mut export.as_slice(), options).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+}
