@@ -99,7 +99,7 @@ fn all(client: &Client) -> Result<Vec<Record>, Failure> {
 }
 
 fn chosen(client: &Client, named: Option<CampaignId>) -> Result<CampaignId, Failure> {
-    let newest = || Ok(all(client)?.last().map(|campaign| campaign.id));
+    let newest = || Ok::<_, Failure>(all(client)?.last().map(|campaign| campaign.id));
     named.map_or_else(newest, |id| Ok(Some(id)))?.ok_or_else(|| Failure::check("there is no campaign"))
 }
 
@@ -192,4 +192,3 @@ const fn step(phase: Phase) -> u64 {
         _ => 7,
     }
 }
-

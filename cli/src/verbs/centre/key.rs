@@ -175,7 +175,9 @@ fn listed(place: &Place, client: &Client, path: &str) -> Exit {
         block_on(async { Ok((client.all(path).await?, client.all("/key-sets").await?)) })?;
     show(place.json, &keys, |keys| {
         let name = |key: &KeyView| {
-            sets.iter().find(|s| s.id() == key.key_set).map_or_else(String::new, |s| s.definition.name.clone())
+            sets.iter()
+                .find(|s| s.id() == key.key_set)
+                .map_or_else(String::new, |s| s.definition.name.clone())
         };
         let row = |key: &KeyView| {
             let until = key.windows.originator_until.map_or_else(|| "-".to_owned(), when);
@@ -191,19 +193,26 @@ fn one(args: &One) -> Exit {
     let set = find_set(&client, &args.key_set)?;
     let (keys, holders): (Vec<KeyView>, Vec<HolderView>) = block_on(async {
         let id = set.id();
-        Ok((client.all(&format!("/keys?key_set={id}")).await?, client.all(&format!("/holders?key_set={id}")).await?))
+        Ok((
+            client.all(&format!("/keys?key_set={id}")).await?,
+            client.all(&format!("/holders?key_set={id}")).await?,
+        ))
     })?;
     show(args.place.json, &json!({ "key_set": set, "keys": keys, "holders": holders }), |_| {
         let key = |k: &KeyView| {
             vec![k.generation.to_string(), format!("{:?}", k.state), k.kcv.clone().unwrap_or_default()]
         };
-        let holder = |h: &HolderView| vec![h.generation.to_string(), format!("{:?}", h.progress), h.node.to_string()];
+        let holder =
+            |h: &HolderView| vec![h.generation.to_string(), format!("{:?}", h.progress), h.node.to_string()];
         format!(
             "{} ({})\n\n{}\n{}",
             set.definition.name,
             set.id(),
             table(&["generation", "state", "KCV"], &keys.iter().map(key).collect::<Vec<_>>()),
-            table(&["generation", "by its receipts", "node"], &holders.iter().map(holder).collect::<Vec<_>>())
+            table(
+                &["generation", "by its receipts", "node"],
+                &holders.iter().map(holder).collect::<Vec<_>>()
+            )
         )
     })
 }
@@ -238,7 +247,9 @@ fn import(args: &Import) -> Exit {
     if let Some(action) = args.action {
         let path = format!("/actions/{action}/import");
         let done: Outcome = block_on(client.post(&path, &json!({ "block": block })))?;
-        return show(args.place.json, &done, |_| "imported; its check value is the one that was stated".to_owned());
+        return show(args.place.json, &done, |_| {
+            "imported; its check value is the one that was stated".to_owned()
+        });
     }
     let (Some(set), Some(under), Some(kcv)) = (&args.key_set, &args.under, &args.kcv) else {
         return Err(Failure::usage("give --key-set, --under and --kcv"));

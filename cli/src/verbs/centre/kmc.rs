@@ -248,7 +248,8 @@ fn serve(args: Serve) -> Exit {
     let keys = house.open(args.folder.passphrase()?.as_bytes()).map_err(Failure::check)?;
     let master = LmkId(args.lmk);
     let vault = VaultThread::start(move || {
-        let simulator = Simulator::new(&lmks, Options::default()).map_err(|_| keymgr::vault::VaultError::Backend)?;
+        let simulator =
+            Simulator::new(&lmks, Options::default()).map_err(|_| keymgr::vault::VaultError::Backend)?;
         Vault::new(Box::new(simulator), master)
     })
     .map_err(Failure::check)?;
@@ -273,7 +274,9 @@ fn serve(args: Serve) -> Exit {
 
 fn start_failure(error: keymgr::server::ServerError) -> Failure {
     match error {
-        keymgr::server::ServerError::Genesis(_) | keymgr::server::ServerError::OtherCentre => Failure::check(error),
+        keymgr::server::ServerError::Genesis(_) | keymgr::server::ServerError::OtherCentre => {
+            Failure::check(error)
+        }
         keymgr::server::ServerError::Setting(_) => Failure::usage(error),
         _ => Failure::environment(error),
     }
@@ -298,10 +301,16 @@ fn status(place: &Place) -> Exit {
         };
         let fields = status.as_object().into_iter().flatten();
         fields
-            .flat_map(|(name, value)| match value {
-                Value::Object(inner) => inner.iter().map(|(name, value)| line(name, value)).collect::<String>(),
-                value => line(name, value),
-            }.chars().collect::<Vec<_>>())
+            .flat_map(|(name, value)| {
+                match value {
+                    Value::Object(inner) => {
+                        inner.iter().map(|(name, value)| line(name, value)).collect::<String>()
+                    }
+                    value => line(name, value),
+                }
+                .chars()
+                .collect::<Vec<_>>()
+            })
             .collect()
     })
 }

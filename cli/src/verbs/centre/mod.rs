@@ -35,7 +35,10 @@ fn ask(place: &Place, client: &Client, acts: &[Act]) -> Exit {
             vec![word.clone(), p.action.to_string(), p.quorum.persons().to_string(), p.hash.to_string()]
         };
         let rows: Vec<_> = asked.iter().map(row).collect();
-        format!("{}Officers approve: payhsm approve sign --all", table(&["asked for", "action", "needs", "hash"], &rows))
+        format!(
+            "{}Officers approve: payhsm approve sign --all",
+            table(&["asked for", "action", "needs", "hash"], &rows)
+        )
     })
 }
 

@@ -123,8 +123,9 @@ pub fn run(verb: Node) -> Exit {
             let done: Value = block_on(client.post(&path, &json!({ "reason": args.reason })))?;
             show(args.place.json, &done, |_| format!("{} is not served any more", node.name))
         }
-        Node::Suspend(args) => act(&args.place, &args.node, |node, _| {
-            Act::SuspendNode { node: node.id, reason: args.reason.clone() }
+        Node::Suspend(args) => act(&args.place, &args.node, |node, _| Act::SuspendNode {
+            node: node.id,
+            reason: args.reason.clone(),
         }),
         Node::Resume(args) => act(&args.place, &args.node, |node, _| Act::ResumeNode { node: node.id }),
         Node::Revoke(args) => act(&args.place, &args.node, |node, _| Act::RevokeNode { node: node.id }),
@@ -194,7 +195,9 @@ fn enrol(args: &Enrol) -> Exit {
     };
     let chosen: Vec<&Value> = list.iter().filter(|one| wanted(one)).collect();
     if chosen.is_empty() || (!args.asking && chosen.len() != args.nodes.len()) {
-        return Err(Failure::check("not every one of these asks with this fingerprint: see `payhsm node asking`"));
+        return Err(Failure::check(
+            "not every one of these asks with this fingerprint: see `payhsm node asking`",
+        ));
     }
     let new = |one: &&Value| {
         let malformed = || Failure::environment("the manager's list of nodes cannot be read");
@@ -207,7 +210,6 @@ fn enrol(args: &Enrol) -> Exit {
                 "B" => BackendClass::B,
                 _ => BackendClass::C,
             },
-            kcv_only: false,
         })
     };
     let nodes = chosen.iter().map(new).collect::<Result<Vec<_>, Failure>>()?;
@@ -219,9 +221,17 @@ fn list(place: &Place) -> Exit {
     let nodes: Vec<Record> = block_on(client.all("/nodes"))?;
     show(place.json, &nodes, |nodes| {
         let row = |n: &Record| {
-            let state = if n.quarantined.is_some() { "quarantined".into() } else { format!("{:?}", n.traffic) };
+            let state =
+                if n.quarantined.is_some() { "quarantined".into() } else { format!("{:?}", n.traffic) };
             let seen = if n.seen_utc_ms == 0 { "never".to_owned() } else { when(n.seen_utc_ms) };
-            vec![n.name.clone(), format!("{:?}", n.class), state, seen, format!("{} ms", n.skew_ms), n.id.to_string()]
+            vec![
+                n.name.clone(),
+                format!("{:?}", n.class),
+                state,
+                seen,
+                format!("{} ms", n.skew_ms),
+                n.id.to_string(),
+            ]
         };
         table(&["name", "class", "state", "seen", "skew", "id"], &nodes.iter().map(row).collect::<Vec<_>>())
     })
@@ -242,7 +252,9 @@ fn one(args: &One) -> Exit {
             node.id,
             node.class,
             node.traffic,
-            node.root_kek.as_ref().map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv)),
+            node.root_kek
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv)),
             table(&["key set", "generation", "by its receipts"], &rows)
         )
     })

@@ -3,12 +3,12 @@
 use super::place::{Place, block_on, confirmed, home_failure, show, table};
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand, ValueEnum};
+use keylink::{CredentialId, PersonId};
 use keymgr::client::fresh_id;
 use keymgr::core::action::Act;
 use keymgr::core::people::{CredentialKind, NewCredential, NewPerson, Person as Record, Role};
 use keymgr::house::Genesis;
 use keymgr::person::{Home, PersonRequest};
-use keylink::{CredentialId, PersonId};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -131,7 +131,9 @@ fn sign_root(args: &SignRoot) -> Exit {
     let persons = genesis.persons().map_err(Failure::check)?;
     let rows: Vec<Vec<String>> = persons
         .iter()
-        .map(|(request, roles)| vec![request.name.clone(), format!("{roles:?}"), request.approval_key.to_string()])
+        .map(|(request, roles)| {
+            vec![request.name.clone(), format!("{roles:?}"), request.approval_key.to_string()]
+        })
         .collect();
     eprintln!("centre {}\n{}", genesis.kmc(), table(&["person", "roles", "key"], &rows));
     confirmed(args.yes, "Sign this beginning?")?;

@@ -56,7 +56,9 @@ impl Place {
             text.parse::<ManagerAddress>().ok()
         };
         let manager = self.manager.clone().or_else(remembered).ok_or_else(|| {
-            Failure::usage("which manager? give --manager https://HOST:PORT#KEY, as `payhsm kmc serve` prints it")
+            Failure::usage(
+                "which manager? give --manager https://HOST:PORT#KEY, as `payhsm kmc serve` prints it",
+            )
         })?;
         let client = Client::new(&manager, self.identity()?).map_err(failure)?;
         let text = manager.to_string();

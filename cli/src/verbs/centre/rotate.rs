@@ -72,7 +72,8 @@ pub fn run(verb: Rotate) -> Exit {
     confirmed(args.yes, "Ask for this?")?;
     let asked = block_on(client.propose(&plan.act))?;
     let campaigns: Vec<_> = plan.targets.iter().map(|target| target.campaign).collect();
-    let report = json!({ "action": asked.action, "hash": asked.hash, "quorum": asked.quorum, "campaigns": campaigns });
+    let report =
+        json!({ "action": asked.action, "hash": asked.hash, "quorum": asked.quorum, "campaigns": campaigns });
     show(args.place.json, &report, |_| {
         let list: String = campaigns.iter().map(|id| format!("\ncampaign {id}")).collect();
         format!("action {} needs {} approvals{list}", asked.action, asked.quorum.persons())

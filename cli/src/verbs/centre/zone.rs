@@ -103,14 +103,17 @@ fn shape(text: &str) -> Result<Shape, String> {
 }
 
 fn index(text: &str) -> Result<u16, String> {
-    u16::from_str_radix(text.trim_start_matches(['K', 'k']), 16).map_err(|_| "three hexadecimal digits".to_owned())
+    u16::from_str_radix(text.trim_start_matches(['K', 'k']), 16)
+        .map_err(|_| "three hexadecimal digits".to_owned())
 }
 
 /// Runs the verb.
 pub fn run(verb: Zone) -> Exit {
     match verb {
         Zone::New(args) => new(&args),
-        Zone::Add(args) => members(&args, |zone, nodes| keymgr::core::action::Act::AddMembers { zone, nodes }),
+        Zone::Add(args) => {
+            members(&args, |zone, nodes| keymgr::core::action::Act::AddMembers { zone, nodes })
+        }
         Zone::Remove(args) => {
             members(&args, |zone, nodes| keymgr::core::action::Act::RemoveMembers { zone, nodes })
         }
@@ -175,7 +178,13 @@ fn list(place: &Place) -> Exit {
     show(place.json, &zones, |zones| {
         let row = |z: &Record| {
             let live = if z.live { "live" } else { "test" };
-            vec![z.alias.clone(), live.into(), z.members.to_string(), z.key_sets.len().to_string(), z.id.to_string()]
+            vec![
+                z.alias.clone(),
+                live.into(),
+                z.members.to_string(),
+                z.key_sets.len().to_string(),
+                z.id.to_string(),
+            ]
         };
         table(&["zone", "keys", "members", "key sets", "id"], &zones.iter().map(row).collect::<Vec<_>>())
     })
