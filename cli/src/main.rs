@@ -6,6 +6,7 @@ mod confine;
 mod control;
 mod exit;
 mod hardening;
+mod node_side;
 mod oracle;
 mod private;
 mod token;

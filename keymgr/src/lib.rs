@@ -12,6 +12,7 @@ mod failpoint;
 pub mod house;
 pub mod log;
 pub mod person;
+pub mod report;
 pub mod server;
 pub mod service;
 pub mod store;

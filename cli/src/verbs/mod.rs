@@ -71,6 +71,9 @@ pub enum Verb {
     /// Approvals.
     #[command(subcommand)]
     Approve(centre::approve::Approve),
+    /// Reports of the centre.
+    #[command(subcommand)]
+    Report(centre::report::Report),
     Calc(calc::Args),
     Vectors(vectors::Args),
     #[command(subcommand)]
@@ -104,6 +107,7 @@ impl Verb {
             Self::Rotate(verb) => end(centre::rotate::run(verb)),
             Self::Campaign(verb) => end(centre::campaign::run(verb)),
             Self::Approve(verb) => end(centre::approve::run(verb)),
+            Self::Report(verb) => end(centre::report::run(verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),
             Self::Token(verb) => end(token::run(&verb)),

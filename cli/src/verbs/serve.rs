@@ -5,6 +5,7 @@ use crate::backend::Source;
 use crate::control::{Control, TableMaker, tables};
 use crate::exit::{Exit, Failure};
 use crate::hardening;
+use crate::node_side::{self, NodeSetup};
 use crate::private::make_folder;
 use crate::workers::{self, workers};
 use clap::ValueEnum;
@@ -77,6 +78,12 @@ pub struct Args {
     /// Folder of everything that is kept.
     #[arg(long, env = "PAYHSM_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Becomes a node of a key management centre: file with the token of `payhsm node token`.
+    #[arg(long, env = "PAYHSM_ENROL", value_name = "FILE")]
+    enrol: Option<PathBuf>,
+    /// Name of this node for people.
+    #[arg(long, env = "PAYHSM_NODE_NAME", value_name = "NAME", default_value = "node")]
+    node_name: String,
     /// Worker threads; one per available core when missing.
     #[arg(long, env = "PAYHSM_CORES")]
     cores: Option<usize>,
@@ -110,6 +117,7 @@ pub fn run(args: Args) -> Exit {
     if args.end_with_parent {
         set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(Failure::environment)?;
     }
+    let (token, name) = (args.enrol.clone(), args.node_name.clone());
     let mut resolved = resolve(args)?;
     start_log(resolved.log_format);
     hardening::harden();
@@ -134,6 +142,7 @@ pub fn run(args: Args) -> Exit {
     // Before the first port is there, so that no signal after `ready` is missed.
     let signals = runtime.block_on(async { Signals::new() }).map_err(Failure::environment)?;
     let authorised = resolved.gateway.authorised;
+    let apart = workers.is_some();
     let (mut running, tables) = match workers {
         Some(workers) => {
             let running = Gateway::start_with_workers(resolved.gateway, &workers).map_err(start_failure)?;
@@ -145,11 +154,30 @@ pub fn run(args: Args) -> Exit {
             (running, TableMaker::of_backend(backend))
         }
     };
+    let setup = resolved.data.clone().map(|folder| NodeSetup {
+        folder,
+        token: token.clone(),
+        name,
+        table: resolved.node.clone().unwrap_or_default(),
+    });
+    if setup.is_none() && token.is_some() {
+        return Err(Failure::usage("--enrol needs --data DIR: a node keeps its identity there"));
+    }
+    let node = match setup.filter(NodeSetup::wanted) {
+        Some(_) if apart => {
+            return Err(Failure::usage("a node installs keys in its own process: not with workers"));
+        }
+        Some(setup) => {
+            let _entered = runtime.enter();
+            Some(node_side::begin(setup, running.switches(), source.factory()?)?)
+        }
+        None => None,
+    };
     let control = resolved
         .data
         .map(|folder| Control::start(&folder, running.switches(), tables, authorised, built_in))
         .transpose()?;
-    report(&running).map_err(|e| Failure::environment(format!("standard output: {e}")))?;
+    report(&running, node.as_deref()).map_err(|e| Failure::environment(format!("standard output: {e}")))?;
     runtime.block_on(signals.first());
     drop(control);
     running.shutdown();
@@ -233,7 +261,7 @@ pub(super) fn start_log(format: LogFormat) {
     }
 }
 
-fn report(running: &Running) -> io::Result<()> {
+fn report(running: &Running, node: Option<&str>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for listener in running.listeners() {
         let (address, lmk, role) = (listener.address, listener.lmk, listener.role.name());
@@ -241,6 +269,9 @@ fn report(running: &Running) -> io::Result<()> {
     }
     if let Some(address) = running.admin() {
         writeln!(out, "admin listen={address}")?;
+    }
+    if let Some(line) = node {
+        writeln!(out, "{line}")?;
     }
     out.flush()
 }

@@ -322,18 +322,31 @@ pub(super) async fn head(State(manager): State<Manager>) -> Answer<Value> {
     Ok(Json(json!({ "size": checkpoint.size, "root": checkpoint.root, "note": checkpoint.note })))
 }
 
-/// Log and state.
+/// Longest wait for a moment at which the newest checkpoint covers the whole log.
+const COVERED: Duration = Duration::from_secs(15);
+const BETWEEN: Duration = Duration::from_millis(5);
+
+/// Log and state, at a moment at which a checkpoint covers all of it; without such a moment, as it is.
 pub(super) async fn export(State(manager): State<Manager>) -> Response {
-    let made = manager
-        .store()
-        .read(|store| {
+    let until = tokio::time::Instant::now() + COVERED;
+    loop {
+        let late = tokio::time::Instant::now() >= until;
+        let made = manager.store().read(move |store| {
+            let covered = store.last_checkpoint()?.map_or(0, |(size, _)| size);
+            if !late && covered != store.log_size()? {
+                return Ok(None);
+            }
             let mut out = Vec::new();
-            crate::audit::export(store, &mut out).map(|_| out)
-        })
-        .await;
-    match made {
-        Some(Ok(bytes)) => Body::from(bytes).into_response(),
-        _ => Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "store", "the store cannot be read")
-            .into_response(),
+            let [entries, ..] = crate::audit::export(store, &mut out)?;
+            Ok::<_, crate::store::Error>((late || entries == covered).then_some(out))
+        });
+        match made.await {
+            Some(Ok(Some(bytes))) => return Body::from(bytes).into_response(),
+            Some(Ok(None)) => tokio::time::sleep(BETWEEN).await,
+            _ => {
+                let status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+                return Problem::new(status, "store", "the store cannot be read").into_response();
+            }
+        }
     }
 }

@@ -16,11 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 /// Longest handshake; whoever is slower is dropped.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Time that open requests have to end.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Whose key the other end proved. In the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +106,9 @@ pub async fn serve(
     let acceptor = TlsAcceptor::from(tls);
     let ending = hyper_util::server::graceful::GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
+    let mut open = JoinSet::new();
     loop {
+        while open.try_join_next().is_some() {}
         let socket = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => socket,
@@ -113,7 +119,7 @@ pub async fn serve(
         };
         let Ok(place) = room.clone().try_acquire_owned() else { continue };
         let (acceptor, app, watcher) = (acceptor.clone(), app.clone(), ending.watcher());
-        tokio::spawn(async move {
+        open.spawn(async move {
             let _place = place;
             let _ = socket.set_nodelay(true);
             if let Some((stream, peer)) = handshake(&acceptor, socket).await {
@@ -130,7 +136,9 @@ pub async fn serve(
             }
         });
     }
-    let _ = tokio::time::timeout(HANDSHAKE, ending.shutdown()).await;
+    let _ = tokio::time::timeout(GRACE, ending.shutdown()).await;
+    // Whoever waits for mail asks again elsewhere or later.
+    open.shutdown().await;
 }
 
 async fn handshake(

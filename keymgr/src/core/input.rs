@@ -144,6 +144,15 @@ pub enum Input {
         /// The KEK.
         kek: RootKek,
     },
+    /// A node and the backend have agreed on a root KEK; the confirmation goes out before anything under it.
+    KekAgreed {
+        /// Which node.
+        node: NodeId,
+        /// The KEK.
+        kek: RootKek,
+        /// The confirmation, with the next number at that node.
+        confirm: Signed,
+    },
     /// The backend has made the key of a campaign.
     Generated {
         /// Which campaign.

@@ -197,6 +197,12 @@ impl Request<'_> {
                 note.objects.push(node.to_string());
                 root_kek(tx, &node, kek)?;
             }
+            Input::KekAgreed { node, kek, confirm } => {
+                note.word = "node.root_kek";
+                note.objects.push(node.to_string());
+                root_kek(tx, &node, kek)?;
+                post(tx, &node, &confirm)?;
+            }
             Input::Generated { campaign, material } => {
                 note.word = "key.generate";
                 note.objects.push(campaign.to_string());

@@ -5,6 +5,7 @@ use super::keys::{Held, label, label_of};
 use super::manager::{Manager, SubmitProblem};
 use crate::core::action::KeyRef;
 use crate::core::input::{Input, Judged, Outcome};
+use crate::core::Refusal;
 use crate::core::node::{Node, RootKek};
 use crate::writer::SubmitError;
 use hostcmd::managed::possession::{open_throw_away, pin_block};
@@ -26,6 +27,8 @@ use thiserror::Error;
 const MESSAGE_LIFE_MS: u64 = 24 * 3_600_000;
 /// Validity of a node's transport certificate.
 const CERTIFICATE_DAYS: u32 = 397;
+/// How often a message is signed anew because another took its number.
+const POST_TRIES: u32 = 16;
 /// Messages of one parcel that are looked at.
 const PARCEL_MAX: usize = 512;
 
@@ -261,15 +264,15 @@ impl Manager {
     }
 
     async fn try_offer(&self, node: NodeId) -> Result<(), LinkProblem> {
-        let (kmc, now) = (self.kmc()?, self.now().utc_ms);
+        let now = self.now().utc_ms;
         let number = 1;
         let wanted = Grant::RootKek { node, number };
         let found = self.view(|core| {
             let record = core.node(&node).filter(|record| record.root_kek.is_none())?;
             let evidence = core.evidence(&record.rights, now, |grant| *grant == wanted)?;
-            Some((evidence, record.link.clone(), core.epoch()))
+            Some(evidence)
         });
-        let Some((evidence, mut link, epoch)) = found else { return Ok(()) };
+        let Some(evidence) = found else { return Ok(()) };
         if self.0.offers.is_open(node, now) {
             return Ok(());
         }
@@ -277,14 +280,41 @@ impl Manager {
         let public = Blob(public.map_err(|error| LinkProblem::Unready(error.to_string()))?);
         let mut nonce = Hex([0; 32]);
         getrandom::fill(&mut nonce.0).map_err(|error| LinkProblem::Unready(error.to_string()))?;
-        let head = link.next_head(epoch, now + MESSAGE_LIFE_MS);
-        let offer =
-            Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer);
-        self.0.offers.open(node, offer.hash(), number, now);
-        self.submit(None, Input::Post { node, signed: offer.clone() }).await?;
-        self.0.mail.put(node, (head.epoch.0, head.seq.0), offer);
-        let _ = kmc;
+        let offered = self
+            .post_next(
+                node,
+                |head| {
+                    let (public, evidence) = (public.clone(), evidence.clone());
+                    Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer)
+                },
+                |signed| Input::Post { node, signed },
+            )
+            .await?;
+        self.0.offers.open(node, offered.hash(), number, now);
         Ok(())
+    }
+
+    // Another message may take the number that this one was signed with; then it is signed anew.
+    async fn post_next(
+        &self,
+        node: NodeId,
+        seal: impl Fn(Head) -> Signed,
+        input: impl Fn(Signed) -> Input,
+    ) -> Result<Signed, LinkProblem> {
+        let _held = self.0.mail.hold(node);
+        let mut tries = 0;
+        loop {
+            let head = self.next_head(node, self.now().utc_ms)?;
+            let signed = seal(head);
+            match self.submit(None, input(signed.clone())).await {
+                Ok(_) => {
+                    self.0.mail.put(node, (head.epoch.0, head.seq.0), signed.clone());
+                    return Ok(signed);
+                }
+                Err(SubmitError::Refused(Refusal::NotDue)) if tries < POST_TRIES => tries += 1,
+                Err(problem) => return Err(problem.into()),
+            }
+        }
     }
 
     async fn root_kek_accepted(&self, node: NodeId, signed: Signed) -> Result<(), LinkProblem> {
@@ -311,11 +341,12 @@ impl Manager {
         let kek =
             RootKek { number, strength_bits: 256, block: sealed.block, kcv: sealed.kcv, since_utc_ms: now };
         debug_assert_eq!(crate::vault::ROOT_KEK.shape.kind, CipherKind::Aes);
-        self.submit(None, Input::RootKek { node, kek }).await?;
-        let head = self.next_head(node, now)?;
-        let confirm = Signed::seal(&RootKekConfirm { head, accept: hash, confirm }, &self.0.parts.signer);
-        self.submit(None, Input::Post { node, signed: confirm.clone() }).await?;
-        self.0.mail.put(node, (head.epoch.0, head.seq.0), confirm);
+        self.post_next(
+            node,
+            |head| Signed::seal(&RootKekConfirm { head, accept: hash, confirm }, &self.0.parts.signer),
+            |confirm| Input::KekAgreed { node, kek: kek.clone(), confirm },
+        )
+        .await?;
         Ok(())
     }
 

@@ -20,12 +20,29 @@ struct Waiting {
 #[derive(Default)]
 struct Box_ {
     numbered: Vec<Waiting>,
+    // Messages that have a number and are not here yet: nothing behind them may be taken before.
+    awaited: usize,
     bell: Arc<Notify>,
 }
 
 /// Boxes by node.
 #[derive(Default)]
 pub struct Mailroom(Mutex<HashMap<NodeId, Box_>>);
+
+/// Keeps what is behind a message from being taken before it.
+pub struct Held<'a> {
+    room: &'a Mailroom,
+    node: NodeId,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.room.with(self.node, |own| {
+            own.awaited = own.awaited.saturating_sub(1);
+            own.bell.notify_waiters();
+        });
+    }
+}
 
 /// Numbered messages kept for one node at most: an agreement's two and a manifest.
 const KEPT: usize = 4;
@@ -51,10 +68,19 @@ impl Mailroom {
         });
     }
 
+    /// A message is about to get a number: until the answer is dropped, nothing is taken.
+    pub fn hold(&self, node: NodeId) -> Held<'_> {
+        self.with(node, |own| own.awaited += 1);
+        Held { room: self, node }
+    }
+
     /// What a node has not taken yet.
     pub fn take(&self, node: NodeId, taken: (u64, u64), roots: Vec<SignedRoot>) -> Mail {
         self.with(node, |own| {
             own.numbered.retain(|waiting| waiting.place > taken);
+            if own.awaited > 0 {
+                return Mail { roots, messages: Vec::new() };
+            }
             Mail { roots, messages: own.numbered.iter().map(|w| w.signed.clone()).collect() }
         })
     }
@@ -66,6 +92,6 @@ impl Mailroom {
 
     /// True when a box holds nothing numbered behind `taken`.
     pub fn is_empty(&self, node: NodeId, taken: (u64, u64)) -> bool {
-        self.with(node, |own| own.numbered.iter().all(|w| w.place <= taken))
+        self.with(node, |own| own.awaited == 0 && own.numbered.iter().all(|w| w.place <= taken))
     }
 }

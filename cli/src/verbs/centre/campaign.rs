@@ -98,7 +98,8 @@ fn all(client: &Client) -> Result<Vec<Record>, Failure> {
     Ok(all)
 }
 
-fn chosen(client: &Client, named: Option<CampaignId>) -> Result<CampaignId, Failure> {
+/// The named campaign, or the newest.
+pub fn chosen(client: &Client, named: Option<CampaignId>) -> Result<CampaignId, Failure> {
     let newest = || Ok::<_, Failure>(all(client)?.last().map(|campaign| campaign.id));
     named.map_or_else(newest, |id| Ok(Some(id)))?.ok_or_else(|| Failure::check("there is no campaign"))
 }
@@ -192,3 +193,4 @@ const fn step(phase: Phase) -> u64 {
         _ => 7,
     }
 }
+

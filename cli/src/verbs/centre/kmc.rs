@@ -9,6 +9,7 @@ use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
 use keylink::root::Recovery;
 use keylink::{PublicKey, Signed};
+use keymgr::audit::{Head, verify_export};
 use keymgr::core::people::Role;
 use keymgr::house::{Beginning, Genesis, House, Settings};
 use keymgr::person::PersonRequest;
@@ -30,6 +31,21 @@ pub enum Kmc {
     Serve(Serve),
     /// How the centre is.
     Status(Place),
+    /// Fetches log and state from the centre and verifies them here. Exit code 1: something does not hold.
+    Verify(Verify),
+}
+
+/// Arguments of `kmc verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Keeps what was fetched: the next verification can use it as a head.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// A checkpoint that a node or an auditor kept, or an earlier export; repeatable.
+    #[arg(long, value_name = "FILE")]
+    head: Vec<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +147,7 @@ pub fn run(verb: Kmc) -> Exit {
         Kmc::Init(args) => init(&args),
         Kmc::Serve(args) => serve(args),
         Kmc::Status(place) => status(&place),
+        Kmc::Verify(args) => verify(&args),
     }
 }
 
@@ -313,4 +330,27 @@ fn status(place: &Place) -> Exit {
             })
             .collect()
     })
+}
+
+fn verify(args: &Verify) -> Exit {
+    let at = |path: &Path, e: &dyn core::fmt::Display| Failure::environment(format!("{}: {e}", path.display()));
+    let heads = args.head.iter().map(|path| {
+        let bytes = std::fs::read(path).map_err(|e| at(path, &e))?;
+        Head::parse(&path.display().to_string(), &bytes).map_err(Failure::environment)
+    });
+    let heads = heads.collect::<Result<Vec<_>, Failure>>()?;
+    let client = args.place.client()?;
+    let export = block_on(client.bytes("/audit/export"))?;
+    if let Some(to) = &args.to {
+        std::fs::write(to, &export).map_err(|e| at(to, &e))?;
+    }
+    let options = keymgr::audit::Options { heads, key: None, signatures: true };
+    let report = verify_export(&mut export.as_slice(), options).map_err(Failure::environment)?;
+    show(args.place.json, &report, |report| {
+        let found: String =
+            report.findings.iter().map(|f| format!("{} {}: {}\n", f.table, f.key, f.what)).collect();
+        let anchored = if report.anchored { "a head from outside agrees" } else { "no head from outside" };
+        format!("{found}{} entries, {} rows, signatures checked, {anchored}", report.entries, report.rows)
+    })?;
+    if report.holds { Ok(()) } else { Err(Failure::check("the log does not hold")) }
 }

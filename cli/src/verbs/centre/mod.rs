@@ -8,6 +8,7 @@ pub mod kmc;
 pub mod node;
 pub mod person;
 mod place;
+pub mod report;
 pub mod rotate;
 pub mod zone;
 

@@ -123,9 +123,8 @@ pub fn run(verb: Node) -> Exit {
             let done: Value = block_on(client.post(&path, &json!({ "reason": args.reason })))?;
             show(args.place.json, &done, |_| format!("{} is not served any more", node.name))
         }
-        Node::Suspend(args) => act(&args.place, &args.node, |node, _| Act::SuspendNode {
-            node: node.id,
-            reason: args.reason.clone(),
+        Node::Suspend(args) => act(&args.place, &args.node, |node, _| {
+            Act::SuspendNode { node: node.id, reason: args.reason.clone() }
         }),
         Node::Resume(args) => act(&args.place, &args.node, |node, _| Act::ResumeNode { node: node.id }),
         Node::Revoke(args) => act(&args.place, &args.node, |node, _| Act::RevokeNode { node: node.id }),
@@ -183,21 +182,24 @@ fn asking(place: &Place) -> Exit {
 
 fn enrol(args: &Enrol) -> Exit {
     let client = args.place.client()?;
-    let list = waiting(&client)?;
+    let nodes = chosen(&waiting(&client)?, &args.nodes, args.asking)?;
+    super::ask(&args.place, &client, &[Act::EnrolNodes(nodes)])
+}
+
+/// Nodes among those who ask: all, or those with these names and fingerprints.
+pub fn chosen(list: &[Value], named: &[String], all: bool) -> Result<Vec<NewNode>, Failure> {
     let wanted = |one: &Value| {
         // A fingerprint is the node's id, or the first 16 or more digits of it.
-        let named = format!("{}=", text(one, "name"));
+        let name = format!("{}=", text(one, "name"));
         let fits = |node: &String| {
-            let given = node.strip_prefix(&named).unwrap_or_default();
+            let given = node.strip_prefix(&name).unwrap_or_default();
             given.len() >= 16 && text(one, "node").starts_with(given)
         };
-        args.asking || args.nodes.iter().any(fits)
+        all || named.iter().any(fits)
     };
     let chosen: Vec<&Value> = list.iter().filter(|one| wanted(one)).collect();
-    if chosen.is_empty() || (!args.asking && chosen.len() != args.nodes.len()) {
-        return Err(Failure::check(
-            "not every one of these asks with this fingerprint: see `payhsm node asking`",
-        ));
+    if chosen.is_empty() || (!all && chosen.len() != named.len()) {
+        return Err(Failure::check("not every one of these asks with this fingerprint: see `payhsm node asking`"));
     }
     let new = |one: &&Value| {
         let malformed = || Failure::environment("the manager's list of nodes cannot be read");
@@ -212,8 +214,7 @@ fn enrol(args: &Enrol) -> Exit {
             },
         })
     };
-    let nodes = chosen.iter().map(new).collect::<Result<Vec<_>, Failure>>()?;
-    super::ask(&args.place, &client, &[Act::EnrolNodes(nodes)])
+    chosen.iter().map(new).collect()
 }
 
 fn list(place: &Place) -> Exit {
@@ -221,17 +222,9 @@ fn list(place: &Place) -> Exit {
     let nodes: Vec<Record> = block_on(client.all("/nodes"))?;
     show(place.json, &nodes, |nodes| {
         let row = |n: &Record| {
-            let state =
-                if n.quarantined.is_some() { "quarantined".into() } else { format!("{:?}", n.traffic) };
+            let state = if n.quarantined.is_some() { "quarantined".into() } else { format!("{:?}", n.traffic) };
             let seen = if n.seen_utc_ms == 0 { "never".to_owned() } else { when(n.seen_utc_ms) };
-            vec![
-                n.name.clone(),
-                format!("{:?}", n.class),
-                state,
-                seen,
-                format!("{} ms", n.skew_ms),
-                n.id.to_string(),
-            ]
+            vec![n.name.clone(), format!("{:?}", n.class), state, seen, format!("{} ms", n.skew_ms), n.id.to_string()]
         };
         table(&["name", "class", "state", "seen", "skew", "id"], &nodes.iter().map(row).collect::<Vec<_>>())
     })
@@ -252,9 +245,7 @@ fn one(args: &One) -> Exit {
             node.id,
             node.class,
             node.traffic,
-            node.root_kek
-                .as_ref()
-                .map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv)),
+            node.root_kek.as_ref().map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv)),
             table(&["key set", "generation", "by its receipts"], &rows)
         )
     })

@@ -48,6 +48,9 @@ pub struct New {
     /// Members, by name or id; those who have asked and are about to be let in count as well.
     #[arg(long, value_delimiter = ',')]
     nodes: Vec<String>,
+    /// Node that asks to be let in, as NAME=FINGERPRINT, repeatable: it is let in and becomes a member.
+    #[arg(long, value_name = "NAME=FINGERPRINT")]
+    enrol: Vec<String>,
     /// Kind of its key set.
     #[arg(long, value_enum, default_value = "zpk")]
     kind: KindName,
@@ -132,7 +135,9 @@ fn new(args: &New) -> Exit {
         let asked = || asking.iter().find(asks).and_then(|one| one["node"].as_str()?.parse().ok());
         enrolled.or_else(asked).ok_or_else(|| Failure::usage(format!("no node {name}")))
     };
-    let nodes = args.nodes.iter().map(by_name).collect::<Result<BTreeSet<_>, _>>()?;
+    let mut nodes = args.nodes.iter().map(by_name).collect::<Result<BTreeSet<_>, _>>()?;
+    let let_in = if args.enrol.is_empty() { Vec::new() } else { node::chosen(&asking, &args.enrol, false)? };
+    nodes.extend(let_in.iter().map(|new| NodeId::of(&new.key)));
     let wishes = ZoneWishes {
         alias: args.zone.clone(),
         nodes,
@@ -150,7 +155,10 @@ fn new(args: &New) -> Exit {
         lead_ms: args.lead,
         exportable: args.exportable,
     };
-    let (_, acts) = block_on(plan_zone(&client, &wishes))?;
+    let (_, mut acts) = block_on(plan_zone(&client, &wishes))?;
+    if !let_in.is_empty() {
+        acts.insert(0, keymgr::core::action::Act::EnrolNodes(let_in));
+    }
     super::ask(&args.place, &client, &acts)
 }
 

@@ -10,6 +10,7 @@ use super::sabotage::Sabotage;
 use crate::exit::Failure;
 use keylink::CampaignId;
 use keylink::message::{KeyKind, Overlap, Shape};
+use keymgr::core::action::Act;
 use keymgr::client::{ClientProblem, RotateWishes, ZoneWishes, plan_rotation, plan_zone};
 use keymgr::core::campaign::{Campaign, Delivery, Mark, Phase};
 use serde_json::{Value, json};
@@ -220,6 +221,7 @@ impl<'a> Run<'a> {
         }
         let overlap_ms = (self.args.sabotage == Some(Sabotage::RetireEarly)).then_some(1);
         let ids = self.propose(&RotateWishes { overlap_ms, ..RotateWishes::default() }).await?;
+        self.pause(&ids).await;
         let began = Instant::now();
         let (mut now, mut stages) = (Stage::Before, Vec::new());
         let all = loop {
@@ -231,6 +233,7 @@ impl<'a> Run<'a> {
                 let _ = self.orders.send(Order::Stage(here));
             }
             self.kill_when_due(&ids, &all).await?;
+            self.watch_the_stage(&all).await?;
             if here == Stage::Overlap && !self.away.is_empty() {
                 self.return_of_the_absent(&ids).await?;
             }
@@ -295,6 +298,35 @@ impl<'a> Run<'a> {
             self.declare(number, "in_traffic").await?;
         }
         self.report.figures.insert("catch_up_s", json!(began.elapsed().as_secs_f64()));
+        Ok(())
+    }
+
+    // The operator stops the campaigns where they are: what was ordered goes on, the next step waits.
+    async fn pause(&self, ids: &[CampaignId]) {
+        for id in ids {
+            // One that has ended, or rests already, cannot be paused.
+            let _ = self.people.operator.post::<Value>(&format!("/campaigns/{id}/pause"), &json!({})).await;
+        }
+    }
+
+    // New keys are brought and accepted within a moment in a small fleet. People look at the traffic before they let a
+    // campaign go on: it rests until the stage has seen its transactions, and goes on when two officers agree.
+    async fn watch_the_stage(&self, all: &[Campaign]) -> Result<(), Failure> {
+        let here = stage(all);
+        let resting: Vec<&Campaign> = all.iter().filter(|campaign| campaign.paused && campaign.phase.is_live()).collect();
+        let complete = |one: &&Campaign| one.phase.awaits().is_none_or(|mark| one.counts.all(mark));
+        let count = self.counters.get(here as usize).map_or(0, |counter| counter.load(Relaxed));
+        let generated = resting.iter().all(|one| one.phase != Phase::Generating);
+        let enough = count >= self.args.stage_transactions;
+        if resting.is_empty() || !generated || !enough || !resting.iter().all(complete) {
+            return Ok(());
+        }
+        let ids: Vec<CampaignId> = resting.iter().map(|campaign| campaign.id).collect();
+        let acts: Vec<Act> = ids.iter().map(|id| Act::ResumeCampaign { campaign: *id }).collect();
+        self.people.ask(&acts, 2).await?;
+        if here == Stage::Staging {
+            self.pause(&ids).await;
+        }
         Ok(())
     }
 

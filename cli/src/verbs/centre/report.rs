@@ -1,0 +1,94 @@
+//! `payhsm report inventory|expiring|campaign|nodes`: facts for people and auditors.
+
+use super::campaign::chosen;
+use super::place::{Place, block_on, table};
+use crate::exit::{Exit, Failure};
+use clap::{Args, Subcommand};
+use keylink::CampaignId;
+use keymgr::report;
+use std::path::PathBuf;
+
+/// Reports.
+#[derive(Debug, Subcommand)]
+pub enum Report {
+    /// Every key, and how many nodes hold it.
+    Inventory(Form),
+    /// Keys that stop to protect soon.
+    Expiring {
+        /// Within so many days.
+        #[arg(long, default_value_t = 30)]
+        days: u64,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// One campaign: what each node has receipted.
+    Campaign {
+        /// The campaign; the newest when missing.
+        campaign: Option<CampaignId>,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Every node.
+    Nodes(Form),
+}
+
+/// How it is written.
+#[derive(Debug, Args)]
+pub struct Form {
+    /// HTML that prints well and refers to nothing outside of itself.
+    #[arg(long, conflicts_with_all = ["csv", "json"])]
+    html: bool,
+    /// CSV.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// File to write instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Runs the verb.
+pub fn run(verb: Report) -> Exit {
+    let (form, made) = match verb {
+        Report::Inventory(form) => {
+            let client = form.place.client()?;
+            let made = block_on(report::inventory(&client))?;
+            (form, made)
+        }
+        Report::Expiring { days, form } => {
+            let client = form.place.client()?;
+            let made = block_on(report::expiring(&client, days))?;
+            (form, made)
+        }
+        Report::Campaign { campaign, form } => {
+            let client = form.place.client()?;
+            let id = chosen(&client, campaign)?;
+            let made = block_on(report::campaign(&client, id))?;
+            (form, made)
+        }
+        Report::Nodes(form) => {
+            let client = form.place.client()?;
+            let made = block_on(report::nodes(&client))?;
+            (form, made)
+        }
+    };
+    let text = if form.html {
+        made.html().map_err(Failure::environment)?
+    } else if form.csv {
+        made.csv()
+    } else if form.place.json {
+        serde_json::to_string_pretty(&made).map_err(Failure::environment)?
+    } else {
+        let facts: String = made.facts.iter().map(|(name, value)| format!("{name:<16} {value}\n")).collect();
+        let head: Vec<&str> = made.columns.iter().map(String::as_str).collect();
+        format!("{}\n{facts}\n{}", made.title, table(&head, &made.rows))
+    };
+    match &form.to {
+        Some(file) => std::fs::write(file, text).map_err(|e| Failure::environment(format!("{}: {e}", file.display()))),
+        None => {
+            println!("{}", text.trim_end());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The reports, each from a few lists of the interface.
+
+use super::Report;
+use crate::api::{HolderView, KeyView};
+use crate::client::{Client, ClientProblem};
+use crate::core::campaign::{Campaign, Delivery};
+use crate::core::key::KeySet;
+use crate::core::node::{Node, Zone};
+use keylink::message::Scope;
+use keylink::{CampaignId, NodeId};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+fn when(utc_ms: u64) -> String {
+    let seconds = i64::try_from(utc_ms / 1000).unwrap_or_default();
+    let moment = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|t| t.format(&Rfc3339).ok());
+    moment.unwrap_or_else(|| utc_ms.to_string())
+}
+
+fn maybe(utc_ms: Option<u64>) -> String {
+    utc_ms.map_or_else(|| "-".to_owned(), when)
+}
+
+fn columns(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+// What every report says about where it comes from.
+async fn facts(client: &Client) -> Result<Vec<(String, String)>, ClientProblem> {
+    let status: Value = client.get("/status").await?;
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Ok(vec![
+        ("centre".to_owned(), text(&status["counts"]["kmc"])),
+        ("made".to_owned(), when(crate::client::utc_ms())),
+        ("made by".to_owned(), client.identity().name.clone()),
+        ("backend class".to_owned(), text(&status["backend_class"])),
+        ("test master key".to_owned(), text(&status["test_master_key"])),
+        ("log entries".to_owned(), text(&status["log_size"])),
+    ])
+}
+
+async fn keys(client: &Client, title: &str, path: &str) -> Result<Report, ClientProblem> {
+    let keys: Vec<KeyView> = client.all(path).await?;
+    let sets: Vec<KeySet> = client.all("/key-sets").await?;
+    let zones: Vec<Zone> = client.all("/zones").await?;
+    let holders: Vec<HolderView> = client.all("/holders").await?;
+    let zone = |set: &KeySet| match set.definition.scope {
+        Scope::Zone(id) => zones.iter().find(|z| z.id == id).map_or_else(|| id.to_string(), |z| z.alias.clone()),
+        Scope::Node(id) => id.to_string(),
+    };
+    let row = |key: &KeyView| {
+        let set = sets.iter().find(|set| set.id() == key.key_set);
+        let held = holders.iter().filter(|h| h.key_set == key.key_set && h.generation == key.generation);
+        let held: BTreeMap<String, usize> = held.fold(BTreeMap::new(), |mut counts, h| {
+            *counts.entry(format!("{:?}", h.progress)).or_default() += 1;
+            counts
+        });
+        let held: Vec<String> = held.iter().map(|(progress, count)| format!("{progress} {count}")).collect();
+        vec![
+            set.map_or_else(|| key.key_set.to_string(), |set| set.definition.name.clone()),
+            key.generation.to_string(),
+            set.map(&zone).unwrap_or_default(),
+            set.map_or_else(String::new, |s| format!("{} {:?}", s.definition.kind.name(), s.definition.shape)),
+            set.map_or("", |set| if set.live { "live" } else { "test" }).to_owned(),
+            format!("{:?}", key.state),
+            key.kcv.clone().unwrap_or_default(),
+            maybe(key.windows.originator_until),
+            maybe(key.windows.recipient_until),
+            held.join(", "),
+        ]
+    };
+    Ok(Report {
+        title: title.to_owned(),
+        facts: facts(client).await?,
+        columns: columns(&[
+            "key set", "generation", "zone", "kind", "keys", "state", "KCV", "protects until", "processes until",
+            "nodes by receipts",
+        ]),
+        rows: keys.iter().map(row).collect(),
+    })
+}
+
+/// Every key, and how many nodes hold it.
+pub async fn inventory(client: &Client) -> Result<Report, ClientProblem> {
+    keys(client, "Key inventory", "/keys").await
+}
+
+/// Keys that stop to protect within so many days.
+pub async fn expiring(client: &Client, days: u64) -> Result<Report, ClientProblem> {
+    let title = format!("Keys that stop to protect within {days} days");
+    keys(client, &title, &format!("/keys/expiring?days={days}")).await
+}
+
+/// One campaign: what each node has receipted.
+pub async fn campaign(client: &Client, id: CampaignId) -> Result<Report, ClientProblem> {
+    let path = format!("/campaigns/{id}");
+    let campaign: Campaign = client.get(&path).await?;
+    let owed: Vec<Delivery> = client.all(&format!("{path}/deliveries")).await?;
+    let nodes: Vec<Node> = client.all("/nodes").await?;
+    let holders: Vec<HolderView> = client.all(&format!("/holders?key_set={}", campaign.plan.key_set)).await?;
+    let name = |id: &NodeId| nodes.iter().find(|n| n.id == *id).map_or_else(|| id.to_string(), |n| n.name.clone());
+    let progress = |node: &NodeId, generation| {
+        let copy = holders.iter().find(|h| h.node == *node && Some(h.generation) == generation);
+        copy.map_or_else(|| "-".to_owned(), |h| format!("{:?}", h.progress))
+    };
+    let row = |delivery: &Delivery| {
+        let node = &delivery.node;
+        let waited = if delivery.gated { "yes" } else { "excepted" };
+        vec![
+            name(node),
+            waited.to_owned(),
+            progress(node, Some(campaign.new_generation())),
+            progress(node, campaign.old),
+            node.to_string(),
+        ]
+    };
+    let mut facts = facts(client).await?;
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    facts.extend([
+        fact("campaign", id.to_string()),
+        fact("action", campaign.action.to_string()),
+        fact("phase", format!("{:?}", campaign.phase)),
+        fact("emergency", campaign.emergency.clone().unwrap_or_else(|| "no".to_owned())),
+        fact("generation", format!("{} after {}", campaign.new_generation(), campaign.old.map_or_else(|| "none".to_owned(), |g| g.to_string()))),
+        fact("began", when(campaign.began)),
+        fact("protects from", maybe(campaign.protect_from)),
+        fact("overlap until", maybe(campaign.overlap_until)),
+        fact("ended", maybe(campaign.ended)),
+    ]);
+    Ok(Report {
+        title: "Campaign".to_owned(),
+        facts,
+        columns: columns(&["node", "waited for", "new key by receipts", "old key by receipts", "id"]),
+        rows: owed.iter().map(row).collect(),
+    })
+}
+
+/// Every node: what it is and how far it is behind.
+pub async fn nodes(client: &Client) -> Result<Report, ClientProblem> {
+    let nodes: Vec<Node> = client.all("/nodes").await?;
+    let zones: Vec<Zone> = client.all("/zones").await?;
+    let row = |node: &Node| {
+        let of = |zone: &&Zone| node.zones.contains(&zone.id);
+        let zones: Vec<_> = zones.iter().filter(of).map(|zone| zone.alias.clone()).collect();
+        let kek = node.root_kek.as_ref();
+        vec![
+            node.name.clone(),
+            format!("{:?}", node.class),
+            format!("{:?}", node.standing),
+            node.quarantined.as_ref().map_or_else(|| format!("{:?}", node.traffic), |why| format!("quarantined: {why}")),
+            zones.join(", "),
+            if node.seen_utc_ms == 0 { "never".to_owned() } else { when(node.seen_utc_ms) },
+            node.skew_ms.to_string(),
+            kek.map_or_else(|| "none".to_owned(), |kek| format!("{} since {}", kek.number, when(kek.since_utc_ms))),
+            node.id.to_string(),
+        ]
+    };
+    Ok(Report {
+        title: "Nodes".to_owned(),
+        facts: facts(client).await?,
+        columns: columns(&["node", "class", "standing", "traffic", "zones", "seen", "skew ms", "root KEK", "id"]),
+        rows: nodes.iter().map(row).collect(),
+    })
+}

@@ -1,0 +1,72 @@
+//! Reports for people and auditors, made from what the interface shows: as HTML that prints well and refers to
+//! nothing outside of itself, as CSV, and as JSON. A report states facts and no compliance.
+
+mod make;
+
+pub use make::{campaign, expiring, inventory, nodes};
+
+use askama::Template;
+use serde::Serialize;
+
+/// A report: facts about it, and one table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Template)]
+#[template(ext = "html", source = r#"<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title><style>
+body{font:14px/1.45 sans-serif;margin:2em;color:#111}h1{font-size:1.4em}
+dl{display:grid;grid-template-columns:max-content auto;gap:.2em 1em}dt{font-weight:600}dd{margin:0}
+table{border-collapse:collapse;width:100%;margin-top:1em}th,td{border:1px solid #999;padding:.25em .5em;text-align:left}
+th{background:#eee}tr{break-inside:avoid}thead{display:table-header-group}
+@media print{body{margin:0;font-size:10pt}@page{margin:15mm}}
+</style></head><body><h1>{{ title }}</h1><dl>
+{% for (name, value) in facts %}<dt>{{ name }}</dt><dd>{{ value }}</dd>
+{% endfor %}</dl><table><thead><tr>{% for column in columns %}<th>{{ column }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</tbody></table></body></html>
+"#)]
+pub struct Report {
+    /// What it is.
+    pub title: String,
+    /// Facts in front of the table: name and value.
+    pub facts: Vec<(String, String)>,
+    /// Heads of the columns.
+    pub columns: Vec<String>,
+    /// Cells, a row each.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Report {
+    /// As HTML.
+    pub fn html(&self) -> Result<String, askama::Error> {
+        self.render()
+    }
+
+    /// The table as CSV (RFC 4180). A cell that a spreadsheet would take for a formula gets a quote in front.
+    pub fn csv(&self) -> String {
+        let cell = |text: &String| {
+            let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+            format!("\"{guard}{}\"", text.replace('"', "\"\""))
+        };
+        let line = |cells: &Vec<String>| cells.iter().map(cell).collect::<Vec<_>>().join(",") + "\r\n";
+        std::iter::once(&self.columns).chain(&self.rows).map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_typed_stays_text() {
+        let report = Report {
+            title: "Nodes & <more>".to_owned(),
+            facts: vec![("centre".to_owned(), "<b>".to_owned())],
+            columns: vec!["name".to_owned()],
+            rows: vec![vec!["=SUM(\"1\")".to_owned()], vec!["<script>".to_owned()]],
+        };
+        let html = report.html().unwrap();
+        assert!(!html.contains("<script>") && !html.contains("<b>") && !html.contains("<more>"));
+        assert!(!html.contains("http"), "nothing outside of it");
+        assert!(html.contains("@media print"));
+        assert_eq!(report.csv(), "\"name\"\r\n\"'=SUM(\"\"1\"\")\"\r\n\"<script>\"\r\n");
+    }
+}
