@@ -12,6 +12,7 @@ struct Offer {
     hash: Digest,
     number: u32,
     since_ms: u64,
+    answered: bool,
 }
 
 /// One open offer a node at most.
@@ -27,16 +28,36 @@ impl Offers {
 
     /// An offer was made.
     pub fn open(&self, node: NodeId, hash: Digest, number: u32, now: u64) {
-        let offer = Offer { hash, number, since_ms: now };
+        let offer = Offer { hash, number, since_ms: now, answered: false };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, offer);
     }
 
-    /// The offer that an acceptance names: its hash and number. It is closed then.
+    /// The offer that an acceptance names: its hash and number. It is answered once, and stays open until the agreement
+    /// is stored: another offer meanwhile would void the answer that the node holds.
     pub fn take(&self, node: NodeId, hash: Digest) -> Option<(Digest, u32)> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.get(&node)?.hash != hash {
+        let offer = open.get_mut(&node)?;
+        if offer.answered || offer.hash != hash {
             return None;
         }
-        open.remove(&node).map(|offer| (offer.hash, offer.number))
+        offer.answered = true;
+        Some((offer.hash, offer.number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_is_answered_once_and_not_repeated_while_its_answer_is_judged() {
+        let (offers, node, hash) = (Offers::default(), NodeId([1; 32]), Digest([2; 32]));
+        assert!(!offers.is_open(node, 0));
+        offers.open(node, hash, 1, 1_000);
+        assert_eq!(offers.take(node, Digest([3; 32])), None);
+        assert_eq!(offers.take(node, hash), Some((hash, 1)));
+        assert_eq!(offers.take(node, hash), None);
+        assert!(offers.is_open(node, 1_000 + OPEN_MS - 1));
+        assert!(!offers.is_open(node, 1_000 + OPEN_MS));
     }
 }

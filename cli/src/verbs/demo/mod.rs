@@ -2,11 +2,12 @@
 //! translates and verifies, and checks every answer with cryptography of its own.
 
 mod load;
+mod rotation;
 mod steps;
 mod wire;
 
 use crate::exit::{Exit, Failure};
-use clap::Args;
+use clap::{Args, Subcommand};
 use gateway::{Config, Gateway, ListenSpec, ListenerConfig, Running};
 use hostcmd::decode::{Decoded, Decoder};
 use hostcmd::{Authorised, Port, Settings, Unit};
@@ -23,7 +24,10 @@ use wire::Wire;
 
 /// Runs the main job on embedded defaults and checks every answer; stops by itself.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct DemoArgs {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Seconds of the throughput run at the end.
     #[arg(long, visible_alias = "seconds", default_value_t = 3.0, value_name = "S")]
     duration: f64,
@@ -32,8 +36,18 @@ pub struct DemoArgs {
     json: bool,
 }
 
+/// Other demonstrations.
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Rotates the keys of a fleet under load, and proves that no transaction was lost.
+    Rotation(rotation::RotationArgs),
+}
+
 /// Runs the verb.
 pub fn run(args: &DemoArgs) -> Exit {
+    if let Some(What::Rotation(args)) = &args.what {
+        return rotation::run(args);
+    }
     let duration = Duration::try_from_secs_f64(args.duration).map_err(Failure::usage)?;
     let server = start().map_err(Failure::environment)?;
     let address = server.address(LmkId(0)).ok_or_else(|| Failure::environment("no listener for LMK 00"))?;
