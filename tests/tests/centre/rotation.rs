@@ -58,7 +58,7 @@ pub async fn rotated(client: &Client, id: keylink::CampaignId) -> Campaign {
 
 pub async fn rotate(centre: &Centre, zone: &str) -> Campaign {
     let plan = plan_rotation(&centre.operator, zone, &RotateWishes::default()).await.unwrap();
-    centre.ask(&[plan.act.clone()]).await;
+    centre.ask(std::slice::from_ref(&plan.act)).await;
     rotated(&centre.operator, plan.targets[0].campaign).await
 }
 
