@@ -39,7 +39,8 @@ fn every_planted_fault_is_found_and_named() {
     ];
     for (fault, what, why) in faults {
         let out = rotation(&["--nodes", "30", "--limit", "30", "--sabotage", fault]);
-        let document: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{fault}: {out:?}"));
+        let document: Value =
+            serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{fault}: {out:?}"));
         let failed = failed(&document);
         let named = failed.iter().any(|(check, found)| *check == what && found.contains(why));
         assert!(named, "{fault}: {failed:?}");

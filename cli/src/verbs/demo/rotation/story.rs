@@ -10,8 +10,8 @@ use super::sabotage::Sabotage;
 use crate::exit::Failure;
 use keylink::CampaignId;
 use keylink::message::{KeyKind, Overlap, Shape};
-use keymgr::core::action::Act;
 use keymgr::client::{ClientProblem, RotateWishes, ZoneWishes, plan_rotation, plan_zone};
+use keymgr::core::action::Act;
 use keymgr::core::campaign::{Campaign, Delivery, Mark, Phase};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -22,8 +22,10 @@ use std::time::{Duration, Instant};
 /// Nodes protect with the new key so long after the order, milliseconds: long enough for a manager to be killed and
 /// to come back meanwhile.
 const LEAD_MS: u64 = 4_000;
-/// The old key is processed so long: a block that a slow clock has protected late is on its way for twice the skew.
+/// The old key is processed so long after the switch: a block that a slow clock has protected late is on its way for
+/// twice the skew, and in a large fleet the last receipt of the switch comes late.
 const OVERLAP_MS: u64 = 6_000;
+const OVERLAP_PER_NODE_MS: u64 = 30;
 
 const MARKS: [(Mark, &str); 4] = [
     (Mark::Proven, "proven"),
@@ -116,7 +118,7 @@ impl<'a> Run<'a> {
                 shape: Shape::Tdes2,
                 base: Some(3 * u16::from(zone)),
                 overlap: Overlap::Time,
-                overlap_ms: Some(OVERLAP_MS),
+                overlap_ms: Some(OVERLAP_MS + OVERLAP_PER_NODE_MS * u64::from(args.nodes)),
                 lead_ms: Some(LEAD_MS),
                 exportable: false,
             };
@@ -313,7 +315,8 @@ impl<'a> Run<'a> {
     // campaign go on: it rests until the stage has seen its transactions, and goes on when two officers agree.
     async fn watch_the_stage(&self, all: &[Campaign]) -> Result<(), Failure> {
         let here = stage(all);
-        let resting: Vec<&Campaign> = all.iter().filter(|campaign| campaign.paused && campaign.phase.is_live()).collect();
+        let resting: Vec<&Campaign> =
+            all.iter().filter(|campaign| campaign.paused && campaign.phase.is_live()).collect();
         let complete = |one: &&Campaign| one.phase.awaits().is_none_or(|mark| one.counts.all(mark));
         let count = self.counters.get(here as usize).map_or(0, |counter| counter.load(Relaxed));
         let generated = resting.iter().all(|one| one.phase != Phase::Generating);
