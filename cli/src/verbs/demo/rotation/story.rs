@@ -221,8 +221,7 @@ impl<'a> Run<'a> {
         if self.args.sabotage == Some(Sabotage::LostReceipt) {
             self.fleet.lose();
         }
-        let overlap_ms = (self.args.sabotage == Some(Sabotage::RetireEarly)).then_some(1);
-        let ids = self.propose(&RotateWishes { overlap_ms, ..RotateWishes::default() }).await?;
+        let ids = self.propose(&RotateWishes::default()).await?;
         self.pause(&ids).await;
         let began = Instant::now();
         let (mut now, mut stages) = (Stage::Before, Vec::new());
@@ -427,7 +426,10 @@ impl<'a> Run<'a> {
             format!("{} owes {mark}", member.map_or("?", |member| member.name.as_str()))
         };
         let missing = all.iter().filter(|one| MARKS.iter().any(|(mark, _)| !one.marks.contains(mark)));
-        let missing: Vec<String> = missing.take(5).map(name).collect();
+        let mut missing: Vec<&Delivery> = missing.collect();
+        // Whoever is furthest behind holds the others up.
+        missing.sort_by_key(|one| one.marks.len());
+        let missing: Vec<String> = missing.into_iter().take(5).map(name).collect();
         let found = format!(
             "{} of {wanted} each{}{}",
             counts.join(", "),
