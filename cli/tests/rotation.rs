@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::process::{Command, Output};
 
 fn rotation(args: &[&str]) -> Output {
-    let common = ["demo", "rotation", "--json", "--stage-transactions", "500", "--rate", "500"];
+    let common = ["demo", "rotation", "--json", "--stage-transactions", "500", "--rate", "1500"];
     Command::new(env!("CARGO_BIN_EXE_payhsm")).args(common).args(args).output().unwrap()
 }
 
@@ -32,7 +32,11 @@ fn two_zones_rotate_under_load_while_the_manager_is_killed() {
 fn every_planted_fault_is_found_and_named() {
     let faults = [
         ("protect-first", "no node protects before all accept and its time has come", "node-000"),
-        ("retire-early", "no transaction is refused", "has retired the previous generation"),
+        (
+            "retire-early",
+            "no transaction is refused",
+            "has dropped the previous generation within the overlap",
+        ),
         ("drop-previous", "no transaction is refused", "node-000 has dropped the previous generation"),
         ("stale-table", "no node protects with the old key once all are activated", "node-000"),
         ("lost-receipt", "every receipt is there", "node-000 owes proven"),

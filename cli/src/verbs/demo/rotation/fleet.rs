@@ -157,7 +157,7 @@ impl Fleet {
     /// A node begins, or begins again from its stored state.
     pub async fn start(&mut self, number: usize) -> Result<(), Failure> {
         let clock = SystemClock::with_offset(self.offset_ms(number)).map_err(Failure::environment)?;
-        let fault = self.fault.filter(|_| number == 0);
+        let fault = self.fault.filter(|fault| fault.is_at(number));
         let Some(member) = self.members.get_mut(number) else { return Ok(()) };
         let seen = Arc::clone(&member.seen);
         let parts = Parts {

@@ -1,4 +1,4 @@
-//! Faults that are planted on purpose, each in one node or in the plan: a run that does not notice them proves nothing.
+//! Faults that are planted on purpose in one node or in all: a run that does not notice them proves nothing.
 
 use clap::ValueEnum;
 use gateway::node::{Answer, HttpsTransport, Sending, Transport};
@@ -10,7 +10,7 @@ use keylink::node::TableImage;
 pub enum Sabotage {
     /// One node protects with the new key as soon as it accepts it.
     ProtectFirst,
-    /// The plan ends the overlap at once, while blocks are on their way.
+    /// Every node gives up the old generation when it switches, without an order: blocks are on their way.
     RetireEarly,
     /// One node forgets the previous generation when it switches.
     DropPrevious,
@@ -18,6 +18,13 @@ pub enum Sabotage {
     StaleTable,
     /// The receipts of one node are lost after it was told that they were taken.
     LostReceipt,
+}
+
+impl Sabotage {
+    /// Whether the node with this number has the fault.
+    pub fn is_at(self, number: usize) -> bool {
+        number == 0 || self == Self::RetireEarly
+    }
 }
 
 /// What a node with a fault makes of a table.
@@ -36,9 +43,11 @@ pub fn spoil(kind: Sabotage, image: &TableImage, first_is_there: bool) -> Option
                 }
             }
         }
-        Sabotage::DropPrevious => image.sets.iter_mut().for_each(|set| set.previous.clear()),
+        Sabotage::DropPrevious | Sabotage::RetireEarly => {
+            image.sets.iter_mut().for_each(|set| set.previous.clear())
+        }
         Sabotage::StaleTable if first_is_there => return None,
-        Sabotage::StaleTable | Sabotage::RetireEarly | Sabotage::LostReceipt => {}
+        Sabotage::StaleTable | Sabotage::LostReceipt => {}
     }
     Some(image)
 }

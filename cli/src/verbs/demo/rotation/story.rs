@@ -22,8 +22,10 @@ use std::time::{Duration, Instant};
 /// Nodes protect with the new key so long after the order, milliseconds: long enough for a manager to be killed and
 /// to come back meanwhile.
 const LEAD_MS: u64 = 4_000;
-/// The old key is processed so long: a block that a slow clock has protected late is on its way for twice the skew.
+/// The old key is processed so long after the switch: a block that a slow clock has protected late is on its way for
+/// twice the skew, and in a large fleet the last receipt of the switch comes late.
 const OVERLAP_MS: u64 = 6_000;
+const OVERLAP_PER_NODE_MS: u64 = 30;
 
 const MARKS: [(Mark, &str); 4] = [
     (Mark::Proven, "proven"),
@@ -116,7 +118,7 @@ impl<'a> Run<'a> {
                 shape: Shape::Tdes2,
                 base: Some(3 * u16::from(zone)),
                 overlap: Overlap::Time,
-                overlap_ms: Some(OVERLAP_MS),
+                overlap_ms: Some(OVERLAP_MS + OVERLAP_PER_NODE_MS * u64::from(args.nodes)),
                 lead_ms: Some(LEAD_MS),
                 exportable: false,
             };
@@ -219,8 +221,7 @@ impl<'a> Run<'a> {
         if self.args.sabotage == Some(Sabotage::LostReceipt) {
             self.fleet.lose();
         }
-        let overlap_ms = (self.args.sabotage == Some(Sabotage::RetireEarly)).then_some(1);
-        let ids = self.propose(&RotateWishes { overlap_ms, ..RotateWishes::default() }).await?;
+        let ids = self.propose(&RotateWishes::default()).await?;
         self.pause(&ids).await;
         let began = Instant::now();
         let (mut now, mut stages) = (Stage::Before, Vec::new());
@@ -425,7 +426,10 @@ impl<'a> Run<'a> {
             format!("{} owes {mark}", member.map_or("?", |member| member.name.as_str()))
         };
         let missing = all.iter().filter(|one| MARKS.iter().any(|(mark, _)| !one.marks.contains(mark)));
-        let missing: Vec<String> = missing.take(5).map(name).collect();
+        let mut missing: Vec<&Delivery> = missing.collect();
+        // Whoever is furthest behind holds the others up.
+        missing.sort_by_key(|one| one.marks.len());
+        let missing: Vec<String> = missing.into_iter().take(5).map(name).collect();
         let found = format!(
             "{} of {wanted} each{}{}",
             counts.join(", "),
