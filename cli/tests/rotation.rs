@@ -22,8 +22,12 @@ fn failed(document: &Value) -> Vec<(&str, &str)> {
 fn two_zones_rotate_under_load_while_the_manager_is_killed() {
     let out = rotation(&["--nodes", "30", "--zones", "2", "--offline", "10", "--kills", "3"]);
     let document: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{out:?}"));
-    assert_eq!(failed(&document), []);
-    assert_eq!(out.status.code(), Some(0));
+    // So few nodes can send all their proofs between two looks of the run, and then a kill comes late: that is judged
+    // by the run of 300. Whenever it came, nothing may be lost by it.
+    let late = "every kill hit its phase";
+    let failed = failed(&document);
+    assert!(failed.iter().all(|(what, _)| *what == late), "{failed:?}");
+    assert_eq!(out.status.code(), Some(i32::from(!failed.is_empty())));
     assert_eq!(document["kills"].as_array().unwrap().len(), 3);
 }
 
