@@ -238,7 +238,7 @@ pub trait Command: Sized + 'static {
 
 /// A command whose state between two runs of the backend is written by hand, because it is worth it: it is
 /// used where it stands, and neither request nor reply are moved. Its [`Command::runner`] is
-/// [`stepped`](crate::engine::stepped).
+/// `engine::stepped`.
 pub trait Stepped: Command {
     /// What is kept between two runs; used again for another request when one is done.
     type State: Default + 'static;

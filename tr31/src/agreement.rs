@@ -78,7 +78,7 @@ pub fn derive(
     ClearKey::new(round.get(..length).unwrap_or_default()).map_err(|_| wrong)
 }
 
-/// The protection key for blocks of `version` that two parties agreed on: [`derive`] with 16, 24 or 32 bytes,
+/// The protection key for blocks of `version` that two parties agreed on: [`derive()`] with 16, 24 or 32 bytes,
 /// loaded and made ready. Refuses a length that the version's cipher does not take
 /// ([`ErrorKind::KbpkLength`]); parity bits of a TDES key are as they come, no cipher reads them.
 pub async fn kbpk<C: Cipher>(

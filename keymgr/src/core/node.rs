@@ -1,5 +1,5 @@
 //! Zones, their members, and nodes as the centre sees them. What a node holds is known by its receipts only
-//! ([`Copy`]); whether it is in traffic is what an operator declared and officers may rely on.
+//! ([`struct@Copy`]); whether it is in traffic is what an operator declared and officers may rely on.
 
 use super::action::KeyRef;
 use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PublicKey, ZoneId};

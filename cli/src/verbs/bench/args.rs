@@ -27,7 +27,7 @@ pub struct BenchArgs {
     /// it), or --keys names them.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) target: Option<String>,
-    /// A file of keys of the unit: see docs/performance.md. One [[zmk]] with its clear value is enough to
+    /// A file of keys of the unit: see docs/performance.md. One `[[zmk]]` with its clear value is enough to
     /// bring in all others.
     #[arg(long, value_name = "FILE", requires = "target")]
     pub(super) keys: Option<PathBuf>,
