@@ -7,7 +7,9 @@ use crate::{Backend, HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Op, Op
 use core::cell::{Cell, RefCell};
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use paytypes::{Cipher, CipherError, CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
+use paytypes::{
+    Cipher, CipherError, CipherKind, ClearKey, Direction, DukptKey, KeyShape, MacAlgorithm, MacValue,
+};
 use std::rc::Rc;
 
 /// Bytes that opened keys may take in a cache nobody sized: some 64,000 TDES keys under a variant LMK.
@@ -322,6 +324,11 @@ impl Cipher for Hsm {
 
     fn variant(&self, of: &Key, mask: &[u8]) -> impl Future<Output = Result<Key, CipherError>> {
         ForFormula(self.ask(Op::Variant { key: of.share() }, &[], mask, key))
+    }
+
+    fn dukpt(&self, base: &Key, which: &DukptKey) -> impl Future<Output = Result<Key, CipherError>> {
+        let DukptKey { ksn, mask, enciphered } = *which;
+        ForFormula(self.ask(Op::Dukpt { base: base.share(), enciphered }, &ksn, &mask, key))
     }
 
     fn ecb(

@@ -130,8 +130,7 @@ pub async fn pin_key(cx: &Cx, bdk: &Key, ksn: &Ksn) -> Result<Key, Code> {
         let transaction = aes::TransactionKey::derive(&cx.hsm, bdk, ksn).await?;
         transaction.working_key(&cx.hsm, aes::Usage::Pin, kind).await
     } else {
-        let transaction = tdes::TransactionKey::derive(&cx.hsm, bdk, ksn).await?;
-        transaction.working_key(&cx.hsm, tdes::Purpose::Pin).await
+        tdes::working_key(&cx.hsm, bdk, ksn, tdes::Purpose::Pin).await
     };
     Ok(key?)
 }
