@@ -108,6 +108,18 @@ impl Hsm {
         Asked(self.put(Op::Ecb { key, way }, &[], data))
     }
 
+    /// A working key of TDES DUKPT, in the same manner; [`Hsm::answer_key`] gives it.
+    pub fn ask_dukpt(&self, base: Key, which: &DukptKey) -> Asked {
+        let DukptKey { ksn, mask, enciphered } = *which;
+        Asked(self.put(Op::Dukpt { base, enciphered }, &ksn, &mask))
+    }
+
+    /// A key that was asked for; otherwise as [`Hsm::answer`].
+    pub fn answer_key(&self, asked: &Asked) -> Poll<Result<Key, HsmError>> {
+        let place = asked.0;
+        self.answered(place, |queue| key(queue.ran.take(place.index())?).ok_or(HsmError::Backend))
+    }
+
     /// So many random bytes, in the same manner.
     pub fn ask_random<const N: usize>(&self) -> Asked {
         Asked(self.put(Op::Random, &[], &[0; N]))
@@ -327,8 +339,7 @@ impl Cipher for Hsm {
     }
 
     fn dukpt(&self, base: &Key, which: &DukptKey) -> impl Future<Output = Result<Key, CipherError>> {
-        let DukptKey { ksn, mask, enciphered } = *which;
-        ForFormula(self.ask(Op::Dukpt { base: base.share(), enciphered }, &ksn, &mask, key))
+        ForFormula(Call { hsm: self, place: self.ask_dukpt(base.share(), which).0, pick: key })
     }
 
     fn ecb(

@@ -77,16 +77,22 @@ pub async fn working_key<C: Cipher>(
     ksn: &Ksn,
     purpose: Purpose,
 ) -> Result<C::Key, CardError> {
-    judge_base(cipher.shape(bdk))?;
-    let Ksn::Tdes(bytes) = *ksn else { return Err(CardError::Ksn) };
-    judge_counter(ksn.counter())?;
-    let which = DukptKey { ksn: bytes, mask: purpose.mask(), enciphered: purpose.is_data() };
+    let which = in_one(cipher.shape(bdk), ksn, purpose)?;
     match cipher.dukpt(bdk, &which).await {
         Err(CipherError::NotOffered) => {
             TransactionKey::derive(cipher, bdk, ksn).await?.working_key(cipher, purpose).await
         }
         made => Ok(made?),
     }
+}
+
+/// What [`Cipher::dukpt`] takes for a working key. Refuses a base key that is not two-key TDES
+/// ([`CardError::KeySize`]), an AES KSN ([`CardError::Ksn`]) and a counter that no device shows.
+pub fn in_one(base: KeyShape, ksn: &Ksn, purpose: Purpose) -> Result<DukptKey, CardError> {
+    judge_base(base)?;
+    let Ksn::Tdes(bytes) = *ksn else { return Err(CardError::Ksn) };
+    judge_counter(ksn.counter())?;
+    Ok(DukptKey { ksn: bytes, mask: purpose.mask(), enciphered: purpose.is_data() })
 }
 
 fn judge_base(shape: KeyShape) -> Result<(), CardError> {

@@ -136,7 +136,7 @@ pub async fn pin_key(cx: &Cx, bdk: &Key, ksn: &Ksn) -> Result<Key, Code> {
 }
 
 /// Where a translated block goes: under a ZPK, or with a flag in front under the PIN key of a BDK.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Destination {
     /// Flag of a BDK.
     pub bdk: Option<BdkType>,
