@@ -87,6 +87,12 @@ impl Translation {
         self.reserved = reserved.err();
     }
 
+    /// What is translated into what, each for its own account; [`Translation::begin`] follows with the keys.
+    pub fn of_two(&mut self, cx: &Cx, (from, old): (Format, Account), (to, new): (Format, Account)) {
+        (self.account, self.second) = (old, Some(new));
+        self.between(cx, from, to);
+    }
+
     /// Between two keys and accounts that are at hand.
     pub fn opened(
         cx: &Cx,
@@ -133,8 +139,15 @@ impl Translation {
         self.step = Step::Keys(Box::new(keys::open_two(cx, source, destination)));
     }
 
+    /// Begins with keys that are at hand.
     #[inline]
-    fn begin(&mut self, hsm: &Hsm, source: Key, destination: Key, block: &PinBlockText) -> Result<(), Code> {
+    pub fn begin(
+        &mut self,
+        hsm: &Hsm,
+        source: Key,
+        destination: Key,
+        block: &PinBlockText,
+    ) -> Result<(), Code> {
         pins::permitted(self.setting, (self.from, &self.account), (self.to, self.new_account()))?;
         if let Some(code) = self.reserved {
             return Err(code);
