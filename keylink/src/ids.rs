@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 pub struct IdError;
 
 macro_rules! as_text {
-    ($name:ident) => {
+    ($name:ident, $pattern:literal) => {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{self}")
@@ -30,6 +30,16 @@ macro_rules! as_text {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 String::deserialize(from)?.parse().map_err(D::Error::custom)
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern })
             }
         }
     };
@@ -54,7 +64,7 @@ macro_rules! hashes {
             }
         }
 
-        as_text!($name);
+        as_text!($name, "^[0-9a-f]{64}$");
     )*};
 }
 
@@ -124,7 +134,7 @@ macro_rules! uuids {
             }
         }
 
-        as_text!($name);
+        as_text!($name, "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$");
     )*};
 }
 
@@ -182,6 +192,7 @@ fn read_uuid(text: &str) -> Option<[u8; 16]> {
 
 /// Number of a key within its key set: from 1, never used for two keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Generation(pub u32);
 

@@ -1,10 +1,10 @@
 //! The paths of nodes. The certificate of the connection opens it; every message proves itself.
 
-use super::problem::Problem;
+use super::extract::Whole;
+use super::problem::{Problem, no_method, no_path};
 use crate::channel::Peer;
 use crate::service::{LinkAnswer, LinkProblem, Manager, mail_bytes};
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
@@ -23,6 +23,8 @@ pub fn link_router(manager: Manager) -> Router {
         .route(Endpoint::Beat.path(), post(beat))
         .route_layer(from_fn(certified))
         .route(Endpoint::Enrol.path(), post(enrol))
+        .method_not_allowed_fallback(no_method)
+        .fallback(no_path)
         .layer(DefaultBodyLimit::max(MESSAGE_MAX))
         .with_state(manager)
 }
@@ -47,7 +49,7 @@ fn mail(answer: Result<Mail, LinkProblem>) -> Response {
     }
 }
 
-async fn enrol(State(manager): State<Manager>, body: Bytes) -> Response {
+async fn enrol(State(manager): State<Manager>, Whole(body): Whole) -> Response {
     match manager.enrol(&body).await {
         Ok(LinkAnswer::Bytes(bytes)) => json(bytes),
         Ok(LinkAnswer::Wait) => StatusCode::ACCEPTED.into_response(),
@@ -55,18 +57,18 @@ async fn enrol(State(manager): State<Manager>, body: Bytes) -> Response {
     }
 }
 
-async fn hello(State(manager): State<Manager>, body: Bytes) -> Response {
+async fn hello(State(manager): State<Manager>, Whole(body): Whole) -> Response {
     mail(manager.hello(&body).await)
 }
 
-async fn pull(State(manager): State<Manager>, body: Bytes) -> Response {
+async fn pull(State(manager): State<Manager>, Whole(body): Whole) -> Response {
     mail(manager.pull(&body).await)
 }
 
-async fn receipts(State(manager): State<Manager>, body: Bytes) -> Response {
+async fn receipts(State(manager): State<Manager>, Whole(body): Whole) -> Response {
     mail(manager.receipts(&body).await)
 }
 
-async fn beat(State(manager): State<Manager>, body: Bytes) -> Response {
+async fn beat(State(manager): State<Manager>, Whole(body): Whole) -> Response {
     mail(manager.beat(&body).await)
 }

@@ -1,11 +1,11 @@
 //! The reports, each from a few lists of the interface.
 
 use super::Report;
-use crate::api::{HolderView, KeyView};
+use crate::api::{HolderView, KeyView, NodeView as Node};
 use crate::client::{Client, ClientProblem};
 use crate::core::campaign::{Campaign, Delivery};
 use crate::core::key::KeySet;
-use crate::core::node::{Node, Zone};
+use crate::core::node::Zone;
 use keylink::message::Scope;
 use keylink::{CampaignId, NodeId};
 use serde_json::Value;

@@ -7,6 +7,8 @@ use crate::core::Refusal;
 use crate::core::action::KeyRef;
 use crate::core::input::{Input, Judged, Outcome};
 use crate::core::node::{Node, RootKek};
+use crate::core::rows::TokenUse;
+use crate::core::table::{State, Table};
 use crate::writer::SubmitError;
 use hostcmd::managed::possession::{open_throw_away, pin_block};
 use keylink::action::Grant;
@@ -18,7 +20,7 @@ use keylink::message::{
 };
 use keylink::root_kek::Transcript;
 use keylink::wire::{Blob, Hex, U64};
-use keylink::{Digest, KmcId, NodeId, Signed};
+use keylink::{Digest, KmcId, NodeId, Signed, TokenId};
 use paytypes::CipherKind;
 use std::time::Duration;
 use thiserror::Error;
@@ -76,8 +78,10 @@ impl Manager {
     pub async fn enrol(&self, body: &[u8]) -> Result<LinkAnswer, LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let signed = Signed::parse(body)?;
-        let asked = self.0.enrolments.ask(kmc, &signed, now)?;
+        let asked = self.0.enrolments.judge(kmc, &signed, now)?;
         let node = asked.enrol.node();
+        self.use_token(asked.enrol.token, node, asked.csr).await?;
+        self.0.enrolments.wait(asked.clone());
         let known = self.view(|core| {
             let record = core.node(&node)?;
             let wanted = Grant::EnrolNode { node, csr: asked.csr };
@@ -101,6 +105,27 @@ impl Manager {
         };
         self.0.enrolments.forget(node);
         Ok(LinkAnswer::Bytes(Signed::seal(&enrolled, &self.0.parts.signer).to_bytes()))
+    }
+
+    // A token lets one node ask with one request, also after a restart: so it is written before anything is said.
+    async fn use_token(&self, token: TokenId, node: NodeId, csr: Digest) -> Result<(), LinkProblem> {
+        let known = |manager: &Self| {
+            manager.view(|core| <State as Table<TokenUse>>::rows(core.state()).get(&token).cloned())
+        };
+        let own = |used: &TokenUse| !used.void && (used.node, used.csr) == (node, csr);
+        let void = || LinkProblem::Enrolment(super::EnrolmentError::Void);
+        match known(self) {
+            Some(used) if own(&used) => return Ok(()),
+            Some(used) if used.void => return Err(void()),
+            _ => self.submit(None, Input::TokenUsed { token, node, csr }).await?,
+        };
+        let used = known(self).ok_or_else(void)?;
+        if own(&used) {
+            return Ok(());
+        }
+        tracing::warn!(%token, first = %used.node, second = %node, "a token was used twice and is void");
+        self.0.enrolments.forget(used.node);
+        Err(void())
     }
 
     /// A session begins.
