@@ -3,6 +3,7 @@
 use crate::exit::Failure;
 use crate::private::{open_line, secret_line};
 use clap::Args;
+use keymgr::FolderError;
 use keymgr::client::{Client, ClientProblem, ManagerAddress};
 use keymgr::person::{Home, HomeError, Identity, KeyFileError};
 use serde::Serialize;
@@ -85,8 +86,8 @@ pub fn passphrase(file: Option<&Path>, prompt: &str) -> Result<Zeroizing<String>
 pub fn home_failure(error: HomeError) -> Failure {
     match &error {
         HomeError::Taken(_) | HomeError::Name(_) => Failure::usage(error),
-        HomeError::Key { source: KeyFileError::Passphrase, .. } => Failure::usage(error),
-        HomeError::Key { .. } => Failure::check(error),
+        HomeError::Folder(FolderError::Key { source: KeyFileError::Passphrase, .. }) => Failure::usage(error),
+        HomeError::Folder(FolderError::Key { .. }) => Failure::check(error),
         _ => Failure::environment(error),
     }
 }
