@@ -3,13 +3,13 @@
 use super::extract::Whole;
 use super::problem::{Problem, no_method, no_path};
 use crate::channel::Peer;
-use crate::service::{LinkAnswer, LinkProblem, Manager, mail_bytes};
-use axum::Router;
+use crate::service::{Line, LinkAnswer, LinkProblem, Manager, mail_bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use keylink::endpoint::{Endpoint, MEDIA_TYPE};
 use keylink::message::Mail;
 use keylink::wire::MESSAGE_MAX;
@@ -29,12 +29,18 @@ pub fn link_router(manager: Manager) -> Router {
         .with_state(manager)
 }
 
-// Only a node that asks to be known comes without a certificate.
-async fn certified(request: Request, next: Next) -> Response {
-    if request.extensions().get::<Peer>().is_none() {
-        let detail = "a certificate of the transport authority is needed";
+// Only a node that asks to be known comes without a certificate. The listener takes no certificate of another
+// authority, and the authority certifies nodes by their ids.
+async fn certified(mut request: Request, next: Next) -> Response {
+    let line = request.extensions().get::<Peer>().and_then(|peer| {
+        let node = peer.node.filter(|_| peer.person.is_none())?;
+        Some(Line { node, exporter: peer.exporter })
+    });
+    let Some(line) = line else {
+        let detail = "a certificate of the transport authority for a node is needed";
         return Problem::new(StatusCode::UNAUTHORIZED, "certificate", detail).into_response();
-    }
+    };
+    request.extensions_mut().insert(line);
     next.run(request).await
 }
 
@@ -57,18 +63,34 @@ async fn enrol(State(manager): State<Manager>, Whole(body): Whole) -> Response {
     }
 }
 
-async fn hello(State(manager): State<Manager>, Whole(body): Whole) -> Response {
-    mail(manager.hello(&body).await)
+async fn hello(
+    State(manager): State<Manager>,
+    Extension(line): Extension<Line>,
+    Whole(body): Whole,
+) -> Response {
+    mail(manager.hello(line, &body).await)
 }
 
-async fn pull(State(manager): State<Manager>, Whole(body): Whole) -> Response {
-    mail(manager.pull(&body).await)
+async fn pull(
+    State(manager): State<Manager>,
+    Extension(line): Extension<Line>,
+    Whole(body): Whole,
+) -> Response {
+    mail(manager.pull(line, &body).await)
 }
 
-async fn receipts(State(manager): State<Manager>, Whole(body): Whole) -> Response {
-    mail(manager.receipts(&body).await)
+async fn receipts(
+    State(manager): State<Manager>,
+    Extension(line): Extension<Line>,
+    Whole(body): Whole,
+) -> Response {
+    mail(manager.receipts(line, &body).await)
 }
 
-async fn beat(State(manager): State<Manager>, Whole(body): Whole) -> Response {
-    mail(manager.beat(&body).await)
+async fn beat(
+    State(manager): State<Manager>,
+    Extension(line): Extension<Line>,
+    Whole(body): Whole,
+) -> Response {
+    mail(manager.beat(line, &body).await)
 }

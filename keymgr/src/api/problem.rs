@@ -87,6 +87,8 @@ impl From<LinkProblem> for Problem {
             LinkProblem::Refused(inner) => inner.into(),
             LinkProblem::Message(_) => Self::new(StatusCode::BAD_REQUEST, "message", problem),
             LinkProblem::Enrolment(_) => Self::new(StatusCode::FORBIDDEN, "enrolment", problem),
+            LinkProblem::Foreign => Self::new(StatusCode::FORBIDDEN, "other_node", problem),
+            LinkProblem::Session => Self::new(StatusCode::FORBIDDEN, "other_session", problem),
             LinkProblem::Unknown => Self::new(StatusCode::NOT_FOUND, "unknown", problem),
             LinkProblem::Unready(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", problem),
         }
