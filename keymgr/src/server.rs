@@ -2,7 +2,7 @@
 //! the caller has opened, since this crate does not choose backends.
 
 use crate::api;
-use crate::channel::{ServerKey, node_tls, serve, server_tls};
+use crate::channel::{Room, ServerKey, node_tls, serve, server_tls};
 use crate::core::Core;
 use crate::core::input::Input;
 use crate::house::{Genesis, GenesisError, House, HouseError, HouseKeys, Settings};
@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,9 +26,10 @@ use zeroize::Zeroizing;
 
 /// The draft of the centre in its folder.
 pub const GENESIS: &str = "genesis.json";
-/// Connections of people's programs at once, and of nodes.
-const PEOPLE_MAX: usize = 1024;
-const NODES_MAX: usize = 20_000;
+/// For people's programs.
+const PEOPLE: Room = Room { connections: 1024, head: Duration::from_secs(15) };
+/// For nodes, whose beats are half a minute apart.
+const NODES: Room = Room { connections: 20_000, head: Duration::from_secs(75) };
 
 /// Why a manager does not run.
 #[derive(Debug, Error)]
@@ -158,8 +160,8 @@ impl Server {
                 let _ = ended.wait_for(|ended| *ended).await;
             }
         };
-        let people = serve(api, api_tls, api::router(manager.clone()), PEOPLE_MAX, ended());
-        let nodes = serve(link, link_tls, api::link_router(manager.clone()), NODES_MAX, ended());
+        let people = serve(api, api_tls, api::router(manager.clone()), PEOPLE, ended());
+        let nodes = serve(link, link_tls, api::link_router(manager.clone()), NODES, ended());
         let (people, nodes) = (tokio::spawn(people), tokio::spawn(nodes));
         let worker = manager.clone();
         let work = tokio::spawn(async move { worker.work().await });
