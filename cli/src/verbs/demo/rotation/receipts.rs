@@ -3,7 +3,8 @@
 
 use super::fleet::Member;
 use keylink::message::{Receipt, ReceiptKind};
-use keylink::{CampaignId, NodeId, PublicKey, Signed};
+use keylink::{Generation, KeySetId, NodeId, PublicKey, Signed};
+use keymgr::core::campaign::Campaign;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a node owes a campaign.
@@ -14,10 +15,16 @@ pub const KINDS: [(ReceiptKind, &str); 4] = [
     (ReceiptKind::Retired, "retired"),
 ];
 
+// The generation of which a campaign wants a receipt: the old one is what retires.
+fn meant(campaign: &Campaign, kind: ReceiptKind) -> Option<(KeySetId, Generation)> {
+    let generation = if kind == ReceiptKind::Retired { campaign.retiring? } else { campaign.new_generation() };
+    Some((campaign.plan.key_set, generation))
+}
+
 /// What an export holds.
 #[derive(Debug, Default)]
 pub struct Receipts {
-    counts: BTreeMap<(NodeId, CampaignId, &'static str), u32>,
+    counts: BTreeMap<(NodeId, usize, &'static str), u32>,
     numbers: BTreeMap<NodeId, Vec<(u64, ReceiptKind)>>,
     /// Those that do not hold, with why.
     pub bad: Vec<String>,
@@ -42,7 +49,7 @@ fn body(line: &str) -> Option<Vec<u8>> {
 
 impl Receipts {
     /// Opens every receipt of an export with the key of the node that it names, and counts those of campaigns.
-    pub fn of(export: &str, members: &[Member], campaigns: &[CampaignId]) -> Self {
+    pub fn of(export: &str, members: &[Member], campaigns: &[Campaign]) -> Self {
         let keys: HashMap<NodeId, &PublicKey> = members.iter().map(|member| (member.id, &member.key)).collect();
         let mut all = Self::default();
         for line in export.lines().filter(|line| line.starts_with("row receipts ")) {
@@ -62,12 +69,13 @@ impl Receipts {
         signed.open(key).map_err(|error| format!("{node}: {error}"))
     }
 
-    fn count(&mut self, receipt: &Receipt, campaigns: &[CampaignId]) {
+    fn count(&mut self, receipt: &Receipt, campaigns: &[Campaign]) {
         self.numbers.entry(receipt.node).or_default().push((receipt.head.seq.0, receipt.kind));
         let kind = KINDS.iter().find(|(kind, _)| *kind == receipt.kind);
-        let campaign = receipt.campaign.filter(|id| campaigns.contains(id));
-        if let (Some((_, name)), Some(campaign)) = (kind, campaign) {
-            *self.counts.entry((receipt.node, campaign, name)).or_default() += 1;
+        let of = receipt.key_set.zip(receipt.generation);
+        let zone = campaigns.iter().position(|campaign| of.is_some() && meant(campaign, receipt.kind) == of);
+        if let (Some((_, name)), Some(zone)) = (kind, zone) {
+            *self.counts.entry((receipt.node, zone, name)).or_default() += 1;
         }
     }
 
@@ -77,12 +85,12 @@ impl Receipts {
     }
 
     /// What is missing, or there more than once, the furthest behind first.
-    pub fn wrong(&self, members: &[Member], campaigns: &[CampaignId]) -> Vec<String> {
+    pub fn wrong(&self, members: &[Member], zones: usize) -> Vec<String> {
         let mut all = Vec::new();
         for (at, (_, name)) in KINDS.iter().enumerate() {
             for member in members {
-                for (zone, campaign) in campaigns.iter().enumerate() {
-                    match self.counts.get(&(member.id, *campaign, *name)).copied().unwrap_or_default() {
+                for zone in 0..zones {
+                    match self.counts.get(&(member.id, zone, *name)).copied().unwrap_or_default() {
                         1 => {}
                         0 => all.push((at, format!("{} owes {name} for zone-{zone}", member.name))),
                         n => all.push((at, format!("{} has {n} × {name} for zone-{zone}", member.name))),

@@ -218,12 +218,17 @@ impl<'a> Run<'a> {
         let approved = Instant::now();
         self.pause(&ids).await;
         self.kills.arm(&self.fleet, &self.manager, 0);
-        let (mut now, mut stages) = (Stage::Before, Vec::new());
-        let all = loop {
+        let (mut now, mut stages, mut all) = (Stage::Before, Vec::new(), Vec::new());
+        while approved.elapsed() <= Duration::from_secs(self.args.limit) {
             self.kills
                 .follow(&ids, &self.fleet, &self.people, &mut self.manager, &mut self.report)
                 .await?;
-            let all = watch::look(&self.people, &ids).await?;
+            // Killed meanwhile, perhaps.
+            let Ok(seen) = watch::look_once(&self.people, &ids).await else {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            all = seen;
             let here = stage(&all);
             if here != now {
                 now = here;
@@ -241,13 +246,10 @@ impl<'a> Run<'a> {
                 self.return_of_the_absent(&ids).await?;
             }
             if all.iter().all(|campaign| !campaign.phase.is_live()) && self.away.is_empty() {
-                break all;
-            }
-            if approved.elapsed() > Duration::from_secs(self.args.limit) {
-                break all;
+                break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
-        };
+        }
         self.report.figure("rotation_s", approved.elapsed().as_secs_f64());
         self.report.figure("stages", stages);
         self.stage_has_enough(now).await;

@@ -38,7 +38,7 @@ impl Unit {
         // The port stays the same through restarts.
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.map_err(Failure::environment)?;
-        let config = format!("[[listener]]\nlisten = \"{address}/0\"\ngeneration_trailer = true\n");
+        let config = format!("[[listener]]\nlisten = \"{address}/00\"\ngeneration_trailer = true\n");
         let put = |file: &str, text: &str| std::fs::write(data.join(file), text).map_err(Failure::environment);
         put("payhsm.toml", &config)?;
         put("token", &token.to_line())?;
@@ -120,7 +120,8 @@ fn run(data: &Path, name: &str, holds: bool) -> Result<(Child, String), Failure>
     let _ = child.kill();
     let _ = child.wait();
     let log = std::fs::read_to_string(data.join("log")).unwrap_or_default();
-    let last = log.lines().last().unwrap_or("it says nothing");
+    let last: Vec<&str> = log.lines().rev().take(5).map(str::trim).collect();
+    let last = last.into_iter().rev().collect::<Vec<_>>().join("; ");
     Err(Failure::environment(format!("{name} does not start: {last}")))
 }
 

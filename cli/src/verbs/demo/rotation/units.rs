@@ -41,7 +41,7 @@ pub enum Holding {
     /// It has not stopped yet.
     Works,
     /// It gets no transactions any more.
-    Drains(u64, Instant, oneshot::Receiver<()>),
+    Drains { receipt: u64, since: Instant, drained: oneshot::Receiver<()>, is_drained: bool },
     /// It was killed, and is back.
     Back(UnitKill),
 }
@@ -88,15 +88,18 @@ impl Holding {
                     let (done, drained) = oneshot::channel();
                     let _ = orders.send(Order::Traffic { node, on: false });
                     let _ = orders.send(Order::Drained { node, done });
-                    *self = Self::Drains(receipt, Instant::now(), drained);
+                    let since = Instant::now();
+                    *self = Self::Drains { receipt, since, drained, is_drained: false };
                 }
             }
-            Self::Drains(receipt, since, drained) => {
-                if drained.try_recv().is_err() {
+            Self::Drains { receipt, since, drained, is_drained } => {
+                if !*is_drained {
+                    *is_drained = drained.try_recv().is_ok();
                     return Ok(());
                 }
                 let (receipt, drained_ms) = (*receipt, ms(*since));
-                let all = watch::deliveries(people, ids).await?;
+                // The manager may be gone for a moment, too.
+                let Ok(all) = watch::deliveries_once(people, ids).await else { return Ok(()) };
                 let known_before =
                     all.iter().filter(|one| Some(one.node) == id).any(|one| one.marks.contains(&Mark::Proven));
                 let before = unit.pid();

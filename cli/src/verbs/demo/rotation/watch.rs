@@ -28,7 +28,8 @@ pub fn counted(campaigns: &[Campaign], mark: Mark) -> u32 {
     campaigns.iter().map(|campaign| campaign.counts.of(mark)).sum()
 }
 
-async fn look_once(people: &People, ids: &[CampaignId]) -> Result<Vec<Campaign>, ClientProblem> {
+/// The campaigns as they are now, if the manager answers.
+pub async fn look_once(people: &People, ids: &[CampaignId]) -> Result<Vec<Campaign>, ClientProblem> {
     let mut all = Vec::new();
     for id in ids {
         all.push(people.operator.get(&format!("/campaigns/{id}")).await?);
@@ -47,7 +48,8 @@ pub async fn look(people: &People, ids: &[CampaignId]) -> Result<Vec<Campaign>, 
     look_once(people, ids).await.map_err(called)
 }
 
-async fn deliveries_once(people: &People, ids: &[CampaignId]) -> Result<Vec<Delivery>, ClientProblem> {
+/// What every node owes and has receipted, if the manager answers.
+pub async fn deliveries_once(people: &People, ids: &[CampaignId]) -> Result<Vec<Delivery>, ClientProblem> {
     let mut all = Vec::new();
     for id in ids {
         all.extend(people.operator.all::<Delivery>(&format!("/campaigns/{id}/deliveries")).await?);
