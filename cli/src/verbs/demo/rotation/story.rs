@@ -24,13 +24,19 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-/// Nodes protect with the new key so long after the order, milliseconds: long enough for a manager to be killed and
-/// to come back meanwhile.
+/// The order to protect goes out so long before its moment, milliseconds: long enough for a manager to be killed and to
+/// come back meanwhile.
 const LEAD_MS: u64 = 4_000;
+/// Without such a kill.
+const SHORT_LEAD_MS: u64 = 700;
 /// The old key is processed so long after the switch: a block that a slow clock has protected late is on its way for
 /// twice the skew, and in a large fleet the last receipt of the switch comes late.
-const OVERLAP_MS: u64 = 6_000;
+const OVERLAP_MS: u64 = 3_000;
 const OVERLAP_PER_NODE_MS: u64 = 30;
+/// And so much longer when nodes that were away come back in it.
+const OVERLAP_RETURN_MS: u64 = 3_000;
+/// The shortest overlap that is allowed: twice the difference of clocks that a node may have.
+const FIRST_OVERLAP_MS: u64 = 2_000;
 /// Transactions that a node must have carried before the run ends, when it was away.
 const AFTER_RETURN: u64 = 100;
 
@@ -83,6 +89,21 @@ pub async fn tell(args: &RotationArgs) -> Result<Report, Failure> {
     Ok(run.report)
 }
 
+// Time for the transactions that a stage must see.
+fn stage_ms(args: &RotationArgs) -> u64 {
+    args.stage_transactions * 1000 / u64::from(args.rate)
+}
+
+fn lead_ms(args: &RotationArgs) -> u64 {
+    let kill = if args.kills > 2 { LEAD_MS } else { SHORT_LEAD_MS };
+    kill.max(stage_ms(args) + SHORT_LEAD_MS)
+}
+
+fn overlap_ms(args: &RotationArgs) -> u64 {
+    let back = if args.away() > 0 { OVERLAP_RETURN_MS } else { 0 };
+    OVERLAP_MS.max(stage_ms(args)) + OVERLAP_PER_NODE_MS * u64::from(args.nodes) + back
+}
+
 fn alias(zone: u8) -> String {
     format!("zone-{zone}")
 }
@@ -95,10 +116,15 @@ impl<'a> Run<'a> {
         orders: Sender<Order>,
         counters: Arc<Counters>,
     ) -> Result<Self, Failure> {
+        let began = Instant::now();
+        let mut at = Vec::new();
+        let mut note = |what: &str| at.push(json!({ "done": what, "at_s": began.elapsed().as_secs_f64() }));
         let (manager, people) = people::found(folder, args.store.as_deref())?;
+        note("founded");
         let store = fleet::store(folder)?;
         let (count, processes) = (usize::from(args.nodes), usize::from(args.processes));
         let asking = Asking::ask(count, processes, &people, &store, folder).await?;
+        note("nodes let in");
         for zone in 0..args.zones {
             let wishes = ZoneWishes {
                 alias: alias(zone),
@@ -108,13 +134,14 @@ impl<'a> Run<'a> {
                 shape: Shape::Tdes2,
                 base: Some(3 * u16::from(zone)),
                 overlap: Overlap::Time,
-                overlap_ms: Some(OVERLAP_MS + OVERLAP_PER_NODE_MS * u64::from(args.nodes)),
-                lead_ms: Some(LEAD_MS),
+                overlap_ms: Some(overlap_ms(args)),
+                lead_ms: Some(lead_ms(args)),
                 exportable: false,
             };
             let (_, acts) = plan_zone(&people.operator, &wishes).await.map_err(called)?;
             people.ask(&acts, zone.into()).await?;
         }
+        note("zones made");
         let fleet = Fleet::gather(asking, store, orders.clone(), args.sabotage, args.zones.into()).await?;
         let away = (count - args.away()..count).collect();
         let mut run = Self {
@@ -134,7 +161,9 @@ impl<'a> Run<'a> {
         for number in 0..count {
             run.fleet.start(number).await?;
         }
+        note("nodes begun");
         run.first_keys().await?;
+        note("first keys active");
         units::connect(&mut run.fleet, &run.orders)?;
         for number in 0..count {
             run.declare(number, if run.away.contains(&number) { "offline" } else { "in_traffic" }).await?;
@@ -142,12 +171,16 @@ impl<'a> Run<'a> {
         for number in run.away.clone() {
             run.fleet.stop(number).await;
         }
+        note("nodes in traffic");
+        run.report.figure("setup", at);
         Ok(run)
     }
 
     // Every node protects with the first key of each zone.
     async fn first_keys(&self) -> Result<(), Failure> {
-        let ids = self.propose(&RotateWishes::default()).await?;
+        // There is no old key that could overlap.
+        let wishes = RotateWishes { overlap_ms: Some(FIRST_OVERLAP_MS), ..RotateWishes::default() };
+        let ids = self.propose(&wishes).await?;
         let wanted = usize::from(self.args.nodes) * ids.len();
         let began = Instant::now();
         loop {
