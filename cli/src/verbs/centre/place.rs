@@ -96,13 +96,13 @@ pub fn home_failure(error: HomeError) -> Failure {
 pub fn failure(problem: ClientProblem) -> Failure {
     match &problem {
         ClientProblem::Refused(refused) => match next_step(&refused.code) {
-            Some(step) => Failure::check(format!("{problem}\n{step}")),
+            Some(step) => Failure::check(format!("{problem}; {step}")),
             None => Failure::check(problem),
         },
         ClientProblem::Unsound(_) => Failure::check(problem),
         ClientProblem::Missing { .. } | ClientProblem::Wish(_) => Failure::usage(problem),
         ClientProblem::Unreachable(_) => Failure::environment(format!(
-            "{problem}\nnext: is `payhsm kmc serve` running, and is --manager its address and key?"
+            "{problem}; next: is `payhsm kmc serve` running, and is --manager its address and key?"
         )),
         ClientProblem::Answer(_) => Failure::environment(problem),
     }
