@@ -3,4 +3,5 @@
 
 mod ceremony;
 mod roots;
+mod token;
 mod verbs;
