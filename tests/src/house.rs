@@ -123,6 +123,28 @@ impl House {
         }
     }
 
+    /// Starts a node that asks by a token to be let in; gives `NAME=FINGERPRINT`, as its own screen shows it.
+    pub fn node(&self, name: &str) -> (Process, String) {
+        self.run("otto", &["node", "token", name]);
+        let token = format!("{name}.token");
+        let args = ["serve", "--insecure-test-lmk", "--listen", "127.0.0.1:0", "--data", name];
+        let more = ["--enrol", &token, "--node-name", name];
+        let mut command = self.command("admin", &[&args[..], &more].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let process = Process(child);
+        loop {
+            let mut line = String::new();
+            assert!(out.read_line(&mut line).expect("read") > 0, "node {name} ended early");
+            if let Some(id) = line.strip_prefix("node ").and_then(|rest| rest.split("id=").nth(1)) {
+                let id = id.split_whitespace().next().expect("an id").to_owned();
+                // What is printed later must not block the process.
+                std::thread::spawn(move || out.read_to_end(&mut Vec::new()));
+                return (process, format!("{name}={id}"));
+            }
+        }
+    }
+
     /// What the manager has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("kmc.log")).unwrap_or_default()

@@ -87,6 +87,7 @@ async fn every_answer_is_as_the_document_says() {
         let id = match route.path.split('/').nth(1).unwrap() {
             "nodes" => node.clone(),
             "campaigns" => campaign.id.to_string(),
+            "key-sets" => campaign.plan.key_set.to_string(),
             "actions" => pending.action.to_string(),
             "ceremonies" if route.path.ends_with("transcript") => transcript.ceremony.to_string(),
             "ceremonies" => open.action.to_string(),

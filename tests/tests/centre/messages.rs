@@ -17,11 +17,14 @@ use std::sync::{Arc, Mutex};
 
 type Heard = Arc<Mutex<Vec<(Endpoint, Vec<u8>, Vec<u8>)>>>;
 
-/// A node's own way to the manager that remembers what went over it.
+/// A node's own way to the manager that remembers what went over it, and on which somebody may answer instead.
 struct Tap {
     inner: HttpsTransport,
     heard: Heard,
+    lie: Lie,
 }
+
+type Lie = Arc<Mutex<Option<Vec<u8>>>>;
 
 impl Transport for Tap {
     fn session(&self) -> Opening<'_> {
@@ -30,6 +33,10 @@ impl Transport for Tap {
 
     fn post(&self, endpoint: Endpoint, body: Vec<u8>) -> Sending<'_> {
         Box::pin(async move {
+            let lie = if endpoint == Endpoint::Pull { self.lie.lock().unwrap().take() } else { None };
+            if let Some(lie) = lie {
+                return Ok(Answer::Taken(lie));
+            }
             let answer = self.inner.post(endpoint, body.clone()).await;
             if let Ok(Answer::Taken(mail)) = &answer {
                 self.heard.lock().unwrap().push((endpoint, body, mail.clone()));
@@ -65,6 +72,7 @@ struct Fleet {
     centre: Centre,
     identities: Vec<Identity>,
     heard: Vec<Heard>,
+    lies: Vec<Lie>,
     campaign: keymgr::core::campaign::Campaign,
 }
 
@@ -74,18 +82,19 @@ async fn fleet() -> Fleet {
     let asking = enrolled(&centre, &["n1", "n2", "n3"]).await;
     let (_, acts) = plan_zone(&centre.operator, &wishes("east", &asking[..2])).await.unwrap();
     centre.ask(&acts).await;
-    let (mut identities, mut heard) = (Vec::new(), Vec::new());
+    let (mut identities, mut heard, mut lies) = (Vec::new(), Vec::new(), Vec::new());
     for one in &asking {
         let identity = one.once().await.unwrap();
-        let log = Heard::default();
-        let tap = Tap { inner: way(&identity), heard: log.clone() };
+        let (log, lie) = (Heard::default(), Lie::default());
+        let tap = Tap { inner: way(&identity), heard: log.clone(), lie: lie.clone() };
         nodes::start_over(&identity, &one.store, Arc::new(tap)).await;
         identities.push(identity);
         heard.push(log);
+        lies.push(lie);
     }
     let campaign = rotate(&centre, "east").await;
     assert_eq!(campaign.phase, Phase::Completed);
-    Fleet { centre, identities, heard, campaign }
+    Fleet { centre, identities, heard, lies, campaign }
 }
 
 fn changed<B: keylink::Body>(bytes: &[u8], by: &SoftSigner, change: impl Fn(&mut B)) -> Vec<u8> {
@@ -205,4 +214,72 @@ async fn a_key_reaches_members_only_and_never_clear() {
     let plan = keymgr::client::plan_rotation(&centre.operator, "east", &wishes).await.unwrap();
     assert!(centre.operator.propose(&plan.act).await.is_err());
     fleet.centre.end().await;
+}
+
+// Mail that a node did not get from its manager, or had before: none is obeyed, each is refused in a signed message, and
+// the centre is alarmed about a node to which somebody else speaks.
+#[tokio::test]
+async fn mail_that_is_not_the_nodes_own_or_not_new_changes_nothing() {
+    let mut fleet = fleet().await;
+    let centre = &fleet.centre;
+    let mails = |at: usize| -> Vec<Vec<u8>> {
+        let heard = fleet.heard[at].lock().unwrap();
+        let with = |mail: &Vec<u8>| {
+            strict::<Mail>(mail)
+                .is_ok_and(|mail| mail.messages.iter().any(|message| message.kind == "manifest"))
+        };
+        heard.iter().map(|(_, _, mail)| mail.clone()).filter(with).collect()
+    };
+    let (own, others) = (mails(1), mails(0));
+    assert!(own.len() >= 3, "stage, accept, protect");
+    let manifest = |mail: &[u8]| -> Signed {
+        let mail: Mail = strict(mail).unwrap();
+        mail.messages.into_iter().find(|message| message.kind == "manifest").unwrap()
+    };
+    let alone = |signed: Signed| bytes_of(&Mail { roots: vec![], messages: vec![signed] });
+    let newest = manifest(own.last().unwrap());
+    let mut altered = newest.clone();
+    *altered.payload.last_mut().unwrap() = b' ';
+    // A later number under a key that is not the centre's.
+    let mut forged: keylink::message::Manifest = newest.peek().unwrap();
+    forged.head.seq = U64(forged.head.seq.0 + 1);
+    let forged = Signed::seal(&forged, &SoftSigner::new(&[7; 32]));
+    let before = held(centre).await;
+    let lies = [
+        ("of another node", alone(manifest(&others[0]))),
+        ("replayed", alone(manifest(&own[0]))),
+        ("rolled back", alone(manifest(&own[1]))),
+        ("altered", alone(altered)),
+        ("forged", alone(forged)),
+        ("no mail", b"not a mail".to_vec()),
+    ];
+    for (what, mail) in lies {
+        let refusals = || {
+            let sent = said(&fleet.heard[1], Endpoint::Receipts);
+            let parcels = sent.iter().map(|body| strict::<Parcel>(body).unwrap());
+            parcels.flat_map(|parcel| parcel.messages).filter(|message| message.kind == "refused").count()
+        };
+        let count = refusals();
+        *fleet.lies[1].lock().unwrap() = Some(mail);
+        let began = std::time::Instant::now();
+        while refusals() == count {
+            assert!(began.elapsed() < std::time::Duration::from_secs(60), "{what}: no signed refusal");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert_eq!(held(centre).await, before, "{what}");
+    }
+    let alarms: Vec<keymgr::core::alarm::Alarm> = centre.operator.all("/alarms?state=all").await.unwrap();
+    let node = fleet.identities[1].node().to_string();
+    let reported =
+        |alarm: &keymgr::core::alarm::Alarm| alarm.subject == node && alarm.text.contains("refused");
+    assert!(alarms.iter().any(reported), "{alarms:?}");
+    // What comes from its manager is obeyed as before.
+    let second = rotate(centre, "east").await;
+    assert_eq!((second.phase, second.new_generation().0), (Phase::Completed, 2));
+    fleet.centre.end().await;
+}
+
+async fn held(centre: &Centre) -> Vec<String> {
+    let all: Vec<HolderView> = centre.operator.all("/holders").await.unwrap();
+    all.iter().map(|one| format!("{} {} {:?}", one.node, one.generation, one.progress)).collect()
 }
