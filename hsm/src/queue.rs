@@ -92,9 +92,13 @@ impl Hsm {
         Change { hsm: self, place: self.put(op, iv, data), back: data }
     }
 
-    #[inline]
     fn put(&self, op: Op, iv: &[u8], data: &[u8]) -> Place {
         let index = self.0.queue.borrow_mut().next.push(op, iv, data);
+        self.place(index)
+    }
+
+    #[inline]
+    fn place(&self, index: usize) -> Place {
         // A batch of so many operations does not exist; were it there, the last would have no answer.
         Place { before: self.0.epoch.get(), index: u32::try_from(index).unwrap_or(u32::MAX) }
     }
@@ -103,7 +107,13 @@ impl Hsm {
     /// result.
     #[inline]
     pub fn ask_ecb(&self, key: Key, way: Direction, data: &[u8]) -> Asked {
-        Asked(self.put(Op::Ecb { key, way }, &[], data))
+        match <[u8; 8]>::try_from(data) {
+            Ok(block) => {
+                let index = self.0.queue.borrow_mut().next.push_block(key, way, block);
+                Asked(self.place(index))
+            }
+            Err(_) => Asked(self.put(Op::Ecb { key, way }, &[], data)),
+        }
     }
 
     /// So many random bytes, in the same manner.

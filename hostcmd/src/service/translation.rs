@@ -73,7 +73,8 @@ impl Translation {
     /// What is translated into what, for one account.
     #[inline]
     pub fn of(&mut self, cx: &Cx, from: Format, to: Format, account: &wire::Account) -> Result<(), Code> {
-        (self.account, self.second) = (pins::account(account)?, None);
+        pins::account_into(account, &mut self.account)?;
+        self.second = None;
         self.between(cx, from, to);
         Ok(())
     }
@@ -82,9 +83,8 @@ impl Translation {
     fn between(&mut self, cx: &Cx, from: Format, to: Format) {
         (self.setting, self.digit_check) = (pins::setting(cx), cx.settings().digit_check);
         (self.from, self.to, self.asked) = (from, to, None);
-        let reserved =
-            refuse_reserved(cx, self.new_account()).and_then(|()| refuse_reserved(cx, &self.account));
-        self.reserved = reserved.err();
+        let new = self.second.as_ref().map_or(Ok(()), |second| refuse_reserved(cx, second));
+        self.reserved = new.and_then(|()| refuse_reserved(cx, &self.account)).err();
     }
 
     /// Between two keys and accounts that are at hand.
