@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
         &self.references
     }
 
-    #[inline]
+    #[inline(always)]
     fn rest(&self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
@@ -202,7 +202,7 @@ impl Wire for Reader<'_> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&mut self, name: &'static str, untagged: Untagged, value: &mut KeyToken) -> Step {
         if let Some(digits) = grammar::double_key(self.rest()) {
             value.set(Scheme::U, digits);
@@ -227,7 +227,7 @@ impl Wire for Reader<'_> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn hex_word(&mut self, name: &'static str, show: Show, value: &mut [u8; 8]) -> Step {
         let text = self.rest().first_chunk::<16>().ok_or(Code::INPUT)?;
         *value = paytypes::hex::decode_word(text).ok_or(Code::INPUT)?;

@@ -107,7 +107,7 @@ impl Wire for Writer<'_> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn hex_word(&mut self, name: &'static str, show: Show, value: &mut [u8; 8]) -> Step {
         // Each half as it comes out of the registers.
         let mut text = paytypes::hex::encode_word(*value);
