@@ -105,7 +105,7 @@ impl Hsm {
 
     /// Electronic code book over whole blocks, for whoever waits without a future: [`Hsm::answer`] gives the
     /// result.
-    #[inline]
+    #[inline(always)]
     pub fn ask_ecb(&self, key: Key, way: Direction, data: &[u8]) -> Asked {
         match <[u8; 8]>::try_from(data) {
             Ok(block) => {
@@ -146,7 +146,6 @@ impl Hsm {
     /// Opens a key token under an LMK. `key_type` selects pair and variant under a variant LMK. A key that was
     /// opened before is there at once, and the backend is not asked. The token is not needed any longer when
     /// this returns, and the answer does not borrow anything.
-    #[inline]
     pub fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Opening {
         match self.seen(lmk, key_type, token) {
             Some(key) => Opening(State::Cached(key)),
@@ -155,7 +154,7 @@ impl Hsm {
     }
 
     /// A key that was opened before; the backend is not asked.
-    #[inline]
+    #[inline(always)]
     pub fn seen(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Option<Key> {
         let opened = &mut self.0.queue.borrow_mut().opened;
         let name = opened.name(Meaning::new(lmk, token.scheme, key_type), token.text());

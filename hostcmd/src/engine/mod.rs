@@ -204,7 +204,7 @@ impl Engine {
         self.text = text;
     }
 
-    #[inline]
+    #[inline(always)]
     fn start(&mut self, port: &Rc<Port>, frame: Frame<'_>, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let Some(code) = Head::code_of(port, frame.text) else {

@@ -90,18 +90,7 @@ pub fn setting(cx: &Cx) -> rules::Setting {
     }
 }
 
-/// Applies that table to a block of a format and account that is to become another.
-#[inline]
-pub fn permitted(
-    setting: rules::Setting,
-    (from, old): (Format, &pinblock::Account),
-    (to, new): (Format, &pinblock::Account),
-) -> Result<(), Code> {
-    let bound = from.binds_account() && to.binds_account();
-    let relation = if bound { old.relation(new) } else { AccountRelation::Same };
-    rules::translation(from, to, relation, setting).map_err(|_| Code::PIN_FORMAT)
-}
-
+// Applies that table to one account.
 fn judge(cx: &Cx, from: Format, to: Format) -> Result<(), Code> {
     rules::translation(from, to, AccountRelation::Same, setting(cx)).map_err(|_| Code::PIN_FORMAT)
 }
