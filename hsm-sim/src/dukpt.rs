@@ -85,7 +85,7 @@ impl Derivation {
 
     /// Takes the results of a pass; the working key when it is done.
     #[inline]
-    pub(crate) fn take(&mut self, jobs: &[Job]) -> Option<Zeroizing<[[u8; 8]; 2]>> {
+    pub(crate) fn take(&mut self, jobs: &[Job]) -> Option<Zeroizing<[u64; 3]>> {
         let Some([first, second]) = jobs.get(self.job..).and_then(|jobs| jobs.first_chunk::<2>()) else {
             return None;
         };
@@ -109,7 +109,8 @@ impl Derivation {
             return None;
         }
         self.step = Step::Done;
-        Some(Zeroizing::new(self.halves.map(u64::to_be_bytes)))
+        let [left, right] = self.halves;
+        Some(Zeroizing::new([left, right, 0]))
     }
 
     /// The jobs of the next pass.

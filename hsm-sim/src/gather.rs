@@ -48,11 +48,20 @@ struct Single {
     job: usize,
 }
 
+/// A key under a variant LMK, whose parts are in these jobs.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    op: usize,
+    job: usize,
+    count: usize,
+}
+
 /// Tasks of one batch and the jobs of one pass; memory is kept from batch to batch.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     lanes: Lanes,
     singles: Vec<Single>,
+    opened: Vec<Parts>,
     tasks: Vec<Task>,
     derivations: Vec<Derivation>,
     jobs: Vec<Job>,
@@ -175,6 +184,15 @@ impl Gather {
         given
     }
 
+    /// Takes the jobs of the parts of a key that is to be opened, which were given last.
+    #[inline]
+    pub(crate) fn open(&mut self, op: usize) -> Begun {
+        let (job, end) = (self.taken, self.jobs.len());
+        self.taken = end;
+        self.opened.push(Parts { op, job, count: end.saturating_sub(job) });
+        Begun::Noted
+    }
+
     /// Takes the work of an operation, whose jobs were given last.
     #[inline]
     pub(crate) fn add(&mut self, op: usize, work: Work) {
@@ -183,14 +201,15 @@ impl Gather {
         self.tasks.push(Task { op, work, jobs });
     }
 
-    /// Runs passes until every task is done. `end_parts` makes something of the parts of a key.
+    /// Runs passes until every task is done. `open_parts` makes a key of its parts, `end_parts` something else.
     pub(crate) fn run(
         &mut self,
         ops: &mut OpBatch,
+        open_parts: impl Fn(&Op, [u64; 3], usize) -> Result<Outcome, HsmError>,
         end_parts: impl Fn(&Op, &[u8]) -> Result<Outcome, HsmError>,
     ) {
         let mut deriving = self.derivations.len();
-        while !(self.tasks.is_empty() && self.singles.is_empty() && deriving == 0) {
+        while !(self.jobs.is_empty() && self.tasks.is_empty()) {
             self.lanes.run(&mut self.jobs);
             let jobs = &self.jobs;
             for Single { op, job } in self.singles.drain(..) {
@@ -200,12 +219,19 @@ impl Gather {
                     *view.outcome = Some(Ok(Outcome::Done));
                 }
             }
+            for Parts { op, job, count } in self.opened.drain(..) {
+                let Some(view) = ops.view(op) else { continue };
+                let mut parts = Zeroizing::new([0; 3]);
+                let jobs = jobs.get(job..job.saturating_add(count)).unwrap_or_default();
+                parts.iter_mut().zip(jobs).for_each(|(part, job)| *part = job.block());
+                *view.outcome = Some(open_parts(view.op, *parts, count));
+            }
             self.tasks.retain_mut(|task| !task.take(ops, jobs, &end_parts));
             for derivation in &mut self.derivations {
                 let Some(key) = derivation.take(jobs) else { continue };
                 deriving = deriving.saturating_sub(1);
                 if let Some(view) = ops.view(derivation.op()) {
-                    *view.outcome = Some(end_parts(view.op, key.as_flattened()));
+                    *view.outcome = Some(open_parts(view.op, *key, 2));
                 }
             }
             self.jobs.clear();
