@@ -3,6 +3,7 @@
 //! they end. Nothing waits for more work than the batch brings.
 
 use crate::chain::Chain;
+use crate::dukpt::Derivation;
 use crate::material::{Material, TdesKey};
 use core::ops::Range;
 use hsm::{HsmError, Op, OpBatch, OpView, Outcome};
@@ -16,6 +17,8 @@ pub(crate) enum Begun {
     Answer(Outcome),
     /// Its jobs of the first pass were given; [`Gather::add`] follows.
     Work(Work),
+    /// Its jobs were given, and the gathering knows of it.
+    Noted,
 }
 
 /// Work that goes through the lanes.
@@ -51,6 +54,7 @@ pub(crate) struct Gather {
     lanes: Lanes,
     singles: Vec<Single>,
     tasks: Vec<Task>,
+    derivations: Vec<Derivation>,
     jobs: Vec<Job>,
     /// Jobs up to here belong to tasks.
     taken: usize,
@@ -143,6 +147,22 @@ impl Gather {
         Begun::Work(Work::Chain(chain))
     }
 
+    /// Begins a working key of TDES DUKPT.
+    pub(crate) fn dukpt(
+        &mut self,
+        op: usize,
+        base: &Material,
+        ksn: &[u8],
+        mask: &[u8],
+        enciphered: bool,
+    ) -> Result<Begun, HsmError> {
+        let Material::Tdes(base) = base else { return Err(HsmError::KeyLength) };
+        let begun = Derivation::begin(op, base, ksn, mask, enciphered, &mut self.jobs)?;
+        self.derivations.push(begun);
+        self.taken = self.jobs.len();
+        Ok(Begun::Noted)
+    }
+
     /// Takes the jobs of the parts of a key.
     pub(crate) fn parts(
         &mut self,
@@ -169,7 +189,8 @@ impl Gather {
         ops: &mut OpBatch,
         end_parts: impl Fn(&Op, &[u8]) -> Result<Outcome, HsmError>,
     ) {
-        while !(self.tasks.is_empty() && self.singles.is_empty()) {
+        let mut deriving = self.derivations.len();
+        while !(self.tasks.is_empty() && self.singles.is_empty() && deriving == 0) {
             self.lanes.run(&mut self.jobs);
             let jobs = &self.jobs;
             for Single { op, job } in self.singles.drain(..) {
@@ -180,12 +201,23 @@ impl Gather {
                 }
             }
             self.tasks.retain_mut(|task| !task.take(ops, jobs, &end_parts));
+            for derivation in &mut self.derivations {
+                let Some(key) = derivation.take(jobs) else { continue };
+                deriving = deriving.saturating_sub(1);
+                if let Some(view) = ops.view(derivation.op()) {
+                    *view.outcome = Some(end_parts(view.op, key.as_flattened()));
+                }
+            }
             self.jobs.clear();
             // What is left are chains: each gives its next block.
             for task in &mut self.tasks {
                 task.give(ops, &mut self.jobs);
             }
+            if deriving > 0 {
+                self.derivations.iter_mut().for_each(|derivation| derivation.give(&mut self.jobs));
+            }
         }
+        self.derivations.clear();
         self.taken = 0;
     }
 }

@@ -60,6 +60,13 @@ impl TdesKey {
         }
     }
 
+    /// Both parts of a key that has two.
+    #[inline]
+    pub(crate) fn two(&self) -> Option<[u64; 2]> {
+        let [left, right, _] = self.parts;
+        (self.count == 2).then_some([left, right])
+    }
+
     /// One block under the left part alone: the chain of a retail MAC (ISO 9797-1 algorithm 3).
     #[inline]
     pub(crate) fn left_job(&self, block: u64) -> Job {

@@ -81,13 +81,16 @@ impl Simulator {
 
     // Answers at once, or gives the work that goes through the lanes.
     #[inline]
-    fn begin(&mut self, op: &Op, iv: &[u8], data: &mut [u8]) -> Result<Begun, HsmError> {
+    fn begin(&mut self, index: usize, op: &Op, iv: &[u8], data: &mut [u8]) -> Result<Begun, HsmError> {
         Ok(Begun::Answer(match op {
             Op::Open { lmk, key_type, scheme } => return self.open(*lmk, *key_type, *scheme, data),
             Op::Seal { lmk, key, form } => return self.seal(*lmk, key, form),
             Op::Ecb { key, way } => return self.gather.ecb(Material::of(key)?, *way, data),
             Op::Cbc { key, way } => return self.gather.cbc(Material::of(key)?, *way, iv, data),
             Op::Mac { key, algorithm } => return self.gather.mac(Material::of(key)?, *algorithm, iv, data),
+            Op::Dukpt { base, enciphered } => {
+                return self.gather.dukpt(index, Material::of(base)?, iv, data, *enciphered);
+            }
             Op::Generate { shape } => Outcome::Key(self.generate(*shape)?),
             Op::Random => {
                 self.random.fill(data)?;
@@ -182,10 +185,11 @@ impl Backend for Simulator {
             if self.gather.single(index, &view) {
                 continue;
             }
-            match self.begin(view.op, view.iv, view.data) {
+            match self.begin(index, view.op, view.iv, view.data) {
                 Ok(Begun::Answer(outcome)) => *view.outcome = Some(Ok(outcome)),
                 Err(error) => *view.outcome = Some(Err(error)),
                 Ok(Begun::Work(work)) => self.gather.add(index, work),
+                Ok(Begun::Noted) => {}
             }
         }
         self.gather.run(ops, end_parts);
@@ -207,6 +211,7 @@ fn end_parts(op: &Op, parts: &[u8]) -> Result<Outcome, HsmError> {
             let kind = if parts.len() == 8 { CipherKind::Des } else { CipherKind::Tdes };
             Ok(Outcome::Key(opened(kind, parts, Binding::Variant(*key_type))?))
         }
+        Op::Dukpt { .. } => Ok(Outcome::Key(session_key(CipherKind::Tdes, parts)?)),
         Op::Seal { form, .. } => match form.as_ref() {
             SealAs::Variant { scheme, .. } => {
                 Ok(Outcome::Token(Box::new(KeyToken::new(*scheme, hex::encode(parts).as_bytes()))))

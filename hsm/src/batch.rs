@@ -76,6 +76,16 @@ pub enum Op {
         /// What for.
         purpose: LmkPurpose,
     },
+    /// A working key of TDES DUKPT, see [`paytypes::DukptKey`]; the KSN is beside it as the initial value, the
+    /// mask as data. A backend may answer [`CipherError::NotOffered`]: then it is asked step by step.
+    ///
+    /// [`CipherError::NotOffered`]: paytypes::CipherError::NotOffered
+    Dukpt {
+        /// The base key.
+        base: Key,
+        /// The result is enciphered under itself.
+        enciphered: bool,
+    },
     /// Electronic code book over `data`.
     Ecb {
         /// The key.
@@ -153,7 +163,7 @@ pub struct OpBatch {
 pub struct OpView<'a> {
     /// What to do.
     pub op: &'a Op,
-    /// Initial value, of one block; empty when the operation has none.
+    /// Initial value, of one block, or KSN; empty when the operation has none.
     pub iv: &'a [u8],
     /// Input, changed in place by ciphers.
     pub data: &'a mut [u8],

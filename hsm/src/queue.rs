@@ -7,7 +7,9 @@ use crate::{Backend, HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Op, Op
 use core::cell::{Cell, RefCell};
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use paytypes::{Cipher, CipherError, CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
+use paytypes::{
+    Cipher, CipherError, CipherKind, ClearKey, Direction, DukptKey, KeyShape, MacAlgorithm, MacValue,
+};
 use std::rc::Rc;
 
 /// Bytes that opened keys may take in a cache nobody sized: some 64,000 TDES keys under a variant LMK.
@@ -114,6 +116,18 @@ impl Hsm {
             }
             Err(_) => Asked(self.put(Op::Ecb { key, way }, &[], data)),
         }
+    }
+
+    /// A working key of TDES DUKPT, in the same manner; [`Hsm::answer_key`] gives it.
+    pub fn ask_dukpt(&self, base: Key, which: &DukptKey) -> Asked {
+        let DukptKey { ksn, mask, enciphered } = *which;
+        Asked(self.put(Op::Dukpt { base, enciphered }, &ksn, &mask))
+    }
+
+    /// A key that was asked for; otherwise as [`Hsm::answer`].
+    pub fn answer_key(&self, asked: &Asked) -> Poll<Result<Key, HsmError>> {
+        let place = asked.0;
+        self.answered(place, |queue| key(queue.ran.take(place.index())?).ok_or(HsmError::Backend))
     }
 
     /// So many random bytes, in the same manner.
@@ -331,6 +345,10 @@ impl Cipher for Hsm {
 
     fn variant(&self, of: &Key, mask: &[u8]) -> impl Future<Output = Result<Key, CipherError>> {
         ForFormula(self.ask(Op::Variant { key: of.share() }, &[], mask, key))
+    }
+
+    fn dukpt(&self, base: &Key, which: &DukptKey) -> impl Future<Output = Result<Key, CipherError>> {
+        ForFormula(Call { hsm: self, place: self.ask_dukpt(base.share(), which).0, pick: key })
     }
 
     fn ecb(

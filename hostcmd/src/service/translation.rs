@@ -87,6 +87,12 @@ impl Translation {
         self.reserved = new.and_then(|()| refuse_reserved(cx, &self.account)).err();
     }
 
+    /// What is translated into what, each for its own account; [`Translation::begin`] follows with the keys.
+    pub fn of_two(&mut self, cx: &Cx, (from, old): (Format, Account), (to, new): (Format, Account)) {
+        (self.account, self.second) = (old, Some(new));
+        self.between(cx, from, to);
+    }
+
     /// Between two keys and accounts that are at hand.
     pub fn opened(
         cx: &Cx,
@@ -133,8 +139,15 @@ impl Translation {
         self.step = Step::Keys(Box::new(keys::open_two(cx, source, destination)));
     }
 
+    /// Begins with keys that are at hand.
     #[inline(always)]
-    fn begin(&mut self, hsm: &Hsm, source: Key, destination: Key, block: &PinBlockText) -> Result<(), Code> {
+    pub fn begin(
+        &mut self,
+        hsm: &Hsm,
+        source: Key,
+        destination: Key,
+        block: &PinBlockText,
+    ) -> Result<(), Code> {
         let relation = self.second.as_ref().map_or(AccountRelation::Same, |new| self.account.relation(new));
         rules::translation(self.from, self.to, relation, self.setting).map_err(|_| Code::PIN_FORMAT)?;
         if let Some(code) = self.reserved {

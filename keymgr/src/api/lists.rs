@@ -3,9 +3,9 @@
 use super::problem::Problem;
 use crate::core::table::{State, Table};
 use crate::service::Manager;
-use axum::Json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ops::Bound;
@@ -15,7 +15,7 @@ const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1000;
 
 /// Which page.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
     /// `next` of the page before.
@@ -24,8 +24,14 @@ pub struct PageQuery {
     pub limit: Option<usize>,
 }
 
+impl PageQuery {
+    pub(super) fn page(&self) -> Self {
+        self.clone()
+    }
+}
+
 /// A page.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Page<R> {
     /// Records in the order of their names.
     pub items: Vec<R>,
@@ -38,10 +44,24 @@ pub(super) fn page<R>(
     manager: &Manager,
     query: &PageQuery,
     wanted: impl Fn(&R) -> bool,
-) -> Result<Json<Page<R>>, Problem>
+) -> Result<Page<R>, Problem>
 where
     State: Table<R>,
     R: Clone,
+    <State as Table<R>>::Key: Serialize + DeserializeOwned,
+{
+    mapped(manager, query, wanted, R::clone)
+}
+
+/// The same, each record as it is shown.
+pub(super) fn mapped<R, V>(
+    manager: &Manager,
+    query: &PageQuery,
+    wanted: impl Fn(&R) -> bool,
+    view: impl Fn(&R) -> V,
+) -> Result<Page<V>, Problem>
+where
+    State: Table<R>,
     <State as Table<R>>::Key: Serialize + DeserializeOwned,
 {
     let limit = query.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
@@ -53,11 +73,11 @@ where
         let mut items = Vec::new();
         let mut last = None;
         for (key, record) in found.by_ref().take(limit) {
-            items.push(record.clone());
+            items.push(view(record));
             last = Some(key.clone());
         }
         let next = found.next().and(last).map(|key| write_cursor(&key));
-        Ok(Json(Page { items, next }))
+        Ok(Page { items, next })
     })
 }
 

@@ -5,7 +5,7 @@ use super::alarm::AlarmKind;
 use super::approval::{Action, Quorum};
 use super::campaign::{Campaign, Phase};
 use super::centre::Centre;
-use super::ids::{ActionId, CredentialId, NodeId, PersonId, ZoneId};
+use super::ids::{ActionId, CredentialId, Generation, NodeId, PersonId, ZoneId};
 use super::key::{Holders, Key, KeySet, Material, Origin, Storage, Wrapper};
 use super::kind;
 use super::lifecycle::{KeyState, Transition, transition_between};
@@ -760,22 +760,25 @@ pub fn ready_for_traffic(tx: &Change<'_>, node: &NodeId) -> Result<(), Refusal> 
     Ok(())
 }
 
+// Every key that somebody may protect with now, or may have protected with a moment ago, and the one that protects.
 fn has_keys(tx: &Change<'_>, node: &NodeId, set: &KeySet) -> Result<(), Refusal> {
+    let campaign = set.live_campaign.map(|id| tx.get::<Campaign>(&id)).transpose()?;
     let reached = |generation, needed| {
         let key = KeyRef { key_set: set.id(), generation };
         tx.find::<Copy>(&(*node, key)).is_some_and(|c| c.progress >= needed && c.progress < Progress::Retired)
     };
-    let campaign = set.live_campaign.map(|id| tx.get::<Campaign>(&id)).transpose()?;
-    // While the order to protect is on its way the old key protects until its time, and the new one is known.
-    let of_campaign = match campaign {
-        Some(campaign) if campaign.phase == Phase::Protecting => {
-            let new = reached(campaign.new_generation(), Progress::Accepting);
-            let old = campaign.old.is_none_or(|old| reached(old, Progress::Accepting));
-            return if new && old { Ok(()) } else { Err(Refusal::NotReady) };
-        }
-        Some(campaign) => campaign.needed_in_traffic().is_none_or(|p| reached(campaign.new_generation(), p)),
-        None => true,
+    // What was revoked or ended meanwhile is taken from all.
+    let lives = |generation: &Generation| {
+        tx.find::<Key>(&KeyRef { key_set: set.id(), generation: *generation }).is_some_and(Key::is_live)
     };
-    let protecting = set.protecting.is_none_or(|generation| reached(generation, Progress::Activated));
-    if of_campaign && protecting { Ok(()) } else { Err(Refusal::NotReady) }
+    let processes = campaign
+        .into_iter()
+        .flat_map(Campaign::in_flight)
+        .filter(lives)
+        .all(|generation| reached(generation, Progress::Accepting));
+    // While the order to protect is on its way the old key protects until its time, and the new one is known.
+    let switches = campaign.is_some_and(|campaign| campaign.phase == Phase::Protecting);
+    let needed = if switches { Progress::Accepting } else { Progress::Activated };
+    let protects = set.protecting.is_none_or(|generation| reached(generation, needed));
+    if processes && protects { Ok(()) } else { Err(Refusal::NotReady) }
 }

@@ -68,10 +68,11 @@ fn digest(root: Digest, target: &Target) -> Digest {
 
 fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> Result<(), Refusal> {
     let mut generations = Vec::new();
+    let follower_kept_back = node.suspended && !has_follower(tx, node, set);
     for name in tx.keys_in::<Key>(keys_of(set.id())) {
         let key = tx.get::<Key>(&name)?;
         let copy = tx.find::<Copy>(&(node.id, name));
-        let Some(step) = step_of(tx, node, set, key, copy)? else { continue };
+        let Some(mut step) = step_of(tx, node, set, key, copy)? else { continue };
         if step.is_none_needed(copy) {
             continue;
         }
@@ -83,6 +84,9 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
         };
         if node.suspended && copy.progress == Progress::Wrapped {
             continue;
+        }
+        if follower_kept_back && copy.progress == Progress::Activated && step.step == Step::Accept {
+            step = Wanted::now(Step::Protect);
         }
         target.rights.extend(&key.rights);
         generations.push(generation(node, key, copy, step));
@@ -96,6 +100,15 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
         });
     }
     Ok(())
+}
+
+// A suspended node gets no new keys. One that is to follow the key that it protects with is not there then, and a
+// node does not take an order that leaves it without any: the order to suspend would be lost.
+fn has_follower(tx: &Change<'_>, node: &Node, set: &KeySet) -> bool {
+    set.protecting.is_none_or(|generation| {
+        let key = KeyRef { key_set: set.id(), generation };
+        tx.find::<Copy>(&(node.id, key)).is_some_and(|copy| copy.progress > Progress::Wrapped)
+    })
 }
 
 /// A step, and when it is taken.

@@ -3,7 +3,7 @@
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
-use keylink::ids::{Digest, PublicKey};
+use keylink::ids::{Digest, NodeId, PublicKey};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use x509_cert::Certificate;
 use x509_cert::der::oid::ObjectIdentifier;
@@ -42,6 +42,12 @@ pub fn channel_issuer(certificate: &[u8]) -> Option<PublicKey> {
     let signature: [u8; 64] = certificate.signature().as_bytes()?.try_into().ok()?;
     let message = certificate.tbs_certificate().to_der().ok()?;
     key.verify(&message, &signature).ok().map(|()| key)
+}
+
+/// The node that a certificate (DER) names in its subject; whether its issuer may say so is judged elsewhere.
+pub fn named_node(certificate: &[u8]) -> Option<NodeId> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    certificate.tbs_certificate().subject().to_string().strip_prefix("CN=")?.parse().ok()
 }
 
 /// SHA-256 of the SubjectPublicKeyInfo of a certificate in DER.

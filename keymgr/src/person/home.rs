@@ -1,15 +1,14 @@
 //! The home folder of a person: keys encrypted, for nobody else to read.
 
 use super::channel_certificate::certify;
-use super::key_file::{KeyFileError, open_key, seal_key};
+use super::key_file::KeyFileError;
 use super::request::{PersonRequest, RequestError, check_name};
+use crate::key_folder::{FolderError, KeyFolder};
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use ed25519_dalek::{Signer, SigningKey};
 use keylink::envelope::Sign;
 use keylink::ids::PublicKey;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -28,25 +27,9 @@ pub enum HomeError {
     /// Nobody lives here.
     #[error("{0} holds no identity; make one with `payhsm person new NAME`")]
     Empty(PathBuf),
-    /// Others can read it.
-    #[error("{0} can be read by others; expected mode 0700 for the folder and 0600 for its files")]
-    Open(PathBuf),
-    /// A file cannot be read or written.
-    #[error("{path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A key file cannot be made or opened.
-    #[error("{path}: {source}")]
-    Key {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: KeyFileError,
-    },
+    /// A file of it cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The name cannot be taken.
     #[error(transparent)]
     Name(#[from] RequestError),
@@ -95,112 +78,69 @@ impl Sign for Identity {
 
 /// A home folder.
 #[derive(Clone, Debug)]
-pub struct Home(PathBuf);
+pub struct Home(KeyFolder);
 
 impl Home {
     /// At a path, which need not exist yet.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self(KeyFolder::at(path))
     }
 
     /// The folder.
     pub fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     /// Makes keys for a person and keeps them encrypted. Refuses a folder in which somebody lives.
     pub fn create(&self, name: &str, passphrase: &[u8]) -> Result<Identity, HomeError> {
         check_name(name)?;
-        if self.0.join(APPROVAL).exists() {
-            return Err(HomeError::Taken(self.0.clone()));
+        if self.0.holds(APPROVAL) {
+            return Err(HomeError::Taken(self.path().to_owned()));
         }
         let identity = make(name)?;
         let der = identity.approval.to_pkcs8_der().map_err(|_| HomeError::Made)?;
-        let approval = self.seal(APPROVAL, der.as_bytes(), passphrase)?;
-        let channel = self.seal(CHANNEL, &identity.channel, passphrase)?;
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|e| self.failed("", e))?;
-        self.write(NAME, name.as_bytes())?;
-        self.write(CERTIFICATE, &identity.channel_certificate)?;
-        self.write(CHANNEL, channel.as_bytes())?;
-        self.write(APPROVAL, approval.as_bytes())?;
+        let approval = self.0.seal(APPROVAL, der.as_bytes(), passphrase)?;
+        let channel = self.0.seal(CHANNEL, &identity.channel, passphrase)?;
+        self.0.make()?;
+        self.0.write(NAME, name.as_bytes())?;
+        self.0.write(CERTIFICATE, &identity.channel_certificate)?;
+        self.0.write(CHANNEL, channel.as_bytes())?;
+        self.0.write(APPROVAL, approval.as_bytes())?;
         Ok(identity)
     }
 
     /// Opens the keys. Refuses a folder that others can read.
     pub fn open(&self, passphrase: &[u8]) -> Result<Identity, HomeError> {
-        if !self.0.join(APPROVAL).exists() {
-            return Err(HomeError::Empty(self.0.clone()));
+        if !self.0.holds(APPROVAL) {
+            return Err(HomeError::Empty(self.path().to_owned()));
         }
-        self.guard("", 0o077)?;
-        let approval = self.unseal(APPROVAL, passphrase)?;
+        self.0.guard()?;
+        let approval = self.0.unseal(APPROVAL, passphrase)?;
         let approval = SigningKey::from_pkcs8_der(&approval)
-            .map_err(|_| self.key_failed(APPROVAL, KeyFileError::Format))?;
-        let name = String::from_utf8(self.read(NAME)?).map_err(|_| RequestError::Name)?;
+            .map_err(|_| self.0.key_failed(APPROVAL, KeyFileError::Format))?;
+        let name = String::from_utf8(self.0.read(NAME)?).map_err(|_| RequestError::Name)?;
         Ok(Identity {
             name,
-            channel_certificate: self.read(CERTIFICATE)?,
+            channel_certificate: self.0.read(CERTIFICATE)?,
             approval,
-            channel: self.unseal(CHANNEL, passphrase)?,
+            channel: self.0.unseal(CHANNEL, passphrase)?,
         })
     }
 
     /// Writes the public request of an identity into a file of any place.
     pub fn write_request(identity: &Identity, to: &Path) -> Result<(), HomeError> {
         fs::write(to, PersonRequest::of(identity).to_bytes())
-            .map_err(|source| HomeError::File { path: to.to_owned(), source })
+            .map_err(|source| FolderError::File { path: to.to_owned(), source }.into())
     }
 
     /// Keeps a note beside the keys, such as which manager this person works with.
     pub fn keep(&self, file: &str, content: &[u8]) -> Result<(), HomeError> {
-        self.write(file, content)
+        Ok(self.0.write(file, content)?)
     }
 
     /// Reads a note; `None` when there is none.
     pub fn note(&self, file: &str) -> Result<Option<Vec<u8>>, HomeError> {
-        match fs::read(self.0.join(file)) {
-            Ok(content) => Ok(Some(content)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(self.failed(file, e)),
-        }
-    }
-
-    fn seal(&self, file: &str, der: &[u8], passphrase: &[u8]) -> Result<String, HomeError> {
-        seal_key(der, passphrase).map_err(|e| self.key_failed(file, e))
-    }
-
-    fn unseal(&self, file: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, HomeError> {
-        self.guard(file, 0o077)?;
-        let pem =
-            String::from_utf8(self.read(file)?).map_err(|_| self.key_failed(file, KeyFileError::Format))?;
-        open_key(&pem, passphrase).map_err(|e| self.key_failed(file, e))
-    }
-
-    fn guard(&self, file: &str, forbidden: u32) -> Result<(), HomeError> {
-        let path = self.0.join(file);
-        let mode = fs::metadata(&path).map_err(|e| self.failed(file, e))?.mode();
-        if mode & forbidden == 0 { Ok(()) } else { Err(HomeError::Open(path)) }
-    }
-
-    // A new file beside the old one and a rename: a note is there whole or not at all.
-    fn write(&self, file: &str, content: &[u8]) -> Result<(), HomeError> {
-        let (path, new) = (self.0.join(file), self.0.join(format!("{file}.new")));
-        let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
-        written
-            .and_then(|mut f| f.write_all(content).and_then(|()| f.sync_all()))
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(|e| self.failed(file, e))
-    }
-
-    fn read(&self, file: &str) -> Result<Vec<u8>, HomeError> {
-        fs::read(self.0.join(file)).map_err(|e| self.failed(file, e))
-    }
-
-    fn failed(&self, file: &str, source: std::io::Error) -> HomeError {
-        HomeError::File { path: self.0.join(file), source }
-    }
-
-    fn key_failed(&self, file: &str, source: KeyFileError) -> HomeError {
-        HomeError::Key { path: self.0.join(file), source }
+        Ok(self.0.find(file)?)
     }
 }
 

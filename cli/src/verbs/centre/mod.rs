@@ -10,6 +10,7 @@ pub mod node;
 pub mod person;
 mod place;
 pub mod report;
+pub mod root;
 pub mod rotate;
 pub mod zone;
 

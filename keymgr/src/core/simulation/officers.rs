@@ -124,15 +124,18 @@ impl World {
         if careless {
             excepted.insert(members[0]);
         }
+        let campaign = CampaignId::new(self.now, self.rng.bytes());
+        let overlap_ms = 6_000 + self.rng.below(6_000);
+        self.overlaps.insert(campaign, overlap_ms);
         Some(RotateTarget {
-            campaign: CampaignId::new(self.now, self.rng.bytes()),
+            campaign,
             key_set: set.id(),
             generation: set.next_generation,
             source: Source::Generate,
             members: members.len() as u32,
             excepted,
             protect_not_before: U64(0),
-            overlap_ms: U64(6_000 + self.rng.below(4_000)),
+            overlap_ms: U64(overlap_ms),
             deadline: U64(self.now + 150_000),
         })
     }
@@ -352,16 +355,21 @@ impl World {
             .flat_map(|set| core.state().keys(&set.definition.key_set))
             .cloned()
             .collect();
-        let Some(key) = self.rng.pick(&keys).cloned() else { return };
+        // A suspended key waits for somebody to decide.
+        let suspended: Vec<_> =
+            keys.iter().filter(|key| key.state() == KeyState::Suspended).cloned().collect();
+        let among = if self.rng.chance(700) && !suspended.is_empty() { &suspended } else { &keys };
+        let Some(key) = self.rng.pick(among).cloned() else { return };
         let name: KeyRef = key.name();
-        let act = match (key.state(), self.rng.below(4)) {
-            (KeyState::Suspended, 0..2) => Act::ResumeKey(name),
-            (KeyState::Suspended, 2) if self.rng.chance(500) => Act::DeactivateKey(name),
-            (KeyState::Suspended, 2) => Act::RevokeKey { key: name, reason: "it was known".into() },
+        let known = || Act::RevokeKey { key: name, reason: "seen on paper".into() };
+        let act = match (key.state(), self.rng.below(12)) {
+            (KeyState::Suspended, 0..3) => Act::ResumeKey(name),
+            (KeyState::Suspended, 3..5) => Act::DeactivateKey(name),
+            (KeyState::Suspended, 5..8) => known(),
             (KeyState::Suspended, _) => Act::DestroyKey(name),
-            (KeyState::Active, 0) => Act::SuspendKey(name),
-            (KeyState::Active, 1) => Act::DeactivateKey(name),
-            (_, 2) => Act::RevokeKey { key: name, reason: "seen on paper".into() },
+            (KeyState::Active, 0..6) => Act::SuspendKey(name),
+            (KeyState::Active, 6..8) => Act::DeactivateKey(name),
+            (_, 8..10) => known(),
             _ => Act::DestroyKey(name),
         };
         self.disturbed.insert(name.key_set);
@@ -377,15 +385,8 @@ impl World {
         let n = self.rng.index(self.nodes.len());
         let node = self.rng.index(self.nodes.len());
         let to_node = self.rng.chance(500);
-        let rows: Vec<_> = self
-            .disk
-            .rows()
-            .filter(|row| {
-                let table =
-                    if to_node { crate::store::Table::Manifests } else { crate::store::Table::Receipts };
-                row.table == table
-            })
-            .collect();
+        let table = if to_node { crate::store::Table::Manifests } else { crate::store::Table::Receipts };
+        let rows = self.disk.rows_of(table);
         if let Some(row) = self.rng.pick(&rows)
             && let Ok(signed) = keylink::Signed::parse(&row.body)
         {
