@@ -6,7 +6,7 @@ use crate::chain::Chain;
 use crate::dukpt::Derivation;
 use crate::material::{Material, TdesKey};
 use core::ops::Range;
-use hsm::{HsmError, Op, OpBatch, OpView, Outcome};
+use hsm::{HsmError, Op, OpBatch, Outcome};
 use paytypes::{CipherError, Direction, MacAlgorithm, bytes};
 use tdes_lanes::{Job, Lanes};
 use zeroize::Zeroizing;
@@ -41,37 +41,33 @@ struct Task {
     jobs: Range<usize>,
 }
 
-/// One block under a DES key and nothing else: what most operations are.
-#[derive(Clone, Copy, Debug)]
-struct Single {
-    op: usize,
-    job: usize,
-}
-
 /// Tasks of one batch and the jobs of one pass; memory is kept from batch to batch.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     lanes: Lanes,
-    singles: Vec<Single>,
     tasks: Vec<Task>,
     derivations: Vec<Derivation>,
+    /// In the first pass those of single blocks come first.
     jobs: Vec<Job>,
-    /// Jobs up to here belong to tasks.
+    /// Jobs up to here belong to single blocks and tasks.
     taken: usize,
 }
 
 impl Gather {
-    /// Takes an operation of one block in ECB under a DES key; false for any other.
-    #[inline]
-    pub(crate) fn single(&mut self, op: usize, view: &OpView<'_>) -> bool {
-        let Op::Ecb { key, way } = view.op else { return false };
-        let Ok(Material::Tdes(key)) = Material::of(key) else { return false };
-        let Ok(block) = <[u8; 8]>::try_from(&*view.data) else { return false };
-        let job = self.jobs.len();
-        self.jobs.push(key.job(u64::from_be_bytes(block), *way));
+    /// Takes the single blocks of a batch, before anything else of it.
+    pub(crate) fn single_blocks(&mut self, ops: &mut OpBatch) {
+        let blocks = ops.blocks();
+        self.jobs.reserve(blocks.len());
+        for op in blocks {
+            match Material::of(op.key()) {
+                Ok(Material::Tdes(key)) => {
+                    self.jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
+                }
+                Ok(Material::Aes(_)) => op.answer(Err(HsmError::Cipher(CipherError::DataLength))),
+                Err(error) => op.answer(Err(error)),
+            }
+        }
         self.taken = self.jobs.len();
-        self.singles.push(Single { op, job });
-        true
     }
 
     /// ECB: at once for AES, through the lanes for DES keys.
@@ -190,15 +186,11 @@ impl Gather {
         end_parts: impl Fn(&Op, &[u8]) -> Result<Outcome, HsmError>,
     ) {
         let mut deriving = self.derivations.len();
-        while !(self.tasks.is_empty() && self.singles.is_empty() && deriving == 0) {
+        while !(self.jobs.is_empty() && self.tasks.is_empty() && deriving == 0) {
             self.lanes.run(&mut self.jobs);
             let jobs = &self.jobs;
-            for Single { op, job } in self.singles.drain(..) {
-                let Some(view) = ops.view(op) else { continue };
-                if let (Ok(block), Some(job)) = (<&mut [u8; 8]>::try_from(view.data), jobs.get(job)) {
-                    *block = job.block().to_be_bytes();
-                    *view.outcome = Some(Ok(Outcome::Done));
-                }
+            for (op, job) in ops.blocks().iter_mut().filter(|op| op.is_open()).zip(jobs) {
+                op.answer(Ok(job.block().to_be_bytes()));
             }
             self.tasks.retain_mut(|task| !task.take(ops, jobs, &end_parts));
             for derivation in &mut self.derivations {
