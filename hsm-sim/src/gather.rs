@@ -6,7 +6,7 @@ use crate::chain::Chain;
 use crate::dukpt::Derivation;
 use crate::material::{Material, TdesKey};
 use core::ops::Range;
-use hsm::{HsmError, Op, OpBatch, OpView, Outcome};
+use hsm::{HsmError, Op, OpBatch, Outcome};
 use paytypes::{CipherError, Direction, MacAlgorithm, bytes};
 use tdes_lanes::{Job, Lanes};
 use zeroize::Zeroizing;
@@ -41,13 +41,6 @@ struct Task {
     jobs: Range<usize>,
 }
 
-/// One block under a DES key and nothing else: what most operations are.
-#[derive(Clone, Copy, Debug)]
-struct Single {
-    op: usize,
-    job: usize,
-}
-
 /// A key under a variant LMK, whose parts are in these jobs.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
@@ -60,27 +53,30 @@ struct Parts {
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     lanes: Lanes,
-    singles: Vec<Single>,
     opened: Vec<Parts>,
     tasks: Vec<Task>,
     derivations: Vec<Derivation>,
+    /// In the first pass those of single blocks come first.
     jobs: Vec<Job>,
-    /// Jobs up to here belong to tasks.
+    /// Jobs up to here belong to single blocks and tasks.
     taken: usize,
 }
 
 impl Gather {
-    /// Takes an operation of one block in ECB under a DES key; false for any other.
-    #[inline]
-    pub(crate) fn single(&mut self, op: usize, view: &OpView<'_>) -> bool {
-        let Op::Ecb { key, way } = view.op else { return false };
-        let Ok(Material::Tdes(key)) = Material::of(key) else { return false };
-        let Ok(block) = <[u8; 8]>::try_from(&*view.data) else { return false };
-        let job = self.jobs.len();
-        self.jobs.push(key.job(u64::from_be_bytes(block), *way));
+    /// Takes the single blocks of a batch, before anything else of it.
+    pub(crate) fn single_blocks(&mut self, ops: &mut OpBatch) {
+        let blocks = ops.blocks();
+        self.jobs.reserve(blocks.len());
+        for op in blocks {
+            match Material::of(op.key()) {
+                Ok(Material::Tdes(key)) => {
+                    self.jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
+                }
+                Ok(Material::Aes(_)) => op.answer(Err(HsmError::Cipher(CipherError::DataLength))),
+                Err(error) => op.answer(Err(error)),
+            }
+        }
         self.taken = self.jobs.len();
-        self.singles.push(Single { op, job });
-        true
     }
 
     /// ECB: at once for AES, through the lanes for DES keys.
@@ -212,12 +208,8 @@ impl Gather {
         while !(self.jobs.is_empty() && self.tasks.is_empty()) {
             self.lanes.run(&mut self.jobs);
             let jobs = &self.jobs;
-            for Single { op, job } in self.singles.drain(..) {
-                let Some(view) = ops.view(op) else { continue };
-                if let (Ok(block), Some(job)) = (<&mut [u8; 8]>::try_from(view.data), jobs.get(job)) {
-                    *block = job.block().to_be_bytes();
-                    *view.outcome = Some(Ok(Outcome::Done));
-                }
+            for (op, job) in ops.blocks().iter_mut().filter(|op| op.is_open()).zip(jobs) {
+                op.answer(Ok(job.block().to_be_bytes()));
             }
             for Parts { op, job, count } in self.opened.drain(..) {
                 let Some(view) = ops.view(op) else { continue };
