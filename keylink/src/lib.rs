@@ -14,6 +14,8 @@ pub mod envelope;
 pub mod ids;
 pub mod label;
 pub mod manager;
+#[cfg(feature = "memo")]
+mod memo;
 pub mod merkle;
 pub mod message;
 pub mod node;

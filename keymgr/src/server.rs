@@ -99,8 +99,12 @@ impl Server {
         let link_url = url(settings, &link)?;
         let location = location(house, settings)?;
         let clock = Clock::start();
-        let writer = start_writer(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
-        let sent = SentStore::new(Store::read(&location)?);
+        let options = writer_options(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
+        // Stores are plain blocking code, and one that is behind a connection waits for it within a runtime of its own.
+        let open = move || Ok((Writer::start(options)?, SentStore::new(Store::read(&location)?)));
+        let opened: Result<_, crate::store::Error> =
+            tokio::task::spawn_blocking(open).await.map_err(|e| std::io::Error::other(e).into()).flatten();
+        let (writer, sent) = opened?;
         let seed = Zeroizing::new(keys.manifest.to_bytes());
         let mut secret = Sha256::new();
         secret.update(b"payhsm/enrolment-secret/v1");
@@ -176,13 +180,13 @@ impl Server {
     }
 }
 
-fn start_writer(
+fn writer_options(
     location: Location,
     keys: &HouseKeys,
     genesis: &Genesis,
     holder: String,
     clock: Clock,
-) -> Result<Writer<Core>, ServerError> {
+) -> Result<Options, ServerError> {
     if let Location::Sqlite(path) = &location
         && let Some(folder) = path.parent().filter(|folder| *folder != Path::new(""))
     {
@@ -194,8 +198,7 @@ fn start_writer(
         Ok(key) => key,
         Err(error) => unreachable!("the same key was taken before: {error}"),
     };
-    let options = Options::new(move || Store::lead(&location), key, move || clock.now(), &holder);
-    Ok(Writer::start(options)?)
+    Ok(Options::new(move || Store::lead(&location), key, move || clock.now(), &holder))
 }
 
 async fn listen(address: &str) -> Result<TcpListener, ServerError> {

@@ -13,7 +13,6 @@
 //! counting; what an arrow does to keys stands in `steps`.
 
 use super::ids::{ActionId, CampaignId, Generation, KeySetId, NodeId, ZoneId};
-use super::node::Progress;
 use keylink::wire::U64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -257,13 +256,16 @@ impl Campaign {
         }
     }
 
-    /// How far the new key must have come at a node that wants to serve hosts again.
-    pub fn needed_in_traffic(&self) -> Option<Progress> {
-        match self.phase {
-            Phase::Accepting | Phase::Protecting => Some(Progress::Accepting),
-            Phase::Overlap | Phase::Retiring => Some(Progress::Activated),
-            _ => None,
-        }
+    /// Generations that blocks on their way may be under: what serves hosts processes all of them. Until the order
+    /// to protect is out, only the old key protects, and that is known from the key set; from RETIRE on nothing
+    /// under the old key is on its way any more.
+    pub fn in_flight(&self) -> impl Iterator<Item = Generation> + use<> {
+        let new = matches!(
+            self.phase,
+            Phase::Accepting | Phase::Protecting | Phase::Overlap | Phase::Retiring | Phase::RollingBack
+        );
+        let old = matches!(self.phase, Phase::Protecting | Phase::Overlap | Phase::RollingBack);
+        [self.old.filter(|_| old), Some(self.new_generation()).filter(|_| new)].into_iter().flatten()
     }
 }
 

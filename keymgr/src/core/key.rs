@@ -54,6 +54,13 @@ impl KeySet {
         self.definition.key_set
     }
 
+    /// Whether hosts can tell a key with this number from the one that protects: nodes have one index for the odd and
+    /// one for the even generation (docs/key-distribution.md, "Keys by index"), and both keys are in use for a while.
+    pub fn tells_apart(&self, generation: Generation) -> bool {
+        let same = |protecting: Generation| protecting.is_odd() == generation.is_odd();
+        self.holders == Holders::Centre || !self.protecting.is_some_and(same)
+    }
+
     /// Attributes of every key of this set.
     pub fn attributes(&self) -> Attributes {
         Attributes {

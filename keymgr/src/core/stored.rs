@@ -306,7 +306,8 @@ impl Machine for Core {
     }
 }
 
-fn entry(note: Note) -> Entry {
+/// The entry of the log that a note makes.
+pub(super) fn entry(note: Note) -> Entry {
     Entry {
         actor: note.actor,
         credential: note.credential,
