@@ -105,6 +105,7 @@ fn generate(session: &Session, label: &str) -> Result<(), TokenError> {
         Attribute::Private(true),
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
+        Attribute::Modifiable(false),
         Attribute::Sign(true),
     ];
     let mut last = TokenError::NotOffered(WHAT);

@@ -137,7 +137,8 @@ impl Home {
         self.settle(name, passphrase, approval, (TOKEN, place.as_bytes()))
     }
 
-    fn is_free(&self) -> Result<(), HomeError> {
+    /// Refuses a folder in which somebody lives.
+    pub fn is_free(&self) -> Result<(), HomeError> {
         let taken = self.0.holds(APPROVAL) || self.0.holds(TOKEN);
         if taken { Err(HomeError::Taken(self.path().to_owned())) } else { Ok(()) }
     }

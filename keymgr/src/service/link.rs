@@ -200,6 +200,10 @@ impl Manager {
                 self.root_kek_accepted(speaker, signed).await?;
                 continue;
             }
+            if let Some(counted) = self.counted_before(speaker, &signed).await {
+                last = Some(counted);
+                continue;
+            }
             let judged = self.judge(&signed).await;
             match self.submit(None, Input::Said { node: speaker, signed, judged }).await {
                 Ok(Outcome::Counted { last: counted, .. }) => last = counted,
@@ -270,6 +274,20 @@ impl Manager {
             self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
         }
         self.0.mail.take(node, taken, roots)
+    }
+
+    // A receipt that is in the store byte for byte is confirmed again and not written again: a node that repeats itself
+    // does not fill the log. Gives number and name of the last one counted.
+    async fn counted_before(&self, node: NodeId, signed: &Signed) -> Option<(U64, Digest)> {
+        let receipt: Receipt = signed.peek().ok()?;
+        let last = self.view(|core| {
+            let record = core.node(&node).filter(|record| record.is_served())?;
+            record.link.last_receipt().filter(|(number, _)| receipt.head.seq <= *number)
+        })?;
+        let key = [&node.0[..], &receipt.head.seq.0.to_be_bytes()].concat();
+        let row =
+            self.store().read(move |store| store.get(crate::store::Table::Receipts, &key)).await?.ok()??;
+        Signed::parse(&row.body).is_ok_and(|kept| kept == *signed).then_some(last)
     }
 
     // What the backend says of a proof of possession.

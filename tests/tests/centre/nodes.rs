@@ -64,7 +64,7 @@ pub async fn start_over(
     };
     let side = NodeSide::start(identity, parts, Rules::default()).await.unwrap();
     let (handle, requests) = SideHandle::new();
-    let pace = Pace { retry_longest: Duration::from_millis(300), ..Pace::default() };
+    let pace = Pace { pull_wait_s: 2, retry_longest: Duration::from_millis(300), ..Pace::default() };
     tokio::spawn(async move {
         let _handle = handle;
         run(side, Some(transport), requests, pace, core::future::pending()).await.unwrap();

@@ -60,8 +60,9 @@ fn campaigns_by_their_verbs() {
     let states: Vec<Value> = watched.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(states.last().unwrap()["phase"], "completed", "{watched}");
 
-    // In the overlap, back to the old key: the campaign did not complete, and watch says so with 1.
-    house.run("otto", &["rotate", "zone", "east", "--yes", "--overlap", "10m"]);
+    // In the overlap, back to the old key: what was protected with the new one is processed until the overlap ends.
+    // The campaign did not complete, and watch says so with 1.
+    house.run("otto", &["rotate", "zone", "east", "--yes", "--overlap", "40s"]);
     sign(&house, &["ada", "ben"]);
     house.until("the overlap", |house| phase(house) == "overlap");
     house.run("otto", &["campaign", "rollback"]);

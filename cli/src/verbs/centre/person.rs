@@ -209,6 +209,8 @@ fn new(args: &New) -> Exit {
     let identity = match &args.token {
         None => home.create(&args.name, passphrase.as_bytes()).map_err(home_failure)?,
         Some(uri) => {
+            // Before a key is made that nobody would find again.
+            home.is_free().map_err(home_failure)?;
             let place = TokenKey {
                 uri: uri.clone(),
                 pin_file: args
