@@ -15,6 +15,7 @@
 mod batch;
 mod block_op;
 mod cache;
+mod doorkeeper;
 mod error;
 mod join;
 mod key;

@@ -304,18 +304,14 @@ enum State {
 impl Future for Opening {
     type Output = Result<Key, HsmError>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Asked(hsm, place) = &self.0 {
+            return hsm.answered(*place, |queue| queue.opened(place.index()));
+        }
         match core::mem::replace(&mut self.0, State::Given) {
             State::Cached(key) => Poll::Ready(Ok(key)),
-            State::Asked(hsm, place) => {
-                let answer = hsm.answered(place, |queue| queue.opened(place.index()));
-                if answer.is_pending() {
-                    self.0 = State::Asked(hsm, place);
-                }
-                answer
-            }
-            State::Given => Poll::Ready(Err(HsmError::Backend)),
+            _ => Poll::Ready(Err(HsmError::Backend)),
         }
     }
 }

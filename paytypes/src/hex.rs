@@ -95,6 +95,7 @@ pub fn decode_word(text: &[u8; 16]) -> Option<[u8; 8]> {
 }
 
 /// Decodes `text` into `out`; the text must be exactly twice as long.
+#[inline]
 pub fn decode_into(text: &[u8], out: &mut [u8]) -> Result<(), ValueError> {
     let (eights, pairs) = text.as_chunks::<8>();
     let (fours, bytes) = out.as_chunks_mut::<4>();

@@ -4,16 +4,18 @@ use super::caller::Caller;
 use super::extract::{Asked, Named};
 use super::filters::{
     ActionFilter, ActionWord, AlarmFilter, AlarmWord, CampaignFilter, ExpiringFilter, HolderFilter,
-    KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter,
+    KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter, PreviewFilter,
 };
 use super::lists::{Page, PageQuery, mapped, page};
 use super::problem::Problem;
-use super::views::{AskingView, CountsView, HeadView, HolderView, KeyView, Me, NodeView, StatusView};
+use super::views::{
+    AskingView, CountsView, HeadView, HolderView, KeyView, Me, NodeView, PreviewView, StatusView,
+};
 use crate::core::Core;
 use crate::core::alarm::Alarm;
 use crate::core::approval::Action;
 use crate::core::campaign::{Campaign, Delivery};
-use crate::core::ids::{ActionId, CampaignId, NodeId};
+use crate::core::ids::{ActionId, CampaignId, KeySetId, NodeId};
 use crate::core::key::{Key, KeySet};
 use crate::core::node::{Copy, Member, Node, Zone};
 use crate::core::people::{Credential, Person};
@@ -166,6 +168,17 @@ pub(super) async fn campaign(
     Named(id): Named<CampaignId>,
 ) -> Answer<Campaign> {
     one(&manager, &id, "campaign").map(Json)
+}
+
+/// What a rotation would mean.
+pub(super) async fn preview(
+    State(manager): State<Manager>,
+    Named(id): Named<KeySetId>,
+    Asked(f): Asked<PreviewFilter>,
+) -> Answer<PreviewView> {
+    let now = manager.now().utc_ms;
+    let look = |core: &Core| core.preview(CampaignId::default(), &id, f.not_before.unwrap_or(now), now);
+    Ok(Json(PreviewView::of(manager.view(look)?)))
 }
 
 /// Keys.

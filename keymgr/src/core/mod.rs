@@ -28,6 +28,8 @@ pub mod policy;
 pub mod preview;
 mod receipts;
 pub mod refusal;
+#[cfg(test)]
+mod refusals;
 mod root;
 pub mod rows;
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub struct Seen {
     pub checkpoint: Option<String>,
     /// Key sets whose newest key it protects with or is ordered to, from the second generation.
     pub ordered: usize,
+    /// The last message it has taken, its last receipt, and how many of them are not confirmed.
+    pub at: (u64, u64, usize),
 }
 
 struct Running {
@@ -265,8 +267,7 @@ impl Fleet {
             Some(Sabotage::LostReceipt) => Arc::new(Losing::new(https, Arc::clone(&self.losing))),
             _ => Arc::new(https),
         };
-        let transport: Arc<dyn Transport> =
-            Arc::new(Gated::new(transport, Arc::clone(&self.gate), number));
+        let transport: Arc<dyn Transport> = Arc::new(Gated::new(transport, Arc::clone(&self.gate), number));
         let (handle, requests) = SideHandle::new();
         let pace = Pace { retry_longest: Duration::from_millis(500), ..Pace::default() };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -329,6 +330,7 @@ impl Seen {
         Self {
             checkpoint: state.checkpoint.as_ref().map(|checkpoint| checkpoint.note.clone()),
             ordered: state.key_sets.iter().filter(ordered).count(),
+            at: (state.seq.0, state.receipt.0.0, state.outbox.len()),
         }
     }
 }
