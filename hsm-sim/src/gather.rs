@@ -9,7 +9,7 @@ use crate::made;
 use crate::material::{Material, TdesKey};
 use crate::sealed::{AesKeys, InLanes, Sealed, TOGETHER, open_together};
 use core::ops::Range;
-use hsm::{HsmError, Op, OpBatch, Outcome};
+use hsm::{BlockOp, HsmError, Op, OpBatch, Outcome};
 use paytypes::{CipherError, Direction, MacAlgorithm, bytes};
 use std::rc::Rc;
 use tdes_lanes::{Job, Lanes};
@@ -72,13 +72,9 @@ pub(crate) struct Gather {
 impl Gather {
     /// Takes the single blocks of a batch, before anything else of it.
     pub(crate) fn single_blocks(&mut self, ops: &mut OpBatch) {
-        let blocks = ops.blocks();
-        self.jobs.reserve(blocks.len());
-        for op in blocks {
+        for op in ops.blocks() {
             match Material::of(op.key()) {
-                Ok(Material::Tdes(key)) => {
-                    self.jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
-                }
+                Ok(Material::Tdes(key)) => push_block(&mut self.jobs, key, op),
                 Ok(Material::Aes(_)) => op.answer(Err(HsmError::Cipher(CipherError::DataLength))),
                 Err(error) => op.answer(Err(error)),
             }
@@ -327,6 +323,22 @@ impl Task {
         *view.outcome = Some(answer);
         true
     }
+}
+
+// Where there is room, the job is written where it stays; see `hsm::BlockOp`.
+#[inline(always)]
+fn push_block(jobs: &mut Vec<Job>, key: &TdesKey, op: &BlockOp) {
+    if jobs.len() == jobs.capacity() {
+        push_growing(jobs, key, op);
+    } else {
+        jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn push_growing(jobs: &mut Vec<Job>, key: &TdesKey, op: &BlockOp) {
+    jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
 }
 
 fn key_of(op: &Op) -> Option<&TdesKey> {

@@ -229,7 +229,7 @@ impl OpBatch {
     }
 
     /// The same for a single block as [`OpBatch::take_data`] for another operation.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_block(&mut self, index: usize, data: &mut [u8]) -> Result<(), HsmError> {
         match self.blocks.take(index, data) {
             Some(taken) => taken,

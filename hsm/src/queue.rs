@@ -43,14 +43,20 @@ impl Default for Hsm {
 struct Place {
     before: u32,
     index: u32,
-    /// Among the single blocks.
-    block: bool,
 }
+
+/// Bit of the index of a single block. A part of its own would make a place too large for two registers.
+const BLOCK: u32 = 1 << 31;
 
 impl Place {
     #[inline]
     fn index(self) -> usize {
-        usize::try_from(self.index).unwrap_or(usize::MAX)
+        usize::try_from(self.index & !BLOCK).unwrap_or(usize::MAX)
+    }
+
+    #[inline]
+    const fn is_block(self) -> bool {
+        self.index & BLOCK != 0
     }
 }
 
@@ -101,22 +107,22 @@ impl Hsm {
 
     fn put(&self, op: Op, iv: &[u8], data: &[u8]) -> Place {
         let index = self.0.queue.borrow_mut().next.push(op, iv, data);
-        self.place(index, false)
+        self.place(index, 0)
     }
 
     // Electronic code book. One block of DES, which most operations are, is kept apart.
     #[inline(always)]
     fn put_ecb(&self, key: Key, way: Direction, data: &[u8]) -> Place {
         match <[u8; 8]>::try_from(data) {
-            Ok(block) => self.place(self.0.queue.borrow_mut().next.push_block(key, way, block), true),
+            Ok(block) => self.place(self.0.queue.borrow_mut().next.push_block(key, way, block), BLOCK),
             Err(_) => self.put(Op::Ecb { key, way }, &[], data),
         }
     }
 
     #[inline]
-    fn place(&self, index: usize, block: bool) -> Place {
+    fn place(&self, index: usize, kind: u32) -> Place {
         // A batch of so many operations does not exist; were it there, the last would have no answer.
-        Place { before: self.0.epoch.get(), index: u32::try_from(index).unwrap_or(u32::MAX), block }
+        Place { before: self.0.epoch.get(), index: u32::try_from(index).unwrap_or(!BLOCK) | kind }
     }
 
     /// Electronic code book over whole blocks, for whoever waits without a future: [`Hsm::answer`] gives the
@@ -311,9 +317,9 @@ impl Future for Opening {
 }
 
 impl Queue {
-    #[inline]
+    #[inline(always)]
     fn take_data(&mut self, place: Place, out: &mut [u8]) -> Result<(), HsmError> {
-        if place.block {
+        if place.is_block() {
             self.ran.take_block(place.index(), out)
         } else {
             self.ran.take_data(place.index(), out)

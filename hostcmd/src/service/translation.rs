@@ -180,7 +180,7 @@ impl Translation {
     }
 
     // Randomness is drawn only for formats whose filler is random.
-    #[inline]
+    #[inline(always)]
     fn last_pass(&mut self, hsm: &Hsm, source: Key, destination: Key, bytes: &[u8]) {
         self.asked = Some(hsm.ask_ecb(source, Direction::Decrypt, bytes));
         let random = pins::has_random_fill(self.to).then(|| hsm.ask_random::<RANDOM_LENGTH>());
