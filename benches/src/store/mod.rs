@@ -9,6 +9,7 @@ use ed25519_dalek::SigningKey;
 use keymgr::log::{CheckpointKey, Ledger};
 use keymgr::store::{Error, Location, Store};
 use serde::Serialize;
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -72,7 +73,8 @@ impl Figure {
         Self { what, value, unit, goal, more: true }
     }
 
-    fn at_most(what: &'static str, time: Duration, goal_ms: f64) -> Self {
+    /// A time with the most it may be.
+    pub fn at_most(what: &'static str, time: Duration, goal_ms: f64) -> Self {
         Self { what, value: time.as_secs_f64() * 1e3, unit: "ms", goal: goal_ms, more: false }
     }
 
@@ -83,16 +85,22 @@ impl Figure {
 
 /// Where one part has its store.
 pub struct Place {
-    location: Location,
+    /// The store.
+    pub location: Location,
     _folder: Option<TempDir>,
     _cluster: Option<std::sync::Arc<postgres::Cluster>>,
 }
 
 impl Place {
     fn new(args: &Args) -> Result<Self, String> {
-        match args.store.as_str() {
+        Self::of(&args.store, &args.folder)
+    }
+
+    /// A new one: `sqlite` in this folder, `postgres`, or an address.
+    pub fn of(store: &str, folder: &Path) -> Result<Self, String> {
+        match store {
             "sqlite" => {
-                let folder = TempDir::new_in(&args.folder).map_err(|error| error.to_string())?;
+                let folder = TempDir::new_in(folder).map_err(|error| error.to_string())?;
                 let location = Location::Sqlite(folder.path().join("kmc.db"));
                 Ok(Self { location, _folder: Some(folder), _cluster: None })
             }
@@ -134,9 +142,15 @@ pub fn run(args: &Args) -> std::io::Result<()> {
     part(Part::Inventory, inventory::run)?;
     part(Part::Receipts, receipts::run)?;
     part(Part::Verification, verification::run)?;
-    if args.json {
+    print(&figures, &settings, args.json);
+    Ok(())
+}
+
+/// Prints figures and what durability rested on.
+pub fn print(figures: &[Figure], settings: &[(String, String)], json: bool) {
+    if json {
         println!("{}", serde_json::json!({ "settings": settings, "figures": figures }));
-        return Ok(());
+        return;
     }
     for (name, value) in settings {
         println!("{name:<22} {value}");
@@ -149,5 +163,4 @@ pub fn run(args: &Args) -> std::io::Result<()> {
             figure.what, figure.value, figure.unit, figure.goal
         );
     }
-    Ok(())
 }

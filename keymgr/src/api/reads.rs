@@ -1,8 +1,9 @@
 //! Paths that read.
 
 use super::caller::Caller;
-use super::lists::{Page, PageQuery, page};
+use super::lists::{Page, PageQuery, page, page_in, read_cursor, write_cursor};
 use super::problem::Problem;
+use crate::core::action::KeyRef;
 use crate::core::alarm::Alarm;
 use crate::core::approval::Action;
 use crate::core::campaign::{Campaign, Delivery};
@@ -12,10 +13,13 @@ use crate::core::lifecycle::KeyState;
 use crate::core::node::{Copy, Member, Node, Progress, Zone};
 use crate::core::people::{Credential, Person};
 use crate::core::policy::Policy;
-use crate::core::table::{State as Records, Table};
+use crate::core::table::{State as Records, Table, keys_of};
+use crate::core::{named, row_key};
 use crate::service::Manager;
+use crate::store;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -72,8 +76,11 @@ pub(super) async fn status(State(manager): State<Manager>) -> Json<Value> {
             "alarms": lasting,
         })
     });
+    let store: serde_json::Map<String, Value> =
+        standing.settings.into_iter().map(|(name, value)| (name, value.into())).collect();
     Json(json!({
         "counts": counts,
+        "store": store,
         "backend_class": class,
         "test_master_key": test,
         "leading": standing.leading,
@@ -204,14 +211,35 @@ fn viewed(Json(page): Json<Page<Key>>) -> Json<Page<KeyView>> {
 
 /// Keys.
 pub(super) async fn keys(State(manager): State<Manager>, Query(of): Query<Of>) -> Answer<Page<KeyView>> {
-    page(&manager, &of.page(), |key: &Key| of.key_set.is_none_or(|set| key.set() == set)).map(viewed)
+    match of.key_set {
+        Some(set) => page_in(&manager, &of.page(), keys_of(set), |_: &Key| true),
+        None => page(&manager, &of.page(), |_: &Key| true),
+    }
+    .map(viewed)
 }
 
-/// Keys that stop to protect within so many days (30).
+/// Keys that stop to protect within so many days (30), those that stop first in front: places from the index of the
+/// store, records from memory.
 pub(super) async fn expiring(State(manager): State<Manager>, Query(of): Query<Of>) -> Answer<Page<KeyView>> {
     let until = manager.now().utc_ms.saturating_add(of.days.unwrap_or(30).saturating_mul(86_400_000));
-    let ends = |key: &Key| key.is_live() && key.windows.originator_until.is_some_and(|end| end <= until);
-    page(&manager, &of.page(), ends).map(viewed)
+    let (query, unready) = (of.page(), || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "the store cannot be read"));
+    let limit = query.limit();
+    let after: Option<(i64, KeyRef)> = query.after.as_deref().map(read_cursor).transpose()?;
+    let after = after.map(|(ms, key)| (store::Value::Int(ms), row_key(&key)));
+    let most = u32::try_from(limit).unwrap_or(u32::MAX).saturating_add(1);
+    let places = manager.store().read(move |store| {
+        store.places_until(store::Table::Generations, "expires_ms", until, after.as_ref(), most)
+    });
+    let mut places = places.await.and_then(Result::ok).ok_or_else(unready)?;
+    let more = places.len() > limit;
+    places.truncate(limit);
+    let places: Vec<(i64, KeyRef)> =
+        places.iter().filter_map(|(ms, key)| Some((ms.int()?, named(key)?))).collect();
+    let next = places.last().filter(|_| more).map(write_cursor);
+    let items = manager.view(|core| {
+        places.iter().filter_map(|(_, key)| core.key(key)).filter(|key| key.is_live()).map(KeyView::of).collect()
+    });
+    Ok(Json(Page { items, next }))
 }
 
 /// A key at a node, as people may see it: no block.

@@ -11,6 +11,7 @@ use crate::core::node::Traffic;
 use crate::core::people::Credential;
 use crate::core::table::Table;
 use crate::core::verified::Verified;
+use crate::failpoint::failpoint;
 use crate::service::{Manager, kcv_method, label_of, spec_of};
 use crate::vault::{KeySpec, Receiver};
 use axum::extract::{Path, State};
@@ -40,7 +41,9 @@ fn idempotency(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, P
 
 async fn submit(manager: &Manager, headers: &HeaderMap, caller: &Caller, input: Input) -> Answer<Outcome> {
     let key = idempotency(headers, caller)?;
-    Ok(Json(manager.submit(key, input).await?))
+    let outcome = manager.submit(key, input).await?;
+    failpoint!("api.after_write");
+    Ok(Json(outcome))
 }
 
 /// Asks for an action.

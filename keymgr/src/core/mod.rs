@@ -25,6 +25,7 @@ pub mod people;
 mod planted;
 pub mod policy;
 pub mod preview;
+mod reading;
 mod receipts;
 pub mod refusal;
 mod root;
@@ -40,3 +41,4 @@ pub mod verified;
 
 pub use machine::{Core, Effects, Note};
 pub use refusal::Refusal;
+pub use stored::{named, row_key};

@@ -5,7 +5,7 @@ use super::alarm::Alarm;
 use super::approval::Action;
 use super::campaign::{Campaign, Delivery};
 use super::centre::Centre;
-use super::ids::Digest;
+use super::ids::{Digest, Generation, KeySetId};
 use super::input::{Outcome, Told};
 use super::key::{Key, KeySet};
 use super::machine::{Core, Note};
@@ -88,14 +88,15 @@ stored! {
         ("policy", bytes(&s.policy.0)),
         ("state", if s.live_campaign.is_some() { "changing" } else { "stable" }.into()),
     ];
-    Key in Generations, key |k| name_of(&k.name()), columns |k| vec![
+    Key in Generations, key |k| row_key(&k.name()), columns |k| vec![
         ("key_set", bytes(&k.set().0)),
         ("number", k.generation().0.into()),
         ("state", word(&k.state())),
         ("kcv", k.material.as_ref().map(|m| m.kcv.as_str()).into()),
-        ("expires_ms", k.windows.originator_until.into()),
+        // Of keys out of use nobody asks when they expire, and they become ever more.
+        ("expires_ms", k.windows.originator_until.filter(|_| k.is_live()).into()),
     ];
-    Copy in WrappedCopies, key |c| [&c.node.0[..], &name_of(&c.key())].concat(), columns |c| vec![
+    Copy in WrappedCopies, key |c| [&c.node.0[..], &row_key(&c.key())].concat(), columns |c| vec![
         ("key_set", bytes(&c.key_set.0)), ("number", c.generation.0.into()), ("node", bytes(&c.node.0)),
     ];
     Action in Actions, key |a| a.id.0.to_vec(), columns |a| vec![
@@ -117,7 +118,15 @@ stored! {
     ];
 }
 
-fn name_of(key: &KeyRef) -> Vec<u8> {
+/// The key that the row of a generation names.
+pub fn named(key: &[u8]) -> Option<KeyRef> {
+    let (set, number) = key.split_first_chunk::<16>()?;
+    let generation = Generation(u32::from_be_bytes(number.try_into().ok()?));
+    Some(KeyRef { key_set: KeySetId(*set), generation })
+}
+
+/// The key of the row of a generation.
+pub fn row_key(key: &KeyRef) -> Vec<u8> {
     [&key.key_set.0[..], &key.generation.0.to_be_bytes()].concat()
 }
 
@@ -259,13 +268,7 @@ impl Machine for Core {
     type Refusal = Refusal;
 
     fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
-        let mut records = Vec::new();
-        for row in rows {
-            let record = Record::of_row(&row);
-            let named = |error| format!("{} {}: {error}", row.table.name(), hex::encode(&row.key));
-            records.extend(record.map_err(named)?);
-        }
-        Ok(Self::load(records))
+        Ok(Self::load(super::reading::records(rows)?))
     }
 
     fn handle(&mut self, now: Instant3, told: Told) -> Result<Decided<Outcome>, Refusal> {

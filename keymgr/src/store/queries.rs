@@ -77,6 +77,35 @@ impl Store {
         self.rows(table, sql, vec![most.into(), value, Value::Bytes(key), limit.into()])
     }
 
+    /// The places of the rows that [`Store::page_until`] gives, read from the index alone: for those who have the
+    /// records at hand.
+    pub fn places_until(
+        &mut self,
+        table: Table,
+        column: &'static str,
+        most: u64,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Cursor>, Error> {
+        let first: Cursor = (Value::Int(i64::MIN), Vec::new());
+        let (value, key) = after.unwrap_or(&first).clone();
+        let sql = format!(
+            "SELECT {column}, key FROM {} WHERE {column} <= ?1 AND ({column}, key) > (?2, ?3) \
+             ORDER BY {column}, key LIMIT ?4",
+            table.name()
+        );
+        let mut places = Vec::new();
+        let statement = Statement::new(sql, vec![most.into(), value, Value::Bytes(key), limit.into()]);
+        self.engine.query(&statement, &mut |mut values| match (values.pop(), values.pop()) {
+            (Some(Value::Bytes(key)), Some(value)) => {
+                places.push((value, key));
+                Ok(())
+            }
+            _ => Err(Error::unreadable(table, b"", "a key holds what is never written")),
+        })?;
+        Ok(places)
+    }
+
     /// How many rows have a column of at most this number.
     pub fn count_until(&mut self, table: Table, column: &'static str, most: u64) -> Result<u64, Error> {
         let sql = format!("SELECT COUNT(*) FROM {} WHERE {column} <= ?1", table.name());

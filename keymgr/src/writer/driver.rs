@@ -21,6 +21,7 @@ pub(super) struct Driver<M: Machine> {
     shared: Arc<Shared<M>>,
     full: bool,
     commits: u64,
+    settings: Vec<(String, String)>,
     expected: usize,
     signed: Instant,
     expired: Instant,
@@ -75,6 +76,7 @@ impl<M: Machine> Driver<M> {
             shared,
             full: false,
             commits: 0,
+            settings: Vec::new(),
             expected: 1,
             signed: now,
             expired: now,
@@ -83,13 +85,19 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Tells everybody how the writer stands.
-    pub fn show(&self) {
+    pub fn show(&mut self) {
+        if self.settings.is_empty()
+            && let Some(ledger) = &mut self.ledger
+        {
+            self.settings = ledger.store().settings().unwrap_or_default();
+        }
         let mut standing = self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let ledger = self.ledger.as_ref();
         *standing = Standing {
             leading: ledger.is_some(),
             full: self.full,
             commits: self.commits,
+            settings: self.settings.clone(),
             epoch: ledger.map_or(standing.epoch, Ledger::epoch),
             log_size: ledger.map_or(standing.log_size, Ledger::size),
             checkpoint: ledger
@@ -189,6 +197,7 @@ impl<M: Machine> Driver<M> {
             Ok((ledger, machine)) => {
                 *self.shared.machine.write().unwrap_or_else(PoisonError::into_inner) = machine;
                 tracing::warn!(epoch = ledger.epoch(), "leading again");
+                self.settings.clear();
                 self.ledger = Some(ledger);
             }
             Err(error) => tracing::error!(%error, "the store cannot be led"),
@@ -222,6 +231,7 @@ impl<M: Machine> Driver<M> {
     // If the store cannot be opened now, readers see nothing rather than what may not be so, and the next
     // request tries again.
     fn reload(&mut self, machine: &mut M) {
+        self.settings.clear();
         match open::<M>(&mut self.options) {
             Ok((ledger, loaded)) => (*machine, self.ledger) = (loaded, Some(ledger)),
             Err(error) => {

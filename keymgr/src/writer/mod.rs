@@ -120,6 +120,8 @@ pub struct Standing {
     pub checkpoint: Option<(u64, String)>,
     /// Commits since the start.
     pub commits: u64,
+    /// What durability rests on, as the writing session has it: name and value.
+    pub settings: Vec<(String, String)>,
 }
 
 struct Shared<M> {
