@@ -162,6 +162,11 @@ impl Centre {
         self.manager.writer().standing().log_size
     }
 
+    /// Commits since the start.
+    pub fn commits(&self) -> u64 {
+        self.manager.writer().standing().commits
+    }
+
     /// The manager ends.
     pub async fn end(self) {
         drop(self.manager);

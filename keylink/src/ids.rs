@@ -1,7 +1,7 @@
 //! Names of things. Who and what is named by a hash of its key or first document cannot be named twice; the
 //! rest are UUIDs of version 7, made of time and randomness that the caller gives.
 
-use crate::wire::unhex;
+use crate::wire::{hex_of, unhex, write_hex};
 use core::fmt;
 use core::str::FromStr;
 use serde::de::Error;
@@ -43,7 +43,7 @@ macro_rules! hashes {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                write_hex(&self.0, f)
             }
         }
 
@@ -157,27 +157,33 @@ const fn version_7(utc_ms: u64, r: [u8; 10]) -> [u8; 16] {
     [a, b, c, d, e, f, 0x70 | (r0 & 0x0F), r1, 0x80 | (r2 & 0x3F), r3, r4, r5, r6, r7, r8, r9]
 }
 
-const GROUPS: [usize; 4] = [4, 6, 8, 10];
+// Places of the hyphens (RFC 9562 section 4).
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
+// The 36 characters at once: rows and messages are full of them.
+fn uuid_text(bytes: &[u8; 16]) -> [u8; 36] {
+    let mut text = [b'-'; 36];
+    let digits = bytes.iter().flat_map(|byte| hex_of(*byte));
+    let places = (0..36).filter(|at| !HYPHENS.contains(at));
+    for (at, digit) in places.zip(digits) {
+        if let Some(place) = text.get_mut(at) {
+            *place = digit;
+        }
+    }
+    text
+}
 
 fn write_uuid(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().enumerate().try_for_each(|(at, byte)| {
-        let hyphen = if GROUPS.contains(&at) { "-" } else { "" };
-        write!(f, "{hyphen}{byte:02x}")
-    })
+    f.write_str(core::str::from_utf8(&uuid_text(bytes)).map_err(|_| fmt::Error)?)
 }
 
 fn read_uuid(text: &str) -> Option<[u8; 16]> {
-    let bytes = unhex(&text.replace('-', ""))?;
-    let same = {
-        struct Text<'a>(&'a [u8; 16]);
-        impl fmt::Display for Text<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_uuid(self.0, f)
-            }
-        }
-        Text(&bytes).to_string() == text
-    };
-    same.then_some(bytes)
+    let mut digits = [0; 32];
+    let plain = text.bytes().enumerate().filter(|(at, _)| !HYPHENS.contains(at));
+    digits.iter_mut().zip(plain).for_each(|(place, (_, digit))| *place = digit);
+    let bytes = unhex(core::str::from_utf8(&digits).ok()?)?;
+    // What stands elsewhere than it should is seen here.
+    (uuid_text(&bytes) == text.as_bytes()).then_some(bytes)
 }
 
 /// Number of a key within its key set: from 1, never used for two keys.

@@ -57,7 +57,7 @@ impl<const N: usize> zeroize::DefaultIsZeroes for Hex<N> {}
 
 impl<const N: usize> fmt::Display for Hex<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(&self.0, f)
     }
 }
 
@@ -80,6 +80,20 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
             .map(Self)
             .ok_or_else(|| D::Error::custom("bytes are lower-case hexadecimal, all of them"))
     }
+}
+
+/// The two digits of a byte.
+pub(crate) const fn hex_of(byte: u8) -> [u8; 2] {
+    const fn digit(nibble: u8) -> u8 {
+        if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+    }
+    [digit(byte >> 4), digit(byte & 0xF)]
+}
+
+/// Writes bytes as lower-case hexadecimal, all at once: messages are full of it.
+pub(crate) fn write_hex<const N: usize>(bytes: &[u8; N], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let pairs = bytes.map(hex_of);
+    f.write_str(core::str::from_utf8(pairs.as_flattened()).map_err(|_| fmt::Error)?)
 }
 
 /// Exactly `N` bytes of lower-case hexadecimal.

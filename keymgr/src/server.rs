@@ -11,6 +11,7 @@ use crate::service::{Clock, Manager, Parts, SentStore};
 use crate::store::{Location, Store};
 use crate::vault::VaultThread;
 use crate::writer::{Options, Writer};
+use ed25519_dalek::SigningKey;
 use keylink::Digest;
 use keylink::envelope::SoftSigner;
 use rustls::ServerConfig;
@@ -97,8 +98,14 @@ impl Server {
         let link_url = url(settings, &link)?;
         let location = location(house, settings)?;
         let clock = Clock::start();
-        let writer = start_writer(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
-        let sent = SentStore::new(Store::read(&location)?);
+        // Opening a store blocks, and the shared one must not be opened within an asynchronous task.
+        let (origin, checkpoint) = (format!("payhsm.kmc/{}", genesis.kmc()), keys.checkpoint.clone());
+        let (place, holder) = (location, settings.name.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let writer = start_writer(place.clone(), checkpoint, origin, &holder, clock)?;
+            Ok::<_, ServerError>((writer, SentStore::new(Store::read(&place)?)))
+        });
+        let (writer, sent) = opened.await.map_err(|error| ServerError::Setting(error.to_string()))??;
         let seed = Zeroizing::new(keys.manifest.to_bytes());
         let mut secret = Sha256::new();
         secret.update(b"payhsm/enrolment-secret/v1");
@@ -176,9 +183,9 @@ impl Server {
 
 fn start_writer(
     location: Location,
-    keys: &HouseKeys,
-    genesis: &Genesis,
-    holder: String,
+    checkpoint: SigningKey,
+    origin: String,
+    holder: &str,
     clock: Clock,
 ) -> Result<Writer<Core>, ServerError> {
     if let Location::Sqlite(path) = &location
@@ -186,13 +193,12 @@ fn start_writer(
     {
         std::fs::create_dir_all(folder).map_err(|e| ServerError::Listen(folder.display().to_string(), e))?;
     }
-    let (checkpoint, origin) = (keys.checkpoint.clone(), format!("payhsm.kmc/{}", genesis.kmc()));
     CheckpointKey::new(&origin, checkpoint.clone()).map_err(|e| ServerError::Setting(e.to_string()))?;
     let key = move || match CheckpointKey::new(&origin, checkpoint.clone()) {
         Ok(key) => key,
         Err(error) => unreachable!("the same key was taken before: {error}"),
     };
-    let options = Options::new(move || Store::lead(&location), key, move || clock.now(), &holder);
+    let options = Options::new(move || Store::lead(&location), key, move || clock.now(), holder);
     Ok(Writer::start(options)?)
 }
 

@@ -5,7 +5,9 @@
 mod fleet;
 
 use crate::centre::Founded;
-use crate::store::{Figure, Place, print};
+use crate::host::Host;
+use crate::page;
+use crate::store::{Figure, Place, Settings, keep, print};
 use fleet::Fleet;
 use keylink::message::{KeyKind, Overlap, Shape};
 use keymgr::client::{RotateWishes, ZoneWishes, plan_rotation, plan_zone};
@@ -29,19 +31,17 @@ pub struct Args {
     #[arg(long, default_value = "target")]
     folder: PathBuf,
     /// Connections at a time: each needs two descriptors of this process.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 256)]
     connections: usize,
     /// One JSON document.
     #[arg(long)]
     json: bool,
+    /// Keeps the figure in benches/record and writes the table of docs/performance.md.
+    #[arg(long)]
+    record: bool,
 }
 
 impl Args {
-    /// The usual run, on this store.
-    pub fn on(store: &str, folder: PathBuf) -> Self {
-        Self { nodes: 5000, store: store.to_owned(), folder, connections: 1000, json: true }
-    }
-
     fn goal_ms(&self) -> f64 {
         if self.store == "sqlite" { 60_000.0 } else { 30_000.0 }
     }
@@ -49,16 +49,14 @@ impl Args {
 
 /// Measures and prints.
 pub fn run(args: &Args) -> io::Result<()> {
+    let host = Host::look();
     let (figures, settings) = measure(args)?;
     print(&figures, &settings, args.json);
-    Ok(())
+    if args.record { keep(&figures, &settings, &host).and_then(|()| page::centre()) } else { Ok(()) }
 }
 
-/// Name and value of what durability rests on.
-pub type Settings = Vec<(String, String)>;
-
-/// Measures; an error if something that was acknowledged is not there.
-pub fn measure(args: &Args) -> io::Result<(Vec<Figure>, Settings)> {
+// An error if something that was acknowledged is not there.
+fn measure(args: &Args) -> io::Result<(Vec<Figure>, Settings)> {
     let place = Place::of(&args.store, &args.folder).map_err(io::Error::other)?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(tell(args, &place)).map_err(io::Error::other)
@@ -86,12 +84,12 @@ async fn tell(args: &Args, place: &Place) -> Result<(Vec<Figure>, Settings), Str
     let (_, acts) = plan_zone(&centre.operator, &wishes).await.map_err(|error| error.to_string())?;
     centre.ask(&acts).await?;
     fleet.greet().await?;
-    let plan = plan_rotation(&centre.operator, "north", &RotateWishes::default());
-    let plan = plan.await.map_err(|error| error.to_string())?;
+    let wishes = RotateWishes::default();
+    let plan = plan_rotation(&centre.operator, "north", &wishes).await.map_err(|error| error.to_string())?;
     let campaign = plan.targets.first().ok_or("no campaign")?.campaign;
     eprintln!("the zone is there: {:.1} s", seconds(began));
 
-    let log = centre.log_size();
+    let (log, commits, cpu) = (centre.log_size(), centre.commits(), cpu_s());
     // From the last approval on: the key is drawn, wrapped for each node, signed, fetched, installed, proved.
     let staged = Instant::now();
     let (slowest, done) = {
@@ -117,18 +115,31 @@ async fn tell(args: &Args, place: &Place) -> Result<(Vec<Figure>, Settings), Str
         (slowest?, done?)
     };
     eprintln!("the last node was confirmed after {:.1} s", slowest.as_secs_f64());
-    eprintln!("{} log entries meanwhile", centre.log_size() - log);
+    eprintln!(
+        "{} log entries in {} commits; {:.1} s of processor, nodes included",
+        centre.log_size() - log,
+        centre.commits() - commits,
+        cpu_s() - cpu
+    );
     centre.end().await;
     let proven = fleet.proven()?;
-    let mut store = Store::read(&place.location).map_err(|error| error.to_string())?;
-    let receipts = store.count(Table::Receipts).map_err(|error| error.to_string())?;
+    let (receipts, settings) = tokio::task::block_in_place(|| -> Result<_, keymgr::store::Error> {
+        let mut store = Store::read(&place.location)?;
+        Ok((store.count(Table::Receipts)?, store.settings()?))
+    })
+    .map_err(|error| error.to_string())?;
     let wanted = u64::from(args.nodes);
     // Each node has sent two: for its root KEK, and for the key.
     if proven != wanted || receipts < 2 * wanted {
         return Err(format!("{proven} nodes hold the key, {receipts} receipts are stored"));
     }
-    let settings = store.settings().map_err(|error| error.to_string())?;
-    Ok((vec![Figure::at_most("one key staged to all nodes", done, args.goal_ms())], settings))
+    Ok((vec![Figure::at_most(&format!("one key staged to {} nodes", args.nodes), done, args.goal_ms())], settings))
+}
+
+// What this process has had of all cores.
+fn cpu_s() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 fn seconds(since: Instant) -> f64 {

@@ -2,13 +2,18 @@
 
 mod inventory;
 mod receipts;
+mod recorded;
 mod verification;
 
+pub use recorded::{keep, table};
+
+use crate::host::Host;
+use crate::page;
 use clap::ValueEnum;
 use ed25519_dalek::SigningKey;
 use keymgr::log::{CheckpointKey, Ledger};
 use keymgr::store::{Error, Location, Store};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -44,6 +49,9 @@ pub struct Args {
     /// One JSON document.
     #[arg(long)]
     json: bool,
+    /// Keeps the figures in benches/record and writes the table of docs/performance.md.
+    #[arg(long)]
+    record: bool,
 }
 
 /// One part.
@@ -57,25 +65,29 @@ pub enum Part {
     Verification,
 }
 
+/// Name and value of what durability rests on.
+pub type Settings = Vec<(String, String)>;
+
 /// One figure against its goal.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
-    what: &'static str,
+    what: String,
     value: f64,
-    unit: &'static str,
+    unit: String,
     goal: f64,
     /// Whether more is better.
     more: bool,
 }
 
 impl Figure {
-    fn at_least(what: &'static str, value: f64, unit: &'static str, goal: f64) -> Self {
-        Self { what, value, unit, goal, more: true }
+    fn at_least(what: &str, value: f64, unit: &str, goal: f64) -> Self {
+        Self { what: what.to_owned(), value, unit: unit.to_owned(), goal, more: true }
     }
 
     /// A time with the most it may be.
-    pub fn at_most(what: &'static str, time: Duration, goal_ms: f64) -> Self {
-        Self { what, value: time.as_secs_f64() * 1e3, unit: "ms", goal: goal_ms, more: false }
+    pub fn at_most(what: &str, time: Duration, goal_ms: f64) -> Self {
+        let value = time.as_secs_f64() * 1e3;
+        Self { what: what.to_owned(), value, unit: "ms".to_owned(), goal: goal_ms, more: false }
     }
 
     fn holds(&self) -> bool {
@@ -126,6 +138,7 @@ fn key() -> CheckpointKey {
 /// Measures and prints; an error if an answer is wrong. Goals that are missed are shown, not judged: figures
 /// depend on the machine.
 pub fn run(args: &Args) -> std::io::Result<()> {
+    let host = Host::look();
     let mut figures = Vec::new();
     let mut settings = Vec::new();
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
@@ -143,7 +156,7 @@ pub fn run(args: &Args) -> std::io::Result<()> {
     part(Part::Receipts, receipts::run)?;
     part(Part::Verification, verification::run)?;
     print(&figures, &settings, args.json);
-    Ok(())
+    if args.record { keep(&figures, &settings, &host).and_then(|()| page::centre()) } else { Ok(()) }
 }
 
 /// Prints figures and what durability rested on.

@@ -56,10 +56,13 @@ async fn nothing_that_the_manager_has_told_is_lost_when_it_is_killed() {
     rounds(&mut world, many()).await;
 }
 
-#[tokio::test]
-async fn nor_with_the_shared_store() {
+#[test]
+fn nor_with_the_shared_store() {
     let Some(cluster) = postgres::cluster() else { return };
-    let database = cluster.database();
-    let mut world = World::begin(Some(cluster.url(&database))).await;
-    rounds(&mut world, many().div_ceil(5)).await;
+    let url = cluster.url(&cluster.database());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut world = World::begin(Some(url)).await;
+        rounds(&mut world, many().div_ceil(5)).await;
+    });
 }
