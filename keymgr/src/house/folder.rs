@@ -142,19 +142,20 @@ impl House {
 
     /// Opens the keys.
     pub fn open(&self, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
-        let signing = |file| {
-            let der = self.unseal(file, passphrase)?;
+        // A passphrase is made costly to try; the files are tried side by side.
+        let [manifest, checkpoint, authority, channel] = std::thread::scope(|scope| {
+            [MANIFEST, CHECKPOINT, AUTHORITY, CHANNEL]
+                .map(|file| scope.spawn(move || self.unseal(file, passphrase)))
+                .map(|opening| opening.join().unwrap_or(Err(HouseError::Random)))
+        });
+        let signing = |file, der: Zeroizing<Vec<u8>>| {
             SigningKey::from_pkcs8_der(&der).map_err(|_| self.key_failed(file, KeyFileError::Format))
         };
-        let authority = self.unseal(AUTHORITY, passphrase)?;
         Ok(HouseKeys {
-            manifest: signing(MANIFEST)?,
-            checkpoint: signing(CHECKPOINT)?,
-            authority: Authority::new(self.read(AUTHORITY_CERTIFICATE)?, &authority)?,
-            channel: ServerKey {
-                certificate: self.read(CHANNEL_CERTIFICATE)?,
-                key: self.unseal(CHANNEL, passphrase)?,
-            },
+            manifest: signing(MANIFEST, manifest?)?,
+            checkpoint: signing(CHECKPOINT, checkpoint?)?,
+            authority: Authority::new(self.read(AUTHORITY_CERTIFICATE)?, &authority?)?,
+            channel: ServerKey { certificate: self.read(CHANNEL_CERTIFICATE)?, key: channel? },
         })
     }
 

@@ -41,6 +41,16 @@ impl Store {
         }
     }
 
+    /// Every row of a table in no order, without its columns: for those who only want the objects.
+    pub fn each_body(
+        &mut self,
+        table: Table,
+        each: &mut dyn FnMut(Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let sql = format!("SELECT key, body, log_seq FROM {}", table.name());
+        self.engine.query(&Statement::new(sql, Vec::new()), &mut |values| each(row(table, values)?))
+    }
+
     /// The rows whose column has this value, after this key, in key order.
     pub fn page_where(
         &mut self,

@@ -6,7 +6,7 @@ use super::{Job, Options, Shared, Standing, SubmitError, idempotency};
 use crate::failpoint::failpoint;
 use crate::log::{Entry, Ledger};
 use crate::store::{Error, Row, Store, Table};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,34 +37,36 @@ pub(super) fn open<M: Machine>(options: &mut Options) -> Result<(Ledger, M), Err
     Ok((ledger, machine))
 }
 
+// Rows are read on a thread of their own: the database works while the machine takes in what came before.
 fn load<M: Machine>(store: &mut Store) -> Result<M, Error> {
-    const AT_ONCE: u32 = 4096;
-    let mut failed = None;
-    let mut tables = Table::ALL.iter().copied();
-    let (mut table, mut after): (Option<Table>, Option<Vec<u8>>) = (tables.next(), None);
-    let mut page: std::vec::IntoIter<Row> = Vec::new().into_iter();
-    let mut rows = std::iter::from_fn(|| {
-        loop {
-            if let Some(row) = page.next() {
-                return Some(row);
-            }
-            match store.page(table?, after.as_deref(), AT_ONCE) {
-                Ok(next) if next.is_empty() => (table, after) = (tables.next(), None),
-                Ok(next) => {
-                    after = next.last().map(|row| row.key.clone());
-                    page = next.into_iter();
-                }
-                Err(error) => {
-                    (table, failed) = (None, Some(error));
-                }
-            }
+    const AHEAD: usize = 16;
+    let (pieces, rows) = sync_channel::<Vec<Row>>(AHEAD);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || read(store, M::TABLES, &pieces));
+        let machine = M::load(&mut rows.into_iter().flatten());
+        let read = reading.join().unwrap_or_else(|_| Err(Error::Log("the reading thread panicked".to_owned())));
+        // A machine that gave up has stopped the reading.
+        match machine {
+            Ok(machine) => read.map(|()| machine),
+            Err(why) => Err(Error::Log(why)),
         }
-    });
-    let machine = M::load(&mut rows);
-    match failed {
-        Some(error) => Err(error),
-        None => machine.map_err(Error::Log),
+    })
+}
+
+fn read(store: &mut Store, tables: &[Table], pieces: &SyncSender<Vec<Row>>) -> Result<(), Error> {
+    const PIECE: usize = 1024;
+    let given_up = |_| Error::Log("the state was not taken".to_owned());
+    let mut piece = Vec::with_capacity(PIECE);
+    for &table in tables {
+        store.each_body(table, &mut |row| {
+            piece.push(row);
+            if piece.len() < PIECE {
+                return Ok(());
+            }
+            pieces.send(std::mem::replace(&mut piece, Vec::with_capacity(PIECE))).map_err(given_up)
+        })?;
     }
+    pieces.send(piece).map_err(given_up)
 }
 
 impl<M: Machine> Driver<M> {
