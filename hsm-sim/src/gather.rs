@@ -3,6 +3,7 @@
 //! they end. Nothing waits for more work than the batch brings.
 
 use crate::chain::Chain;
+use crate::dukpt::Derivation;
 use crate::material::{Material, TdesKey};
 use core::ops::Range;
 use hsm::{HsmError, Op, OpBatch, OpView, Outcome};
@@ -16,6 +17,8 @@ pub(crate) enum Begun {
     Answer(Outcome),
     /// Its jobs of the first pass were given; [`Gather::add`] follows.
     Work(Work),
+    /// Its jobs were given, and the gathering knows of it.
+    Noted,
 }
 
 /// Work that goes through the lanes.
@@ -45,12 +48,22 @@ struct Single {
     job: usize,
 }
 
+/// A key under a variant LMK, whose parts are in these jobs.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    op: usize,
+    job: usize,
+    count: usize,
+}
+
 /// Tasks of one batch and the jobs of one pass; memory is kept from batch to batch.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     lanes: Lanes,
     singles: Vec<Single>,
+    opened: Vec<Parts>,
     tasks: Vec<Task>,
+    derivations: Vec<Derivation>,
     jobs: Vec<Job>,
     /// Jobs up to here belong to tasks.
     taken: usize,
@@ -143,6 +156,22 @@ impl Gather {
         Begun::Work(Work::Chain(chain))
     }
 
+    /// Begins a working key of TDES DUKPT.
+    pub(crate) fn dukpt(
+        &mut self,
+        op: usize,
+        base: &Material,
+        ksn: &[u8],
+        mask: &[u8],
+        enciphered: bool,
+    ) -> Result<Begun, HsmError> {
+        let Material::Tdes(base) = base else { return Err(HsmError::KeyLength) };
+        let begun = Derivation::begin(op, base, ksn, mask, enciphered, &mut self.jobs)?;
+        self.derivations.push(begun);
+        self.taken = self.jobs.len();
+        Ok(Begun::Noted)
+    }
+
     /// Takes the jobs of the parts of a key.
     pub(crate) fn parts(
         &mut self,
@@ -155,6 +184,15 @@ impl Gather {
         given
     }
 
+    /// Takes the jobs of the parts of a key that is to be opened, which were given last.
+    #[inline]
+    pub(crate) fn open(&mut self, op: usize) -> Begun {
+        let (job, end) = (self.taken, self.jobs.len());
+        self.taken = end;
+        self.opened.push(Parts { op, job, count: end.saturating_sub(job) });
+        Begun::Noted
+    }
+
     /// Takes the work of an operation, whose jobs were given last.
     #[inline]
     pub(crate) fn add(&mut self, op: usize, work: Work) {
@@ -163,13 +201,15 @@ impl Gather {
         self.tasks.push(Task { op, work, jobs });
     }
 
-    /// Runs passes until every task is done. `end_parts` makes something of the parts of a key.
+    /// Runs passes until every task is done. `open_parts` makes a key of its parts, `end_parts` something else.
     pub(crate) fn run(
         &mut self,
         ops: &mut OpBatch,
+        open_parts: impl Fn(&Op, [u64; 3], usize) -> Result<Outcome, HsmError>,
         end_parts: impl Fn(&Op, &[u8]) -> Result<Outcome, HsmError>,
     ) {
-        while !(self.tasks.is_empty() && self.singles.is_empty()) {
+        let mut deriving = self.derivations.len();
+        while !(self.jobs.is_empty() && self.tasks.is_empty()) {
             self.lanes.run(&mut self.jobs);
             let jobs = &self.jobs;
             for Single { op, job } in self.singles.drain(..) {
@@ -179,13 +219,31 @@ impl Gather {
                     *view.outcome = Some(Ok(Outcome::Done));
                 }
             }
+            for Parts { op, job, count } in self.opened.drain(..) {
+                let Some(view) = ops.view(op) else { continue };
+                let mut parts = Zeroizing::new([0; 3]);
+                let jobs = jobs.get(job..job.saturating_add(count)).unwrap_or_default();
+                parts.iter_mut().zip(jobs).for_each(|(part, job)| *part = job.block());
+                *view.outcome = Some(open_parts(view.op, *parts, count));
+            }
             self.tasks.retain_mut(|task| !task.take(ops, jobs, &end_parts));
+            for derivation in &mut self.derivations {
+                let Some(key) = derivation.take(jobs) else { continue };
+                deriving = deriving.saturating_sub(1);
+                if let Some(view) = ops.view(derivation.op()) {
+                    *view.outcome = Some(open_parts(view.op, *key, 2));
+                }
+            }
             self.jobs.clear();
             // What is left are chains: each gives its next block.
             for task in &mut self.tasks {
                 task.give(ops, &mut self.jobs);
             }
+            if deriving > 0 {
+                self.derivations.iter_mut().for_each(|derivation| derivation.give(&mut self.jobs));
+            }
         }
+        self.derivations.clear();
         self.taken = 0;
     }
 }

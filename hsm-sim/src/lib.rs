@@ -13,6 +13,7 @@
 
 mod block;
 mod chain;
+mod dukpt;
 pub mod forming;
 mod gather;
 pub mod key_file;

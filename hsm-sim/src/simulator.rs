@@ -4,14 +4,14 @@
 use crate::block::BlockLmk;
 use crate::gather::{Begun, Gather, Work};
 use crate::lmk::{LmkKind, LmkSet};
-use crate::material::Material;
+use crate::material::{Material, TdesKey};
 use crate::random::RandomSource;
 use crate::variant::VariantLmk;
 use hsm::{
     Backend, BackendClass, Binding, HsmError, Hygiene, Key, KeyAttributes, KeyToken, KeyType, LmkId, LmkInfo,
     LmkPair, LmkPurpose, Op, OpBatch, Outcome, Scheme, SealAs,
 };
-use paytypes::parity::{Weakness, is_odd, make_odd, weakness};
+use paytypes::parity::{Weakness, make_odd, parts_are_odd, weakness, weakness_of_parts};
 use paytypes::secret::KEY_LENGTH_MAX;
 use paytypes::{CipherKind, Direction, KeyShape, bytes, hex};
 use zeroize::Zeroizing;
@@ -81,13 +81,18 @@ impl Simulator {
 
     // Answers at once, or gives the work that goes through the lanes.
     #[inline]
-    fn begin(&mut self, op: &Op, iv: &[u8], data: &mut [u8]) -> Result<Begun, HsmError> {
+    fn begin(&mut self, index: usize, op: &Op, iv: &[u8], data: &mut [u8]) -> Result<Begun, HsmError> {
         Ok(Begun::Answer(match op {
-            Op::Open { lmk, key_type, scheme } => return self.open(*lmk, *key_type, *scheme, data),
+            Op::Open { lmk, key_type, scheme } => {
+                return self.open(index, *lmk, *key_type, *scheme, data);
+            }
             Op::Seal { lmk, key, form } => return self.seal(*lmk, key, form),
             Op::Ecb { key, way } => return self.gather.ecb(Material::of(key)?, *way, data),
             Op::Cbc { key, way } => return self.gather.cbc(Material::of(key)?, *way, iv, data),
             Op::Mac { key, algorithm } => return self.gather.mac(Material::of(key)?, *algorithm, iv, data),
+            Op::Dukpt { base, enciphered } => {
+                return self.gather.dukpt(index, Material::of(base)?, iv, data, *enciphered);
+            }
             Op::Generate { shape } => Outcome::Key(self.generate(*shape)?),
             Op::Random => {
                 self.random.fill(data)?;
@@ -100,19 +105,25 @@ impl Simulator {
         }))
     }
 
-    fn open(&mut self, id: LmkId, key_type: KeyType, scheme: Scheme, text: &[u8]) -> Result<Begun, HsmError> {
+    fn open(
+        &mut self,
+        index: usize,
+        id: LmkId,
+        key_type: KeyType,
+        scheme: Scheme,
+        text: &[u8],
+    ) -> Result<Begun, HsmError> {
         if scheme == Scheme::K || text.first() == Some(&b'K') {
             return Err(HsmError::EmptyIndex);
         }
         match find(&mut self.lmks, id)? {
             Lmk::Variant(_) if matches!(scheme, Scheme::S | Scheme::R) => Err(HsmError::Scheme),
             Lmk::Variant(lmk) => {
-                let length = scheme.key_length().ok_or(HsmError::Scheme)?;
-                let mut wrapped = [0; KEY_LENGTH_MAX];
-                let room = wrapped.get_mut(..length).ok_or(HsmError::KeyLength)?;
-                hex::decode_into(text, room).map_err(|_| HsmError::Token)?;
-                self.gather.parts(|jobs| lmk.jobs(Direction::Decrypt, key_type, scheme, room, jobs))?;
-                Ok(Begun::Work(Work::Parts))
+                let count = scheme.key_length().ok_or(HsmError::Scheme)? >> 3;
+                let parts = parts_of(text, count)?;
+                let parts = parts.get(..count).unwrap_or_default();
+                self.gather.parts(|jobs| lmk.jobs(Direction::Decrypt, key_type, scheme, parts, jobs))?;
+                Ok(self.gather.open(index))
             }
             Lmk::Block(lmk) if scheme == Scheme::S => {
                 let (clear, kind, block) = lmk.open(text)?;
@@ -128,8 +139,11 @@ impl Simulator {
         match (find(&mut self.lmks, id)?, form) {
             (Lmk::Variant(lmk), SealAs::Variant { scheme, key_type }) => {
                 let clear = material.expose()?;
-                let clear = clear.expose();
-                self.gather.parts(|jobs| lmk.jobs(Direction::Encrypt, *key_type, *scheme, clear, jobs))?;
+                let mut parts = Zeroizing::new([0; 3]);
+                let (words, []) = clear.expose().as_chunks::<8>() else { return Err(HsmError::KeyLength) };
+                parts.iter_mut().zip(words).for_each(|(part, word)| *part = u64::from_be_bytes(*word));
+                let parts = parts.get(..words.len()).unwrap_or_default();
+                self.gather.parts(|jobs| lmk.jobs(Direction::Encrypt, *key_type, *scheme, parts, jobs))?;
                 Ok(Begun::Work(Work::Parts))
             }
             (Lmk::Block(lmk), SealAs::Block { attributes, optional_count, optional }) => {
@@ -182,13 +196,14 @@ impl Backend for Simulator {
             if self.gather.single(index, &view) {
                 continue;
             }
-            match self.begin(view.op, view.iv, view.data) {
+            match self.begin(index, view.op, view.iv, view.data) {
                 Ok(Begun::Answer(outcome)) => *view.outcome = Some(Ok(outcome)),
                 Err(error) => *view.outcome = Some(Err(error)),
                 Ok(Begun::Work(work)) => self.gather.add(index, work),
+                Ok(Begun::Noted) => {}
             }
         }
-        self.gather.run(ops, end_parts);
+        self.gather.run(ops, open_parts, end_parts);
     }
 
     fn lmks(&self) -> &[LmkInfo] {
@@ -200,13 +215,20 @@ impl Backend for Simulator {
     }
 }
 
-// The parts of a key came out of the lanes: a key was opened, or a token made.
+// The parts of a key came out of the lanes.
+#[inline]
+fn open_parts(op: &Op, parts: [u64; 3], count: usize) -> Result<Outcome, HsmError> {
+    let binding = match op {
+        Op::Open { key_type, .. } => Binding::Variant(*key_type),
+        Op::Dukpt { .. } => Binding::Session,
+        _ => return Err(HsmError::Backend),
+    };
+    Ok(Outcome::Key(opened_tdes(TdesKey::of_parts(parts, count), binding)))
+}
+
+// The parts of a token came out of the lanes.
 fn end_parts(op: &Op, parts: &[u8]) -> Result<Outcome, HsmError> {
     match op {
-        Op::Open { key_type, .. } => {
-            let kind = if parts.len() == 8 { CipherKind::Des } else { CipherKind::Tdes };
-            Ok(Outcome::Key(opened(kind, parts, Binding::Variant(*key_type))?))
-        }
         Op::Seal { form, .. } => match form.as_ref() {
             SealAs::Variant { scheme, .. } => {
                 Ok(Outcome::Token(Box::new(KeyToken::new(*scheme, hex::encode(parts).as_bytes()))))
@@ -221,13 +243,34 @@ fn find(lmks: &mut [(LmkId, Lmk)], id: LmkId) -> Result<&mut Lmk, HsmError> {
     lmks.iter_mut().find(|(known, _)| *known == id).map(|(_, lmk)| lmk).ok_or(HsmError::NoSuchLmk)
 }
 
+// The parts of a key as they are wrapped under a variant LMK.
+#[inline]
+fn parts_of(text: &[u8], count: usize) -> Result<[u64; 3], HsmError> {
+    let (words, rest) = text.as_chunks::<16>();
+    if words.len() != count || !rest.is_empty() {
+        return Err(HsmError::Token);
+    }
+    let mut parts = [0; 3];
+    for (part, word) in parts.iter_mut().zip(words) {
+        *part = hex::decode_word(word).map(u64::from_be_bytes).ok_or(HsmError::Token)?;
+    }
+    Ok(parts)
+}
+
+#[inline]
+fn opened_tdes(key: TdesKey, binding: Binding) -> Key {
+    let parts = key.parts();
+    let hygiene = Hygiene { odd_parity: parts_are_odd(parts), weakness: weakness_of_parts(parts) };
+    Key::new(KeyAttributes { shape: key.shape(), binding, hygiene }, Material::Tdes(key))
+}
+
 fn opened(kind: CipherKind, clear: &[u8], binding: Binding) -> Result<Key, HsmError> {
-    let material = Material::new(kind, clear)?;
-    let hygiene = match kind {
-        CipherKind::Aes => Hygiene::GOOD,
-        _ => Hygiene { odd_parity: is_odd(clear), weakness: weakness(clear) },
-    };
-    Ok(Key::new(KeyAttributes { shape: material.shape(), binding, hygiene }, material))
+    match Material::new(kind, clear)? {
+        Material::Tdes(key) => Ok(opened_tdes(key, binding)),
+        aes @ Material::Aes(_) => {
+            Ok(Key::new(KeyAttributes { shape: aes.shape(), binding, hygiene: Hygiene::GOOD }, aes))
+        }
+    }
 }
 
 fn session_key(kind: CipherKind, clear: &[u8]) -> Result<Key, HsmError> {

@@ -3,7 +3,7 @@
 use crate::key::BlockAttributes;
 use crate::{HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Scheme};
 use paytypes::{CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, optimization_barrier};
 
 /// In which form a key is wrapped under an LMK.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,16 @@ pub enum Op {
         /// What for.
         purpose: LmkPurpose,
     },
+    /// A working key of TDES DUKPT, see [`paytypes::DukptKey`]; the KSN is beside it as the initial value, the
+    /// mask as data. A backend may answer [`CipherError::NotOffered`]: then it is asked step by step.
+    ///
+    /// [`CipherError::NotOffered`]: paytypes::CipherError::NotOffered
+    Dukpt {
+        /// The base key.
+        base: Key,
+        /// The result is enciphered under itself.
+        enciphered: bool,
+    },
     /// Electronic code book over `data`.
     Ecb {
         /// The key.
@@ -117,14 +127,31 @@ pub enum Outcome {
 #[derive(Debug)]
 struct Slot {
     op: Op,
-    // Initial value, then data, in `bytes`.
-    start: usize,
-    end: usize,
-    iv_length: usize,
+    data: Data,
     outcome: Option<Result<Outcome, HsmError>>,
 }
 
-/// Operations that run together. Their data lies in one buffer that is wiped and reused.
+/// Data of an operation. One block of DES without an initial value, the most frequent by far, lies where the
+/// operation does.
+#[derive(Debug)]
+enum Data {
+    Block([u8; 8]),
+    /// Initial value, then data, in [`OpBatch::bytes`].
+    Bytes {
+        start: usize,
+        end: usize,
+        iv_length: usize,
+    },
+}
+
+impl Slot {
+    // Leaves one without data.
+    fn take(&mut self) -> Self {
+        core::mem::replace(self, Self { op: Op::Random, data: Data::Block([0; 8]), outcome: None })
+    }
+}
+
+/// Operations that run together. Their data is wiped and its memory reused.
 #[derive(Debug, Default)]
 pub struct OpBatch {
     slots: Vec<Slot>,
@@ -136,7 +163,7 @@ pub struct OpBatch {
 pub struct OpView<'a> {
     /// What to do.
     pub op: &'a Op,
-    /// Initial value, of one block; empty when the operation has none.
+    /// Initial value, of one block, or KSN; empty when the operation has none.
     pub iv: &'a [u8],
     /// Input, changed in place by ciphers.
     pub data: &'a mut [u8],
@@ -158,10 +185,15 @@ impl OpBatch {
     /// The operation at `index`.
     #[inline]
     pub fn view(&mut self, index: usize) -> Option<OpView<'_>> {
-        let slot = self.slots.get_mut(index)?;
-        let both = self.bytes.get_mut(slot.start..slot.end)?;
-        let (iv, data) = both.split_at_mut_checked(slot.iv_length)?;
-        Some(OpView { op: &slot.op, iv, data, outcome: &mut slot.outcome })
+        let Slot { op, data, outcome } = self.slots.get_mut(index)?;
+        let (iv, data) = match data {
+            Data::Block(block) => ([].as_slice(), block.as_mut_slice()),
+            Data::Bytes { start, end, iv_length } => {
+                let (iv, data) = self.bytes.get_mut(*start..*end)?.split_at_mut_checked(*iv_length)?;
+                (&*iv, data)
+            }
+        };
+        Some(OpView { op, iv, data, outcome })
     }
 
     /// Answers every operation in turn.
@@ -173,21 +205,47 @@ impl OpBatch {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     pub(crate) fn push(&mut self, op: Op, iv: &[u8], data: &[u8]) -> usize {
+        if self.slots.len() == self.slots.capacity() {
+            self.grow_slots();
+        }
+        let data = match (<[u8; 8]>::try_from(data), iv) {
+            (Ok(block), []) => Data::Block(block),
+            _ => self.keep(iv, data),
+        };
+        let index = self.slots.len();
+        self.slots.push(Slot { op, data, outcome: None });
+        index
+    }
+
+    fn keep(&mut self, iv: &[u8], data: &[u8]) -> Data {
         self.make_room(iv.len().saturating_add(data.len()));
         let start = self.bytes.len();
-        if !iv.is_empty() {
-            self.bytes.extend_from_slice(iv);
+        self.bytes.extend_from_slice(iv);
+        self.bytes.extend_from_slice(data);
+        Data::Bytes { start, end: self.bytes.len(), iv_length: iv.len() }
+    }
+
+    /// One block of DES in ECB. Written where it stays: room is made apart, so that the operation need not be kept
+    /// elsewhere for the case that there is none.
+    #[inline(always)]
+    pub(crate) fn push_block(&mut self, key: Key, way: Direction, block: [u8; 8]) -> usize {
+        let index = self.slots.len();
+        if index == self.slots.capacity() {
+            return self.push(Op::Ecb { key, way }, &[], &block);
         }
-        match <&[u8; 8]>::try_from(data) {
-            // One block of DES, the most frequent length by far, without a call.
-            Ok(block) => self.bytes.extend_from_slice(block),
-            Err(_) => self.bytes.extend_from_slice(data),
-        }
-        let (end, index) = (self.bytes.len(), self.slots.len());
-        self.slots.push(Slot { op, start, end, iv_length: iv.len(), outcome: None });
+        self.slots.push(Slot { op: Op::Ecb { key, way }, data: Data::Block(block), outcome: None });
         index
+    }
+
+    // What a vector that grows by itself leaves behind is not wiped, so growth goes through here.
+    #[cold]
+    #[inline(never)]
+    fn grow_slots(&mut self) {
+        let mut larger = Vec::with_capacity(self.slots.len().saturating_mul(2).max(64));
+        larger.extend(self.slots.iter_mut().map(Slot::take));
+        self.slots = larger;
     }
 
     /// Takes the answer.
@@ -205,17 +263,32 @@ impl OpBatch {
             Some(Err(error)) => return Err(*error),
             _ => return Err(HsmError::Backend),
         }
-        let from = slot.start.checked_add(slot.iv_length).and_then(|start| self.bytes.get(start..slot.end));
-        let from = from.filter(|from| from.len() == data.len()).ok_or(HsmError::Backend)?;
-        match (<&mut [u8; 8]>::try_from(&mut *data), <&[u8; 8]>::try_from(from)) {
-            (Ok(block), Ok(result)) => *block = *result,
-            _ => data.copy_from_slice(from),
+        let from = match (&slot.data, <&mut [u8; 8]>::try_from(&mut *data)) {
+            (Data::Block(result), Ok(block)) => {
+                *block = *result;
+                return Ok(());
+            }
+            (Data::Block(result), Err(_)) => result,
+            (Data::Bytes { start, end, iv_length }, _) => {
+                let both = self.bytes.get(*start..*end).unwrap_or_default();
+                both.get(*iv_length..).unwrap_or_default()
+            }
+        };
+        if from.len() != data.len() {
+            return Err(HsmError::Backend);
         }
+        data.copy_from_slice(from);
         Ok(())
     }
 
     /// Forgets everything and wipes the data; keeps the memory.
     pub(crate) fn clear(&mut self) {
+        for slot in &mut self.slots {
+            if let Data::Block(block) = &mut slot.data {
+                *block = [0; 8];
+            }
+        }
+        optimization_barrier(&self.slots);
         self.slots.clear();
         self.bytes.as_mut_slice().zeroize();
         self.bytes.clear();

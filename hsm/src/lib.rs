@@ -14,6 +14,7 @@
 
 mod batch;
 mod cache;
+mod doorkeeper;
 mod error;
 mod join;
 mod key;

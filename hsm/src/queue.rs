@@ -7,7 +7,9 @@ use crate::{Backend, HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Op, Op
 use core::cell::{Cell, RefCell};
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use paytypes::{Cipher, CipherError, CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
+use paytypes::{
+    Cipher, CipherError, CipherKind, ClearKey, Direction, DukptKey, KeyShape, MacAlgorithm, MacValue,
+};
 use std::rc::Rc;
 
 /// Bytes that opened keys may take in a cache nobody sized: some 64,000 TDES keys under a variant LMK.
@@ -92,18 +94,40 @@ impl Hsm {
         Change { hsm: self, place: self.put(op, iv, data), back: data }
     }
 
-    #[inline]
     fn put(&self, op: Op, iv: &[u8], data: &[u8]) -> Place {
         let index = self.0.queue.borrow_mut().next.push(op, iv, data);
+        self.place(index)
+    }
+
+    #[inline]
+    fn place(&self, index: usize) -> Place {
         // A batch of so many operations does not exist; were it there, the last would have no answer.
         Place { before: self.0.epoch.get(), index: u32::try_from(index).unwrap_or(u32::MAX) }
     }
 
     /// Electronic code book over whole blocks, for whoever waits without a future: [`Hsm::answer`] gives the
     /// result.
-    #[inline]
+    #[inline(always)]
     pub fn ask_ecb(&self, key: Key, way: Direction, data: &[u8]) -> Asked {
-        Asked(self.put(Op::Ecb { key, way }, &[], data))
+        match <[u8; 8]>::try_from(data) {
+            Ok(block) => {
+                let index = self.0.queue.borrow_mut().next.push_block(key, way, block);
+                Asked(self.place(index))
+            }
+            Err(_) => Asked(self.put(Op::Ecb { key, way }, &[], data)),
+        }
+    }
+
+    /// A working key of TDES DUKPT, in the same manner; [`Hsm::answer_key`] gives it.
+    pub fn ask_dukpt(&self, base: Key, which: &DukptKey) -> Asked {
+        let DukptKey { ksn, mask, enciphered } = *which;
+        Asked(self.put(Op::Dukpt { base, enciphered }, &ksn, &mask))
+    }
+
+    /// A key that was asked for; otherwise as [`Hsm::answer`].
+    pub fn answer_key(&self, asked: &Asked) -> Poll<Result<Key, HsmError>> {
+        let place = asked.0;
+        self.answered(place, |queue| key(queue.ran.take(place.index())?).ok_or(HsmError::Backend))
     }
 
     /// So many random bytes, in the same manner.
@@ -136,7 +160,6 @@ impl Hsm {
     /// Opens a key token under an LMK. `key_type` selects pair and variant under a variant LMK. A key that was
     /// opened before is there at once, and the backend is not asked. The token is not needed any longer when
     /// this returns, and the answer does not borrow anything.
-    #[inline]
     pub fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Opening {
         match self.seen(lmk, key_type, token) {
             Some(key) => Opening(State::Cached(key)),
@@ -145,7 +168,7 @@ impl Hsm {
     }
 
     /// A key that was opened before; the backend is not asked.
-    #[inline]
+    #[inline(always)]
     pub fn seen(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Option<Key> {
         let opened = &mut self.0.queue.borrow_mut().opened;
         let name = opened.name(Meaning::new(lmk, token.scheme, key_type), token.text());
@@ -322,6 +345,10 @@ impl Cipher for Hsm {
 
     fn variant(&self, of: &Key, mask: &[u8]) -> impl Future<Output = Result<Key, CipherError>> {
         ForFormula(self.ask(Op::Variant { key: of.share() }, &[], mask, key))
+    }
+
+    fn dukpt(&self, base: &Key, which: &DukptKey) -> impl Future<Output = Result<Key, CipherError>> {
+        ForFormula(Call { hsm: self, place: self.ask_dukpt(base.share(), which).0, pick: key })
     }
 
     fn ecb(

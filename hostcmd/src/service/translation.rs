@@ -15,7 +15,7 @@ use hsm::{Asked, Hsm, HsmError, Key};
 use paytypes::bytes::xor_into;
 use paytypes::{Direction, Drawn};
 use pinblock::encipher::passes;
-use pinblock::{Account, ClearBlock, Format, RANDOM_LENGTH, rules};
+use pinblock::{Account, AccountRelation, ClearBlock, Format, RANDOM_LENGTH, rules};
 
 /// A translation under way. Judges control field and PIN length only, with one code, and carries the digits
 /// unjudged (a code that told a digit above 9 would be an oracle, security.md 2 row 3); the legacy setting
@@ -73,7 +73,8 @@ impl Translation {
     /// What is translated into what, for one account.
     #[inline]
     pub fn of(&mut self, cx: &Cx, from: Format, to: Format, account: &wire::Account) -> Result<(), Code> {
-        (self.account, self.second) = (pins::account(account)?, None);
+        pins::account_into(account, &mut self.account)?;
+        self.second = None;
         self.between(cx, from, to);
         Ok(())
     }
@@ -82,9 +83,14 @@ impl Translation {
     fn between(&mut self, cx: &Cx, from: Format, to: Format) {
         (self.setting, self.digit_check) = (pins::setting(cx), cx.settings().digit_check);
         (self.from, self.to, self.asked) = (from, to, None);
-        let reserved =
-            refuse_reserved(cx, self.new_account()).and_then(|()| refuse_reserved(cx, &self.account));
-        self.reserved = reserved.err();
+        let new = self.second.as_ref().map_or(Ok(()), |second| refuse_reserved(cx, second));
+        self.reserved = new.and_then(|()| refuse_reserved(cx, &self.account)).err();
+    }
+
+    /// What is translated into what, each for its own account; [`Translation::begin`] follows with the keys.
+    pub fn of_two(&mut self, cx: &Cx, (from, old): (Format, Account), (to, new): (Format, Account)) {
+        (self.account, self.second) = (old, Some(new));
+        self.between(cx, from, to);
     }
 
     /// Between two keys and accounts that are at hand.
@@ -133,9 +139,17 @@ impl Translation {
         self.step = Step::Keys(Box::new(keys::open_two(cx, source, destination)));
     }
 
-    #[inline]
-    fn begin(&mut self, hsm: &Hsm, source: Key, destination: Key, block: &PinBlockText) -> Result<(), Code> {
-        pins::permitted(self.setting, (self.from, &self.account), (self.to, self.new_account()))?;
+    /// Begins with keys that are at hand.
+    #[inline(always)]
+    pub fn begin(
+        &mut self,
+        hsm: &Hsm,
+        source: Key,
+        destination: Key,
+        block: &PinBlockText,
+    ) -> Result<(), Code> {
+        let relation = self.second.as_ref().map_or(AccountRelation::Same, |new| self.account.relation(new));
+        rules::translation(self.from, self.to, relation, self.setting).map_err(|_| Code::PIN_FORMAT)?;
         if let Some(code) = self.reserved {
             return Err(code);
         }
@@ -169,7 +183,7 @@ impl Translation {
         self.step = Step::LastPass(random, destination);
     }
 
-    #[inline]
+    #[inline(always)]
     fn make(&mut self, hsm: &Hsm, clear: &ClearBlock, random: Option<&Asked>, key: Key) -> Result<(), Code> {
         let mut made = ClearBlock::room_for(self.to);
         self.pin_length = match random {
@@ -204,7 +218,7 @@ impl Translation {
         self.reformat(clear, &random, made)
     }
 
-    #[inline]
+    #[inline(always)]
     fn reformat(&self, clear: &ClearBlock, random: &[u8], made: &mut ClearBlock) -> Result<u8, Code> {
         let (old, new) = (&self.account, self.new_account());
         if self.digit_check {
@@ -217,7 +231,7 @@ impl Translation {
     }
 
     // A block of the translation came out of a pass that is not the last.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, hsm: &Hsm, block: &mut ClearBlock) -> Result<(), Code> {
         match core::mem::replace(&mut self.step, Step::NewLastPass) {
             Step::LastPass(random, destination) => self.make(hsm, block, random.as_ref(), destination)?,

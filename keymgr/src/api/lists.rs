@@ -3,9 +3,9 @@
 use super::problem::Problem;
 use crate::core::table::{State, Table};
 use crate::service::Manager;
-use axum::Json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ops::{Bound, RangeBounds};
@@ -15,7 +15,7 @@ const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1000;
 
 /// Which page.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
     /// `next` of the page before.
@@ -29,10 +29,14 @@ impl PageQuery {
     pub(super) fn limit(&self) -> usize {
         self.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX)
     }
+
+    pub(super) fn page(&self) -> Self {
+        self.clone()
+    }
 }
 
 /// A page.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Page<R> {
     /// Records in the order of their names.
     pub items: Vec<R>,
@@ -45,32 +49,46 @@ pub(super) fn page<R>(
     manager: &Manager,
     query: &PageQuery,
     wanted: impl Fn(&R) -> bool,
-) -> Result<Json<Page<R>>, Problem>
+) -> Result<Page<R>, Problem>
 where
     State: Table<R>,
     R: Clone,
     <State as Table<R>>::Key: Serialize + DeserializeOwned,
 {
-    page_in(manager, query, .., wanted)
+    mapped(manager, query, wanted, R::clone)
+}
+
+/// The same, each record as it is shown.
+pub(super) fn mapped<R, V>(
+    manager: &Manager,
+    query: &PageQuery,
+    wanted: impl Fn(&R) -> bool,
+    view: impl Fn(&R) -> V,
+) -> Result<Page<V>, Problem>
+where
+    State: Table<R>,
+    <State as Table<R>>::Key: Serialize + DeserializeOwned,
+{
+    mapped_in(manager, query, .., wanted, view)
 }
 
 /// The same, of the records whose names are within a range.
-pub(super) fn page_in<R>(
+pub(super) fn mapped_in<R, V>(
     manager: &Manager,
     query: &PageQuery,
     within: impl RangeBounds<<State as Table<R>>::Key>,
     wanted: impl Fn(&R) -> bool,
-) -> Result<Json<Page<R>>, Problem>
+    view: impl Fn(&R) -> V,
+) -> Result<Page<V>, Problem>
 where
     State: Table<R>,
-    R: Clone,
     <State as Table<R>>::Key: Serialize + DeserializeOwned,
 {
     let limit = query.limit();
     let after: Option<<State as Table<R>>::Key> = query.after.as_deref().map(read_cursor).transpose()?;
     let start = match &after {
         // A cursor of another list begins no range that ends before it.
-        Some(after) if !within.contains(after) => return Ok(Json(Page { items: Vec::new(), next: None })),
+        Some(after) if !within.contains(after) => return Ok(Page { items: Vec::new(), next: None }),
         Some(after) => Bound::Excluded(after.clone()),
         None => within.start_bound().cloned(),
     };
@@ -80,11 +98,11 @@ where
         let mut items = Vec::new();
         let mut last = None;
         for (key, record) in found.by_ref().take(limit) {
-            items.push(record.clone());
+            items.push(view(record));
             last = Some(key.clone());
         }
         let next = found.next().and(last).map(|key| write_cursor(&key));
-        Ok(Json(Page { items, next }))
+        Ok(Page { items, next })
     })
 }
 

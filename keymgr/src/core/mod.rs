@@ -12,6 +12,7 @@ pub mod approval;
 pub mod campaign;
 pub mod centre;
 pub mod due;
+pub mod enrolment;
 mod evidence;
 mod grants;
 pub mod ids;

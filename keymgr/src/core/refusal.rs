@@ -49,7 +49,7 @@ pub enum Refusal {
     Outdated(&'static str),
     #[error("not possible in this phase of the campaign")]
     Phase,
-    #[error("node {0} is in traffic and cannot be an exception")]
+    #[error("node {0} is in traffic; it has to be taken out of it first")]
     InTraffic(super::ids::NodeId),
     #[error("node does not have the keys that traffic needs")]
     NotReady,

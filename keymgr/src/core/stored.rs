@@ -13,7 +13,7 @@ use super::node::{Copy, Member, Node, Zone};
 use super::people::{Credential, Person, Standing};
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::rows::{Approval, Manifest, Receipt};
+use super::rows::{Approval, Ceremony, Manifest, Receipt, TokenUse};
 use super::table::Record;
 use crate::log::Entry;
 use crate::store::{Change, Row, Stored, Table, Value};
@@ -109,6 +109,11 @@ stored! {
         ("campaign", bytes(&d.campaign.0)),
         ("node", bytes(&d.node.0)),
         ("state", d.marks.last().map_or_else(|| "queued".into(), word)),
+    ];
+    TokenUse in Enrolments, key |t| t.token.0.to_vec(), columns |t| vec![
+        ("node", bytes(&t.node.0)),
+        ("state", if t.void { "void" } else { "used" }.into()),
+        ("expires_ms", (t.used_utc_ms + super::enrolment::TOKEN_LIFE_MS).into()),
     ];
     Alarm in Alarms, key |a| [kind_of(a).as_bytes(), b" ", a.subject.as_bytes()].concat(), columns |a| vec![
         ("kind", word(&a.kind)),
@@ -216,6 +221,26 @@ impl Stored for Approval {
     }
 }
 
+impl Stored for Ceremony {
+    const TABLE: Table = Table::Ceremonies;
+    fn key(&self) -> Vec<u8> {
+        self.action.0.to_vec()
+    }
+    fn columns(&self) -> Columns {
+        let made =
+            self.signed.peek::<crate::ceremony::Transcript>().map_or(0, |transcript| transcript.utc_ms.0);
+        vec![("state", "done".into()), ("created_ms", made.into())]
+    }
+    fn body(&self) -> Vec<u8> {
+        self.signed.to_bytes()
+    }
+    fn from_body(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let signed = message(body)?;
+        let transcript: crate::ceremony::Transcript = signed.peek().map_err(serde_json::Error::custom)?;
+        Ok(Self { action: transcript.ceremony, signed })
+    }
+}
+
 impl Record {
     /// The change of the store that writes this record.
     pub fn to_change(&self) -> Change {
@@ -237,6 +262,8 @@ impl Record {
             Self::Manifest(r) => Change::put(r),
             Self::Receipt(r) => Change::put(r),
             Self::Approval(r) => Change::put(r),
+            Self::Ceremony(r) => Change::put(r),
+            Self::TokenUse(r) => Change::put(r),
         }
     }
 
@@ -257,6 +284,7 @@ impl Record {
             Table::Campaigns => Self::Campaign(row.object()?),
             Table::Deliveries => Self::Delivery(row.object()?),
             Table::Alarms => Self::Alarm(row.object()?),
+            Table::Enrolments => Self::TokenUse(row.object()?),
             _ => return Ok(None),
         }))
     }
@@ -275,6 +303,7 @@ impl Machine for Core {
         Table::Zones,
         Table::ZoneMembers,
         Table::Nodes,
+        Table::Enrolments,
         Table::KeySets,
         Table::Generations,
         Table::WrappedCopies,
@@ -298,7 +327,8 @@ impl Machine for Core {
     }
 }
 
-fn entry(note: Note) -> Entry {
+/// The entry of the log that a note makes.
+pub(super) fn entry(note: Note) -> Entry {
     Entry {
         actor: note.actor,
         credential: note.credential,

@@ -61,9 +61,8 @@ impl Manager {
         self.child.id()
     }
 
-    /// SIGKILL, by its number; returns when it is gone.
-    pub fn kill(&mut self) -> Result<(), Failure> {
-        self.child.kill().map_err(Failure::environment)?;
+    /// After a SIGKILL by its number; returns when it is gone.
+    pub fn reap(&mut self) -> Result<(), Failure> {
         self.child.wait().map(drop).map_err(Failure::environment)
     }
 
