@@ -192,6 +192,7 @@ fn writer_options(
     {
         std::fs::create_dir_all(folder).map_err(|e| ServerError::Listen(folder.display().to_string(), e))?;
     }
+    let (checkpoint, origin) = (keys.checkpoint.clone(), format!("payhsm.kmc/{}", genesis.kmc()));
     CheckpointKey::new(&origin, checkpoint.clone()).map_err(|e| ServerError::Setting(e.to_string()))?;
     let key = move || match CheckpointKey::new(&origin, checkpoint.clone()) {
         Ok(key) => key,
