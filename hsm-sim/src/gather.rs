@@ -9,7 +9,7 @@ use crate::made;
 use crate::material::{Material, TdesKey};
 use crate::sealed::{AesKeys, InLanes, Sealed, TOGETHER, open_together};
 use core::ops::Range;
-use hsm::{HsmError, Op, OpBatch, OpView, Outcome};
+use hsm::{BlockOp, HsmError, Op, OpBatch, Outcome};
 use paytypes::{CipherError, Direction, MacAlgorithm, bytes};
 use std::rc::Rc;
 use tdes_lanes::{Job, Lanes};
@@ -45,13 +45,6 @@ struct Task {
     jobs: Range<usize>,
 }
 
-/// One block under a DES key and nothing else: what most operations are.
-#[derive(Clone, Copy, Debug)]
-struct Single {
-    op: usize,
-    job: usize,
-}
-
 /// A key under a variant LMK, whose parts are in these jobs.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
@@ -64,30 +57,29 @@ struct Parts {
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     lanes: Lanes,
-    singles: Vec<Single>,
     opened: Vec<Parts>,
     tasks: Vec<Task>,
     derivations: Vec<Derivation>,
     in_lanes: Vec<InLanes>,
     /// Blocks of version 1, and of which LMK.
     aes: Vec<(Sealed, Rc<AesKeys>)>,
+    /// In the first pass those of single blocks come first.
     jobs: Vec<Job>,
-    /// Jobs up to here belong to tasks.
+    /// Jobs up to here belong to single blocks and tasks.
     taken: usize,
 }
 
 impl Gather {
-    /// Takes an operation of one block in ECB under a DES key; false for any other.
-    #[inline]
-    pub(crate) fn single(&mut self, op: usize, view: &OpView<'_>) -> bool {
-        let Op::Ecb { key, way } = view.op else { return false };
-        let Ok(Material::Tdes(key)) = Material::of(key) else { return false };
-        let Ok(block) = <[u8; 8]>::try_from(&*view.data) else { return false };
-        let job = self.jobs.len();
-        self.jobs.push(key.job(u64::from_be_bytes(block), *way));
+    /// Takes the single blocks of a batch, before anything else of it.
+    pub(crate) fn single_blocks(&mut self, ops: &mut OpBatch) {
+        for op in ops.blocks() {
+            match Material::of(op.key()) {
+                Ok(Material::Tdes(key)) => push_block(&mut self.jobs, key, op),
+                Ok(Material::Aes(_)) => op.answer(Err(HsmError::Cipher(CipherError::DataLength))),
+                Err(error) => op.answer(Err(error)),
+            }
+        }
         self.taken = self.jobs.len();
-        self.singles.push(Single { op, job });
-        true
     }
 
     /// ECB: at once for AES, through the lanes for DES keys.
@@ -242,12 +234,8 @@ impl Gather {
         while !(self.jobs.is_empty() && self.tasks.is_empty()) {
             self.lanes.run(&mut self.jobs);
             let jobs = &self.jobs;
-            for Single { op, job } in self.singles.drain(..) {
-                let Some(view) = ops.view(op) else { continue };
-                if let (Ok(block), Some(job)) = (<&mut [u8; 8]>::try_from(view.data), jobs.get(job)) {
-                    *block = job.block().to_be_bytes();
-                    *view.outcome = Some(Ok(Outcome::Done));
-                }
+            for (op, job) in ops.blocks().iter_mut().filter(|op| op.is_open()).zip(jobs) {
+                op.answer(Ok(job.block().to_be_bytes()));
             }
             for Parts { op, job, count } in self.opened.drain(..) {
                 let Some(view) = ops.view(op) else { continue };
@@ -335,6 +323,22 @@ impl Task {
         *view.outcome = Some(answer);
         true
     }
+}
+
+// Where there is room, the job is written where it stays; see `hsm::BlockOp`.
+#[inline(always)]
+fn push_block(jobs: &mut Vec<Job>, key: &TdesKey, op: &BlockOp) {
+    if jobs.len() == jobs.capacity() {
+        push_growing(jobs, key, op);
+    } else {
+        jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn push_growing(jobs: &mut Vec<Job>, key: &TdesKey, op: &BlockOp) {
+    jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
 }
 
 fn key_of(op: &Op) -> Option<&TdesKey> {

@@ -191,12 +191,14 @@ impl Simulator {
 }
 
 impl Backend for Simulator {
+    fn takes_blocks(&self) -> bool {
+        true
+    }
+
     fn run(&mut self, ops: &mut OpBatch) {
+        self.gather.single_blocks(ops);
         for index in 0..ops.len() {
             let Some(view) = ops.view(index) else { continue };
-            if self.gather.single(index, &view) {
-                continue;
-            }
             match self.begin(index, view.op, view.iv, view.data) {
                 Ok(Begun::Answer(outcome)) => *view.outcome = Some(Ok(outcome)),
                 Err(error) => *view.outcome = Some(Err(error)),

@@ -63,15 +63,27 @@ impl Sign for SoftSigner {
     }
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.0.sign(message).to_bytes()
+        let signature = self.0.sign(message).to_bytes();
+        #[cfg(feature = "memo")]
+        crate::memo::remember(&self.key(), message, &signature);
+        signature
     }
 }
 
 impl PublicKey {
     /// Judges a signature strictly: no weak key, no second spelling of a signature.
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), EnvelopeError> {
+        #[cfg(feature = "memo")]
+        if crate::memo::holds(self, message, signature) {
+            return Ok(());
+        }
         let key = VerifyingKey::from_bytes(&self.0).map_err(|_| EnvelopeError::Signature)?;
-        key.verify_strict(message, &Signature::from_bytes(signature)).map_err(|_| EnvelopeError::Signature)
+        let judged = key.verify_strict(message, &Signature::from_bytes(signature));
+        #[cfg(feature = "memo")]
+        if judged.is_ok() {
+            crate::memo::remember(self, message, signature);
+        }
+        judged.map_err(|_| EnvelopeError::Signature)
     }
 }
 

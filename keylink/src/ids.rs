@@ -1,10 +1,9 @@
 //! Names of things. Who and what is named by a hash of its key or first document cannot be named twice; the
 //! rest are UUIDs of version 7, made of time and randomness that the caller gives.
 
-use crate::wire::unhex;
+use crate::wire::{read_text, unhex, with_hex};
 use core::fmt;
 use core::str::FromStr;
-use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
@@ -14,22 +13,45 @@ use sha2::{Digest as _, Sha256};
 pub struct IdError;
 
 macro_rules! as_text {
-    ($name:ident) => {
+    ($name:ident, $with_text:ident, $read:ident, $pattern:literal) => {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{self}")
             }
         }
 
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $with_text(&self.0, |text| f.write_str(text))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                $read(text).map(Self).ok_or(IdError)
+            }
+        }
+
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
+                $with_text(&self.0, |text| to.serialize_str(text))
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                String::deserialize(from)?.parse().map_err(D::Error::custom)
+                read_text(from, "not an id of this kind", |text| $read(text).map(Self))
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern })
             }
         }
     };
@@ -41,20 +63,7 @@ macro_rules! hashes {
         #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub [u8; 32]);
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = IdError;
-            fn from_str(text: &str) -> Result<Self, IdError> {
-                unhex(text).map(Self).ok_or(IdError)
-            }
-        }
-
-        as_text!($name);
+        as_text!($name, with_hex, unhex, "^[0-9a-f]{64}$");
     )*};
 }
 
@@ -111,20 +120,7 @@ macro_rules! uuids {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_uuid(&self.0, f)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = IdError;
-            fn from_str(text: &str) -> Result<Self, IdError> {
-                read_uuid(text).map(Self).ok_or(IdError)
-            }
-        }
-
-        as_text!($name);
+        as_text!($name, with_uuid, read_uuid, "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$");
     )*};
 }
 
@@ -157,31 +153,35 @@ const fn version_7(utc_ms: u64, r: [u8; 10]) -> [u8; 16] {
     [a, b, c, d, e, f, 0x70 | (r0 & 0x0F), r1, 0x80 | (r2 & 0x3F), r3, r4, r5, r6, r7, r8, r9]
 }
 
-const GROUPS: [usize; 4] = [4, 6, 8, 10];
+// Bytes behind which a hyphen stands.
+const GROUPS: [usize; 4] = [3, 5, 7, 9];
+const UUID_TEXT: usize = 36;
 
-fn write_uuid(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().enumerate().try_for_each(|(at, byte)| {
-        let hyphen = if GROUPS.contains(&at) { "-" } else { "" };
-        write!(f, "{hyphen}{byte:02x}")
+fn with_uuid<T>(bytes: &[u8; 16], take: impl FnOnce(&str) -> T) -> T {
+    with_hex(bytes, |hex| {
+        let mut text = [b'-'; UUID_TEXT];
+        let mut places = text.iter_mut();
+        for (at, pair) in hex.as_bytes().chunks(2).enumerate() {
+            pair.iter().zip(&mut places).for_each(|(digit, place)| *place = *digit);
+            if GROUPS.contains(&at) {
+                places.next();
+            }
+        }
+        take(core::str::from_utf8(&text).unwrap_or_default())
     })
 }
 
 fn read_uuid(text: &str) -> Option<[u8; 16]> {
+    if text.len() != UUID_TEXT {
+        return None;
+    }
     let bytes = unhex(&text.replace('-', ""))?;
-    let same = {
-        struct Text<'a>(&'a [u8; 16]);
-        impl fmt::Display for Text<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_uuid(self.0, f)
-            }
-        }
-        Text(&bytes).to_string() == text
-    };
-    same.then_some(bytes)
+    with_uuid(&bytes, |same| same == text).then_some(bytes)
 }
 
 /// Number of a key within its key set: from 1, never used for two keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Generation(pub u32);
 

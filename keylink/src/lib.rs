@@ -14,11 +14,15 @@ pub mod envelope;
 pub mod ids;
 pub mod label;
 pub mod manager;
+#[cfg(feature = "memo")]
+mod memo;
 pub mod merkle;
 pub mod message;
 pub mod node;
 pub mod root;
 pub mod root_kek;
+#[cfg(feature = "schema")]
+mod schema;
 mod time;
 pub mod wire;
 

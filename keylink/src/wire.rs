@@ -34,12 +34,11 @@ impl Serialize for U64 {
 
 impl<'de> Deserialize<'de> for U64 {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        let plain = text.bytes().all(|c| c.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
-        match text.parse() {
-            Ok(value) if plain => Ok(Self(value)),
-            _ => Err(D::Error::custom("a 64-bit number is a decimal string without leading zeros")),
-        }
+        read_text(from, "a 64-bit number is a decimal string without leading zeros", |text| {
+            let plain =
+                text.bytes().all(|c| c.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+            text.parse().ok().filter(|_| plain).map(Self)
+        })
     }
 }
 
@@ -57,7 +56,7 @@ impl<const N: usize> zeroize::DefaultIsZeroes for Hex<N> {}
 
 impl<const N: usize> fmt::Display for Hex<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        with_hex(&self.0, |text| f.write_str(text))
     }
 }
 
@@ -69,17 +68,49 @@ impl<const N: usize> fmt::Debug for Hex<N> {
 
 impl<const N: usize> Serialize for Hex<N> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
+        with_hex(&self.0, |text| to.serialize_str(text))
     }
 }
 
 impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        unhex(&text)
-            .map(Self)
-            .ok_or_else(|| D::Error::custom("bytes are lower-case hexadecimal, all of them"))
+        read_text(from, "bytes are lower-case hexadecimal, all of them", |text| unhex(text).map(Self))
     }
+}
+
+/// The text of bytes in lower-case hexadecimal. States and messages hold hundreds of these, so it is made on the
+/// stack and at once, not byte by byte through a formatter.
+pub(crate) fn with_hex<const N: usize, T>(bytes: &[u8; N], take: impl FnOnce(&str) -> T) -> T {
+    const fn digit(value: u8) -> u8 {
+        if value < 10 { b'0' + value } else { b'a' + value - 10 }
+    }
+    let pairs = bytes.map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    take(core::str::from_utf8(pairs.as_flattened()).unwrap_or_default())
+}
+
+/// Reads a value from a JSON string without keeping the string; `what` is said when it is none.
+pub(crate) fn read_text<'de, D: Deserializer<'de>, T>(
+    from: D,
+    what: &'static str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    struct Text<F>(&'static str, F);
+
+    impl<T, F: FnOnce(&str) -> Option<T>> serde::de::Visitor<'_> for Text<F> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string: ")?;
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+            let Self(what, read) = self;
+            read(text).ok_or_else(|| E::custom(what))
+        }
+    }
+
+    from.deserialize_str(Text(what, read))
 }
 
 /// Exactly `N` bytes of lower-case hexadecimal.
@@ -107,8 +138,7 @@ impl Serialize for Blob {
 
 impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        STANDARD.decode(text).map(Self).map_err(|_| D::Error::custom("bytes are base64 with padding"))
+        read_text(from, "bytes are base64 with padding", |text| STANDARD.decode(text).ok().map(Self))
     }
 }
 

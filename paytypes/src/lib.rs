@@ -15,6 +15,7 @@
 pub mod attributes;
 pub mod bytes;
 pub mod cipher;
+mod formula_errors;
 pub mod hex;
 pub mod ksn;
 pub mod pan;

@@ -15,7 +15,7 @@ use hsm::{Asked, Hsm, HsmError, Key};
 use paytypes::bytes::xor_into;
 use paytypes::{Direction, Drawn};
 use pinblock::encipher::passes;
-use pinblock::{Account, ClearBlock, Format, RANDOM_LENGTH, rules};
+use pinblock::{Account, AccountRelation, ClearBlock, Format, RANDOM_LENGTH, rules};
 
 /// A translation under way. Judges control field and PIN length only, with one code, and carries the digits
 /// unjudged (a code that told a digit above 9 would be an oracle, security.md 2 row 3); the legacy setting
@@ -76,7 +76,8 @@ impl Translation {
     /// What is translated into what, for one account.
     #[inline]
     pub fn of(&mut self, cx: &Cx, from: Format, to: Format, account: &wire::Account) -> Result<(), Code> {
-        (self.account, self.second) = (pins::account(account)?, None);
+        pins::account_into(account, &mut self.account)?;
+        self.second = None;
         self.between(cx, from, to);
         Ok(())
     }
@@ -85,9 +86,8 @@ impl Translation {
     fn between(&mut self, cx: &Cx, from: Format, to: Format) {
         (self.setting, self.digit_check) = (pins::setting(cx), cx.settings().digit_check);
         (self.from, self.to, self.asked) = (from, to, None);
-        let reserved =
-            refuse_reserved(cx, self.new_account()).and_then(|()| refuse_reserved(cx, &self.account));
-        self.reserved = reserved.err();
+        let new = self.second.as_ref().map_or(Ok(()), |second| refuse_reserved(cx, second));
+        self.reserved = new.and_then(|()| refuse_reserved(cx, &self.account)).err();
     }
 
     /// What is translated into what, each for its own account; [`Translation::begin`] follows with the keys.
@@ -144,7 +144,7 @@ impl Translation {
     }
 
     /// Begins with keys that are at hand.
-    #[inline]
+    #[inline(always)]
     pub fn begin(
         &mut self,
         hsm: &Hsm,
@@ -152,7 +152,8 @@ impl Translation {
         destination: Key,
         block: &PinBlockText,
     ) -> Result<(), Code> {
-        pins::permitted(self.setting, (self.from, &self.account), (self.to, self.new_account()))?;
+        let relation = self.second.as_ref().map_or(AccountRelation::Same, |new| self.account.relation(new));
+        rules::translation(self.from, self.to, relation, self.setting).map_err(|_| Code::PIN_FORMAT)?;
         if let Some(code) = self.reserved {
             return Err(code);
         }
@@ -179,14 +180,14 @@ impl Translation {
     }
 
     // Randomness is drawn only for formats whose filler is random.
-    #[inline]
+    #[inline(always)]
     fn last_pass(&mut self, hsm: &Hsm, source: Key, destination: Key, bytes: &[u8]) {
         self.asked = Some(hsm.ask_ecb(source, Direction::Decrypt, bytes));
         let random = pins::has_random_fill(self.to).then(|| hsm.ask_random::<RANDOM_LENGTH>());
         self.step = Step::LastPass(random, destination);
     }
 
-    #[inline]
+    #[inline(always)]
     fn make(&mut self, hsm: &Hsm, clear: &ClearBlock, random: Option<&Asked>, key: Key) -> Result<(), Code> {
         let mut made = ClearBlock::room_for(self.to);
         self.pin_length = match random {
@@ -221,7 +222,7 @@ impl Translation {
         self.reformat(clear, &random, made)
     }
 
-    #[inline]
+    #[inline(always)]
     fn reformat(&self, clear: &ClearBlock, random: &[u8], made: &mut ClearBlock) -> Result<u8, Code> {
         let (old, new) = (&self.account, self.new_account());
         if self.digit_check {
@@ -234,7 +235,7 @@ impl Translation {
     }
 
     // A block of the translation came out of a pass that is not the last.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, hsm: &Hsm, block: &mut ClearBlock) -> Result<(), Code> {
         match core::mem::replace(&mut self.step, Step::NewLastPass) {
             Step::LastPass(random, destination) => self.make(hsm, block, random.as_ref(), destination)?,

@@ -13,11 +13,12 @@ use super::policy::Policy;
 use keylink::action::ActionClass;
 use keylink::message::Definition;
 use keylink::wire::U64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Act {
     /// Registers a person with a first credential.
@@ -215,7 +216,7 @@ pub enum Act {
 }
 
 /// What is approved again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reaffirmed {
     /// The members of a zone.
@@ -224,10 +225,18 @@ pub enum Reaffirmed {
     KeySet(KeySetId),
     /// A key that a campaign brings, or has brought.
     Key(KeyRef),
+    /// That a key is taken from nodes, and destroyed.
+    End(KeyRef),
+    /// That protection was given back to an older key; named by either of the two.
+    RollBack(KeyRef),
+    /// That a key set stands still.
+    Suspension(KeyRef),
+    /// That it does so no more.
+    Resumption(KeyRef),
 }
 
 /// One key: a set and a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyRef {
     /// Key set.
@@ -261,21 +270,24 @@ impl Act {
             Self::CreateKeySet { .. } | Self::Reaffirm(Reaffirmed::KeySet(_)) => ActionClass::KeySet,
             Self::EnrolNodes(_) => ActionClass::Enrol,
             Self::SuspendNode { .. } => ActionClass::SuspendNode,
-            Self::ResumeNode { .. } | Self::ResumeKey(_) | Self::KeepKey(_) | Self::RestoreKey(_) => {
-                ActionClass::Resume
-            }
+            Self::ResumeNode { .. }
+            | Self::ResumeKey(_)
+            | Self::KeepKey(_)
+            | Self::RestoreKey(_)
+            | Self::Reaffirm(Reaffirmed::Resumption(_)) => ActionClass::Resume,
             Self::RevokeNode { .. }
             | Self::RevokeKey { .. }
             | Self::DeactivateKey(_)
-            | Self::AbortCampaign { .. } => ActionClass::Revoke,
+            | Self::AbortCampaign { .. }
+            | Self::Reaffirm(Reaffirmed::End(_)) => ActionClass::Revoke,
             Self::Rotate(_)
             | Self::ExceptNodes { .. }
             | Self::ResumeCampaign { .. }
             | Self::ActivateKey(_)
             | Self::Reaffirm(Reaffirmed::Key(_)) => ActionClass::Rotate,
             Self::RotateAtOnce { .. } => ActionClass::Emergency,
-            Self::RollBack { .. } => ActionClass::Rollback,
-            Self::SuspendKey(_) => ActionClass::SuspendKey,
+            Self::RollBack { .. } | Self::Reaffirm(Reaffirmed::RollBack(_)) => ActionClass::Rollback,
+            Self::SuspendKey(_) | Self::Reaffirm(Reaffirmed::Suspension(_)) => ActionClass::SuspendKey,
             Self::DestroyKey(_) | Self::ArchiveKey(_) => ActionClass::Destroy,
             Self::FormKey { .. } => ActionClass::Ceremony,
             Self::ImportKey { .. } => ActionClass::Import,

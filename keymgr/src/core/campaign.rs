@@ -13,13 +13,13 @@
 //! counting; what an arrow does to keys stands in `steps`.
 
 use super::ids::{ActionId, CampaignId, Generation, KeySetId, NodeId, ZoneId};
-use super::node::Progress;
 use keylink::wire::U64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Where the new key comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// Drawn in the backend.
@@ -29,7 +29,7 @@ pub enum Source {
 }
 
 /// What a rotation is to do with one key set: the plan that officers approve.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateTarget {
     /// Identity of the campaign to be.
@@ -53,7 +53,7 @@ pub struct RotateTarget {
 }
 
 /// Where a campaign stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Waits for its key.
@@ -103,7 +103,7 @@ impl Phase {
 }
 
 /// What one node has receipted within one campaign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     /// The new key is there.
@@ -126,7 +126,7 @@ impl Mark {
 }
 
 /// What one node owes one campaign.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
     /// The campaign.
@@ -145,7 +145,7 @@ pub struct Delivery {
 
 /// How many gated nodes have receipted what. Kept with the campaign, so that a receipt costs the same whatever
 /// the number of nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
     /// Gated nodes.
@@ -170,7 +170,7 @@ impl Counts {
 }
 
 /// A campaign.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Campaign {
     /// Identity.
@@ -256,13 +256,16 @@ impl Campaign {
         }
     }
 
-    /// How far the new key must have come at a node that wants to serve hosts again.
-    pub fn needed_in_traffic(&self) -> Option<Progress> {
-        match self.phase {
-            Phase::Accepting | Phase::Protecting => Some(Progress::Accepting),
-            Phase::Overlap | Phase::Retiring => Some(Progress::Activated),
-            _ => None,
-        }
+    /// Generations that blocks on their way may be under: what serves hosts processes all of them. Until the order
+    /// to protect is out, only the old key protects, and that is known from the key set; from RETIRE on nothing
+    /// under the old key is on its way any more.
+    pub fn in_flight(&self) -> impl Iterator<Item = Generation> + use<> {
+        let new = matches!(
+            self.phase,
+            Phase::Accepting | Phase::Protecting | Phase::Overlap | Phase::Retiring | Phase::RollingBack
+        );
+        let old = matches!(self.phase, Phase::Protecting | Phase::Overlap | Phase::RollingBack);
+        [self.old.filter(|_| old), Some(self.new_generation()).filter(|_| new)].into_iter().flatten()
     }
 }
 

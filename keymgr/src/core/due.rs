@@ -40,8 +40,10 @@ impl Due {
     /// A record is about to be taken in over what is.
     pub(super) fn note(&mut self, state: &State, record: &Record) {
         match record {
-            Record::Node(node) => {
-                self.nodes.insert(node.id);
+            Record::Node(new) => {
+                if state.nodes.get(&new.id).is_none_or(|old| concerns_orders(old, new)) {
+                    self.nodes.insert(new.id);
+                }
             }
             Record::Copy(copy) => {
                 self.missing.remove(&(copy.node, copy.key()));
@@ -88,6 +90,20 @@ impl Due {
         self.nodes.extend(state.members.range(range).map(|((_, node), _)| *node));
     }
 }
+
+// Nodes speak often, and most of what they say changes no order. One that was silent is looked at when it is back.
+fn concerns_orders(old: &Node, new: &Node) -> bool {
+    let known = |node: &Node| {
+        let kek = node.root_kek.as_ref().map(|kek| kek.number);
+        let standing = (node.standing, node.traffic, node.quarantined.is_some(), node.suspended);
+        (standing, kek, node.resync, node.ordered, node.kcv_only, node.rights.len())
+    };
+    let back = new.seen_utc_ms.saturating_sub(old.seen_utc_ms) > SHORT_SILENCE_MS;
+    back || known(old) != known(new) || old.zones != new.zones
+}
+
+/// A node that was silent for longer may have been given up by [`is_reachable`]; shorter than any limit in use.
+const SHORT_SILENCE_MS: u64 = 5_000;
 
 /// Whether a node gets another manifest: the order differs from the last, or it asks for its full state.
 pub fn is_due(node: &Node, target: &Target) -> bool {

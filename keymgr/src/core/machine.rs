@@ -8,6 +8,7 @@ use super::approval::{Action, ActionState, PENDING_MS, Proposal, Quorum};
 use super::campaign::{Campaign, Phase, Source};
 use super::centre::Centre;
 use super::due::Due;
+use super::enrolment;
 use super::grants;
 use super::ids::{ActionId, CampaignId, Digest, Fresh, KmcId, NodeId};
 use super::input::{Caller, Input, Outcome, Told, WrappedFor};
@@ -164,6 +165,14 @@ impl Request<'_> {
                 own_pending(tx, by, &action)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
             }
+            Input::Abandon { by, action } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                approved(tx, &action, note)?;
+                note.word = "action.abandon";
+                tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
+            }
+            Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
             Input::Approve(approval) => return self.approve(tx, &approval, note),
             Input::InstallRoot(document) => {
                 note.word = "root.install";
@@ -230,8 +239,10 @@ impl Request<'_> {
                 acts::formed(tx, action, &act, origin, material, nonce, now)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
             }
-            Input::FormedFrom { action, origin, material, evidence } => {
+            Input::FormedFrom { action, origin, material, transcript, evidence } => {
+                note.objects.push(transcript.hash().to_string());
                 note.objects.extend(evidence.iter().map(ToString::to_string));
+                tx.keep(Record::Ceremony(rows::Ceremony { action, signed: transcript }));
                 return self.handle(tx, Input::Formed { action, origin, material }, note);
             }
             Input::Exported { action, block } => {
@@ -305,6 +316,9 @@ impl Request<'_> {
         let before = tx.mark();
         self.suppose_earlier(tx, by, &id);
         let (grants, quorum) = (grants::of(&act, tx)?, quorum(tx, &act)?);
+        if !grants.iter().all(|grant| grant.belongs_to(act.class())) {
+            return Err(Refusal::Unfit("nodes would not take that from an action of this class"));
+        }
         acts::carry_out(tx, id, &act, self.now)?;
         tx.back_to(before);
         let action = Action::propose(Proposal {

@@ -142,7 +142,9 @@ fn unused(tx: &Change<'_>, set: &KeySet) -> Option<Generation> {
     let keys = tx.keys_in::<Key>(keys_of(set.id()));
     let waits = |name: &&super::action::KeyRef| {
         let key = tx.find::<Key>(name);
-        key.is_some_and(|k| k.state() == KeyState::PreActivation && set.protecting < Some(name.generation))
+        key.is_some_and(|k| k.state() == KeyState::PreActivation)
+            && set.protecting < Some(name.generation)
+            && set.tells_apart(name.generation)
     };
     if set.live_campaign.is_some() {
         return None;

@@ -36,6 +36,9 @@ pub fn begin(
         return Err(Refusal::CampaignLives);
     }
     check_plan(tx, plan, &set, emergency.is_some(), now)?;
+    if !set.tells_apart(plan.generation) {
+        return Err(Refusal::Unfit("its number is odd or even like that of the key that protects"));
+    }
     if tx.get::<Zone>(&zone)?.members != plan.members {
         return Err(Refusal::Outdated("the zone has other members now"));
     }
@@ -118,10 +121,10 @@ fn check_plan(
 // With overlap in time the old key goes; where a selector tells the generation, the oldest beyond the limit.
 fn retiring(tx: &Change<'_>, set: &KeySet) -> Option<Generation> {
     match set.definition.overlap {
-        // A key that was ended before is gone from nodes already.
+        // A key that was revoked before is gone from nodes already; one whose period is over waits in its place.
         Overlap::Time => set.protecting.filter(|&generation| {
-            let key = KeyRef { key_set: set.id(), generation };
-            tx.find::<Key>(&key).is_some_and(Key::is_live)
+            let key = tx.find::<Key>(&KeyRef { key_set: set.id(), generation });
+            key.is_some_and(|key| !matches!(key.state(), KeyState::Compromised | KeyState::Destroyed))
         }),
         Overlap::Selector => {
             let keys = tx.keys_in::<Key>(keys_of(set.id()));
@@ -194,6 +197,7 @@ pub fn bear(
         Some(campaign) => tx.get::<Campaign>(&campaign)?.new_generation(),
         None => {
             tx.edit::<KeySet>(&key_set)?.next_generation = Generation(set.next_generation.0 + 1);
+            number_next(tx, key_set, now)?;
             set.next_generation
         }
     };
@@ -207,6 +211,17 @@ pub fn bear(
         return Ok(());
     }
     tx.add(key)
+}
+
+// After an abort or a roll-back the next number may be odd or even like that of the key that protects. It is passed
+// over, and its row says that no key had it.
+fn number_next(tx: &mut Change<'_>, key_set: KeySetId, now: u64) -> Result<(), Refusal> {
+    let set = tx.get::<KeySet>(&key_set)?.clone();
+    if !set.tells_apart(set.next_generation) {
+        tx.put(Key::never_born(&set, set.next_generation, now));
+        tx.edit::<KeySet>(&key_set)?.next_generation = Generation(set.next_generation.0 + 1);
+    }
+    Ok(())
 }
 
 /// The backend has made the key of a campaign.
@@ -374,6 +389,7 @@ fn end(tx: &mut Change<'_>, id: CampaignId, phase: Phase, now: u64) -> Result<()
     campaign.ended = Some(now);
     let key_set = campaign.plan.key_set;
     tx.edit::<KeySet>(&key_set)?.live_campaign = None;
+    number_next(tx, key_set, now)?;
     for kind in [AlarmKind::Deadline, AlarmKind::SwitchLate, AlarmKind::Backend] {
         tx.calm(kind, &id, now);
     }

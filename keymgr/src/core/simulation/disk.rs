@@ -1,55 +1,45 @@
-//! The manager's store in memory: rows as the real store has them, and a log whose entries are chained and name
-//! the image of every row they wrote. What is not committed is lost in a crash.
+//! The manager's store in memory: rows as the real stores have them, and the real log's lines, each of which names
+//! the image of every row it wrote. What is not committed is lost in a crash.
 
 use crate::core::machine::Note;
+use crate::core::stored;
 use crate::core::table::Record;
-use crate::store::{Change, Row, Table};
-use sha2::{Digest, Sha256};
+use crate::log::{Parts, hash_of, line};
+use crate::store::{Change, Hash, Row, Table};
 use std::collections::BTreeMap;
-
-struct Entry {
-    text: String,
-    images: Vec<(Table, Vec<u8>, [u8; 32])>,
-    prev: [u8; 32],
-}
-
-impl Entry {
-    fn hash(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(self.prev);
-        hash.update(self.text.as_bytes());
-        for (table, key, image) in &self.images {
-            hash.update(table.name().as_bytes());
-            hash.update(key);
-            hash.update(image);
-        }
-        hash.finalize().into()
-    }
-}
 
 #[derive(Default)]
 pub struct Disk {
     rows: BTreeMap<(Table, Vec<u8>), Row>,
-    log: Vec<Entry>,
+    lines: Vec<String>,
+    prev: Hash,
 }
 
 impl Disk {
     /// One transaction: all rows and the entry that explains them.
-    pub fn commit(&mut self, records: &[Record], note: &Note) {
-        let log_seq = self.log.len() as u64;
-        let mut images = Vec::new();
-        for record in records {
-            let Change::Put { table, key, columns, body } = record.to_change() else { continue };
-            let row = Row { table, key: key.clone(), columns, body, log_seq };
-            images.push((table, key.clone(), row.image()));
-            self.rows.insert((table, key), row);
+    pub fn commit(&mut self, utc_ms: u64, records: &[Record], note: Note) {
+        let log_seq = self.lines.len() as u64;
+        let changes: Vec<_> = records.iter().map(Record::to_change).collect();
+        let line = line(log_seq, utc_ms, &self.prev, &stored::entry(note), &changes);
+        self.prev = hash_of(&line);
+        self.lines.push(line);
+        for change in changes {
+            let Change::Put { table, key, columns, body } = change else { continue };
+            self.rows.insert((table, key.clone()), Row { table, key, columns, body, log_seq });
         }
-        let prev = self.log.last().map_or([0; 32], Entry::hash);
-        self.log.push(Entry { text: format!("{log_seq} {note:?}"), images, prev });
     }
 
-    pub fn rows(&self) -> impl Iterator<Item = Row> {
-        self.rows.values().cloned()
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+
+    /// The rows of one table.
+    pub fn rows_of(&self, table: Table) -> Vec<&Row> {
+        self.rows
+            .range((table, vec![])..)
+            .take_while(|((of, _), _)| *of == table)
+            .map(|(_, row)| row)
+            .collect()
     }
 
     pub fn row(&self, table: Table, key: &[u8]) -> Option<&Row> {
@@ -60,21 +50,23 @@ impl Disk {
     pub fn verify(&self) -> Result<(), String> {
         let mut prev = [0; 32];
         let mut fold = BTreeMap::new();
-        for (seq, entry) in self.log.iter().enumerate() {
-            if entry.prev != prev {
+        for (seq, line) in self.lines.iter().enumerate() {
+            let parts = Parts::of(line).map_err(|error| format!("entry {seq}: {error}"))?;
+            if parts.prev != prev || parts.seq != seq as u64 {
                 return Err(format!("the chain breaks at entry {seq}"));
             }
-            prev = entry.hash();
-            for (table, key, image) in &entry.images {
-                fold.insert((*table, key.clone()), *image);
+            prev = hash_of(line);
+            for change in parts.changes() {
+                let (table, key, image) = change.map_err(|error| format!("entry {seq}: {error}"))?;
+                fold.insert((Table::named(table), key), image);
             }
         }
-        if fold.len() != self.rows.len() {
+        if fold.len() != self.rows.len() || prev != self.prev {
             return Err("rows that no entry explains".to_owned());
         }
-        for (name, row) in &self.rows {
-            if fold.get(name) != Some(&row.image()) {
-                return Err(format!("row of {} is not what the log says", name.0.name()));
+        for ((table, key), row) in &self.rows {
+            if fold.get(&(Some(*table), key.clone())) != Some(&Some(row.image())) {
+                return Err(format!("row of {} is not what the log says", table.name()));
             }
         }
         Ok(())

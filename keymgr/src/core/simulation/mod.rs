@@ -3,7 +3,8 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `PAYHSM_SEEDS` | number of seeds; if not set, 300 where `CI` is set, 100 elsewhere |
+//! | `PAYHSM_SEEDS` | number of seeds; if not set, 1,000 where `CI` is set, 300 elsewhere |
+//! | `PAYHSM_FIRST_SEED` | the first of them; if not set, 0 |
 //! | `PAYHSM_SEED` | this one seed, with its log |
 
 mod checks;
@@ -11,19 +12,22 @@ mod cover;
 mod disk;
 mod node;
 mod officers;
-mod people;
-mod rng;
+pub(super) mod people;
+pub(super) mod rng;
 mod world;
 
 use super::planted::{self, Bug};
 use cover::Cover;
+use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use world::World;
 
 /// Steps with faults, and steps in which everything heals.
 const STEPS: usize = 240;
 const CALM_STEPS: usize = 130;
+/// How often people put things in order before what still does not go is held against the machines.
+const TIDY_ROUNDS: usize = 4;
 
 struct Run {
     violation: Option<String>,
@@ -31,8 +35,8 @@ struct Run {
     cover: Cover,
 }
 
-fn run(seed: u64) -> Run {
-    let mut world = World::new(seed);
+fn run(seed: u64, telling: bool) -> Run {
+    let mut world = World::new(seed, telling);
     let crash_at = world.rng.index(STEPS);
     let cut_at = world.rng.index(STEPS);
     for step in 0..STEPS {
@@ -133,7 +137,7 @@ impl World {
     fn settle_quarantined(&mut self) {
         let Some(core) = &self.core else { return };
         for node in &mut self.nodes {
-            if core.state().node(&node.id).is_some_and(|n| !n.is_served()) {
+            if core.state().node(&node.id).is_some_and(|n| n.is_out_of_traffic()) {
                 node.serving = false;
             }
         }
@@ -170,50 +174,62 @@ impl World {
         self.check_end();
     }
 
-    // Holds end.
+    // Holds end, and what follows from that arrives. Where nodes refuse it, people put it in order.
     fn long_after(&mut self) {
         self.now += 8 * 86_400_000;
-        for _ in 0..12 {
-            self.now += 1_000;
-            self.step();
+        for _ in 0..TIDY_ROUNDS {
+            for _ in 0..14 {
+                self.now += 1_000;
+                self.step();
+            }
+            if self.violation.is_some() || self.who_refuses().is_none() {
+                return;
+            }
+            self.people_tidy();
         }
     }
 }
 
-fn seeds() -> u64 {
-    let asked = std::env::var("PAYHSM_SEEDS").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(if std::env::var_os("CI").is_some() { 300 } else { 100 })
+fn number_of(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
 }
 
-/// Runs seeds on two threads until one fails; the failing one, if any, and what all of them met.
-fn search(count: u64, bug: Option<Bug>) -> (Option<(u64, Run)>, Cover, u64) {
-    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let found = Mutex::new(None);
+fn seeds() -> Range<u64> {
+    let first = number_of("PAYHSM_FIRST_SEED").unwrap_or(0);
+    let default = if std::env::var_os("CI").is_some() { 1_000 } else { 300 };
+    first..first + number_of("PAYHSM_SEEDS").unwrap_or(default)
+}
+
+/// Runs seeds on two threads until one fails; the failing one, if any, with its log, and what all of them met.
+fn search(seeds: Range<u64>, bug: Option<Bug>) -> (Option<(u64, Run)>, Cover, u64) {
+    let (next, found) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
     let cover = Mutex::new(Cover::default());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 planted::plant(bug);
-                while !stop.load(Ordering::Relaxed) {
+                while found.load(Ordering::Relaxed) == u64::MAX {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= count {
+                    if seed >= seeds.end {
                         break;
                     }
-                    let run = run(seed);
+                    let run = run(seed, false);
                     cover.lock().unwrap().add(&run.cover);
                     if run.violation.is_some() {
-                        stop.store(true, Ordering::Relaxed);
-                        let mut found = found.lock().unwrap();
-                        if found.as_ref().is_none_or(|(other, _)| seed < *other) {
-                            *found = Some((seed, run));
-                        }
+                        found.fetch_min(seed, Ordering::Relaxed);
                     }
                 }
             });
         }
     });
-    let ran = next.into_inner().min(count);
-    (found.into_inner().unwrap(), cover.into_inner().unwrap(), ran)
+    let ran = next.into_inner().min(seeds.end) - seeds.start;
+    let found = Some(found.into_inner()).filter(|seed| *seed != u64::MAX).map(|seed| {
+        planted::plant(bug);
+        let run = run(seed, true);
+        planted::plant(None);
+        (seed, run)
+    });
+    (found, cover.into_inner().unwrap(), ran)
 }
 
 fn report(seed: u64, run: &Run) {
@@ -225,8 +241,8 @@ fn report(seed: u64, run: &Run) {
 
 #[test]
 fn one_seed() {
-    let Some(seed) = std::env::var("PAYHSM_SEED").ok().and_then(|text| text.parse().ok()) else { return };
-    let run = run(seed);
+    let Some(seed) = number_of("PAYHSM_SEED") else { return };
+    let run = run(seed, true);
     report(seed, &run);
     println!("{}", run.cover.table());
     assert_eq!(run.violation, None);
@@ -234,7 +250,7 @@ fn one_seed() {
 
 #[test]
 fn a_seed_makes_the_same_log_again() {
-    let (first, again) = (run(7), run(7));
+    let (first, again) = (run(7, true), run(7, true));
     assert_eq!(first.trace, again.trace);
     assert!(first.trace.len() > 100);
 }
@@ -280,8 +296,8 @@ fn no_seed_breaks_a_rule() {
 #[test]
 fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
-    for bug in Bug::ALL.iter().filter(|bug| **bug != Bug::OverlapIgnored) {
-        match search(1_000, Some(*bug)) {
+    for bug in Bug::ALL {
+        match search(0..1_000, Some(*bug)) {
             (Some((seed, run)), ..) => {
                 println!("{bug:?}: seed {seed}, {}", run.violation.unwrap_or_default())
             }
@@ -289,16 +305,4 @@ fn every_planted_bug_is_found() {
         }
     }
     assert!(missed.is_empty(), "{missed:?}");
-}
-
-#[test]
-#[ignore = "a node comes back into traffic without a key that blocks on their way need: to be mended in the core"]
-fn a_seed_that_breaks_a_rule() {
-    assert_eq!(run(387).violation, None);
-}
-
-#[test]
-#[ignore = "the seeds of today do not meet an overlap that is cut short while a block is on its way"]
-fn a_planted_bug_that_is_not_found() {
-    assert!(search(1_000, Some(Bug::OverlapIgnored)).0.is_some());
 }

@@ -8,7 +8,7 @@ use keylink::node::{
     Counts, Effects, InstallOrder, Installed, KekRecord, Machine, NodeState, Rules, TableImage, TableSet,
 };
 use keylink::root::SignedRoot;
-use keylink::{Generation, Instant3, KeySetId, KmcId, NodeId, Sign, Signed, SoftSigner};
+use keylink::{CampaignId, Generation, Instant3, KeySetId, KmcId, NodeId, Sign, Signed, SoftSigner};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,6 +35,9 @@ pub struct Node {
     pub liar: bool,
     /// Every receipt that was ever stored.
     pub told: Told,
+    told_up_to: u64,
+    /// Number of the last receipt that was sent at once.
+    pub sent_up_to: u64,
     /// Proofs that were wrong.
     pub lies: BTreeSet<(KeySetId, Generation)>,
     /// The next stores fail.
@@ -94,6 +97,8 @@ impl Node {
             serving: false,
             liar: false,
             told: Told::new(),
+            told_up_to: 0,
+            sent_up_to: 0,
             lies: BTreeSet::new(),
             disk_fails: false,
             dies_before_store: false,
@@ -162,13 +167,15 @@ impl Node {
                 return;
             }
             self.disk = machine.to_bytes();
-            for signed in machine.outbox() {
+            let last = machine.state().receipt.0.0;
+            for signed in machine.outbox().iter().rev().take((last - self.told_up_to) as usize) {
                 if let Ok(receipt) = signed.peek::<Receipt>()
                     && let (Some(set), Some(generation)) = (receipt.key_set, receipt.generation)
                 {
                     self.told.insert((set, generation, receipt.kind));
                 }
             }
+            self.told_up_to = last;
             if std::mem::take(&mut self.dies_after_store) {
                 return self.die();
             }
@@ -258,14 +265,25 @@ impl Node {
 
     /// The generation that every core protects with.
     pub fn protects(&self, id: &KeySetId) -> Option<Generation> {
-        let set = self.set(id).filter(|set| !set.suspended)?;
+        let set = self.set(id).filter(|set| !set.suspended && !set.stale)?;
         set.current.as_ref().map(|key| key.generation)
     }
 
+    /// Whether a host that says odd or even reaches this generation, as the index of that parity does.
     pub fn processes(&self, id: &KeySetId, generation: Generation) -> bool {
         self.set(id).is_some_and(|set| {
-            let keys = set.current.iter().chain(&set.next).chain(&set.previous);
-            keys.into_iter().any(|key| key.generation == generation)
+            let held = set.current.iter().chain(&set.next).chain(&set.previous).map(|key| key.generation);
+            held.filter(|held| held.is_odd() == generation.is_odd()).max() == Some(generation)
+        })
+    }
+
+    /// Switches by time that are armed here: key set, the generation that protects until then, the time.
+    pub fn armed(&self) -> impl Iterator<Item = (KeySetId, Generation, CampaignId, u64)> {
+        let sets = self.machine.iter().flat_map(|machine| &machine.state().key_sets);
+        sets.filter_map(|set| {
+            let next = set.generations.iter().find(|g| g.protect_from.is_some())?;
+            let until = self.protects(&set.definition.key_set)?;
+            Some((set.definition.key_set, until, next.campaign, next.protect_from?.0))
         })
     }
 }

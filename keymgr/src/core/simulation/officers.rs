@@ -4,6 +4,7 @@
 use super::people::Human;
 use super::world::{Letter, World};
 use crate::core::action::{Act, KeyRef, Reaffirmed};
+use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::approval::ActionState;
 use crate::core::campaign::{Phase, RotateTarget, Source};
 use crate::core::ids::CampaignId;
@@ -36,6 +37,7 @@ impl World {
             90..93 => self.somebody_changes_their_mind(),
             93..95 => self.officer_is_replaced(),
             95..97 => self.node_is_suspended(),
+            97..99 => self.members_change(),
             _ => self.somebody_approves(),
         }
         self.root_follows();
@@ -124,15 +126,18 @@ impl World {
         if careless {
             excepted.insert(members[0]);
         }
+        let campaign = CampaignId::new(self.now, self.rng.bytes());
+        let overlap_ms = 6_000 + self.rng.below(6_000);
+        self.overlaps.insert(campaign, overlap_ms);
         Some(RotateTarget {
-            campaign: CampaignId::new(self.now, self.rng.bytes()),
+            campaign,
             key_set: set.id(),
             generation: set.next_generation,
             source: Source::Generate,
             members: members.len() as u32,
             excepted,
             protect_not_before: U64(0),
-            overlap_ms: U64(6_000 + self.rng.below(4_000)),
+            overlap_ms: U64(overlap_ms),
             deadline: U64(self.now + 150_000),
         })
     }
@@ -250,6 +255,22 @@ impl World {
         }
     }
 
+    fn members_change(&mut self) {
+        let Some(core) = &self.core else { return };
+        let (Some(zone), n) = (self.zones.last().map(|zone| zone.id), self.rng.index(self.nodes.len()))
+        else {
+            return;
+        };
+        let node = self.nodes[n].id;
+        let nodes = BTreeSet::from([node]);
+        let member = core.state().node(&node).is_some_and(|node| node.zones.contains(&zone));
+        self.propose(if member {
+            Act::RemoveMembers { zone, nodes }
+        } else {
+            Act::AddMembers { zone, nodes }
+        });
+    }
+
     // ---- people ----
 
     fn somebody_changes_their_mind(&mut self) {
@@ -292,7 +313,7 @@ impl World {
     // When the officers have changed, the old and the new sign the next root document.
     pub fn root_follows(&mut self) {
         let Some(core) = &self.core else { return };
-        let behind = core.alarms().any(|a| a.kind == crate::core::alarm::AlarmKind::RootBehind);
+        let behind = core.alarms().any(|a| a.kind == AlarmKind::RootBehind);
         if !behind {
             return;
         }
@@ -326,14 +347,34 @@ impl World {
                 acts.push(Act::ResumeCampaign { campaign: campaign.id });
             }
         }
-        if core.alarms().any(|alarm| alarm.kind == crate::core::alarm::AlarmKind::NodeRefuses) {
+        if core.alarms().any(|alarm| alarm.kind == AlarmKind::NodeRefuses) {
             for zone in state.zones() {
                 acts.push(Act::Reaffirm(Reaffirmed::Zone(zone.id)));
             }
             for set in state.key_sets() {
                 acts.push(Act::Reaffirm(Reaffirmed::KeySet(set.id())));
-                for key in state.keys(&set.id()).filter(|key| key.is_live()) {
-                    acts.push(Act::Reaffirm(Reaffirmed::Key(key.name())));
+                for key in state.keys(&set.id()) {
+                    let name = key.name();
+                    acts.extend(
+                        [
+                            Reaffirmed::Key(name),
+                            Reaffirmed::End(name),
+                            Reaffirmed::RollBack(name),
+                            Reaffirmed::Suspension(name),
+                            Reaffirmed::Resumption(name),
+                        ]
+                        .map(Act::Reaffirm),
+                    );
+                }
+            }
+            // What was approved about a node itself is approved again by doing it again.
+            for node in state.nodes().filter(|node| node.is_served()) {
+                let refuses = |alarm: &&Alarm| {
+                    alarm.kind == AlarmKind::NodeRefuses && alarm.subject == node.id.to_string()
+                };
+                if core.alarms().any(|alarm| refuses(&alarm)) && node.rights.len() > 1 {
+                    acts.push(Act::SuspendNode { node: node.id, reason: "to begin anew".into() });
+                    acts.push(Act::ResumeNode { node: node.id });
                 }
             }
         }
@@ -352,16 +393,21 @@ impl World {
             .flat_map(|set| core.state().keys(&set.definition.key_set))
             .cloned()
             .collect();
-        let Some(key) = self.rng.pick(&keys).cloned() else { return };
+        // A suspended key waits for somebody to decide.
+        let suspended: Vec<_> =
+            keys.iter().filter(|key| key.state() == KeyState::Suspended).cloned().collect();
+        let among = if self.rng.chance(700) && !suspended.is_empty() { &suspended } else { &keys };
+        let Some(key) = self.rng.pick(among).cloned() else { return };
         let name: KeyRef = key.name();
-        let act = match (key.state(), self.rng.below(4)) {
-            (KeyState::Suspended, 0..2) => Act::ResumeKey(name),
-            (KeyState::Suspended, 2) if self.rng.chance(500) => Act::DeactivateKey(name),
-            (KeyState::Suspended, 2) => Act::RevokeKey { key: name, reason: "it was known".into() },
+        let known = || Act::RevokeKey { key: name, reason: "seen on paper".into() };
+        let act = match (key.state(), self.rng.below(12)) {
+            (KeyState::Suspended, 0..3) => Act::ResumeKey(name),
+            (KeyState::Suspended, 3..5) => Act::DeactivateKey(name),
+            (KeyState::Suspended, 5..8) => known(),
             (KeyState::Suspended, _) => Act::DestroyKey(name),
-            (KeyState::Active, 0) => Act::SuspendKey(name),
-            (KeyState::Active, 1) => Act::DeactivateKey(name),
-            (_, 2) => Act::RevokeKey { key: name, reason: "seen on paper".into() },
+            (KeyState::Active, 0..6) => Act::SuspendKey(name),
+            (KeyState::Active, 6..8) => Act::DeactivateKey(name),
+            (_, 8..10) => known(),
             _ => Act::DestroyKey(name),
         };
         self.disturbed.insert(name.key_set);
@@ -377,15 +423,8 @@ impl World {
         let n = self.rng.index(self.nodes.len());
         let node = self.rng.index(self.nodes.len());
         let to_node = self.rng.chance(500);
-        let rows: Vec<_> = self
-            .disk
-            .rows()
-            .filter(|row| {
-                let table =
-                    if to_node { crate::store::Table::Manifests } else { crate::store::Table::Receipts };
-                row.table == table
-            })
-            .collect();
+        let table = if to_node { crate::store::Table::Manifests } else { crate::store::Table::Receipts };
+        let rows = self.disk.rows_of(table);
         if let Some(row) = self.rng.pick(&rows)
             && let Ok(signed) = keylink::Signed::parse(&row.body)
         {

@@ -9,7 +9,7 @@ use super::rng::Rng;
 use crate::core::Core;
 use crate::core::action::{Act, KeyRef};
 use crate::core::centre::Limits;
-use crate::core::ids::{ActionId, Digest, Fresh, KeySetId, KmcId, PolicyId, ZoneId};
+use crate::core::ids::{ActionId, CampaignId, Digest, Fresh, KeySetId, KmcId, PolicyId, ZoneId};
 use crate::core::input::{Founding, Input, Judged, Outcome, Told, WrappedFor};
 use crate::core::key::{Holders, KcvMethod, Material, Wrapper};
 use crate::core::kind::{KeyKind, Shape};
@@ -77,6 +77,17 @@ pub struct World {
     pub disturbed: BTreeSet<KeySetId>,
     /// When a key last protected something at a node that serves.
     pub protected: BTreeMap<KeyRef, u64>,
+    /// How long a plan says that blocks under the old key may be on their way after the switch.
+    pub overlaps: BTreeMap<CampaignId, u64>,
+    /// Until when blocks under a key that no node protects with any more may be on their way.
+    pub promised: BTreeMap<KeyRef, u64>,
+    /// Who belongs where, as the manager has it.
+    pub members: BTreeSet<(ZoneId, keylink::NodeId)>,
+    /// Nodes hear and answer at once; elsewhere they ask now and then.
+    prompt: bool,
+    /// What happens is written down.
+    pub telling: bool,
+    confirmed: BTreeMap<usize, ((u64, U64, Digest), Signed)>,
     pub cover: Cover,
     pub trace: Vec<String>,
     pub violation: Option<String>,
@@ -84,7 +95,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, telling: bool) -> Self {
         let mut rng = Rng::new(seed);
         let signer = SoftSigner::new(&rng.bytes());
         let officers = 4 + rng.index(2);
@@ -108,7 +119,7 @@ impl World {
         };
         let mut root = SignedRoot::new(&document);
         humans.iter().filter(|h| h.role == Role::SecurityOfficer).for_each(|h| root.sign(h.signer.as_ref()));
-        let (rough, liars) = (seed % 4 == 1, seed % 8 == 2);
+        let (rough, liars) = (matches!(seed % 8, 1 | 4 | 5), seed % 8 == 2);
         let mut world = Self {
             seed,
             rng,
@@ -131,6 +142,12 @@ impl World {
             rough,
             disturbed: BTreeSet::new(),
             protected: BTreeMap::new(),
+            overlaps: BTreeMap::new(),
+            promised: BTreeMap::new(),
+            members: BTreeSet::new(),
+            prompt: seed % 2 == 0,
+            telling,
+            confirmed: BTreeMap::new(),
             cover: Cover::default(),
             trace: Vec::new(),
             violation: None,
@@ -142,6 +159,9 @@ impl World {
     }
 
     pub fn say(&mut self, text: impl FnOnce() -> String) {
+        if !self.telling {
+            return;
+        }
         let line = format!("{:>9} {}", self.now - 1_800_000_000_000, text());
         self.trace.push(line);
     }
@@ -206,6 +226,11 @@ impl World {
         policy.overlap_ms = 8_000;
         policy.campaign_deadline_ms = 150_000;
         policy.originator_period_ms = 86_400_000;
+        policy.hard_stop = n == 0 && self.seed % 5 == 3;
+        if policy.hard_stop {
+            policy.originator_period_ms = 60_000 + self.rng.below(60_000);
+        }
+        let hard_stop = policy.hard_stop;
         if self.rng.chance(300) {
             policy.quorum = 3.try_into().expect("three are a quorum");
         }
@@ -221,7 +246,7 @@ impl World {
             shape: Shape::Tdes2,
             overlap: if n == 1 { Overlap::Selector } else { Overlap::Time },
             indices: Indices { base: 10 * n, odd: 10 * n + 1, even: 10 * n + 2 },
-            hard_stop: false,
+            hard_stop,
         };
         self.by_quorum(Act::CreateKeySet {
             definition,
@@ -311,12 +336,12 @@ impl World {
             return None;
         }
         if note.word != "centre.tick" && note.word != "node.beat" {
-            let line =
-                format!("{} {:?} {:?} by {:.12}", note.word, note.objects, effects.outcome, note.actor);
-            self.say(|| line);
+            self.say(|| {
+                format!("{} {:?} {:?} by {:.12}", note.word, note.objects, effects.outcome, note.actor)
+            });
         }
         self.check_commit(&core, &effects);
-        self.disk.commit(&effects.records, &effects.note);
+        self.disk.commit(self.now, &effects.records, effects.note);
         if !self.calm && self.rng.chance(6) {
             self.say(|| "manager dies after it persisted".to_owned());
             self.cover.hit("fault", "manager crash after persist");
@@ -337,7 +362,7 @@ impl World {
     }
 
     fn loaded(&self) -> Result<Core, String> {
-        <Core as crate::writer::Machine>::load(&mut self.disk.rows())
+        <Core as crate::writer::Machine>::load(&mut self.disk.rows().cloned())
     }
 
     pub fn manager_dies(&mut self) {
@@ -401,8 +426,30 @@ impl World {
             self.tell(Input::Wrapped(wrapped));
         }
         let signed: Vec<_> = work.sign.iter().map(|draft| Signed::seal(&draft.body, &self.signer)).collect();
-        if !signed.is_empty() {
-            self.tell(Input::Issue(signed));
+        if signed.is_empty() {
+            return;
+        }
+        let issued = self.tell(Input::Issue(signed));
+        if self.prompt && matches!(issued, Some(Ok(_))) {
+            let told: Vec<_> = work.sign.iter().map(|draft| draft.node).collect();
+            for n in 0..self.nodes.len() {
+                if told.contains(&self.nodes[n].id) {
+                    self.send_newest(n);
+                }
+            }
+        }
+    }
+
+    // The last manifest of a node, as it is stored, unless the node has receipted it.
+    fn send_newest(&mut self, n: usize) {
+        let Some(node) = self.core.as_ref().and_then(|core| core.state().node(&self.nodes[n].id)) else {
+            return;
+        };
+        let mail = (!node.has_answered()).then(|| node.link.sent.iter().rev().find(|s| s.manifest)).flatten();
+        let key = mail.map(|sent| [&node.id.0[..], &sent.seq.0.to_be_bytes()].concat());
+        let row = key.and_then(|key| self.disk.row(Table::Manifests, &key));
+        if let Some(signed) = row.and_then(|row| Signed::parse(&row.body).ok()) {
+            self.send(n, true, Letter::Message(signed));
         }
     }
 
@@ -487,11 +534,7 @@ impl World {
 
     fn answer_pull(&mut self, n: usize, root: u32) {
         let Some(core) = &self.core else { return };
-        let Some(node) = core.state().node(&self.nodes[n].id) else { return };
         let installed = core.state().centre().map_or(0, |c| c.root.document().map_or(0, |d| d.number));
-        let mail = (!node.has_answered()).then(|| node.link.sent.iter().rev().find(|s| s.manifest)).flatten();
-        let key = mail.map(|sent| [&node.id.0[..], &sent.seq.0.to_be_bytes()].concat());
-        let signed = key.and_then(|key| self.disk.row(Table::Manifests, &key)).map(|row| row.body.clone());
         let behind: Vec<_> = self
             .roots
             .iter()
@@ -502,9 +545,7 @@ impl World {
         for root in behind {
             self.send(n, true, Letter::Root(root));
         }
-        if let Some(signed) = signed.and_then(|body| Signed::parse(&body).ok()) {
-            self.send(n, true, Letter::Message(signed));
-        }
+        self.send_newest(n);
     }
 
     fn receive(&mut self, n: usize, signed: &Signed) {
@@ -515,16 +556,27 @@ impl World {
         else {
             return;
         };
+        let counter = self.confirmation(n, number, hash);
+        self.send(n, true, Letter::Message(counter));
+    }
+
+    // The same receipt is confirmed by the same message.
+    fn confirmation(&mut self, n: usize, number: U64, hash: Digest) -> Signed {
+        let what = (self.epoch, number, hash);
+        if let Some((_, signed)) = self.confirmed.get(&n).filter(|(said, _)| *said == what) {
+            return signed.clone();
+        }
         let head = Head {
             version: keylink::message::PROTOCOL,
             kmc: self.kmc,
-            audience: Audience::Node(node),
+            audience: Audience::Node(self.nodes[n].id),
             epoch: U64(self.epoch),
             seq: number,
             not_after: U64(self.now + 600_000),
         };
         let counter = Signed::seal(&CounterReceipt { head, receipt: hash, checkpoint: None }, &self.signer);
-        self.send(n, true, Letter::Message(counter));
+        self.confirmed.insert(n, (what, counter.clone()));
+        counter
     }
 
     fn judge(&self, signed: &Signed) -> Judged {
@@ -549,6 +601,23 @@ impl World {
                 let name = self.nodes[n].name.clone();
                 self.say(|| format!("{name} refuses: {:?} {:?}", refused.reason, refused.generation));
             }
+            self.send(n, false, Letter::Said(signed));
+        }
+        if self.prompt {
+            self.send_outbox(n);
+        }
+    }
+
+    // Receipts that were not sent before by this node; those that get lost are sent again by `poll`.
+    fn send_outbox(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        let Some(machine) = &node.machine else { return };
+        let last = machine.state().receipt.0.0;
+        let fresh = (last - node.sent_up_to) as usize;
+        node.sent_up_to = last;
+        let outbox = machine.outbox();
+        let fresh: Vec<_> = outbox[outbox.len() - fresh.min(outbox.len())..].to_vec();
+        for signed in fresh {
             self.send(n, false, Letter::Said(signed));
         }
     }
