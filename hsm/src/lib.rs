@@ -25,8 +25,8 @@ mod lmk_key;
 mod queue;
 mod token;
 
-pub use block_op::BlockOp;
 pub use batch::{Op, OpBatch, OpView, Outcome, SealAs};
+pub use block_op::BlockOp;
 pub use error::{BlockFault, HsmError};
 pub use join::join;
 pub use key::{Binding, BlockAttributes, Hygiene, Key, KeyAttributes};

@@ -155,7 +155,8 @@ mod tests {
         let (aes, tdes) = (block("A"), block("T"));
         let wide = format!("CC{aes}{tdes}12{}4801401234567890;", "9".repeat(32));
         let pan = format!("CC{tdes}{aes}120123456789ABCDEF01484000001234562;");
-        let triple = format!("CCU{}T{}12FEDCBA98765432100404123456789012345678", "1".repeat(32), "2".repeat(48));
+        let triple =
+            format!("CCU{}T{}12FEDCBA98765432100404123456789012345678", "1".repeat(32), "2".repeat(48));
         let cut = b"CCU0000000000000000000000000000";
         let examples = PinZpkToZpk::EXAMPLES.iter().map(|example| example.request);
         let made = [&wide, &pan, &triple].map(|text| text.as_bytes());
