@@ -86,9 +86,7 @@ impl Derivation {
     /// Takes the results of a pass; the working key when it is done.
     #[inline]
     pub(crate) fn take(&mut self, jobs: &[Job]) -> Option<Zeroizing<[u64; 3]>> {
-        let Some([first, second]) = jobs.get(self.job..).and_then(|jobs| jobs.first_chunk::<2>()) else {
-            return None;
-        };
+        let [first, second] = jobs.get(self.job..)?.first_chunk()?;
         let (first, second) = (first.block(), second.block());
         match self.step {
             Step::Done => return None,
