@@ -177,7 +177,10 @@ impl World {
     // Holds end, and what follows from that arrives. Where nodes refuse it, people put it in order.
     fn long_after(&mut self) {
         self.now += 8 * 86_400_000;
-        for _ in 0..TIDY_ROUNDS {
+        for round in 0..=TIDY_ROUNDS {
+            if round > 0 {
+                self.people_tidy();
+            }
             for _ in 0..14 {
                 self.now += 1_000;
                 self.step();
@@ -185,7 +188,6 @@ impl World {
             if self.violation.is_some() || self.who_refuses().is_none() {
                 return;
             }
-            self.people_tidy();
         }
     }
 }
