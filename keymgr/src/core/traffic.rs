@@ -83,3 +83,78 @@ fn has_keys(tx: &Change<'_>, node: &NodeId, set: &KeySet) -> Result<(), Refusal>
     let protects = set.protecting.is_none_or(|generation| reached(generation, needed));
     if processes && protects { Ok(()) } else { Err(Refusal::NotReady) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::campaign::Phase::{
+        self, Accepting, Overlap, Protecting, Retiring, RollingBack, Staging,
+    };
+    use crate::core::refusals::house::{House, key, zpk};
+
+    /// Copy of a key at the first node.
+    fn copy(house: &House, generation: u32, progress: Progress) -> Copy {
+        Copy {
+            node: house.node(0),
+            key_set: zpk(),
+            generation: Generation(generation),
+            block: "B".into(),
+            throw_away: None,
+            root_kek: 1,
+            kcv: "A1B2C3".into(),
+            progress,
+            refused: None,
+        }
+    }
+
+    /// Generation 1 is the old key, 2 the new one. A node that is back serves when it can process all that others
+    /// may have protected a moment ago, and protects as they do.
+    #[test]
+    fn a_node_comes_back_with_every_key_that_blocks_on_their_way_need() {
+        let mut house = House::founded();
+        house.zone_key();
+        let campaign = house.emergency(2);
+        let (none, proven) = (None, Some(Progress::Proven));
+        let (processes, protects) = (Some(Progress::Accepting), Some(Progress::Activated));
+        let cases: [(Phase, u32, Option<Progress>, Option<Progress>, bool); 15] = [
+            (Staging, 1, protects, none, true),
+            (Staging, 1, processes, none, false),
+            (Accepting, 1, protects, processes, true),
+            (Accepting, 1, protects, proven, false),
+            (Protecting, 2, processes, processes, true),
+            (Protecting, 2, none, processes, false),
+            (Protecting, 2, protects, none, false),
+            (Overlap, 2, processes, protects, true),
+            (Overlap, 2, none, protects, false),
+            (Overlap, 2, processes, processes, false),
+            (Retiring, 2, none, protects, true),
+            (RollingBack, 1, protects, processes, true),
+            (RollingBack, 1, protects, none, false),
+            (RollingBack, 1, protects, proven, false),
+            (RollingBack, 1, processes, processes, false),
+        ];
+        for (phase, protecting, old, new, ready) in cases {
+            let mut tx = Change::new(house.core.state());
+            tx.edit::<Campaign>(&campaign).unwrap().phase = phase;
+            tx.edit::<KeySet>(&zpk()).unwrap().protecting = Some(Generation(protecting));
+            for (generation, progress) in [(1, old), (2, new)] {
+                progress.into_iter().for_each(|progress| tx.put(copy(&house, generation, progress)));
+            }
+            let found = ready_for_traffic(&tx, &house.node(0));
+            let expected = if ready { Ok(()) } else { Err(Refusal::NotReady) };
+            assert_eq!(found, expected, "{phase:?}, old {old:?}, new {new:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_key_that_was_revoked() {
+        let mut house = House::founded();
+        house.zone_key();
+        let campaign = house.emergency(2);
+        house.carry(crate::core::action::Act::RevokeKey { key: key(zpk(), 1), reason: "seen".into() });
+        let mut tx = Change::new(house.core.state());
+        tx.edit::<Campaign>(&campaign).unwrap().phase = Overlap;
+        tx.put(copy(&house, 2, Progress::Activated));
+        assert_eq!(ready_for_traffic(&tx, &house.node(0)), Ok(()));
+    }
+}
