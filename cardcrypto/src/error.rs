@@ -1,67 +1,9 @@
 //! Why a formula of this crate was refused.
 
-use core::fmt;
-use paytypes::CipherError;
+paytypes::formula_errors! {
+    /// One kind per check. Carries no byte of a key, a PAN or a message.
+    CardError, "E_CARD_CIPHER";
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $class:literal, $code:literal, $field:literal, $text:literal, $hint:literal;)*) => {
-        /// One kind per check. Carries no byte of a key, a PAN or a message.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum CardError {
-            $($(#[$doc])* $name,)*
-            /// The cipher refused.
-            Cipher(CipherError),
-        }
-
-        impl CardError {
-            /// Error class of the known-answer vectors (`tests/vectors/schema.json`).
-            pub const fn class(self) -> &'static str {
-                match self {
-                    $(Self::$name => $class,)*
-                    Self::Cipher(_) => "key_size",
-                }
-            }
-
-            /// Stable code for documents and searches.
-            pub const fn code(self) -> &'static str {
-                match self {
-                    $(Self::$name => $code,)*
-                    Self::Cipher(_) => "E_CARD_CIPHER",
-                }
-            }
-
-            /// The input that was refused.
-            pub const fn field(self) -> &'static str {
-                match self {
-                    $(Self::$name => $field,)*
-                    Self::Cipher(_) => "cipher",
-                }
-            }
-
-            /// What to look at, in words.
-            pub const fn hint(self) -> &'static str {
-                match self {
-                    $(Self::$name => $hint,)*
-                    Self::Cipher(_) => "key, data length and connection of the backend",
-                }
-            }
-        }
-
-        impl fmt::Display for CardError {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self {
-                    $(Self::$name => f.write_str($text),)*
-                    Self::Cipher(cause) => cause.fmt(f),
-                }
-            }
-        }
-
-        #[cfg(test)]
-        const ALL: &[CardError] = &[$(CardError::$name,)* CardError::Cipher(CipherError::Backend)];
-    };
-}
-
-kinds! {
     /// Cipher or length of the key does not fit the formula.
     KeySize = "key_size", "E_CARD_KEY_SIZE", "key",
         "key does not fit the formula", "cipher and length that the formula asks for";
@@ -103,17 +45,10 @@ kinds! {
         "amount is not whole minor units of up to twelve digits", "not negative, no finer than the currency, up to twelve digits";
 }
 
-impl core::error::Error for CardError {}
-
-impl From<CipherError> for CardError {
-    fn from(cause: CipherError) -> Self {
-        Self::Cipher(cause)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use paytypes::CipherError;
     use std::collections::HashSet;
 
     #[test]

@@ -218,6 +218,8 @@ impl Desk<'_> {
             }
             Op::Load { kind } => Outcome::Key(self.session_key(*kind, data)?),
             Op::Variant { key } => Outcome::Key(self.masked(key, data)?),
+            // Through a token, a step at a time.
+            Op::Dukpt { .. } => return Err(HsmError::Cipher(CipherError::NotOffered)),
             Op::Reveal { key } => Outcome::Clear(self.clear(Material::of(key)?)?),
             Op::LmkKey { lmk, purpose } => {
                 let kind = self.lmk(*lmk)?.kind;

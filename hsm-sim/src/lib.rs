@@ -13,13 +13,16 @@
 
 mod block;
 mod chain;
+mod dukpt;
 pub mod forming;
 mod gather;
 pub mod key_file;
 mod lmk;
 mod lmk_check;
+mod made;
 mod material;
 mod random;
+mod sealed;
 mod simulator;
 mod variant;
 

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 
 /// Classes of actions, each with its own quorum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ActionClass {
     /// The root document: manifest keys, officers, quorums.
@@ -95,6 +96,7 @@ impl ActionClass {
 
 /// One thing that an action allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {
     /// A node may enrol with this signature key (its id is the key's hash) and this certificate request.

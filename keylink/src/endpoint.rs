@@ -20,6 +20,8 @@ pub enum Endpoint {
 pub const PULL_WAIT_S: u64 = 25;
 /// Seconds between two status beats.
 pub const BEAT_S: u64 = 30;
+/// Label of the exporter value (RFC 8446 section 7.5, no context, 32 bytes) that a hello carries.
+pub const EXPORTER: &[u8] = b"EXPORTER-payhsm-hello";
 /// Media type of requests and answers.
 pub const MEDIA_TYPE: &str = "application/json";
 /// Where a node that is pushed to takes mail: the body is a [`crate::message::Mail`], the answer a

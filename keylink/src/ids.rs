@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 pub struct IdError;
 
 macro_rules! as_text {
-    ($name:ident, $with_text:ident, $read:ident) => {
+    ($name:ident, $with_text:ident, $read:ident, $pattern:literal) => {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{self}")
@@ -44,6 +44,16 @@ macro_rules! as_text {
                 read_text(from, "not an id of this kind", |text| $read(text).map(Self))
             }
         }
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
     };
 }
 
@@ -53,7 +63,7 @@ macro_rules! hashes {
         #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub [u8; 32]);
 
-        as_text!($name, with_hex, unhex);
+        as_text!($name, with_hex, unhex, "^[0-9a-f]{64}$");
     )*};
 }
 
@@ -110,7 +120,7 @@ macro_rules! uuids {
             }
         }
 
-        as_text!($name, with_uuid, read_uuid);
+        as_text!($name, with_uuid, read_uuid, "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$");
     )*};
 }
 
@@ -171,6 +181,7 @@ fn read_uuid(text: &str) -> Option<[u8; 16]> {
 
 /// Number of a key within its key set: from 1, never used for two keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Generation(pub u32);
 

@@ -21,6 +21,8 @@ pub mod message;
 pub mod node;
 pub mod root;
 pub mod root_kek;
+#[cfg(feature = "schema")]
+mod schema;
 mod time;
 pub mod wire;
 

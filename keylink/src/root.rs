@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 /// An officer's approval key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Officer {
     /// The person. One person may have several credentials, and counts once.
@@ -23,6 +24,7 @@ pub struct Officer {
 
 /// How many persons besides the requester approve a class of actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "QuorumOfClass"))]
 #[serde(deny_unknown_fields)]
 pub struct Quorum {
     /// The class.
@@ -33,6 +35,7 @@ pub struct Quorum {
 
 /// Keys that can do one thing: replace officers, slowly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Recovery {
     /// The keys.
@@ -43,6 +46,7 @@ pub struct Recovery {
 
 /// Content of a root document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RootDocument {
     /// 1 for the genesis document, then one more for each.
@@ -117,6 +121,7 @@ impl RootDocument {
 
 /// A signature by one of several signers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NamedSignature {
     /// Who claims to have signed.
@@ -127,6 +132,7 @@ pub struct NamedSignature {
 
 /// A root document with its signatures, as it travels and is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SignedRoot {
     /// The exact bytes that were signed.

@@ -11,6 +11,7 @@ pub mod failpoint;
 #[cfg(not(feature = "failpoints"))]
 mod failpoint;
 pub mod house;
+mod key_folder;
 pub mod log;
 pub mod person;
 pub mod report;
@@ -19,6 +20,8 @@ pub mod service;
 pub mod store;
 pub mod vault;
 pub mod writer;
+
+pub use key_folder::FolderError;
 
 #[cfg(test)]
 extern crate self as keymgr; // the small machine of the tests is shared with the tests outside

@@ -2,7 +2,7 @@
 //! the caller has opened, since this crate does not choose backends.
 
 use crate::api;
-use crate::channel::{ServerKey, node_tls, serve, server_tls};
+use crate::channel::{Room, ServerKey, node_tls, serve, server_tls};
 use crate::core::Core;
 use crate::core::input::Input;
 use crate::house::{Genesis, GenesisError, House, HouseError, HouseKeys, Settings};
@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,9 +26,10 @@ use zeroize::Zeroizing;
 
 /// The draft of the centre in its folder.
 pub const GENESIS: &str = "genesis.json";
-/// Connections of people's programs at once, and of nodes.
-const PEOPLE_MAX: usize = 1024;
-const NODES_MAX: usize = 20_000;
+/// For people's programs.
+const PEOPLE: Room = Room { connections: 1024, head: Duration::from_secs(15) };
+/// For nodes, whose beats are half a minute apart.
+const NODES: Room = Room { connections: 20_000, head: Duration::from_secs(75) };
 
 /// Why a manager does not run.
 #[derive(Debug, Error)]
@@ -97,8 +99,12 @@ impl Server {
         let link_url = url(settings, &link)?;
         let location = location(house, settings)?;
         let clock = Clock::start();
-        let writer = start_writer(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
-        let sent = SentStore::new(Store::read(&location)?);
+        let options = writer_options(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
+        // Stores are plain blocking code, and one that is behind a connection waits for it within a runtime of its own.
+        let open = move || Ok((Writer::start(options)?, SentStore::new(Store::read(&location)?)));
+        let opened: Result<_, crate::store::Error> =
+            tokio::task::spawn_blocking(open).await.map_err(|e| std::io::Error::other(e).into()).flatten();
+        let (writer, sent) = opened?;
         let seed = Zeroizing::new(keys.manifest.to_bytes());
         let mut secret = Sha256::new();
         secret.update(b"payhsm/enrolment-secret/v1");
@@ -158,8 +164,8 @@ impl Server {
                 let _ = ended.wait_for(|ended| *ended).await;
             }
         };
-        let people = serve(api, api_tls, api::router(manager.clone()), PEOPLE_MAX, ended());
-        let nodes = serve(link, link_tls, api::link_router(manager.clone()), NODES_MAX, ended());
+        let people = serve(api, api_tls, api::router(manager.clone()), PEOPLE, ended());
+        let nodes = serve(link, link_tls, api::link_router(manager.clone()), NODES, ended());
         let (people, nodes) = (tokio::spawn(people), tokio::spawn(nodes));
         let worker = manager.clone();
         let work = tokio::spawn(async move { worker.work().await });
@@ -174,13 +180,13 @@ impl Server {
     }
 }
 
-fn start_writer(
+fn writer_options(
     location: Location,
     keys: &HouseKeys,
     genesis: &Genesis,
     holder: String,
     clock: Clock,
-) -> Result<Writer<Core>, ServerError> {
+) -> Result<Options, ServerError> {
     if let Location::Sqlite(path) = &location
         && let Some(folder) = path.parent().filter(|folder| *folder != Path::new(""))
     {
@@ -192,8 +198,7 @@ fn start_writer(
         Ok(key) => key,
         Err(error) => unreachable!("the same key was taken before: {error}"),
     };
-    let options = Options::new(move || Store::lead(&location), key, move || clock.now(), &holder);
-    Ok(Writer::start(options)?)
+    Ok(Options::new(move || Store::lead(&location), key, move || clock.now(), &holder))
 }
 
 async fn listen(address: &str) -> Result<TcpListener, ServerError> {

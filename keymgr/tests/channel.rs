@@ -4,7 +4,7 @@
 use axum::routing::get;
 use axum::{Extension, Router};
 use keylink::ids::Digest;
-use keymgr::channel::{Peer, ServerKey, client, serve, server_tls};
+use keymgr::channel::{Peer, Room, ServerKey, client, serve, server_tls};
 use keymgr::person::spki_digest;
 
 async fn start() -> (String, Digest, tokio::sync::oneshot::Sender<()>) {
@@ -20,9 +20,15 @@ async fn listen(key: ServerKey) -> (String, Digest, tokio::sync::oneshot::Sender
         "/",
         get(|Extension(peer): Extension<Peer>| async move { format!("{} {:?}", peer.channel, peer.person) }),
     );
-    tokio::spawn(serve(listener, tls, app, 16, async {
-        let _ = stopped.await;
-    }));
+    tokio::spawn(serve(
+        listener,
+        tls,
+        app,
+        Room { connections: 16, head: std::time::Duration::from_secs(5) },
+        async {
+            let _ = stopped.await;
+        },
+    ));
     (url, key.digest().unwrap(), stop)
 }
 

@@ -1,6 +1,7 @@
 //! The manager's folder: made once, opened by its passphrase only; its authority certifies keys and nothing
 //! that a request says besides.
 
+use keymgr::FolderError;
 use keymgr::house::{Authority, AuthorityError, House, HouseError, Settings};
 use keymgr::person::{KeyFileError, spki_digest};
 use std::fs;
@@ -35,9 +36,9 @@ fn a_house_is_made_once_and_opens_by_its_passphrase() {
     assert_ne!(opened.manifest.verifying_key(), opened.checkpoint.verifying_key());
     assert_eq!(opened.channel.digest(), made.channel.digest());
     let wrong = house.open(b"somebody else's");
-    assert!(matches!(wrong, Err(HouseError::Key { source: KeyFileError::Sealed, .. })));
+    assert!(matches!(wrong, Err(HouseError::Folder(FolderError::Key { source: KeyFileError::Sealed, .. }))));
     fs::set_permissions(house.path("manifest.pem"), fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(matches!(house.open(PASSPHRASE), Err(HouseError::Open(_))));
+    assert!(matches!(house.open(PASSPHRASE), Err(HouseError::Folder(FolderError::Open(_)))));
 }
 
 #[test]

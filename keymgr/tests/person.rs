@@ -1,6 +1,7 @@
 //! A person's home: made once, opened by its passphrase only, and its request proves itself.
 
 use keylink::envelope::Sign;
+use keymgr::FolderError;
 use keymgr::person::{Home, HomeError, KeyFileError, PersonRequest, RequestError, channel_issuer};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +18,7 @@ fn a_home_is_made_once_and_opens_for_its_owner() {
     let opened = home.open(PASSPHRASE).unwrap();
     assert_eq!((opened.name.as_str(), opened.key()), ("Anna", made.key()));
     let wrong = home.open(b"another passphrase");
-    assert!(matches!(wrong, Err(HomeError::Key { source: KeyFileError::Sealed, .. })));
+    assert!(matches!(wrong, Err(HomeError::Folder(FolderError::Key { source: KeyFileError::Sealed, .. }))));
     assert!(!format!("{opened:?}").contains(&format!("{:?}", opened.channel_key())));
 }
 
@@ -28,7 +29,7 @@ fn a_home_that_others_read_is_refused() {
     home.create("Anna", PASSPHRASE).unwrap();
     let file = home.path().join("approval.pem");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-    assert!(matches!(home.open(PASSPHRASE), Err(HomeError::Open(path)) if path == file));
+    assert!(matches!(home.open(PASSPHRASE), Err(HomeError::Folder(FolderError::Open(path))) if path == file));
 }
 
 #[test]
@@ -36,7 +37,10 @@ fn short_passphrases_and_unsafe_names_make_no_home() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path().join("x"));
     let short = home.create("Anna", b"short");
-    assert!(matches!(short, Err(HomeError::Key { source: KeyFileError::Passphrase, .. })));
+    assert!(matches!(
+        short,
+        Err(HomeError::Folder(FolderError::Key { source: KeyFileError::Passphrase, .. }))
+    ));
     for name in ["", " Anna", "An\u{1b}[2Jna", "a/b", &"n".repeat(65)] {
         assert!(matches!(home.create(name, PASSPHRASE), Err(HomeError::Name(RequestError::Name))));
     }

@@ -97,6 +97,18 @@ impl fmt::Debug for MacValue {
     }
 }
 
+/// A working key of TDES DUKPT (ANSI X9.24-1 annex A): what is derived from a base key, for a cipher that does
+/// all of it in one operation, see [`Cipher::dukpt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DukptKey {
+    /// KSN with its 21-bit counter, which has been judged.
+    pub ksn: [u8; 10],
+    /// XORed to each half of the transaction key: what the working key is for.
+    pub mask: [u8; 8],
+    /// The result is enciphered under itself, half by half: keys for data.
+    pub enciphered: bool,
+}
+
 /// Why a cipher operation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CipherError {
@@ -161,6 +173,13 @@ pub trait Cipher {
         iv: &[u8],
         data: &[u8],
     ) -> Result<MacValue, CipherError>;
+
+    /// A working key of TDES DUKPT from a two-key TDES base key. Most ciphers do not offer it, and the formula
+    /// goes step by step; a backend that gathers operations does all steps in one of them, and keys in between
+    /// never leave it.
+    async fn dukpt(&self, _base: &Self::Key, _which: &DukptKey) -> Result<Self::Key, CipherError> {
+        Err(CipherError::NotOffered)
+    }
 }
 
 /// The value of a future that is ready at the first poll, as all of [`crate::soft`] is; `None` otherwise.

@@ -15,6 +15,7 @@
 pub mod attributes;
 pub mod bytes;
 pub mod cipher;
+mod formula_errors;
 pub mod hex;
 pub mod ksn;
 pub mod pan;
@@ -25,7 +26,9 @@ pub mod secret;
 pub mod soft;
 
 pub use attributes::{Algorithm, Exportability, KeyUsage, KeyVersion, ModeOfUse};
-pub use cipher::{Cipher, CipherError, CipherKind, Direction, KeyShape, MacAlgorithm, MacValue, now};
+pub use cipher::{
+    Cipher, CipherError, CipherKind, Direction, DukptKey, KeyShape, MacAlgorithm, MacValue, now,
+};
 pub use ksn::Ksn;
 pub use pan::{Expiry, Pan, ServiceCode};
 pub use pin::Pin;

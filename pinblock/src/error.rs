@@ -1,67 +1,9 @@
 //! Why a block, a PIN or its verification data was refused.
 
-use core::fmt;
-use paytypes::CipherError;
+paytypes::formula_errors! {
+    /// One kind per check. Carries no digit of a PIN, an account or a block.
+    PinBlockError, "E_PIN_CIPHER";
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $class:literal, $code:literal, $field:literal, $text:literal, $hint:literal;)*) => {
-        /// One kind per check. Carries no digit of a PIN, an account or a block.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum PinBlockError {
-            $($(#[$doc])* $name,)*
-            /// The cipher refused.
-            Cipher(CipherError),
-        }
-
-        impl PinBlockError {
-            /// Error class of the known-answer vectors (`tests/vectors/schema.json`).
-            pub const fn class(self) -> &'static str {
-                match self {
-                    $(Self::$name => $class,)*
-                    Self::Cipher(_) => "key_size",
-                }
-            }
-
-            /// Stable code for documents and searches. There is no offset: the place of a wrong digit is a secret's.
-            pub const fn code(self) -> &'static str {
-                match self {
-                    $(Self::$name => $code,)*
-                    Self::Cipher(_) => "E_PIN_CIPHER",
-                }
-            }
-
-            /// The input that was refused.
-            pub const fn field(self) -> &'static str {
-                match self {
-                    $(Self::$name => $field,)*
-                    Self::Cipher(_) => "cipher",
-                }
-            }
-
-            /// What to look at, in words.
-            pub const fn hint(self) -> &'static str {
-                match self {
-                    $(Self::$name => $hint,)*
-                    Self::Cipher(_) => "key, data length and connection of the backend",
-                }
-            }
-        }
-
-        impl fmt::Display for PinBlockError {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self {
-                    $(Self::$name => f.write_str($text),)*
-                    Self::Cipher(cause) => cause.fmt(f),
-                }
-            }
-        }
-
-        #[cfg(test)]
-        const ALL: &[PinBlockError] = &[$(PinBlockError::$name,)* PinBlockError::Cipher(CipherError::Backend)];
-    };
-}
-
-kinds! {
     /// PIN length outside what ISO 9564-1 (4 to 12) or the format allows, or shorter than the check length.
     PinLength = "pin_length", "E_PIN_PIN_LENGTH", "pin",
         "PIN length not allowed", "4 to 12 digits, and as many as the format takes";
@@ -116,17 +58,10 @@ kinds! {
         "pad character is no hex digit", "one hex digit";
 }
 
-impl core::error::Error for PinBlockError {}
-
-impl From<CipherError> for PinBlockError {
-    fn from(cause: CipherError) -> Self {
-        Self::Cipher(cause)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use paytypes::CipherError;
     use std::collections::HashSet;
 
     #[test]

@@ -7,7 +7,7 @@ pub use device::Device;
 use super::{DataUse, MacUse, PinUse, Way, WorkingKey};
 use crate::CardError;
 use paytypes::bytes::{left, right, xor_into};
-use paytypes::{Cipher, CipherKind, ClearKey, Direction, Ksn};
+use paytypes::{Cipher, CipherError, CipherKind, ClearKey, Direction, DukptKey, KeyShape, Ksn};
 use zeroize::Zeroizing;
 
 const KEY_LENGTH: usize = 16;
@@ -41,14 +41,14 @@ impl Purpose {
     pub const ALL: [Self; 5] =
         [Self::Pin, Self::MacRequest, Self::MacResponse, Self::DataRequest, Self::DataResponse];
 
-    // The byte of each key half that the variant constant inverts.
-    const fn position(self) -> usize {
+    // What is XORed to each key half: the variant constant of annex A.
+    const fn mask(self) -> [u8; 8] {
         match self {
-            Self::Pin => 7,
-            Self::MacRequest => 6,
-            Self::MacResponse => 4,
-            Self::DataRequest => 5,
-            Self::DataResponse => 3,
+            Self::Pin => [0, 0, 0, 0, 0, 0, 0, 0xFF],
+            Self::MacRequest => [0, 0, 0, 0, 0, 0, 0xFF, 0],
+            Self::MacResponse => [0, 0, 0, 0, 0xFF, 0, 0, 0],
+            Self::DataRequest => [0, 0, 0, 0, 0, 0xFF, 0, 0],
+            Self::DataResponse => [0, 0, 0, 0xFF, 0, 0, 0, 0],
         }
     }
 
@@ -69,6 +69,37 @@ pub fn next_counter(counter: u32) -> Option<u32> {
     super::advance(counter, COUNTER_ONES_MAX, COUNTER_LAST)
 }
 
+/// The working key of a transaction for one purpose, untyped: in one operation where the cipher offers that
+/// ([`Cipher::dukpt`]), else as [`TransactionKey::derive`] and [`TransactionKey::working_key`] do it.
+pub async fn working_key<C: Cipher>(
+    cipher: &C,
+    bdk: &C::Key,
+    ksn: &Ksn,
+    purpose: Purpose,
+) -> Result<C::Key, CardError> {
+    let which = in_one(cipher.shape(bdk), ksn, purpose)?;
+    match cipher.dukpt(bdk, &which).await {
+        Err(CipherError::NotOffered) => {
+            TransactionKey::derive(cipher, bdk, ksn).await?.working_key(cipher, purpose).await
+        }
+        made => Ok(made?),
+    }
+}
+
+/// What [`Cipher::dukpt`] takes for a working key. Refuses a base key that is not two-key TDES
+/// ([`CardError::KeySize`]), an AES KSN ([`CardError::Ksn`]) and a counter that no device shows.
+pub fn in_one(base: KeyShape, ksn: &Ksn, purpose: Purpose) -> Result<DukptKey, CardError> {
+    judge_base(base)?;
+    let Ksn::Tdes(bytes) = *ksn else { return Err(CardError::Ksn) };
+    judge_counter(ksn.counter())?;
+    Ok(DukptKey { ksn: bytes, mask: purpose.mask(), enciphered: purpose.is_data() })
+}
+
+fn judge_base(shape: KeyShape) -> Result<(), CardError> {
+    let fits = shape.kind == CipherKind::Tdes && shape.length == KEY_LENGTH;
+    if fits { Ok(()) } else { Err(CardError::KeySize) }
+}
+
 /// The initial key of one device (IPEK), bound to the device's KSN. It derives and does nothing else.
 pub struct InitialKey {
     key: ClearKey,
@@ -79,10 +110,7 @@ impl InitialKey {
     /// Derives it from the base derivation key, which must be two-key TDES ([`CardError::KeySize`]). The
     /// counter of `ksn` does not count; an AES KSN is refused ([`CardError::Ksn`]).
     pub async fn derive<C: Cipher>(cipher: &C, bdk: &C::Key, ksn: &Ksn) -> Result<Self, CardError> {
-        let shape = cipher.shape(bdk);
-        if shape.kind != CipherKind::Tdes || shape.length != KEY_LENGTH {
-            return Err(CardError::KeySize);
-        }
+        judge_base(cipher.shape(bdk))?;
         let ksn = without_counter(ksn)?;
         let mut clear = Zeroizing::new([0u8; KEY_LENGTH]);
         let (left_half, right_half) = clear.split_at_mut(8);
@@ -187,9 +215,7 @@ impl TransactionKey {
     ) -> Result<ClearKey, CardError> {
         let mut clear = self.0.duplicate();
         for half in clear.expose_mut().chunks_exact_mut(8) {
-            if let Some(byte) = half.get_mut(purpose.position()) {
-                *byte ^= 0xFF;
-            }
+            xor_into(half, &purpose.mask());
         }
         if purpose.is_data() {
             let variant = cipher.load(CipherKind::Tdes, clear.expose()).await?;

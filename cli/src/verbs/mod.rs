@@ -51,6 +51,9 @@ pub enum Verb {
     /// The key management centre: begins, runs, says how it is.
     #[command(subcommand)]
     Kmc(centre::kmc::Kmc),
+    /// The root document: who speaks for the centre.
+    #[command(subcommand)]
+    Root(centre::root::Root),
     /// Persons and their keys.
     #[command(subcommand)]
     Person(centre::person::Person),
@@ -104,6 +107,7 @@ impl Verb {
             Self::Dectab(verb) => end(dectab::run(&verb)),
             Self::Audit(verb) => end(audit::run(verb)),
             Self::Kmc(verb) => end(centre::kmc::run(verb)),
+            Self::Root(verb) => end(centre::root::run(verb)),
             Self::Person(verb) => end(centre::person::run(verb)),
             Self::Node(verb) => end(centre::node::run(verb)),
             Self::Zone(verb) => end(centre::zone::run(verb)),

@@ -1,16 +1,25 @@
-//! HTTPS to the manager: TLS 1.3 only, both sides with certificates.
+//! HTTPS to the manager: TLS 1.3 only, both sides with certificates. The connections are our own and not a client
+//! library's, because a hello carries the exporter value of the very connection it goes over.
 
-use super::transport::{Answer, Sending, Transport, TransportError};
-use keylink::endpoint::{Endpoint, MEDIA_TYPE, PULL_WAIT_S};
+use super::transport::{Answer, Opening, Sending, Transport, TransportError};
+use axum::body::{Body, to_bytes};
+use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::{HeaderValue, Request, Uri};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use keylink::endpoint::{EXPORTER, Endpoint, MEDIA_TYPE, PULL_WAIT_S};
 use keylink::wire::MESSAGE_MAX;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 /// Certificates and key of one side, PEM.
@@ -81,43 +90,135 @@ impl TlsIdentity {
     }
 }
 
-/// HTTPS with one node's certificate. Connections are kept and used again.
-#[derive(Clone, Debug)]
-pub struct HttpsTransport {
-    client: reqwest::Client,
-    base: String,
+// Idle connections that are kept: one waits for mail, one reports.
+const IDLE_MAX: usize = 2;
+const CONNECT: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(PULL_WAIT_S.saturating_add(20));
+
+/// A connection, and the value that binds a hello to it.
+struct Session {
+    http: SendRequest<Body>,
+    exporter: Option<[u8; 32]>,
+}
+
+#[derive(Default)]
+struct Pool {
+    // Newest last.
+    idle: Vec<Session>,
+    // Waits for its hello.
+    greeting: Option<Session>,
+}
+
+struct Inner {
+    tls: TlsConnector,
+    name: ServerName<'static>,
+    host: HeaderValue,
+    address: (String, u16),
+    pool: Mutex<Pool>,
+}
+
+/// HTTPS with one node's certificate. Connections are kept and used again; clones share them.
+#[derive(Clone)]
+pub struct HttpsTransport(Arc<Inner>);
+
+impl std::fmt::Debug for HttpsTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HttpsTransport").field(&self.0.address).finish()
+    }
 }
 
 impl HttpsTransport {
-    /// To the manager at `url` (scheme, host, port).
+    /// To the manager at `url`: `https://HOST:PORT`.
     pub fn new(url: &str, identity: &TlsIdentity) -> Result<Self, TransportError> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(identity.client()?)
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(2)
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(PULL_WAIT_S.saturating_add(20)))
-            .build()
-            .map_err(unusable)?;
-        Ok(Self { client, base: url.trim_end_matches('/').to_owned() })
+        let uri: Uri = url.trim_end_matches('/').parse().map_err(unusable)?;
+        let no = || unusable("the manager is https://HOST:PORT");
+        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https")).ok_or_else(no)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let mut config = identity.client()?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(Inner {
+            tls: TlsConnector::from(Arc::new(config)),
+            name: ServerName::try_from(host.clone()).map_err(unusable)?,
+            host: HeaderValue::from_str(authority.as_str()).map_err(unusable)?,
+            address: (host, authority.port_u16().unwrap_or(443)),
+            pool: Mutex::default(),
+        })))
+    }
+
+    fn pool<T>(&self, work: impl FnOnce(&mut Pool) -> T) -> T {
+        work(&mut self.0.pool.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn connect(&self) -> Result<Session, TransportError> {
+        let reach = async {
+            let (host, port) = &self.0.address;
+            let socket = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+            let _ = socket.set_nodelay(true);
+            self.0.tls.connect(self.0.name.clone(), socket).await.map_err(unreachable)
+        };
+        let stream = timeout(CONNECT, reach).await.map_err(|_| unreachable("no connection in time"))??;
+        let exporter = stream.get_ref().1.export_keying_material([0; 32], EXPORTER, None).ok();
+        let (http, connection) = handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to the manager ended");
+            }
+        });
+        Ok(Session { http, exporter })
+    }
+
+    // One that is kept and still open, or a new one.
+    async fn take(&self, endpoint: Endpoint) -> Result<Session, TransportError> {
+        loop {
+            let kept = self.pool(|pool| match endpoint {
+                Endpoint::Hello => pool.greeting.take(),
+                _ => pool.idle.pop(),
+            });
+            match kept {
+                Some(mut session) => {
+                    if session.http.ready().await.is_ok() {
+                        return Ok(session);
+                    }
+                }
+                None => return self.connect().await,
+            }
+        }
+    }
+
+    fn keep(&self, session: Session) {
+        self.pool(|pool| {
+            if pool.idle.len() < IDLE_MAX && !session.http.is_closed() {
+                pool.idle.push(session);
+            }
+        });
+    }
+
+    async fn begin(&self) -> Option<[u8; 32]> {
+        let session = self.connect().await.ok()?;
+        let exporter = session.exporter;
+        self.pool(|pool| pool.greeting = Some(session));
+        exporter
     }
 
     async fn send(&self, endpoint: Endpoint, body: Vec<u8>) -> Result<Answer, TransportError> {
-        let url = format!("{}{}", self.base, endpoint.path());
-        let request = self.client.post(url).header("content-type", MEDIA_TYPE).body(body);
-        let mut answer = request.send().await.map_err(unreachable)?;
-        let status = answer.status().as_u16();
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-            if body.len().saturating_add(chunk.len()) > MESSAGE_MAX {
-                return Err(TransportError::Refused(status, "answer too long".to_owned()));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let mut session = self.take(endpoint).await?;
+        let request = Request::post(endpoint.path())
+            .header(HOST, self.0.host.clone())
+            .header(CONTENT_TYPE, MEDIA_TYPE)
+            .body(Body::from(body))
+            .map_err(unusable)?;
+        let asked = async {
+            let answer = session.http.send_request(request).await.map_err(unreachable)?;
+            let status = answer.status().as_u16();
+            let body = to_bytes(Body::new(answer.into_body()), MESSAGE_MAX).await;
+            let body =
+                body.map_err(|_| TransportError::Refused(status, "answer too long or cut".to_owned()))?;
+            Ok::<_, TransportError>((status, body))
+        };
+        let (status, body) = timeout(ANSWER, asked).await.map_err(|_| unreachable("no answer in time"))??;
+        self.keep(session);
         match status {
-            200 | 204 => Ok(Answer::Taken(body)),
+            200 | 204 => Ok(Answer::Taken(body.to_vec())),
             202 => Ok(Answer::Waiting),
             _ => {
                 let text: String = String::from_utf8_lossy(&body).chars().take(300).collect();
@@ -127,11 +228,11 @@ impl HttpsTransport {
     }
 }
 
-// With its causes, which say what was wrong, and without the address.
-fn unreachable(error: reqwest::Error) -> TransportError {
-    let error = error.without_url();
+// With its causes, which say what was wrong.
+fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TransportError {
+    let error = error.into();
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = error.source();
     while let Some(inner) = cause {
         text = format!("{text}: {inner}");
         cause = inner.source();
@@ -140,6 +241,10 @@ fn unreachable(error: reqwest::Error) -> TransportError {
 }
 
 impl Transport for HttpsTransport {
+    fn session(&self) -> Opening<'_> {
+        Box::pin(self.begin())
+    }
+
     fn post(&self, endpoint: Endpoint, body: Vec<u8>) -> Sending<'_> {
         Box::pin(self.send(endpoint, body))
     }

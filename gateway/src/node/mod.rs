@@ -37,4 +37,4 @@ pub use service::{
 pub use side::{NodeSide, Parts, SideError, Stored};
 pub use store::{Store, StoreError};
 pub use tables::Tables;
-pub use transport::{Answer, Sending, Transport, TransportError};
+pub use transport::{Answer, Opening, Sending, Transport, TransportError};

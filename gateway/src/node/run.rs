@@ -69,13 +69,21 @@ impl SideHandle {
 #[derive(Debug)]
 pub struct Requests(mpsc::Receiver<Request>);
 
-type Asked = JoinHandle<Result<Answer, TransportError>>;
+type Asked = JoinHandle<Result<Got, TransportError>>;
+
+// What a task of the talk ends with.
+enum Got {
+    Session(Option<[u8; 32]>),
+    Answer(Answer),
+}
 
 struct Talk {
     transport: Arc<dyn Transport>,
     pulling: Option<Asked>,
     sending: Option<Asked>,
     greeted: bool,
+    // The connection for the hello is there, with its exporter value.
+    session: Option<Option<[u8; 32]>>,
     retry: Retry,
     not_before: Instant,
     // Hash of the last receipt of the last parcel that was taken.
@@ -86,7 +94,12 @@ struct Talk {
 impl Talk {
     fn post(&self, endpoint: Endpoint, body: Vec<u8>) -> Asked {
         let transport = Arc::clone(&self.transport);
-        tokio::spawn(async move { transport.post(endpoint, body).await })
+        tokio::spawn(async move { transport.post(endpoint, body).await.map(Got::Answer) })
+    }
+
+    fn open(&self) -> Asked {
+        let transport = Arc::clone(&self.transport);
+        tokio::spawn(async move { Ok(Got::Session(transport.session().await)) })
     }
 
     // Begins what may begin now: the session, a pull, a parcel.
@@ -96,7 +109,13 @@ impl Talk {
         }
         if !self.greeted {
             if self.pulling.is_none() {
-                self.pulling = Some(self.post(Endpoint::Hello, side.hello().to_bytes()));
+                self.pulling = Some(match self.session.take() {
+                    None => self.open(),
+                    Some(exporter) => {
+                        side.bind(exporter);
+                        self.post(Endpoint::Hello, side.hello().to_bytes())
+                    }
+                });
             }
             return;
         }
@@ -116,7 +135,7 @@ impl Talk {
         let wait = self.retry.next(random).min(pace.retry_longest);
         tracing::debug!(%error, wait_ms = wait.as_millis(), "manager not reached");
         self.not_before = Instant::now().checked_add(wait).unwrap_or_else(Instant::now);
-        (self.greeted, self.told) = (false, None);
+        (self.greeted, self.session, self.told) = (false, None, None);
     }
 }
 
@@ -133,6 +152,7 @@ pub async fn run(
         pulling: None,
         sending: None,
         greeted: false,
+        session: None,
         retry: Retry::default(),
         not_before: Instant::now(),
         told: None,
@@ -170,7 +190,7 @@ pub async fn run(
 enum Happened {
     Table(super::TableEvent),
     Request(Request),
-    Answer(Which, Result<Answer, TransportError>),
+    Answer(Which, Result<Got, TransportError>),
     Time,
 }
 
@@ -192,7 +212,7 @@ fn wake_at(side: &NodeSide, talk: Option<&Talk>, beat_at: Instant, pace: Pace) -
     }
 }
 
-async fn answered(talk: Option<&mut Talk>) -> (Which, Result<Answer, TransportError>) {
+async fn answered(talk: Option<&mut Talk>) -> (Which, Result<Got, TransportError>) {
     let Some(talk) = talk else { return core::future::pending().await };
     let lost = |_| Err(TransportError::Unreachable("request given up".to_owned()));
     let (which, answer) = match (&mut talk.pulling, &mut talk.sending) {
@@ -236,7 +256,8 @@ async fn handle(
         Happened::Answer(which, answer) => {
             let Some(talk) = talk else { return Ok(()) };
             match answer {
-                Ok(Answer::Taken(body)) => {
+                Ok(Got::Session(exporter)) => talk.session = Some(exporter),
+                Ok(Got::Answer(Answer::Taken(body))) => {
                     talk.retry.reset();
                     talk.greeted = true;
                     if body.is_empty() {
@@ -248,7 +269,9 @@ async fn handle(
                     };
                     talk.said.extend(said);
                 }
-                Ok(Answer::Waiting) => talk.failed(&TransportError::Unreachable("waiting".to_owned()), pace),
+                Ok(Got::Answer(Answer::Waiting)) => {
+                    talk.failed(&TransportError::Unreachable("waiting".to_owned()), pace)
+                }
                 Err(error) => {
                     if which == Which::Sent {
                         talk.told = None;

@@ -68,6 +68,7 @@ pub struct NodeSide {
     events: (UnboundedSender<TableEvent>, UnboundedReceiver<TableEvent>),
     table: u64,
     failed: bool,
+    exporter: Option<[u8; 32]>,
 }
 
 impl NodeSide {
@@ -77,8 +78,9 @@ impl NodeSide {
         let stored = parts.store.load(node)?.ok_or(SideError::Unknown(node))?;
         let now = parts.clock.now();
         let machine = Machine::from_bytes(&stored, signer.clone(), rules, now)?;
+        let events = unbounded_channel();
         let mut side =
-            Self { machine, signer, rules, parts, events: unbounded_channel(), table: 0, failed: false };
+            Self { machine, signer, rules, parts, events, table: 0, failed: false, exporter: None };
         let effects = side.machine.boot(now);
         side.follow(effects).await?;
         Ok(side)
@@ -224,7 +226,12 @@ impl NodeSide {
     /// Begin of a session.
     pub fn hello(&mut self) -> Signed {
         let about = self.parts.about.clone();
-        self.machine.hello(self.parts.clock.now(), &about, None)
+        self.machine.hello(self.parts.clock.now(), &about, self.exporter)
+    }
+
+    /// Says over which connection the next hello goes, by its exporter value.
+    pub const fn bind(&mut self, exporter: Option<[u8; 32]>) {
+        self.exporter = exporter;
     }
 
     /// A request for mail.

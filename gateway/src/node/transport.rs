@@ -27,8 +27,17 @@ pub enum TransportError {
 /// A future in a box: transports are used behind `dyn`.
 pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<Answer, TransportError>> + Send + 'a>>;
 
+/// A connection for a hello is being made; gives its exporter value.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = Option<[u8; 32]>> + Send + 'a>>;
+
 /// A way to the manager.
 pub trait Transport: Send + Sync {
+    /// Makes the connection over which the next hello goes; gives the exporter value that binds it. `None`: there is
+    /// no such value on this way, or nobody was reached, which the hello will find too.
+    fn session(&self) -> Opening<'_> {
+        Box::pin(core::future::ready(None))
+    }
+
     /// Sends a body to one of its paths.
     fn post(&self, endpoint: Endpoint, body: Vec<u8>) -> Sending<'_>;
 }

@@ -3,13 +3,16 @@
 //! key.
 
 use super::cc_pin_zpk_to_zpk::Reply;
-use crate::Cx;
-use crate::command::{About, Answer, Audience, Class, Command, Example, Expect};
-use crate::service::dukpt::{self, KsnField};
-use crate::service::keys::{self, BDK, Ciphers, KeyRule, Place, Use, ZPK};
-use crate::service::pins::{self, Side};
+use crate::command::{About, Answer, Audience, Class, Command, Example, Expect, Stepped, step};
+use crate::engine::{Runner, stepped};
+use crate::service::dukpt::{Destination, KsnField};
+use crate::service::from_dukpt::{Base, FromDukpt};
+use crate::service::keys::{BDK, Ciphers, KeyRule};
+use crate::service::pins;
 use crate::wire::{Account, Message, Number, PinBlockText, Step, Untagged, Wire};
-use hsm::{KeyToken, join};
+use crate::{Code, Cx};
+use core::task::{Poll, ready};
+use hsm::{Hsm, KeyToken};
 use pinblock::Format;
 
 const TDES_BDK: KeyRule = KeyRule { ciphers: Ciphers::Tdes, ..BDK };
@@ -100,17 +103,41 @@ impl Command for PinDukptToZpk {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
+    fn run(cx: Cx, r: Request) -> impl Future<Output = Answer<Reply>> {
+        step::<Self>(cx, r)
+    }
+
+    fn runner() -> Box<dyn Runner> {
+        stepped::<Self>()
+    }
+}
+
+/// A translation, and the code of its new format.
+#[derive(Default)]
+pub struct State {
+    translation: FromDukpt,
+    format: [u8; 2],
+}
+
+impl Stepped for PinDukptToZpk {
+    type State = State;
+
+    fn begin(state: &mut State, cx: &Cx, r: &Request) -> Result<(), Code> {
         let to_format = pins::format(r.destination_format)?;
         let account = pins::account(&r.account)?;
         let ksn = r.ksn.read()?;
-        let source = dukpt::open_pin_key(&cx, &r.bdk, &TDES_BDK, &ksn, Place::Source);
-        let destination = keys::open(&cx, &r.zpk, &ZPK, Use::Encrypt, Place::Destination);
-        let (source, destination) = join(source, destination).await;
-        let (source, destination) = (source?, destination?);
-        let from = Side { key: &source, format: Format::Iso0, account: &account };
-        let to = Side { key: &destination, format: to_format, account: &account };
-        let (length, block) = pins::translate(&cx, from, &r.block, to).await?;
-        Ok(Reply { pin_length: Number(length.into()), block, format: r.destination_format }.into())
+        let base = Base { token: &r.bdk, rule: &TDES_BDK, ksn: &ksn };
+        let destination = Destination { key: r.zpk.clone(), ..Destination::default() };
+        let (from, to) = ((Format::Iso0, account), (to_format, account));
+        state.format = r.destination_format;
+        state.translation.begin(cx, base, from, (&destination, None), to, &r.block)
+    }
+
+    #[inline]
+    fn go_on(state: &mut State, hsm: &Hsm, reply: &mut Reply) -> Poll<Result<(), Code>> {
+        let length = ready!(state.translation.go_on(hsm, &mut reply.block))?;
+        reply.pin_length = Number(length.into());
+        reply.format = state.format;
+        Poll::Ready(Ok(()))
     }
 }

@@ -1,13 +1,15 @@
 //! G0: translate a PIN block from DUKPT, TDES or AES, to a ZPK or to DUKPT.
 
 use super::cc_pin_zpk_to_zpk::Reply;
-use crate::Cx;
-use crate::command::{About, Answer, Audience, Class, Command, Example, Expect};
-use crate::service::dukpt::{self, BdkType, Destination, KsnField};
-use crate::service::keys::Place;
-use crate::service::pins::{self, Side};
+use crate::command::{About, Answer, Audience, Class, Command, Example, Expect, Stepped, step};
+use crate::engine::{Runner, stepped};
+use crate::service::dukpt::{BdkType, Destination, KsnField};
+use crate::service::from_dukpt::{Base, FromDukpt};
+use crate::service::pins;
 use crate::wire::{Account, Message, Number, PinBlockText, Step, Untagged, Wire};
-use hsm::{KeyToken, join};
+use crate::{Code, Cx};
+use core::task::{Poll, ready};
+use hsm::{Hsm, KeyToken};
 
 /// PIN block, DUKPT to ZPK or DUKPT.
 #[derive(Debug)]
@@ -174,18 +176,41 @@ impl Command for PinDukptToAny {
     type Request = Request;
     type Reply = Reply;
 
-    async fn run(cx: Cx, r: Request) -> Answer<Reply> {
-        let (from_format, to_format) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
+    fn run(cx: Cx, r: Request) -> impl Future<Output = Answer<Reply>> {
+        step::<Self>(cx, r)
+    }
+
+    fn runner() -> Box<dyn Runner> {
+        stepped::<Self>()
+    }
+}
+
+/// A translation, and the code of its new format.
+#[derive(Default)]
+pub struct State {
+    translation: FromDukpt,
+    format: [u8; 2],
+}
+
+impl Stepped for PinDukptToAny {
+    type State = State;
+
+    fn begin(state: &mut State, cx: &Cx, r: &Request) -> Result<(), Code> {
+        let (from, to) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
         let account = pins::account(&r.account)?;
         let new_account = if r.has_second { pins::account(&r.second)? } else { account };
         let (ksn, to_ksn) = (r.ksn.read()?, r.destination.read_ksn()?);
-        let rule = BdkType::rule(r.source_type);
-        let source = dukpt::open_pin_key(&cx, &r.source, &rule, &ksn, Place::Source);
-        let (source, destination) = join(source, r.destination.open(&cx, to_ksn.as_ref())).await;
-        let (source, destination) = (source?, destination?);
-        let from = Side { key: &source, format: from_format, account: &account };
-        let to = Side { key: &destination, format: to_format, account: &new_account };
-        let (length, block) = pins::translate(&cx, from, &r.block, to).await?;
-        Ok(Reply { pin_length: Number(length.into()), block, format: r.destination_format }.into())
+        let base = Base { token: &r.source, rule: &BdkType::rule(r.source_type), ksn: &ksn };
+        let destination = (&r.destination, to_ksn.as_ref());
+        state.format = r.destination_format;
+        state.translation.begin(cx, base, (from, account), destination, (to, new_account), &r.block)
+    }
+
+    #[inline]
+    fn go_on(state: &mut State, hsm: &Hsm, reply: &mut Reply) -> Poll<Result<(), Code>> {
+        let length = ready!(state.translation.go_on(hsm, &mut reply.block))?;
+        reply.pin_length = Number(length.into());
+        reply.format = state.format;
+        Poll::Ready(Ok(()))
     }
 }

@@ -127,8 +127,7 @@ impl<const ENCRYPT: bool> Request<ENCRYPT> {
         if shape.kind != CipherKind::Aes {
             let purpose =
                 if each && ENCRYPT { tdes::Purpose::DataResponse } else { tdes::Purpose::DataRequest };
-            let transaction = tdes::TransactionKey::derive(&cx.hsm, base, &ksn).await?;
-            return Ok(transaction.working_key(&cx.hsm, purpose).await?);
+            return Ok(tdes::working_key(&cx.hsm, base, &ksn, purpose).await?);
         }
         let usage = match (each, ENCRYPT) {
             (false, _) => aes::Usage::DataBoth,

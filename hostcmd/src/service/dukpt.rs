@@ -130,14 +130,13 @@ pub async fn pin_key(cx: &Cx, bdk: &Key, ksn: &Ksn) -> Result<Key, Code> {
         let transaction = aes::TransactionKey::derive(&cx.hsm, bdk, ksn).await?;
         transaction.working_key(&cx.hsm, aes::Usage::Pin, kind).await
     } else {
-        let transaction = tdes::TransactionKey::derive(&cx.hsm, bdk, ksn).await?;
-        transaction.working_key(&cx.hsm, tdes::Purpose::Pin).await
+        tdes::working_key(&cx.hsm, bdk, ksn, tdes::Purpose::Pin).await
     };
     Ok(key?)
 }
 
 /// Where a translated block goes: under a ZPK, or with a flag in front under the PIN key of a BDK.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Destination {
     /// Flag of a BDK.
     pub bdk: Option<BdkType>,

@@ -14,6 +14,7 @@ pub mod dukpt;
 pub mod exchange;
 pub mod excluded;
 pub mod figures;
+pub mod from_dukpt;
 pub mod ibm;
 pub mod initial_key;
 pub mod key_types;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a node is not believed any more; only officers end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Quarantine {
     /// Two receipts with one number, or a chain that does not follow: the key is in two places, or the node was set

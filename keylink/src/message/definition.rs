@@ -7,6 +7,7 @@ use tr31::Attributes;
 
 /// Kind of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum KeyKind {
     /// Zone master key: wraps keys on their way to a partner.
     #[serde(rename = "ZMK")]
@@ -47,6 +48,7 @@ impl KeyKind {
 
 /// Cipher and length of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Shape {
     /// Double-length triple DES.
     #[serde(rename = "TDES-2")]
@@ -92,6 +94,7 @@ impl Shape {
 
 /// Where a key set lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// On every member of a zone.
@@ -102,6 +105,7 @@ pub enum Scope {
 
 /// How old and new generations overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
     /// By time: one previous generation is processed for a while.
@@ -125,6 +129,7 @@ pub const INDEX_COUNT: u16 = 0x1000;
 
 /// The three indices of user storage, each below 4096 and all different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Indices {
     /// Protects and processes with the current generation.
@@ -137,6 +142,7 @@ pub struct Indices {
 
 /// What a key set is. Approved as a whole; nothing of it ever changes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// The key set.

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 /// What the operator of a node is handed, as one line of text. Whoever has it may ask once.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EnrolmentToken {
     /// The manager.

@@ -8,7 +8,7 @@ use crate::core::people::{Credential, Person, Role, Standing};
 use crate::core::table::Table;
 use crate::service::Manager;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::collections::BTreeSet;
@@ -82,6 +82,20 @@ pub(super) async fn admit(
         let detail = format!("this takes one of the roles {:?}", who.roles());
         return Problem::new(StatusCode::FORBIDDEN, "role", detail).into_response();
     }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) && idempotency(request.headers()).is_none() {
+        let detail = "an Idempotency-Key of 1 to 64 printable characters is needed";
+        return Problem::malformed(detail).into_response();
+    }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Longest Idempotency-Key.
+const KEY_MAX: usize = 64;
+
+/// The Idempotency-Key of a request.
+pub(super) fn idempotency(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all("idempotency-key").iter();
+    let value = all.next()?.to_str().ok()?;
+    (!value.is_empty() && value.len() <= KEY_MAX && all.next().is_none()).then_some(value)
 }

@@ -1,11 +1,12 @@
 //! Paths of ceremonies. Sealed boxes go in and never come out.
 
 use super::caller::Caller;
+use super::extract::{Named, Sent};
 use super::problem::Problem;
 use crate::ceremony::{CeremonyProblem, CeremonyView};
 use crate::core::ids::ActionId;
 use crate::service::Manager;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use keylink::Signed;
@@ -17,6 +18,7 @@ impl From<CeremonyProblem> for Problem {
         match problem {
             CeremonyProblem::Vault(error) => error.into(),
             CeremonyProblem::Submit(error) => error.into(),
+            CeremonyProblem::Store => Self::new(StatusCode::SERVICE_UNAVAILABLE, "store", problem),
             CeremonyProblem::NotOpen => Self::new(StatusCode::NOT_FOUND, "unknown", problem),
             CeremonyProblem::NotYours(_) => Self::new(StatusCode::FORBIDDEN, "component", problem),
             CeremonyProblem::CheckValue => Self::new(StatusCode::CONFLICT, "check_value", problem),
@@ -26,7 +28,7 @@ impl From<CeremonyProblem> for Problem {
 }
 
 /// An open ceremony.
-pub(super) async fn show(State(manager): State<Manager>, Path(id): Path<ActionId>) -> Answer<CeremonyView> {
+pub(super) async fn show(State(manager): State<Manager>, Named(id): Named<ActionId>) -> Answer<CeremonyView> {
     Ok(Json(manager.ceremony(id).await?))
 }
 
@@ -34,13 +36,19 @@ pub(super) async fn show(State(manager): State<Manager>, Path(id): Path<ActionId
 pub(super) async fn component(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<ActionId>,
-    Json(signed): Json<Signed>,
+    Named(id): Named<ActionId>,
+    Sent(signed): Sent<Signed>,
 ) -> Answer<CeremonyView> {
     Ok(Json(manager.component(caller.by, id, signed).await?))
 }
 
 /// Combines the components; gives the signed transcript.
-pub(super) async fn finish(State(manager): State<Manager>, Path(id): Path<ActionId>) -> Answer<Signed> {
+pub(super) async fn finish(State(manager): State<Manager>, Named(id): Named<ActionId>) -> Answer<Signed> {
     Ok(Json(manager.finish_ceremony(id).await?))
+}
+
+/// The signed transcript of a ceremony that is done.
+pub(super) async fn transcript(State(manager): State<Manager>, Named(id): Named<ActionId>) -> Answer<Signed> {
+    let found = manager.transcript(id).await?;
+    found.map(Json).ok_or_else(|| Problem::not_found("transcript"))
 }

@@ -1,15 +1,15 @@
 //! The paths of nodes. The certificate of the connection opens it; every message proves itself.
 
-use super::problem::Problem;
+use super::extract::Whole;
+use super::problem::{Problem, no_method, no_path};
 use crate::channel::Peer;
-use crate::service::{LinkAnswer, LinkProblem, Manager, mail_bytes};
-use axum::Router;
-use axum::body::Bytes;
+use crate::service::{Line, LinkAnswer, LinkProblem, Manager, mail_bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use keylink::endpoint::{Endpoint, MEDIA_TYPE};
 use keylink::message::Mail;
 use keylink::wire::MESSAGE_MAX;
@@ -23,16 +23,24 @@ pub fn link_router(manager: Manager) -> Router {
         .route(Endpoint::Beat.path(), post(beat))
         .route_layer(from_fn(certified))
         .route(Endpoint::Enrol.path(), post(enrol))
+        .method_not_allowed_fallback(no_method)
+        .fallback(no_path)
         .layer(DefaultBodyLimit::max(MESSAGE_MAX))
         .with_state(manager)
 }
 
-// Only a node that asks to be known comes without a certificate.
-async fn certified(request: Request, next: Next) -> Response {
-    if request.extensions().get::<Peer>().is_none() {
-        let detail = "a certificate of the transport authority is needed";
+// Only a node that asks to be known comes without a certificate. The listener takes no certificate of another
+// authority, and the authority certifies nodes by their ids.
+async fn certified(mut request: Request, next: Next) -> Response {
+    let line = request.extensions().get::<Peer>().and_then(|peer| {
+        let node = peer.node.filter(|_| peer.person.is_none())?;
+        Some(Line { node, exporter: peer.exporter })
+    });
+    let Some(line) = line else {
+        let detail = "a certificate of the transport authority for a node is needed";
         return Problem::new(StatusCode::UNAUTHORIZED, "certificate", detail).into_response();
-    }
+    };
+    request.extensions_mut().insert(line);
     next.run(request).await
 }
 
@@ -47,7 +55,7 @@ fn mail(answer: Result<Mail, LinkProblem>) -> Response {
     }
 }
 
-async fn enrol(State(manager): State<Manager>, body: Bytes) -> Response {
+async fn enrol(State(manager): State<Manager>, Whole(body): Whole) -> Response {
     match manager.enrol(&body).await {
         Ok(LinkAnswer::Bytes(bytes)) => json(bytes),
         Ok(LinkAnswer::Wait) => StatusCode::ACCEPTED.into_response(),
@@ -55,18 +63,34 @@ async fn enrol(State(manager): State<Manager>, body: Bytes) -> Response {
     }
 }
 
-async fn hello(State(manager): State<Manager>, body: Bytes) -> Response {
-    mail(manager.hello(&body).await)
+async fn hello(
+    State(manager): State<Manager>,
+    Extension(line): Extension<Line>,
+    Whole(body): Whole,
+) -> Response {
+    mail(manager.hello(line, &body).await)
 }
 
-async fn pull(State(manager): State<Manager>, body: Bytes) -> Response {
-    mail(manager.pull(&body).await)
+async fn pull(
+    State(manager): State<Manager>,
+    Extension(line): Extension<Line>,
+    Whole(body): Whole,
+) -> Response {
+    mail(manager.pull(line, &body).await)
 }
 
-async fn receipts(State(manager): State<Manager>, body: Bytes) -> Response {
-    mail(manager.receipts(&body).await)
+async fn receipts(
+    State(manager): State<Manager>,
+    Extension(line): Extension<Line>,
+    Whole(body): Whole,
+) -> Response {
+    mail(manager.receipts(line, &body).await)
 }
 
-async fn beat(State(manager): State<Manager>, body: Bytes) -> Response {
-    mail(manager.beat(&body).await)
+async fn beat(
+    State(manager): State<Manager>,
+    Extension(line): Extension<Line>,
+    Whole(body): Whole,
+) -> Response {
+    mail(manager.beat(line, &body).await)
 }

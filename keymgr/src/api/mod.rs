@@ -7,12 +7,16 @@
 
 mod caller;
 mod ceremonies;
+mod extract;
+mod filters;
 mod link;
 mod lists;
 mod openapi;
 mod problem;
 mod reads;
 mod routes;
+mod views;
+mod watch;
 mod writes;
 
 pub use caller::{Caller, Who};
@@ -20,5 +24,10 @@ pub use link::link_router;
 pub use lists::Page;
 pub use openapi::document;
 pub use problem::Problem;
-pub use reads::{ActionView, HolderView, KeyView, Watched};
+pub use reads::ActionView;
 pub use routes::{ROUTES, Route, router};
+pub use views::{
+    AskingView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView, PreviewNodeView, PreviewView,
+    RootKekView, StatusView,
+};
+pub use watch::Watched;

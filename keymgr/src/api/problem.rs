@@ -6,10 +6,11 @@ use crate::vault::VaultError;
 use crate::writer::SubmitError;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, for programs (`code`) and people (`detail`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// HTTP status.
     pub status: u16,
@@ -34,6 +35,16 @@ impl Problem {
     pub fn malformed(detail: impl ToString) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "malformed", detail)
     }
+}
+
+/// No such path.
+pub(super) async fn no_path() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no_path", "no such path; see /api/v1/openapi.json")
+}
+
+/// Not by this method.
+pub(super) async fn no_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "not by this method; see /api/v1/openapi.json")
 }
 
 impl IntoResponse for Problem {
@@ -76,6 +87,8 @@ impl From<LinkProblem> for Problem {
             LinkProblem::Refused(inner) => inner.into(),
             LinkProblem::Message(_) => Self::new(StatusCode::BAD_REQUEST, "message", problem),
             LinkProblem::Enrolment(_) => Self::new(StatusCode::FORBIDDEN, "enrolment", problem),
+            LinkProblem::Foreign => Self::new(StatusCode::FORBIDDEN, "other_node", problem),
+            LinkProblem::Session => Self::new(StatusCode::FORBIDDEN, "other_session", problem),
             LinkProblem::Unknown => Self::new(StatusCode::NOT_FOUND, "unknown", problem),
             LinkProblem::Unready(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", problem),
         }

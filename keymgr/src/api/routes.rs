@@ -1,11 +1,40 @@
 //! The table of paths.
 
 use super::caller::{Who, admit};
-use super::{ceremonies, openapi, reads, writes};
+use super::extract::BODY_MAX;
+use super::filters::{
+    ActionFilter, AlarmFilter, CampaignFilter, ExpiringFilter, HolderFilter, KeyFilter, KeySetFilter,
+    MemberFilter, NodeFilter, PersonFilter, PreviewFilter,
+};
+use super::lists::{Page, PageQuery};
+use super::openapi::Answered;
+use super::problem::{no_method, no_path};
+use super::views::{
+    AskingView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView, PreviewView, StatusView,
+};
+use super::watch::{Seen, Watched};
+use super::writes::{Block, Many, Where, Why};
+use super::{ActionView, ceremonies, openapi, reads, watch, writes};
+use crate::ceremony::CeremonyView;
+use crate::core::action::Act;
+use crate::core::alarm::Alarm;
+use crate::core::campaign::{Campaign, Delivery};
+use crate::core::input::Outcome;
+use crate::core::key::KeySet;
+use crate::core::node::{Member, Zone};
+use crate::core::people::{Credential, Person};
+use crate::core::policy::Policy;
 use crate::service::Manager;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
+use keylink::Signed;
+use keylink::message::EnrolmentToken;
+use keylink::root::{RootDocument, SignedRoot};
+use schemars::{Schema, SchemaGenerator};
+
+/// Makes the schema of a type.
+pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
 
 /// A path of the interface.
 #[derive(Clone, Copy, Debug)]
@@ -18,68 +47,144 @@ pub struct Route {
     pub who: Who,
     /// What it is for.
     pub summary: &'static str,
+    /// What the body is, where it takes one.
+    pub(super) takes: Option<Shape>,
+    /// What it may be asked for behind the question mark.
+    pub(super) by: Option<Shape>,
+    /// What it answers.
+    pub(super) gives: Answered,
+}
+
+macro_rules! shape {
+    () => {
+        None
+    };
+    ($kind:ty) => {
+        Some((|maker: &mut SchemaGenerator| maker.subschema_for::<$kind>()) as Shape)
+    };
+}
+
+macro_rules! inner {
+    () => {
+        None
+    };
+    // Parameters are taken apart, so that this one is wanted in place.
+    ($kind:ty) => {
+        Some((|maker: &mut SchemaGenerator| <$kind as schemars::JsonSchema>::json_schema(maker)) as Shape)
+    };
+}
+
+macro_rules! gives {
+    (Text) => {
+        Answered::Text
+    };
+    (Events) => {
+        Answered::Events
+    };
+    (Document) => {
+        Answered::Document
+    };
+    ($kind:ty) => {
+        Answered::Json(|maker: &mut SchemaGenerator| maker.subschema_for::<$kind>())
+    };
 }
 
 macro_rules! routes {
-    ($($method:ident $path:literal $who:ident $handler:path, $summary:literal;)*) => {
+    ($($method:ident $path:literal $who:ident $handler:path $([takes $body:ty])? $([by $query:ty])?
+        => { $($answer:tt)+ } $summary:literal;)*) => {
         /// Every path of the interface.
-        pub const ROUTES: &[Route] =
-            &[$(Route { method: stringify!($method), path: $path, who: Who::$who, summary: $summary },)*];
+        pub const ROUTES: &[Route] = &[$(Route {
+            method: stringify!($method),
+            path: $path,
+            who: Who::$who,
+            summary: $summary,
+            takes: shape!($($body)?),
+            by: inner!($($query)?),
+            gives: gives!($($answer)+),
+        },)*];
 
         fn paths(manager: &Manager) -> Router<Manager> {
             Router::new()$(.route(
                 $path,
                 axum::routing::$method($handler)
-                    .layer(from_fn_with_state((manager.clone(), Who::$who), admit)),
+                    .route_layer(from_fn_with_state((manager.clone(), Who::$who), admit)),
             ))*
         }
     };
 }
 
 routes! {
-    get "/openapi.json" Everybody openapi::serve, "This document";
-    get "/status" Everybody reads::status, "The centre: identity, epoch, backend class, log, counts";
-    get "/me" Everybody reads::me, "Who the caller is";
-    get "/root" Everybody reads::root, "The root documents, oldest first";
-    post "/root" Officers writes::install_root, "Installs the next root document";
-    get "/persons" Readers reads::persons, "Persons";
-    get "/credentials" Readers reads::credentials, "Credentials";
-    get "/policies" Readers reads::policies, "Policies";
-    get "/zones" Readers reads::zones, "Zones";
-    get "/members" Readers reads::members, "Members of zones";
-    get "/nodes" Readers reads::nodes, "Nodes";
-    get "/nodes/{id}" Readers reads::node, "One node";
-    post "/nodes/{id}/quarantine" Proposers writes::quarantine, "Stops serving a node at once";
-    post "/nodes/{id}/traffic" Proposers writes::traffic, "Declares a node in or out of traffic";
-    get "/enrolments" Readers reads::enrolments, "Nodes that ask to be let in";
-    post "/enrolment-tokens" Proposers writes::tokens, "Tokens for nodes to ask by";
-    get "/key-sets" Readers reads::key_sets, "Key sets";
-    get "/keys" Readers reads::keys, "Keys, one for each generation; never a block";
-    get "/keys/expiring" Readers reads::expiring, "Keys whose originator period ends soon";
-    get "/holders" Readers reads::holders, "Which node holds which key, and how far it is";
-    get "/campaigns" Readers reads::campaigns, "Campaigns";
-    get "/campaigns/{id}" Readers reads::campaign, "One campaign";
-    get "/campaigns/{id}/watch" Readers reads::watch, "One campaign, when it has changed";
-    get "/campaigns/{id}/deliveries" Readers reads::deliveries, "What each node owes a campaign";
-    post "/campaigns/{id}/pause" Proposers writes::pause, "Stops a campaign from going on";
-    get "/alarms" Readers reads::alarms, "Alarms";
-    get "/actions" Everybody reads::actions, "Actions and their approvals";
-    post "/actions" Proposers writes::propose, "Asks for an action";
-    get "/actions/{id}" Everybody reads::action, "One action in full, as it is approved";
-    put "/actions/{id}" Proposers writes::edit, "Changes an action; its approvals are void";
-    delete "/actions/{id}" Proposers writes::withdraw, "Takes an action back";
-    post "/actions/{id}/approvals" Proposers writes::approve, "Hands in a signed approval";
-    post "/actions/{id}/import" Proposers writes::import, "Hands in the key block of an approved import";
-    post "/actions/{id}/export" Proposers writes::export, "Fetches the key block of an approved export";
-    get "/ceremonies/{id}" Everybody ceremonies::show, "An open ceremony: key to seal to, check values";
-    post "/ceremonies/{id}/components" Custodians ceremonies::component, "Hands in an own sealed component";
-    post "/ceremonies/{id}/finish" Proposers ceremonies::finish, "Combines the components; the signed transcript";
-    get "/audit/head" Everybody reads::head, "The newest checkpoint of the log";
-    get "/audit/export" Readers reads::export, "Log and state for offline verification";
+    get "/openapi.json" Everybody openapi::serve => { Document } "This document";
+    get "/status" Everybody reads::status => { StatusView } "The centre: identity, epoch, backend class, log, counts";
+    get "/me" Everybody reads::me => { Me } "Who the caller is";
+    get "/root" Everybody reads::root => { Vec<SignedRoot> } "The root documents, oldest first";
+    get "/root/next" Everybody reads::next_root => { RootDocument }
+        "The next root document as the register would have it, to be signed";
+    post "/root" Everybody writes::install_root [takes SignedRoot] => { Outcome }
+        "Installs the next root document, which proves itself by its signatures";
+    get "/persons" Readers reads::persons [by PersonFilter] => { Page<Person> } "Persons";
+    get "/credentials" Readers reads::credentials [by PageQuery] => { Page<Credential> } "Credentials";
+    get "/policies" Readers reads::policies [by PageQuery] => { Page<Policy> } "Policies";
+    get "/zones" Readers reads::zones [by PageQuery] => { Page<Zone> } "Zones";
+    get "/members" Readers reads::members [by MemberFilter] => { Page<Member> } "Members of zones";
+    get "/nodes" Readers reads::nodes [by NodeFilter] => { Page<NodeView> } "Nodes";
+    get "/nodes/{id}" Readers reads::node => { NodeView } "One node";
+    post "/nodes/{id}/quarantine" Proposers writes::quarantine [takes Why] => { Outcome }
+        "Stops serving a node at once";
+    post "/nodes/{id}/traffic" Proposers writes::traffic [takes Where] => { Outcome }
+        "Declares a node in or out of traffic";
+    get "/enrolments" Readers reads::enrolments => { Vec<AskingView> } "Nodes that ask to be let in";
+    post "/enrolment-tokens" Proposers writes::tokens [takes Many] => { Vec<EnrolmentToken> }
+        "Tokens for nodes to ask by, new ones at every request";
+    get "/key-sets" Readers reads::key_sets [by KeySetFilter] => { Page<KeySet> } "Key sets";
+    get "/key-sets/{id}/preview" Readers reads::preview [by PreviewFilter] => { PreviewView }
+        "What a rotation of a key set would mean now: nodes, obstacles, times";
+    get "/keys" Readers reads::keys [by KeyFilter] => { Page<KeyView> } "Keys, one for each generation; never a block";
+    get "/keys/expiring" Readers reads::expiring [by ExpiringFilter] => { Page<KeyView> }
+        "Keys whose originator period ends soon";
+    get "/holders" Readers reads::holders [by HolderFilter] => { Page<HolderView> }
+        "Which node holds which key, and how far it is";
+    get "/campaigns" Readers reads::campaigns [by CampaignFilter] => { Page<Campaign> } "Campaigns";
+    get "/campaigns/{id}" Readers reads::campaign => { Campaign } "One campaign";
+    get "/campaigns/{id}/watch" Readers watch::poll [by Seen] => { Watched }
+        "One campaign, when it has changed or after 20 seconds";
+    get "/campaigns/{id}/events" Readers watch::events => { Events }
+        "One campaign as server-sent events: `campaign` with the answer of /watch for each change, to its end";
+    get "/campaigns/{id}/deliveries" Readers reads::deliveries [by PageQuery] => { Page<Delivery> }
+        "What each node owes a campaign";
+    post "/campaigns/{id}/pause" Proposers writes::pause => { Outcome } "Stops a campaign from going on";
+    get "/alarms" Readers reads::alarms [by AlarmFilter] => { Page<Alarm> } "Alarms";
+    get "/actions" Everybody reads::actions [by ActionFilter] => { Page<ActionView> } "Actions and their approvals";
+    post "/actions" Proposers writes::propose [takes Act] => { Outcome } "Asks for an action";
+    get "/actions/{id}" Everybody reads::action => { ActionView } "One action in full, as it is approved";
+    put "/actions/{id}" Proposers writes::edit [takes Act] => { Outcome } "Changes an action; its approvals are void";
+    delete "/actions/{id}" Proposers writes::withdraw => { Outcome } "Takes an action back";
+    post "/actions/{id}/approvals" Proposers writes::approve [takes Signed] => { Outcome }
+        "Hands in a signed approval";
+    post "/actions/{id}/abandon" Proposers writes::abandon => { Outcome }
+        "Gives up an approved ceremony, import or export that is not done; what was entered is forgotten";
+    post "/actions/{id}/import" Proposers writes::import [takes Block] => { Outcome }
+        "Hands in the key block of an approved import";
+    post "/actions/{id}/export" Proposers writes::export => { ExportedView }
+        "Fetches the key block of an approved export";
+    get "/ceremonies/{id}" Everybody ceremonies::show => { CeremonyView }
+        "An open ceremony: key to seal to, check values";
+    post "/ceremonies/{id}/components" Custodians ceremonies::component [takes Signed] => { CeremonyView }
+        "Hands in an own sealed component";
+    post "/ceremonies/{id}/finish" Proposers ceremonies::finish => { Signed }
+        "Combines the components; the signed transcript";
+    get "/ceremonies/{id}/transcript" Everybody ceremonies::transcript => { Signed }
+        "The signed transcript of a ceremony that is done";
+    get "/audit/head" Everybody reads::head => { HeadView } "The newest checkpoint of the log";
+    get "/audit/export" Readers reads::export => { Text } "Log and state for offline verification";
 }
 
 /// The router of the listener for people's programs.
 pub fn router(manager: Manager) -> Router {
-    let api = paths(&manager).layer(DefaultBodyLimit::max(1 << 20)).with_state(manager);
-    Router::new().nest("/api/v1", api)
+    let api = paths(&manager)
+        .method_not_allowed_fallback(no_method)
+        .fallback(no_path)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(manager);
+    Router::new().nest("/api/v1", api).fallback(no_path)
 }

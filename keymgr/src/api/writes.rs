@@ -1,7 +1,9 @@
 //! Paths that write. Each takes an Idempotency-Key: the same request again is answered the same.
 
-use super::caller::Caller;
+use super::caller::{Caller, idempotency};
+use super::extract::{Named, Sent};
 use super::problem::Problem;
+use super::views::ExportedView;
 use crate::core::action::{Act, KeyRef};
 use crate::core::approval::{Action, ActionState};
 use crate::core::ids::{ActionId, CampaignId, CredentialId, Digest, KmcId, NodeId};
@@ -11,36 +13,30 @@ use crate::core::node::Traffic;
 use crate::core::people::Credential;
 use crate::core::table::Table;
 use crate::core::verified::Verified;
+use crate::failpoint::failpoint;
 use crate::service::{Manager, kcv_method, label_of, spec_of};
 use crate::vault::{KeySpec, Receiver};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use keylink::Signed;
 use keylink::action::Approval;
 use keylink::message::EnrolmentToken;
 use keylink::root::SignedRoot;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-/// Longest Idempotency-Key.
-const KEY_MAX: usize = 64;
-
-// The key of one person never meets another's.
-fn idempotency(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, Problem> {
-    let missing = || Problem::malformed("an Idempotency-Key of 1 to 64 printable characters is needed");
-    let value = headers.get("idempotency-key").ok_or_else(missing)?.to_str().map_err(|_| missing())?;
-    if value.is_empty() || value.len() > KEY_MAX {
-        return Err(missing());
-    }
-    Ok(Some(format!("{}/{value}", caller.by.person)))
+// The key of one person never meets another's; that there is one was seen before.
+fn own_key(headers: &HeaderMap, caller: &Caller) -> Option<String> {
+    idempotency(headers).map(|key| format!("{}/{key}", caller.by.person))
 }
 
 async fn submit(manager: &Manager, headers: &HeaderMap, caller: &Caller, input: Input) -> Answer<Outcome> {
-    let key = idempotency(headers, caller)?;
-    Ok(Json(manager.submit(key, input).await?))
+    let outcome = manager.submit(own_key(headers, caller), input).await?;
+    failpoint!("api.after_write");
+    Ok(Json(outcome))
 }
 
 /// Asks for an action.
@@ -48,7 +44,7 @@ pub(super) async fn propose(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    Json(act): Json<Act>,
+    Sent(act): Sent<Act>,
 ) -> Answer<Outcome> {
     submit(&manager, &headers, &caller, Input::Propose { by: caller.by, act }).await
 }
@@ -57,9 +53,9 @@ pub(super) async fn propose(
 pub(super) async fn edit(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    Path(action): Path<ActionId>,
+    Named(action): Named<ActionId>,
     headers: HeaderMap,
-    Json(act): Json<Act>,
+    Sent(act): Sent<Act>,
 ) -> Answer<Outcome> {
     submit(&manager, &headers, &caller, Input::Edit { by: caller.by, action, act }).await
 }
@@ -68,19 +64,31 @@ pub(super) async fn edit(
 pub(super) async fn withdraw(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    Path(action): Path<ActionId>,
+    Named(action): Named<ActionId>,
     headers: HeaderMap,
 ) -> Answer<Outcome> {
     submit(&manager, &headers, &caller, Input::Withdraw { by: caller.by, action }).await
+}
+
+/// Gives up an approved action that is not done.
+pub(super) async fn abandon(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(action): Named<ActionId>,
+    headers: HeaderMap,
+) -> Answer<Outcome> {
+    let done = submit(&manager, &headers, &caller, Input::Abandon { by: caller.by, action }).await?;
+    manager.forget_ceremony(action).await;
+    Ok(done)
 }
 
 /// Hands in an approval. Whoever hands it in: it counts for whom it names, by whose key it is signed.
 pub(super) async fn approve(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    Path(action): Path<ActionId>,
+    Named(action): Named<ActionId>,
     headers: HeaderMap,
-    Json(signed): Json<Signed>,
+    Sent(signed): Sent<Signed>,
 ) -> Answer<Outcome> {
     let refused = |detail: &str| Problem::new(StatusCode::FORBIDDEN, "approval_credential", detail);
     let claimed: Approval = signed.peek().map_err(|_| Problem::malformed("not an approval"))?;
@@ -103,13 +111,13 @@ pub(super) async fn install_root(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    Json(root): Json<SignedRoot>,
+    Sent(root): Sent<SignedRoot>,
 ) -> Answer<Outcome> {
     submit(&manager, &headers, &caller, Input::InstallRoot(root)).await
 }
 
 /// Why somebody stops something.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Why {
     reason: String,
@@ -119,16 +127,16 @@ pub(super) struct Why {
 pub(super) async fn quarantine(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    Path(node): Path<NodeId>,
+    Named(node): Named<NodeId>,
     headers: HeaderMap,
-    Json(why): Json<Why>,
+    Sent(why): Sent<Why>,
 ) -> Answer<Outcome> {
     let input = Input::Quarantine { by: caller.by, node, reason: why.reason };
     submit(&manager, &headers, &caller, input).await
 }
 
 /// Where a node goes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Where {
     to: Traffic,
@@ -138,9 +146,9 @@ pub(super) struct Where {
 pub(super) async fn traffic(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    Path(node): Path<NodeId>,
+    Named(node): Named<NodeId>,
     headers: HeaderMap,
-    Json(place): Json<Where>,
+    Sent(place): Sent<Where>,
 ) -> Answer<Outcome> {
     submit(&manager, &headers, &caller, Input::Traffic { by: caller.by, node, to: place.to }).await
 }
@@ -149,33 +157,37 @@ pub(super) async fn traffic(
 pub(super) async fn pause(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    Path(campaign): Path<CampaignId>,
+    Named(campaign): Named<CampaignId>,
     headers: HeaderMap,
 ) -> Answer<Outcome> {
     submit(&manager, &headers, &caller, Input::Pause { by: caller.by, campaign }).await
 }
 
+/// Tokens at once.
+const TOKENS_MAX: u16 = 10_000;
+
 /// How many tokens.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Many {
+    /// From 1 to 10,000.
     count: u16,
 }
 
 /// Tokens for nodes to ask by.
 pub(super) async fn tokens(
     State(manager): State<Manager>,
-    Json(many): Json<Many>,
+    Sent(many): Sent<Many>,
 ) -> Answer<Vec<EnrolmentToken>> {
+    if !(1..=TOKENS_MAX).contains(&many.count) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "value", "from 1 to 10000 tokens at once"));
+    }
     let unready = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "no token can be made now");
-    (0..many.count.min(10_000))
-        .map(|_| manager.enrolment_token().ok_or_else(unready))
-        .collect::<Result<_, _>>()
-        .map(Json)
+    (0..many.count).map(|_| manager.enrolment_token().ok_or_else(unready)).collect::<Result<_, _>>().map(Json)
 }
 
 /// A key block.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Block {
     block: String,
@@ -216,9 +228,9 @@ fn held(manager: &Manager, kmc: KmcId, key: KeyRef) -> Result<(KeySpec, String, 
 pub(super) async fn import(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    Path(action): Path<ActionId>,
+    Named(action): Named<ActionId>,
     headers: HeaderMap,
-    Json(Block { block }): Json<Block>,
+    Sent(Block { block }): Sent<Block>,
 ) -> Answer<Outcome> {
     let Approved { kmc, act } = approved(&manager, &action)?;
     let Act::ImportKey { key_set, under, block: promised, kcv } = act else {
@@ -257,9 +269,9 @@ pub(super) async fn import(
 pub(super) async fn export(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    Path(action): Path<ActionId>,
+    Named(action): Named<ActionId>,
     headers: HeaderMap,
-) -> Answer<Value> {
+) -> Answer<ExportedView> {
     let Approved { kmc, act } = approved(&manager, &action)?;
     let Act::ExportKey { key, under } = act else {
         return Err(Problem::malformed("the action is no export"));
@@ -275,5 +287,5 @@ pub(super) async fn export(
         .await?;
     let left = Input::Exported { action, block: Digest::of(block.as_bytes()) };
     let Json(_) = submit(&manager, &headers, &caller, left).await?;
-    Ok(Json(json!({ "block": block, "kcv": kcv })))
+    Ok(Json(ExportedView { block, kcv }))
 }

@@ -6,13 +6,15 @@ use crate::core::approval::{Action, ActionState};
 use crate::core::input::{Caller, Input};
 use crate::core::key::{Material, Origin, Wrapper};
 use crate::core::people::Credential;
-use crate::core::table::Table;
+use crate::core::table::{State, Table as CoreTable};
 use crate::service::{Manager, SubmitProblem, kcv_method, label_of, spec_of};
+use crate::store::Table;
 use crate::vault::{ComponentKey, VaultError};
 use keylink::message::Shape;
 use keylink::wire::{Blob, U64};
 use keylink::{ActionId, Digest, KeySetId, KmcId, PersonId, Signed};
 use paytypes::CipherKind;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +32,9 @@ pub enum CeremonyProblem {
     /// The sealed component has another check value than its custodian says.
     #[error("the sealed component has another check value than was stated")]
     CheckValue,
+    /// The store cannot be read.
+    #[error("the store cannot be read")]
+    Store,
     /// Components are missing.
     #[error("components are missing: {0:?}")]
     Missing(Vec<u8>),
@@ -42,7 +47,7 @@ pub enum CeremonyProblem {
 }
 
 /// A component, as people may see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PartView {
     /// Number.
     pub number: u8,
@@ -53,7 +58,7 @@ pub struct PartView {
 }
 
 /// A ceremony, as people may see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CeremonyView {
     /// The approved action.
     pub ceremony: ActionId,
@@ -103,7 +108,7 @@ struct Approved {
 impl Manager {
     fn approved_ceremony(&self, id: ActionId) -> Result<Approved, CeremonyProblem> {
         self.view(|core| {
-            let action = Table::<Action>::rows(core.state()).get(&id)?;
+            let action = <State as CoreTable<Action>>::rows(core.state()).get(&id)?;
             match (action.state.clone(), action.act()?) {
                 (ActionState::Approved, Act::FormKey { key_set, custodians }) => {
                     Some(Approved { kmc: core.kmc()?, hash: action.hash(), key_set, custodians })
@@ -155,7 +160,9 @@ impl Manager {
         let view = self.ceremony(id).await?;
         let no = CeremonyProblem::NotYours;
         let key = self
-            .view(|core| Table::<Credential>::rows(core.state()).get(&by.credential).map(|own| own.key))
+            .view(|core| {
+                <State as CoreTable<Credential>>::rows(core.state()).get(&by.credential).map(|own| own.key)
+            })
             .ok_or(no("no such credential"))?;
         let message: ComponentMessage = signed.open(&key).map_err(|_| no("not signed by the caller"))?;
         let (kmc, number) = (approved.kmc, message.number);
@@ -171,12 +178,12 @@ impl Manager {
             return Err(no("sealed to another key"));
         }
         let (sealed, context) = (message.sealed(), context(kmc, id, number, by.person));
-        let kind = self.spec(approved.key_set)?.shape.kind;
+        let spec = self.spec(approved.key_set)?;
         let check = self
             .vault()
             .call(move |vault| {
                 vault.with_ceremonies(|vault, keys| {
-                    vault.component_check(keys, &id.0, kind, (&context, &sealed))
+                    vault.component_check(keys, &id.0, spec, (&context, &sealed))
                 })
             })
             .await?;
@@ -194,6 +201,10 @@ impl Manager {
 
     /// Combines the components into the next generation of the key set; gives the signed transcript.
     pub async fn finish_ceremony(&self, id: ActionId) -> Result<Signed, CeremonyProblem> {
+        // Asked again after an answer that was lost.
+        if let Some(done) = self.transcript(id).await? {
+            return Ok(done);
+        }
         let approved = self.approved_ceremony(id)?;
         let parts: BTreeMap<u8, (ComponentMessage, Digest)> =
             self.ceremonies().with(|open| open.get(&id).map(|open| open.parts.clone())).unwrap_or_default();
@@ -245,18 +256,33 @@ impl Manager {
             wrapper_strength_bits: 256,
             arrived_under: None,
         };
-        let mut evidence = vec![signed.hash()];
-        evidence.extend(parts.values().map(|(_, hash)| *hash));
-        let input = Input::FormedFrom { action: id, origin: Origin::Components, material, evidence };
+        let evidence = parts.values().map(|(_, hash)| *hash).collect();
+        let (origin, transcript) = (Origin::Components, signed.clone());
+        let input = Input::FormedFrom { action: id, origin, material, transcript, evidence };
         self.submit(None, input).await.map_err(CeremonyProblem::Submit)?;
-        self.ceremonies().with(|open| open.remove(&id));
-        self.vault()
-            .call(move |vault| {
-                vault.ceremonies().end(&id.0);
-                Ok(())
-            })
-            .await?;
+        self.forget_ceremony(id).await;
         Ok(signed)
+    }
+
+    /// Forgets what was entered in a ceremony, and the key to it: it is over, or given up.
+    pub async fn forget_ceremony(&self, id: ActionId) {
+        self.ceremonies().with(|open| open.remove(&id));
+        let forget = move |vault: &mut crate::vault::Vault| {
+            vault.ceremonies().end(&id.0);
+            Ok(())
+        };
+        if self.vault().call(forget).await.is_err() {
+            tracing::warn!(ceremony = %id, "the backend does not answer");
+        }
+    }
+
+    /// The transcript of a ceremony that is done, as it was signed.
+    pub async fn transcript(&self, id: ActionId) -> Result<Option<Signed>, CeremonyProblem> {
+        let found = self.store().read(move |store| store.get(Table::Ceremonies, &id.0)).await;
+        match found {
+            Some(Ok(row)) => Ok(row.and_then(|row| Signed::parse(&row.body).ok())),
+            _ => Err(CeremonyProblem::Store),
+        }
     }
 
     fn spec(&self, key_set: KeySetId) -> Result<crate::vault::KeySpec, CeremonyProblem> {

@@ -40,6 +40,7 @@ pub fn client(certificate: &[u8], key: &[u8], server: Digest) -> Result<reqwest:
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .https_only(true)
+        .pool_idle_timeout(Duration::from_secs(10))
         .connect_timeout(Duration::from_secs(5))
         .timeout(Duration::from_secs(60))
         .build()?)

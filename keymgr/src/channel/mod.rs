@@ -9,7 +9,7 @@ mod pinned;
 mod server;
 
 pub use client::{ClientError, client, client_tls};
-pub use server::{Peer, ServerKey, node_tls, serve, server_tls};
+pub use server::{Peer, Room, ServerKey, node_tls, serve, server_tls};
 
 /// The one provider of primitives that this program uses.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {

@@ -2,12 +2,13 @@
 
 use super::pinned::AnyKey;
 use super::provider;
-use crate::person::{channel_issuer, spki_digest};
+use crate::person::{channel_issuer, named_node, spki_digest};
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use keylink::ids::{Digest, PublicKey};
+use keylink::endpoint::EXPORTER;
+use keylink::ids::{Digest, NodeId, PublicKey};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -23,6 +24,15 @@ use zeroize::Zeroizing;
 /// Longest handshake; whoever is slower is dropped.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// What one listener has room for.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Connections at once.
+    pub connections: usize,
+    /// Longest time without a whole head of a request: between two requests, or within one.
+    pub head: Duration,
+}
+
 /// Time that open requests have to end.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -33,6 +43,10 @@ pub struct Peer {
     pub channel: Digest,
     /// The approval key that certified the channel key, if one did.
     pub person: Option<PublicKey>,
+    /// The node that the certificate names. Proved only where certificates are those of the transport authority.
+    pub node: Option<NodeId>,
+    /// Exporter value of the connection, to which a hello is bound.
+    pub exporter: [u8; 32],
 }
 
 /// Key and certificate of a listener.
@@ -94,15 +108,15 @@ pub fn node_tls(key: &ServerKey, authority: &[u8]) -> Result<Arc<ServerConfig>, 
     Ok(Arc::new(config))
 }
 
-/// Serves `app` until `stop` is ready; then open requests may end. At most `limit` connections at once.
+/// Serves `app` until `stop` is ready; then open requests may end. At most so many connections as there is room for.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     app: Router,
-    limit: usize,
+    limits: Room,
     stop: impl Future<Output = ()>,
 ) {
-    let room = Arc::new(Semaphore::new(limit));
+    let room = Arc::new(Semaphore::new(limits.connections));
     let acceptor = TlsAcceptor::from(tls);
     let ending = hyper_util::server::graceful::GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
@@ -128,7 +142,8 @@ pub async fn serve(
                     None => app,
                 };
                 let service = TowerToHyperService::new(app);
-                let builder = Builder::new(TokioExecutor::new());
+                let mut builder = Builder::new(TokioExecutor::new());
+                builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head);
                 let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
                 if let Err(error) = watcher.watch(connection).await {
                     tracing::debug!(%error, "connection ended");
@@ -148,8 +163,10 @@ async fn handshake(
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await.ok()?.ok()?;
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first);
+    let exporter = session.export_keying_material([0; 32], EXPORTER, None).ok()?;
     let peer = |certificate: &CertificateDer<'_>| {
-        Some(Peer { channel: spki_digest(certificate)?, person: channel_issuer(certificate) })
+        let (person, node) = (channel_issuer(certificate), named_node(certificate));
+        Some(Peer { channel: spki_digest(certificate)?, person, node, exporter })
     };
     let peer = certificate.and_then(peer);
     Some((stream, peer))

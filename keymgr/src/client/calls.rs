@@ -2,33 +2,18 @@
 
 use super::address::ManagerAddress;
 use super::error::ClientProblem;
-use crate::api::{ActionView, Page, Problem};
+use crate::api::{ActionView, Me, Page, Problem, Watched};
 use crate::channel::client as https;
 use crate::core::action::Act;
 use crate::core::approval::Quorum;
 use crate::core::input::Outcome;
-use crate::core::people::Role;
 use crate::person::Identity;
 use keylink::root::SignedRoot;
-use keylink::{ActionId, CredentialId, Digest, KmcId, PersonId};
+use keylink::{ActionId, CampaignId, Digest, KmcId};
 use reqwest::{Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// The caller, as the manager knows the caller.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Me {
-    /// Person.
-    pub person: PersonId,
-    /// Credential.
-    pub credential: CredentialId,
-    /// Name.
-    pub name: String,
-    /// Roles.
-    pub roles: BTreeSet<Role>,
-}
 
 /// An action that waits for approvals.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -50,6 +35,9 @@ pub struct Client {
     base: String,
     identity: Arc<Identity>,
 }
+
+/// Longest life of a stream of events.
+const FOLLOW: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 impl Client {
     /// Nothing is sent yet.
@@ -89,6 +77,38 @@ impl Client {
                 return Ok(items);
             }
         }
+    }
+
+    /// Follows a campaign by its events until it has ended or the stream breaks; each state goes to `see`. Gives the
+    /// state that was seen last.
+    pub async fn follow(
+        &self,
+        id: CampaignId,
+        mut see: impl FnMut(&Watched),
+    ) -> Result<Option<Watched>, ClientProblem> {
+        let url = format!("{}/campaigns/{id}/events", self.base);
+        let mut answer = self.http.get(url).timeout(FOLLOW).send().await?;
+        if !answer.status().is_success() {
+            return Err(taken(answer)
+                .await
+                .err()
+                .unwrap_or_else(|| ClientProblem::Answer("no events".to_owned())));
+        }
+        let (mut text, mut last) = (Vec::new(), None);
+        while let Ok(Some(chunk)) = answer.chunk().await {
+            text.extend_from_slice(&chunk);
+            while let Some(end) = text.windows(2).position(|two| two == b"\n\n") {
+                let event: Vec<u8> = text.drain(..end + 2).collect();
+                let event = String::from_utf8_lossy(&event);
+                if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
+                    let now: Watched = serde_json::from_str(data)
+                        .map_err(|error| ClientProblem::Answer(error.to_string()))?;
+                    see(&now);
+                    last = Some(now);
+                }
+            }
+        }
+        Ok(last)
     }
 
     /// Writes.

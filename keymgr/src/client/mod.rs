@@ -7,9 +7,10 @@ mod calls;
 mod error;
 mod plan;
 
+pub use crate::api::Me;
 pub use address::{AddressError, ManagerAddress};
 pub use approve::{SIGNED_LIFE_MS, judge, sign};
-pub use calls::{Client, Me, Proposed};
+pub use calls::{Client, Proposed};
 pub use error::ClientProblem;
 pub use plan::{RotateWishes, Rotation, ZoneWishes, fresh_id, plan_rotation, plan_zone};
 

@@ -3,10 +3,11 @@
 use super::calls::Client;
 use super::error::ClientProblem;
 use super::utc_ms;
+use crate::api::NodeView as Node;
 use crate::core::action::Act;
 use crate::core::campaign::{RotateTarget, Source};
 use crate::core::key::{Holders, KeySet};
-use crate::core::node::{Node, Zone};
+use crate::core::node::Zone;
 use crate::core::policy::Policy;
 use keylink::message::{Definition, Indices, KeyKind, Overlap, Scope, Shape};
 use keylink::wire::U64;

@@ -1,10 +1,11 @@
 //! Alarms: what people must look at. One alarm for each kind and subject, raised once and ended by the machine
 //! that raised it when its reason has gone.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
     /// The period of a key ends within 90, 30, 7 or 1 days.
@@ -50,7 +51,7 @@ pub enum AlarmKind {
 }
 
 /// An alarm.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Alarm {
     /// What is wrong.

@@ -8,11 +8,12 @@ use super::key::{Material, Origin};
 use super::node::{RootKek, Traffic};
 use super::people::NewPerson;
 use super::verified::Verified;
-use keylink::Signed;
 use keylink::action::Approval;
 use keylink::manager::Quarantine;
 use keylink::root::SignedRoot;
 use keylink::wire::{Hex, U64};
+use keylink::{Signed, TokenId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A request with the randomness it may use up.
@@ -108,6 +109,23 @@ pub enum Input {
         /// Which.
         action: ActionId,
     },
+    /// Somebody gives up what was approved and is not done: a ceremony, an import, an export. Fail-safe: one person;
+    /// to begin anew takes new approvals.
+    Abandon {
+        /// Who.
+        by: Caller,
+        /// Which.
+        action: ActionId,
+    },
+    /// A node has asked to be known by a token, whose proof holds. Another use of the same token voids it.
+    TokenUsed {
+        /// The token.
+        token: TokenId,
+        /// The node.
+        node: NodeId,
+        /// SHA-256 of its certificate request.
+        csr: Digest,
+    },
     /// A person approves.
     Approve(Verified<Approval>),
     /// The next root document.
@@ -186,7 +204,9 @@ pub enum Input {
         origin: Origin,
         /// The key.
         material: Material,
-        /// Transcript and custodians' messages, by hash.
+        /// The signed transcript.
+        transcript: Signed,
+        /// Custodians' messages, by hash.
         evidence: Vec<Digest>,
     },
     /// A key was exported by the right of an action.
@@ -243,7 +263,7 @@ pub enum Input {
 }
 
 /// What is answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Done.

@@ -8,11 +8,12 @@ use super::ids::{ActionId, CampaignId, Digest, Generation, KeySetId, PolicyId};
 use super::kind::{KeyKind, Shape};
 use super::lifecycle::{IllegalMove, KeyState, Transition};
 use keylink::message::Definition;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Where the keys of a set live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Holders {
     /// Every member of the zone.
@@ -22,7 +23,7 @@ pub enum Holders {
 }
 
 /// A key under its name, through all generations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeySet {
     /// What it is for, as approved; the same in every manifest.
@@ -86,7 +87,7 @@ pub struct Attributes {
 }
 
 /// When a key may protect and process, UTC milliseconds; a missing bound is not set yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Windows {
     /// Protects from.

@@ -3,10 +3,11 @@
 //! A destroy hold and archival are conditions of a generation, not states. This module knows no key set, no
 //! node and no clock; guards that need them stand where the move is asked for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// State of one generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// Exists, and may be staged and proven, nothing else.

@@ -12,6 +12,7 @@ pub mod approval;
 pub mod campaign;
 pub mod centre;
 pub mod due;
+pub mod enrolment;
 mod evidence;
 mod grants;
 pub mod ids;
@@ -25,6 +26,7 @@ pub mod people;
 mod planted;
 pub mod policy;
 pub mod preview;
+mod reading;
 mod receipts;
 pub mod refusal;
 #[cfg(test)]
@@ -43,3 +45,4 @@ pub mod verified;
 
 pub use machine::{Core, Effects, Note};
 pub use refusal::Refusal;
+pub use stored::{named, row_key};

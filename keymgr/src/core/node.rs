@@ -6,11 +6,12 @@ use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PublicKey, Zone
 use super::people::Standing;
 use keylink::manager::Link;
 use keylink::wire::Hex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A virtual network: its members share its key sets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Zone {
     /// Identity.
@@ -26,7 +27,7 @@ pub struct Zone {
 }
 
 /// A node's place in a zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// The zone.
@@ -42,7 +43,7 @@ pub struct Member {
 }
 
 /// What protects keys at a node, shown in every report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum BackendClass {
     /// A payment HSM: keys are never clear outside of it.
     A,
@@ -53,7 +54,7 @@ pub enum BackendClass {
 }
 
 /// Whether a node serves hosts, as declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Traffic {
     /// Serves. The gate of a rotation waits for it.
@@ -65,7 +66,7 @@ pub enum Traffic {
 }
 
 /// A node about to be let in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewNode {
     /// First signature key; its hash is the node's id.
@@ -163,7 +164,7 @@ impl Node {
 
 /// How far a key has come at one node, by its receipts. Only ever rises, except through roll-back, where
 /// `Activated` is given up for `Accepting`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// Wrapped for the node; not known to be there.

@@ -4,6 +4,7 @@
 use super::approval::Quorum;
 use super::ids::PolicyId;
 use super::kind::{self, KeyKind, Shape};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -20,7 +21,7 @@ pub const HOLD_MIN_MS: u64 = DAY_MS;
 pub const WARN_DAYS: [u32; 4] = [90, 30, 7, 1];
 
 /// One version of a policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Identity through all versions.
@@ -59,7 +60,7 @@ pub struct Policy {
 }
 
 /// A weekly span in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeWindow {
     /// 0 = Monday … 6 = Sunday.
@@ -71,7 +72,7 @@ pub struct ChangeWindow {
 }
 
 /// A span without planned changes, UTC milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
     /// Begin.

@@ -1,8 +1,9 @@
-//! Evidence that the centre keeps and does not need to decide: manifests as sent, receipts as received.
+//! Small records: evidence that the centre keeps and does not need to decide (manifests as sent, receipts as
+//! received), and which tokens were used.
 
-use super::ids::{ActionId, CampaignId, CredentialId, NodeId, PersonId};
-use keylink::Signed;
+use super::ids::{ActionId, CampaignId, CredentialId, Digest, NodeId, PersonId};
 use keylink::wire::U64;
+use keylink::{Signed, TokenId};
 use serde::{Deserialize, Serialize};
 
 /// A manifest as it was signed and sent.
@@ -47,4 +48,30 @@ pub struct Approval {
     pub credential: CredentialId,
     /// The exact message.
     pub signed: Signed,
+}
+
+/// The transcript of a ceremony as it was signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ceremony {
+    /// The action that approved it.
+    pub action: ActionId,
+    /// The exact message.
+    pub signed: Signed,
+}
+
+/// Which node a token let ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenUse {
+    /// The token.
+    pub token: TokenId,
+    /// The node that asked first.
+    pub node: NodeId,
+    /// SHA-256 of its certificate request.
+    pub csr: Digest,
+    /// Another node or request came with it: nobody asks by it any more.
+    pub void: bool,
+    /// When it was used first, UTC milliseconds.
+    pub used_utc_ms: u64,
 }

@@ -5,7 +5,7 @@ use super::alarm::Alarm;
 use super::approval::Action;
 use super::campaign::{Campaign, Delivery};
 use super::centre::Centre;
-use super::ids::Digest;
+use super::ids::{Digest, Generation, KeySetId};
 use super::input::{Outcome, Told};
 use super::key::{Key, KeySet};
 use super::machine::{Core, Note};
@@ -13,7 +13,7 @@ use super::node::{Copy, Member, Node, Zone};
 use super::people::{Credential, Person, Standing};
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::rows::{Approval, Manifest, Receipt};
+use super::rows::{Approval, Ceremony, Manifest, Receipt, TokenUse};
 use super::table::Record;
 use crate::log::Entry;
 use crate::store::{Change, Row, Stored, Table, Value};
@@ -88,14 +88,15 @@ stored! {
         ("policy", bytes(&s.policy.0)),
         ("state", if s.live_campaign.is_some() { "changing" } else { "stable" }.into()),
     ];
-    Key in Generations, key |k| name_of(&k.name()), columns |k| vec![
+    Key in Generations, key |k| row_key(&k.name()), columns |k| vec![
         ("key_set", bytes(&k.set().0)),
         ("number", k.generation().0.into()),
         ("state", word(&k.state())),
         ("kcv", k.material.as_ref().map(|m| m.kcv.as_str()).into()),
-        ("expires_ms", k.windows.originator_until.into()),
+        // Of keys out of use nobody asks when they expire, and they become ever more.
+        ("expires_ms", k.windows.originator_until.filter(|_| k.is_live()).into()),
     ];
-    Copy in WrappedCopies, key |c| [&c.node.0[..], &name_of(&c.key())].concat(), columns |c| vec![
+    Copy in WrappedCopies, key |c| [&c.node.0[..], &row_key(&c.key())].concat(), columns |c| vec![
         ("key_set", bytes(&c.key_set.0)), ("number", c.generation.0.into()), ("node", bytes(&c.node.0)),
     ];
     Action in Actions, key |a| a.id.0.to_vec(), columns |a| vec![
@@ -109,6 +110,11 @@ stored! {
         ("node", bytes(&d.node.0)),
         ("state", d.marks.last().map_or_else(|| "queued".into(), word)),
     ];
+    TokenUse in Enrolments, key |t| t.token.0.to_vec(), columns |t| vec![
+        ("node", bytes(&t.node.0)),
+        ("state", if t.void { "void" } else { "used" }.into()),
+        ("expires_ms", (t.used_utc_ms + super::enrolment::TOKEN_LIFE_MS).into()),
+    ];
     Alarm in Alarms, key |a| [kind_of(a).as_bytes(), b" ", a.subject.as_bytes()].concat(), columns |a| vec![
         ("kind", word(&a.kind)),
         ("subject", bytes(a.subject.as_bytes())),
@@ -117,7 +123,15 @@ stored! {
     ];
 }
 
-fn name_of(key: &KeyRef) -> Vec<u8> {
+/// The key that the row of a generation names.
+pub fn named(key: &[u8]) -> Option<KeyRef> {
+    let (set, number) = key.split_first_chunk::<16>()?;
+    let generation = Generation(u32::from_be_bytes(number.try_into().ok()?));
+    Some(KeyRef { key_set: KeySetId(*set), generation })
+}
+
+/// The key of the row of a generation.
+pub fn row_key(key: &KeyRef) -> Vec<u8> {
     [&key.key_set.0[..], &key.generation.0.to_be_bytes()].concat()
 }
 
@@ -207,6 +221,26 @@ impl Stored for Approval {
     }
 }
 
+impl Stored for Ceremony {
+    const TABLE: Table = Table::Ceremonies;
+    fn key(&self) -> Vec<u8> {
+        self.action.0.to_vec()
+    }
+    fn columns(&self) -> Columns {
+        let made =
+            self.signed.peek::<crate::ceremony::Transcript>().map_or(0, |transcript| transcript.utc_ms.0);
+        vec![("state", "done".into()), ("created_ms", made.into())]
+    }
+    fn body(&self) -> Vec<u8> {
+        self.signed.to_bytes()
+    }
+    fn from_body(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let signed = message(body)?;
+        let transcript: crate::ceremony::Transcript = signed.peek().map_err(serde_json::Error::custom)?;
+        Ok(Self { action: transcript.ceremony, signed })
+    }
+}
+
 impl Record {
     /// The change of the store that writes this record.
     pub fn to_change(&self) -> Change {
@@ -228,6 +262,8 @@ impl Record {
             Self::Manifest(r) => Change::put(r),
             Self::Receipt(r) => Change::put(r),
             Self::Approval(r) => Change::put(r),
+            Self::Ceremony(r) => Change::put(r),
+            Self::TokenUse(r) => Change::put(r),
         }
     }
 
@@ -248,6 +284,7 @@ impl Record {
             Table::Campaigns => Self::Campaign(row.object()?),
             Table::Deliveries => Self::Delivery(row.object()?),
             Table::Alarms => Self::Alarm(row.object()?),
+            Table::Enrolments => Self::TokenUse(row.object()?),
             _ => return Ok(None),
         }))
     }
@@ -258,14 +295,26 @@ impl Machine for Core {
     type Outcome = Outcome;
     type Refusal = Refusal;
 
+    const TABLES: &'static [Table] = &[
+        Table::Meta,
+        Table::Persons,
+        Table::Credentials,
+        Table::Policies,
+        Table::Zones,
+        Table::ZoneMembers,
+        Table::Nodes,
+        Table::Enrolments,
+        Table::KeySets,
+        Table::Generations,
+        Table::WrappedCopies,
+        Table::Actions,
+        Table::Campaigns,
+        Table::Deliveries,
+        Table::Alarms,
+    ];
+
     fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
-        let mut records = Vec::new();
-        for row in rows {
-            let record = Record::of_row(&row);
-            let named = |error| format!("{} {}: {error}", row.table.name(), hex::encode(&row.key));
-            records.extend(record.map_err(named)?);
-        }
-        Ok(Self::load(records))
+        Ok(Self::load(super::reading::records(rows)?))
     }
 
     fn handle(&mut self, now: Instant3, told: Told) -> Result<Decided<Outcome>, Refusal> {
@@ -288,5 +337,33 @@ pub(super) fn entry(note: Note) -> Entry {
         decision: "allowed".to_owned(),
         action_hash: note.action_hash.map(|Digest(hash)| hash),
         approvals: note.approvals.into_iter().map(|Digest(hash)| hash).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_that_is_read_again_is_read_at_a_start() {
+        // A record of the core is evidence, or its table is read.
+        for &table in Table::ALL {
+            let body = |body: &str| Row {
+                table,
+                key: b"centre".to_vec(),
+                columns: vec![],
+                body: body.into(),
+                log_seq: 0,
+            };
+            let is_read = !matches!(Record::of_row(&body("{}")), Ok(None));
+            assert_eq!(is_read, Core::TABLES.contains(&table), "{}", table.name());
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_generation_reads_again() {
+        let key = KeyRef { key_set: KeySetId([7; 16]), generation: Generation(0x0102_0304) };
+        assert_eq!(named(&row_key(&key)), Some(key));
+        assert_eq!((named(b""), named(&[0; 19]), named(&[0; 21])), (None, None, None));
     }
 }

@@ -15,7 +15,8 @@ use super::node::{Copy, Member, Node, Zone};
 use super::people::{Credential, Person};
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::rows::{Approval, Manifest, Receipt};
+use super::rows::{Approval, Ceremony, Manifest, Receipt, TokenUse};
+use keylink::TokenId;
 use std::collections::BTreeMap;
 
 macro_rules! tables {
@@ -30,7 +31,7 @@ macro_rules! tables {
         #[derive(Clone, Debug, PartialEq)]
         #[allow(missing_docs, reason = "named by what they hold")]
         #[allow(clippy::large_enum_variant, reason = "short-lived")]
-        pub enum Record { $($record($record),)* Manifest(Manifest), Receipt(Receipt), Approval(Approval) }
+        pub enum Record { $($record($record),)* Manifest(Manifest), Receipt(Receipt), Approval(Approval), Ceremony(Ceremony) }
 
         impl State {
             /// Takes a record in, over an older one.
@@ -41,7 +42,7 @@ macro_rules! tables {
                         self.$name.insert(key_of(&record), record);
                     })*
                     // Evidence: kept by the store, not needed to decide.
-                    Record::Manifest(_) | Record::Receipt(_) | Record::Approval(_) => {}
+                    Record::Manifest(_) | Record::Receipt(_) | Record::Approval(_) | Record::Ceremony(_) => {}
                 }
             }
         }
@@ -94,6 +95,7 @@ tables! {
     actions: ActionId => Action, by |r| r.id;
     campaigns: CampaignId => Campaign, by |r| r.id;
     deliveries: (CampaignId, NodeId) => Delivery, by |r| (r.campaign, r.node);
+    tokens: TokenId => TokenUse, by |r| r.token;
     alarms: (AlarmKind, String) => Alarm, by |r| (r.kind, r.subject.clone());
 }
 

@@ -3,13 +3,11 @@
 use super::authority::{Authority, AuthorityError};
 use super::settings::Settings;
 use crate::channel::ServerKey;
-use crate::person::{KeyFileError, open_key, seal_key};
+use crate::key_folder::{FolderError, KeyFolder};
+use crate::person::KeyFileError;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -33,25 +31,9 @@ pub enum HouseError {
     /// None lives there.
     #[error("{0} holds no manager; make one with `payhsm kmc init`")]
     Empty(PathBuf),
-    /// Others can read a key.
-    #[error("{0} can be read by others; expected mode 0600")]
-    Open(PathBuf),
-    /// A file cannot be read or written.
-    #[error("{path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A key file cannot be made or opened.
-    #[error("{path}: {source}")]
-    Key {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: KeyFileError,
-    },
+    /// A file of it cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The settings cannot be read.
     #[error("{path}: {reason}")]
     Settings {
@@ -88,17 +70,17 @@ impl core::fmt::Debug for HouseKeys {
 
 /// The folder of a manager.
 #[derive(Clone, Debug)]
-pub struct House(PathBuf);
+pub struct House(KeyFolder);
 
 impl House {
     /// At a path, which need not exist yet.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self(KeyFolder::at(path))
     }
 
     /// A path in the folder.
     pub fn path(&self, file: &str) -> PathBuf {
-        self.0.join(file)
+        self.0.path().join(file)
     }
 
     /// Makes folder and keys. Refuses a folder in which a manager lives.
@@ -108,10 +90,10 @@ impl House {
         passphrase: &[u8],
         utc_ms: u64,
     ) -> Result<HouseKeys, HouseError> {
-        if self.path(SETTINGS).exists() {
-            return Err(HouseError::Taken(self.0.clone()));
+        if self.0.holds(SETTINGS) {
+            return Err(HouseError::Taken(self.0.path().to_owned()));
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|e| failed(&self.0, e))?;
+        self.0.make()?;
         let (manifest, checkpoint) = (signing_key()?, signing_key()?);
         let (certificate, key) = Authority::generate(&settings.name, utc_ms)?;
         let authority = Authority::new(certificate, &key)?;
@@ -132,69 +114,46 @@ impl House {
 
     /// Reads the settings.
     pub fn settings(&self) -> Result<Settings, HouseError> {
-        let path = self.path(SETTINGS);
-        if !path.exists() {
-            return Err(HouseError::Empty(self.0.clone()));
+        if !self.0.holds(SETTINGS) {
+            return Err(HouseError::Empty(self.0.path().to_owned()));
         }
-        let text = fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-        toml::from_str(&text).map_err(|e| self.unreadable(e.to_string()))
+        let text = self.read(SETTINGS)?;
+        toml::from_slice(&text).map_err(|e| self.unreadable(e.to_string()))
     }
 
     /// Opens the keys.
     pub fn open(&self, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
-        let signing = |file| {
-            let der = self.unseal(file, passphrase)?;
-            SigningKey::from_pkcs8_der(&der).map_err(|_| self.key_failed(file, KeyFileError::Format))
+        // A passphrase is made costly to try; the files are tried side by side.
+        let [manifest, checkpoint, authority, channel] = std::thread::scope(|scope| {
+            [MANIFEST, CHECKPOINT, AUTHORITY, CHANNEL]
+                .map(|file| scope.spawn(move || self.0.unseal(file, passphrase)))
+                .map(|opening| opening.join().map_err(|_| HouseError::Random).and_then(|opened| Ok(opened?)))
+        });
+        let signing = |file, der: Zeroizing<Vec<u8>>| {
+            SigningKey::from_pkcs8_der(&der)
+                .map_err(|_| HouseError::from(self.0.key_failed(file, KeyFileError::Format)))
         };
-        let authority = self.unseal(AUTHORITY, passphrase)?;
         Ok(HouseKeys {
-            manifest: signing(MANIFEST)?,
-            checkpoint: signing(CHECKPOINT)?,
-            authority: Authority::new(self.read(AUTHORITY_CERTIFICATE)?, &authority)?,
-            channel: ServerKey {
-                certificate: self.read(CHANNEL_CERTIFICATE)?,
-                key: self.unseal(CHANNEL, passphrase)?,
-            },
+            manifest: signing(MANIFEST, manifest?)?,
+            checkpoint: signing(CHECKPOINT, checkpoint?)?,
+            authority: Authority::new(self.read(AUTHORITY_CERTIFICATE)?, &authority?)?,
+            channel: ServerKey { certificate: self.read(CHANNEL_CERTIFICATE)?, key: channel? },
         })
     }
 
-    /// Writes a file that only the manager's user reads: a new one beside it, then a rename.
+    /// Writes a file that only the manager's user reads, whole or not at all.
     pub fn write(&self, file: &str, content: &[u8]) -> Result<(), HouseError> {
-        let (path, new) = (self.path(file), self.path(&format!("{file}.new")));
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .and_then(|mut f| f.write_all(content).and_then(|()| f.sync_all()))
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(|e| failed(&path, e))
+        Ok(self.0.write(file, content)?)
     }
 
     /// Reads a file of the folder.
     pub fn read(&self, file: &str) -> Result<Vec<u8>, HouseError> {
-        let path = self.path(file);
-        fs::read(&path).map_err(|e| failed(&path, e))
+        Ok(self.0.read(file)?)
     }
 
     fn seal(&self, file: &str, der: &[u8], passphrase: &[u8]) -> Result<(), HouseError> {
-        let text = seal_key(der, passphrase).map_err(|e| self.key_failed(file, e))?;
+        let text = self.0.seal(file, der, passphrase)?;
         self.write(file, text.as_bytes())
-    }
-
-    fn unseal(&self, file: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, HouseError> {
-        let path = self.path(file);
-        let mode = fs::metadata(&path).map_err(|e| failed(&path, e))?.mode();
-        if mode & 0o077 != 0 {
-            return Err(HouseError::Open(path));
-        }
-        let text = String::from_utf8(self.read(file)?).unwrap_or_default();
-        open_key(&text, passphrase).map_err(|e| self.key_failed(file, e))
-    }
-
-    fn key_failed(&self, file: &str, source: KeyFileError) -> HouseError {
-        HouseError::Key { path: self.path(file), source }
     }
 
     fn unreadable(&self, reason: String) -> HouseError {
@@ -206,8 +165,4 @@ fn signing_key() -> Result<SigningKey, HouseError> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut()).map_err(|_| HouseError::Random)?;
     Ok(SigningKey::from_bytes(&seed))
-}
-
-fn failed(path: &Path, source: std::io::Error) -> HouseError {
-    HouseError::File { path: path.to_owned(), source }
 }

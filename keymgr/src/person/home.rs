@@ -1,15 +1,14 @@
 //! The home folder of a person: keys encrypted, for nobody else to read.
 
-use super::channel_certificate::certify;
-use super::key_file::{KeyFileError, open_key, seal_key};
+use super::channel_certificate::{certify, channel_issuer};
+use super::key_file::KeyFileError;
 use super::request::{PersonRequest, RequestError, check_name};
+use crate::key_folder::{FolderError, KeyFolder};
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use ed25519_dalek::{Signer, SigningKey};
 use keylink::envelope::Sign;
 use keylink::ids::PublicKey;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -18,6 +17,7 @@ const APPROVAL: &str = "approval.pem";
 const CHANNEL: &str = "channel.pem";
 const CERTIFICATE: &str = "channel.der";
 const NAME: &str = "name";
+const TOKEN: &str = "approval.token";
 
 /// Why a home folder cannot be used.
 #[derive(Debug, Error)]
@@ -28,28 +28,15 @@ pub enum HomeError {
     /// Nobody lives here.
     #[error("{0} holds no identity; make one with `payhsm person new NAME`")]
     Empty(PathBuf),
-    /// Others can read it.
-    #[error("{0} can be read by others; expected mode 0700 for the folder and 0600 for its files")]
-    Open(PathBuf),
-    /// A file cannot be read or written.
-    #[error("{path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A key file cannot be made or opened.
-    #[error("{path}: {source}")]
-    Key {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: KeyFileError,
-    },
+    /// A file of it cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The name cannot be taken.
     #[error(transparent)]
     Name(#[from] RequestError),
+    /// The key in the token is not the one that this home was made with.
+    #[error("the key in the token is not this person's")]
+    OtherKey,
     /// No randomness, or a certificate that could not be made.
     #[error("keys could not be made")]
     Made,
@@ -61,8 +48,25 @@ pub struct Identity {
     pub name: String,
     /// Certificate of the channel, DER.
     pub channel_certificate: Vec<u8>,
-    approval: SigningKey,
+    /// The approval key is in a token.
+    pub in_token: bool,
+    approval: Approval,
     channel: Zeroizing<Vec<u8>>,
+}
+
+/// An approval key, wherever it is kept.
+pub type Approval = Box<dyn Sign + Send + Sync>;
+
+struct FileKey(SigningKey);
+
+impl Sign for FileKey {
+    fn key(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key().to_bytes())
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
 }
 
 impl core::fmt::Debug for Identity {
@@ -74,7 +78,7 @@ impl core::fmt::Debug for Identity {
 impl Identity {
     /// Verifying key of approvals.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.approval.verifying_key().to_bytes())
+        self.approval.key()
     }
 
     /// Private key of the channel, PKCS#8 in DER.
@@ -89,125 +93,130 @@ impl Sign for Identity {
     }
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.approval.sign(message).to_bytes()
+        self.approval.sign(message)
     }
 }
 
 /// A home folder.
 #[derive(Clone, Debug)]
-pub struct Home(PathBuf);
+pub struct Home(KeyFolder);
 
 impl Home {
     /// At a path, which need not exist yet.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self(KeyFolder::at(path))
     }
 
     /// The folder.
     pub fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     /// Makes keys for a person and keeps them encrypted. Refuses a folder in which somebody lives.
     pub fn create(&self, name: &str, passphrase: &[u8]) -> Result<Identity, HomeError> {
         check_name(name)?;
-        if self.0.join(APPROVAL).exists() {
-            return Err(HomeError::Taken(self.0.clone()));
-        }
-        let identity = make(name)?;
-        let der = identity.approval.to_pkcs8_der().map_err(|_| HomeError::Made)?;
-        let approval = self.seal(APPROVAL, der.as_bytes(), passphrase)?;
-        let channel = self.seal(CHANNEL, &identity.channel, passphrase)?;
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|e| self.failed("", e))?;
-        self.write(NAME, name.as_bytes())?;
-        self.write(CERTIFICATE, &identity.channel_certificate)?;
-        self.write(CHANNEL, channel.as_bytes())?;
-        self.write(APPROVAL, approval.as_bytes())?;
-        Ok(identity)
+        self.is_free()?;
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut()).map_err(|_| HomeError::Made)?;
+        let approval = SigningKey::from_bytes(&seed);
+        let der = approval.to_pkcs8_der().map_err(|_| HomeError::Made)?;
+        let sealed = self.0.seal(APPROVAL, der.as_bytes(), passphrase)?;
+        self.settle(name, passphrase, Box::new(FileKey(approval)), (APPROVAL, sealed.as_bytes()))
+    }
+
+    /// The same for a person whose approval key is in a token; `place` says where, for whoever opens it.
+    pub fn create_with(
+        &self,
+        name: &str,
+        passphrase: &[u8],
+        approval: Approval,
+        place: &str,
+    ) -> Result<Identity, HomeError> {
+        check_name(name)?;
+        self.is_free()?;
+        self.settle(name, passphrase, approval, (TOKEN, place.as_bytes()))
+    }
+
+    /// Refuses a folder in which somebody lives.
+    pub fn is_free(&self) -> Result<(), HomeError> {
+        let taken = self.0.holds(APPROVAL) || self.0.holds(TOKEN);
+        if taken { Err(HomeError::Taken(self.path().to_owned())) } else { Ok(()) }
+    }
+
+    // What says where the approval key is comes last: then somebody lives here.
+    fn settle(
+        &self,
+        name: &str,
+        passphrase: &[u8],
+        approval: Approval,
+        (file, content): (&str, &[u8]),
+    ) -> Result<Identity, HomeError> {
+        let (certificate, key) = certify(name, approval.as_ref()).ok_or(HomeError::Made)?;
+        let channel = self.0.seal(CHANNEL, &key, passphrase)?;
+        self.0.make()?;
+        self.0.write(NAME, name.as_bytes())?;
+        self.0.write(CERTIFICATE, &certificate)?;
+        self.0.write(CHANNEL, channel.as_bytes())?;
+        self.0.write(file, content)?;
+        let (name, in_token) = (name.to_owned(), file == TOKEN);
+        Ok(Identity { name, channel_certificate: certificate, in_token, approval, channel: key })
+    }
+
+    /// Where the approval key is, if it is in a token.
+    pub fn token(&self) -> Result<Option<String>, HomeError> {
+        Ok(self.0.find(TOKEN)?.and_then(|place| String::from_utf8(place).ok()))
     }
 
     /// Opens the keys. Refuses a folder that others can read.
     pub fn open(&self, passphrase: &[u8]) -> Result<Identity, HomeError> {
-        if !self.0.join(APPROVAL).exists() {
-            return Err(HomeError::Empty(self.0.clone()));
+        if !self.0.holds(APPROVAL) {
+            return Err(HomeError::Empty(self.path().to_owned()));
         }
-        self.guard("", 0o077)?;
-        let approval = self.unseal(APPROVAL, passphrase)?;
+        self.0.guard()?;
+        let approval = self.0.unseal(APPROVAL, passphrase)?;
         let approval = SigningKey::from_pkcs8_der(&approval)
-            .map_err(|_| self.key_failed(APPROVAL, KeyFileError::Format))?;
-        let name = String::from_utf8(self.read(NAME)?).map_err(|_| RequestError::Name)?;
+            .map_err(|_| self.0.key_failed(APPROVAL, KeyFileError::Format))?;
+        self.opened(passphrase, Box::new(FileKey(approval)))
+    }
+
+    /// Opens a home whose approval key is in a token, with that key.
+    pub fn open_with(&self, passphrase: &[u8], approval: Approval) -> Result<Identity, HomeError> {
+        if !self.0.holds(TOKEN) {
+            return Err(HomeError::Empty(self.path().to_owned()));
+        }
+        self.0.guard()?;
+        let identity = self.opened(passphrase, approval)?;
+        // The certificate of the channel is by this key, or the token holds another one.
+        match channel_issuer(&identity.channel_certificate) == Some(identity.public_key()) {
+            true => Ok(identity),
+            false => Err(HomeError::OtherKey),
+        }
+    }
+
+    fn opened(&self, passphrase: &[u8], approval: Approval) -> Result<Identity, HomeError> {
+        let name = String::from_utf8(self.0.read(NAME)?).map_err(|_| RequestError::Name)?;
         Ok(Identity {
             name,
-            channel_certificate: self.read(CERTIFICATE)?,
+            channel_certificate: self.0.read(CERTIFICATE)?,
+            in_token: self.0.holds(TOKEN),
             approval,
-            channel: self.unseal(CHANNEL, passphrase)?,
+            channel: self.0.unseal(CHANNEL, passphrase)?,
         })
     }
 
     /// Writes the public request of an identity into a file of any place.
     pub fn write_request(identity: &Identity, to: &Path) -> Result<(), HomeError> {
         fs::write(to, PersonRequest::of(identity).to_bytes())
-            .map_err(|source| HomeError::File { path: to.to_owned(), source })
+            .map_err(|source| FolderError::File { path: to.to_owned(), source }.into())
     }
 
     /// Keeps a note beside the keys, such as which manager this person works with.
     pub fn keep(&self, file: &str, content: &[u8]) -> Result<(), HomeError> {
-        self.write(file, content)
+        Ok(self.0.write(file, content)?)
     }
 
     /// Reads a note; `None` when there is none.
     pub fn note(&self, file: &str) -> Result<Option<Vec<u8>>, HomeError> {
-        match fs::read(self.0.join(file)) {
-            Ok(content) => Ok(Some(content)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(self.failed(file, e)),
-        }
+        Ok(self.0.find(file)?)
     }
-
-    fn seal(&self, file: &str, der: &[u8], passphrase: &[u8]) -> Result<String, HomeError> {
-        seal_key(der, passphrase).map_err(|e| self.key_failed(file, e))
-    }
-
-    fn unseal(&self, file: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, HomeError> {
-        self.guard(file, 0o077)?;
-        let pem =
-            String::from_utf8(self.read(file)?).map_err(|_| self.key_failed(file, KeyFileError::Format))?;
-        open_key(&pem, passphrase).map_err(|e| self.key_failed(file, e))
-    }
-
-    fn guard(&self, file: &str, forbidden: u32) -> Result<(), HomeError> {
-        let path = self.0.join(file);
-        let mode = fs::metadata(&path).map_err(|e| self.failed(file, e))?.mode();
-        if mode & forbidden == 0 { Ok(()) } else { Err(HomeError::Open(path)) }
-    }
-
-    // A new file beside the old one and a rename: a note is there whole or not at all.
-    fn write(&self, file: &str, content: &[u8]) -> Result<(), HomeError> {
-        let (path, new) = (self.0.join(file), self.0.join(format!("{file}.new")));
-        let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
-        written
-            .and_then(|mut f| f.write_all(content).and_then(|()| f.sync_all()))
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(|e| self.failed(file, e))
-    }
-
-    fn read(&self, file: &str) -> Result<Vec<u8>, HomeError> {
-        fs::read(self.0.join(file)).map_err(|e| self.failed(file, e))
-    }
-
-    fn failed(&self, file: &str, source: std::io::Error) -> HomeError {
-        HomeError::File { path: self.0.join(file), source }
-    }
-
-    fn key_failed(&self, file: &str, source: KeyFileError) -> HomeError {
-        HomeError::Key { path: self.0.join(file), source }
-    }
-}
-
-fn make(name: &str) -> Result<Identity, HomeError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).map_err(|_| HomeError::Made)?;
-    let approval = SigningKey::from_bytes(&seed);
-    let (channel_certificate, channel) = certify(name, &approval).ok_or(HomeError::Made)?;
-    Ok(Identity { name: name.to_owned(), channel_certificate, approval, channel })
 }

@@ -1,11 +1,11 @@
 //! The reports, each from a few lists of the interface.
 
 use super::Report;
-use crate::api::{HolderView, KeyView};
+use crate::api::{HolderView, KeyView, NodeView as Node};
 use crate::client::{Client, ClientProblem};
 use crate::core::campaign::{Campaign, Delivery};
-use crate::core::key::KeySet;
-use crate::core::node::{Node, Zone};
+use crate::core::key::{Holders, KeySet};
+use crate::core::node::{Progress, Zone};
 use keylink::message::Scope;
 use keylink::{CampaignId, NodeId};
 use serde_json::Value;
@@ -46,6 +46,12 @@ async fn keys(client: &Client, title: &str, path: &str) -> Result<Report, Client
     let sets: Vec<KeySet> = client.all("/key-sets").await?;
     let zones: Vec<Zone> = client.all("/zones").await?;
     let holders: Vec<HolderView> = client.all("/holders").await?;
+    let sets: BTreeMap<_, _> = sets.iter().map(|set| (set.id(), set)).collect();
+    let mut held: BTreeMap<_, BTreeMap<String, usize>> = BTreeMap::new();
+    for holder in &holders {
+        let counts = held.entry((holder.key_set, holder.generation)).or_default();
+        *counts.entry(format!("{:?}", holder.progress)).or_default() += 1;
+    }
     let zone = |set: &KeySet| match set.definition.scope {
         Scope::Zone(id) => {
             zones.iter().find(|z| z.id == id).map_or_else(|| id.to_string(), |z| z.alias.clone())
@@ -53,13 +59,9 @@ async fn keys(client: &Client, title: &str, path: &str) -> Result<Report, Client
         Scope::Node(id) => id.to_string(),
     };
     let row = |key: &KeyView| {
-        let set = sets.iter().find(|set| set.id() == key.key_set);
-        let held = holders.iter().filter(|h| h.key_set == key.key_set && h.generation == key.generation);
-        let held: BTreeMap<String, usize> = held.fold(BTreeMap::new(), |mut counts, h| {
-            *counts.entry(format!("{:?}", h.progress)).or_default() += 1;
-            counts
-        });
-        let held: Vec<String> = held.iter().map(|(progress, count)| format!("{progress} {count}")).collect();
+        let set = sets.get(&key.key_set).copied();
+        let held = held.get(&(key.key_set, key.generation)).into_iter().flatten();
+        let held: Vec<String> = held.map(|(progress, count)| format!("{progress} {count}")).collect();
         vec![
             set.map_or_else(|| key.key_set.to_string(), |set| set.definition.name.clone()),
             key.generation.to_string(),
@@ -154,6 +156,72 @@ pub async fn campaign(client: &Client, id: CampaignId) -> Result<Report, ClientP
         facts,
         columns: columns(&["node", "waited for", "new key by receipts", "old key by receipts", "id"]),
         rows: owed.iter().map(row).collect(),
+    })
+}
+
+/// Every node and key set that it should hold: what it protects with by its receipts, and whether that is what the
+/// centre has ordered.
+pub async fn compliance(client: &Client) -> Result<Report, ClientProblem> {
+    let nodes: Vec<Node> = client.all("/nodes").await?;
+    let sets: Vec<KeySet> = client.all("/key-sets").await?;
+    let zones: Vec<Zone> = client.all("/zones").await?;
+    let holders: Vec<HolderView> = client.all("/holders").await?;
+    let mut held: BTreeMap<_, Vec<&HolderView>> = BTreeMap::new();
+    for holder in &holders {
+        held.entry((holder.node, holder.key_set)).or_default().push(holder);
+    }
+    let now = crate::client::utc_ms();
+    let (mut rows, mut behind) = (Vec::new(), 0);
+    for node in &nodes {
+        let age = node.root_kek.as_ref().map(|kek| now.saturating_sub(kek.since_utc_ms) / 86_400_000);
+        for zone in zones.iter().filter(|zone| node.zones.contains(&zone.id)) {
+            let own = |set: &&KeySet| zone.key_sets.contains(&set.id()) && set.holders == Holders::Members;
+            for set in sets.iter().filter(own) {
+                let copies = held.get(&(node.id, set.id())).map(Vec::as_slice).unwrap_or_default();
+                let used =
+                    copies.iter().filter(|c| c.progress == Progress::Activated).map(|c| c.generation).max();
+                let old = copies
+                    .iter()
+                    .filter(|c| c.progress == Progress::Accepting || c.progress == Progress::Activated);
+                let processes: Vec<String> = old.map(|c| c.generation.to_string()).collect();
+                let right = used == set.protecting;
+                behind += usize::from(!right);
+                rows.push(vec![
+                    node.name.clone(),
+                    format!("{:?}", node.class),
+                    node.quarantined
+                        .clone()
+                        .map_or_else(|| format!("{:?}", node.traffic), |_| "quarantined".to_owned()),
+                    zone.alias.clone(),
+                    set.definition.name.clone(),
+                    set.protecting.map_or_else(|| "none".to_owned(), |g| g.to_string()),
+                    used.map_or_else(|| "none".to_owned(), |g| g.to_string()),
+                    processes.join(" "),
+                    if right { "as ordered" } else { "behind" }.to_owned(),
+                    age.map_or_else(|| "none".to_owned(), |days| days.to_string()),
+                ]);
+            }
+        }
+    }
+    let mut facts = facts(client).await?;
+    facts.push(("nodes".to_owned(), nodes.len().to_string()));
+    facts.push(("behind".to_owned(), behind.to_string()));
+    Ok(Report {
+        title: "Nodes against orders".to_owned(),
+        facts,
+        columns: columns(&[
+            "node",
+            "class",
+            "traffic",
+            "zone",
+            "key set",
+            "ordered",
+            "protects",
+            "processes",
+            "standing",
+            "root KEK days",
+        ]),
+        rows,
     })
 }
 

@@ -3,7 +3,7 @@
 
 mod make;
 
-pub use make::{campaign, expiring, inventory, nodes};
+pub use make::{campaign, compliance, expiring, inventory, nodes};
 
 use askama::Template;
 use serde::Serialize;

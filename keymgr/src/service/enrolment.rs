@@ -1,6 +1,7 @@
 //! Nodes that ask to be known. A token is made of a secret of the manager and needs no record; which key has
 //! used it is remembered, so that it serves one node once and is void at the first mismatch.
 
+use crate::core::enrolment::TOKEN_LIFE_MS;
 use keylink::envelope::Signed;
 use keylink::message::{Audience, Enrol, EnrolmentToken, HeadError, proof_holds};
 use keylink::wire::{Blob, Hex, U64};
@@ -10,9 +11,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
 use zeroize::Zeroizing;
-
-/// Life of a token, milliseconds.
-const TOKEN_LIFE_MS: u64 = 24 * 3_600_000;
 
 /// Why a node is not listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -42,17 +40,11 @@ pub struct Asked {
     pub asked_ms: u64,
 }
 
-#[derive(Default)]
-struct Desk {
-    // Who used a token; none for a void one.
-    used: HashMap<TokenId, Option<(NodeId, Digest)>>,
-    asked: HashMap<NodeId, Asked>,
-}
-
-/// The desk where nodes ask.
+/// The desk where nodes ask. Who waits is known here only: nodes ask again by themselves. Which tokens were used is
+/// a matter of the core.
 pub struct Enrolments {
     secret: Zeroizing<[u8; 32]>,
-    desk: Mutex<Desk>,
+    asked: Mutex<HashMap<NodeId, Asked>>,
 }
 
 /// Nodes that may wait at once: more are not let in by people either.
@@ -60,7 +52,7 @@ const WAITING_MAX: usize = 10_000;
 
 impl Enrolments {
     pub(super) fn new(secret: Zeroizing<[u8; 32]>) -> Self {
-        Self { secret, desk: Mutex::default() }
+        Self { secret, asked: Mutex::default() }
     }
 
     /// A new token; `place` is where the manager is, and the certificate of its authority.
@@ -93,8 +85,8 @@ impl Enrolments {
         Zeroizing::new(hash.finalize().into())
     }
 
-    /// Judges a request to be known, and remembers it.
-    pub fn ask(&self, kmc: KmcId, signed: &Signed, utc_ms: u64) -> Result<Asked, EnrolmentError> {
+    /// Judges a request to be known by what is in it. Whether its token was used before is asked elsewhere.
+    pub fn judge(&self, kmc: KmcId, signed: &Signed, utc_ms: u64) -> Result<Asked, EnrolmentError> {
         let claimed: Enrol = signed.peek().map_err(|_| EnrolmentError::Message)?;
         let enrol: Enrol = signed.open(&claimed.key).map_err(|_| EnrolmentError::Message)?;
         enrol.head.judge(kmc, Audience::Kmc, 1, utc_ms)?;
@@ -103,34 +95,33 @@ impl Enrolments {
             return Err(EnrolmentError::Token);
         }
         let csr = Digest::of(&enrol.csr.0);
-        let (node, own) = (enrol.node(), Some((enrol.node(), csr)));
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = desk.used.entry(enrol.token).or_insert(own);
-        if *used != own {
-            let before = used.take();
-            if let Some((first, _)) = before {
-                desk.asked.remove(&first);
+        Ok(Asked { enrol, csr, asked_ms: utc_ms })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<NodeId, Asked>) -> T) -> T {
+        work(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Remembers who waits.
+    pub fn wait(&self, asked: Asked) {
+        let node = asked.enrol.node();
+        self.with(|all| {
+            if all.len() < WAITING_MAX || all.contains_key(&node) {
+                all.insert(node, asked);
             }
-            return Err(EnrolmentError::Void);
-        }
-        let asked = Asked { enrol, csr, asked_ms: utc_ms };
-        if desk.asked.len() < WAITING_MAX || desk.asked.contains_key(&node) {
-            desk.asked.insert(node, asked.clone());
-        }
-        Ok(asked)
+        });
     }
 
     /// Nodes that wait to be let in, by name.
     pub fn waiting(&self) -> Vec<Asked> {
-        let desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<_> = desk.asked.values().cloned().collect();
+        let mut list: Vec<_> = self.with(|all| all.values().cloned().collect());
         list.sort_by(|a, b| a.enrol.name.cmp(&b.enrol.name).then_with(|| a.csr.cmp(&b.csr)));
         list
     }
 
     /// A node has been let in, or is not wanted.
     pub fn forget(&self, node: NodeId) {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner).asked.remove(&node);
+        self.with(|all| all.remove(&node));
     }
 }
 

@@ -1,5 +1,5 @@
 //! What nodes say to the manager, and what they are answered. Every message proves itself; the connection it
-//! came over proves nothing but that somebody certified was there.
+//! came over must be that node's own, and a hello is for one connection.
 
 use super::keys::{Held, label, label_of};
 use super::manager::{Manager, SubmitProblem};
@@ -7,6 +7,9 @@ use crate::core::Refusal;
 use crate::core::action::KeyRef;
 use crate::core::input::{Input, Judged, Outcome};
 use crate::core::node::{Node, RootKek};
+use crate::core::rows::TokenUse;
+use crate::core::table::{State, Table};
+use crate::failpoint::failpoint;
 use crate::writer::SubmitError;
 use hostcmd::managed::possession::{open_throw_away, pin_block};
 use keylink::action::{Evidence, Grant};
@@ -18,9 +21,10 @@ use keylink::message::{
 };
 use keylink::root_kek::Transcript;
 use keylink::wire::{Blob, Hex, U64};
-use keylink::{Digest, KmcId, NodeId, Signed};
+use keylink::{Digest, KmcId, NodeId, Signed, TokenId};
 use paytypes::CipherKind;
 use std::time::Duration;
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 /// Life of offers, confirmations and other messages that are answered at once, milliseconds.
@@ -31,6 +35,22 @@ const CERTIFICATE_DAYS: u32 = 397;
 const POST_TRIES: u32 = 16;
 /// Messages of one parcel that are looked at.
 const PARCEL_MAX: usize = 512;
+
+/// The connection that something came over: whose certificate opened it, and its exporter value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The node.
+    pub node: NodeId,
+    /// Exporter value (RFC 8446 section 7.5).
+    pub exporter: [u8; 32],
+}
+
+impl Line {
+    // A node speaks for itself only.
+    fn carries(&self, speaker: NodeId) -> Result<(), LinkProblem> {
+        if self.node == speaker { Ok(()) } else { Err(LinkProblem::Foreign) }
+    }
+}
 
 /// What a node is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +70,12 @@ pub enum LinkProblem {
     /// Enrolment refused.
     #[error(transparent)]
     Enrolment(#[from] super::EnrolmentError),
+    /// The message is of another node than the one whose certificate opened the connection.
+    #[error("the connection is another node's")]
+    Foreign,
+    /// The hello was made for another connection.
+    #[error("a hello of another connection")]
+    Session,
     /// No node of this id is known.
     #[error("not a node of this manager")]
     Unknown,
@@ -76,8 +102,10 @@ impl Manager {
     pub async fn enrol(&self, body: &[u8]) -> Result<LinkAnswer, LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let signed = Signed::parse(body)?;
-        let asked = self.0.enrolments.ask(kmc, &signed, now)?;
+        let asked = self.0.enrolments.judge(kmc, &signed, now)?;
         let node = asked.enrol.node();
+        self.use_token(asked.enrol.token, node, asked.csr).await?;
+        self.0.enrolments.wait(asked.clone());
         let known = self.view(|core| {
             let record = core.node(&node)?;
             let wanted = Grant::EnrolNode { node, csr: asked.csr };
@@ -103,19 +131,47 @@ impl Manager {
         Ok(LinkAnswer::Bytes(Signed::seal(&enrolled, &self.0.parts.signer).to_bytes()))
     }
 
+    // A token lets one node ask with one request, also after a restart: so it is written before anything is said.
+    async fn use_token(&self, token: TokenId, node: NodeId, csr: Digest) -> Result<(), LinkProblem> {
+        let known = |manager: &Self| {
+            manager.view(|core| <State as Table<TokenUse>>::rows(core.state()).get(&token).cloned())
+        };
+        let own = |used: &TokenUse| !used.void && (used.node, used.csr) == (node, csr);
+        let void = || LinkProblem::Enrolment(super::EnrolmentError::Void);
+        match known(self) {
+            Some(used) if own(&used) => return Ok(()),
+            Some(used) if used.void => return Err(void()),
+            _ => self.submit(None, Input::TokenUsed { token, node, csr }).await?,
+        };
+        let used = known(self).ok_or_else(void)?;
+        if own(&used) {
+            return Ok(());
+        }
+        tracing::warn!(%token, first = %used.node, second = %node, "a token was used twice and is void");
+        self.0.enrolments.forget(used.node);
+        Err(void())
+    }
+
     /// A session begins.
-    pub async fn hello(&self, body: &[u8]) -> Result<Mail, LinkProblem> {
+    pub async fn hello(&self, line: Line, body: &[u8]) -> Result<Mail, LinkProblem> {
         let signed = Signed::parse(body)?;
         let hello: Hello = signed.peek()?;
+        line.carries(hello.node)?;
+        // What a node signed for one connection does not open another. One whose way here has no such value says so.
+        if hello.exporter.is_some_and(|own| !bool::from(own.0.ct_eq(&line.exporter))) {
+            return Err(LinkProblem::Session);
+        }
         self.submit(None, Input::Hello { node: hello.node, hello: signed }).await?;
+        failpoint!("link.hello");
         self.offer_root_kek(hello.node).await;
         Ok(self.mail_for(hello.node, hello.taken, hello.root).await)
     }
 
     /// A node asks for mail; waits for some when there is none.
-    pub async fn pull(&self, body: &[u8]) -> Result<Mail, LinkProblem> {
+    pub async fn pull(&self, line: Line, body: &[u8]) -> Result<Mail, LinkProblem> {
         let signed = Signed::parse(body)?;
         let pull: Pull = signed.peek()?;
+        line.carries(pull.node)?;
         let (node, taken) = (pull.node, (pull.taken.0.0, pull.taken.1.0));
         self.submit(None, Input::Pull { node, pull: signed }).await?;
         self.offer_root_kek(node).await;
@@ -132,12 +188,13 @@ impl Manager {
     }
 
     /// Receipts, refusals and requests of a node. Answers what confirms the receipts that were counted.
-    pub async fn receipts(&self, body: &[u8]) -> Result<Mail, LinkProblem> {
+    pub async fn receipts(&self, line: Line, body: &[u8]) -> Result<Mail, LinkProblem> {
         let parcel: Parcel = strict(body)?;
         let mut node = None;
         let mut last = None;
         for signed in parcel.messages.into_iter().take(PARCEL_MAX) {
             let speaker = speaker(&signed)?;
+            line.carries(speaker)?;
             if *node.get_or_insert(speaker) != speaker {
                 return Err(LinkProblem::Unknown);
             }
@@ -145,9 +202,17 @@ impl Manager {
                 self.root_kek_accepted(speaker, signed).await?;
                 continue;
             }
+            if let Some(counted) = self.counted_before(speaker, &signed).await {
+                last = Some(counted);
+                continue;
+            }
             let judged = self.judge(&signed).await;
+            failpoint!("link.before_receipt");
             match self.submit(None, Input::Said { node: speaker, signed, judged }).await {
-                Ok(Outcome::Counted { last: counted, .. }) => last = counted,
+                Ok(Outcome::Counted { last: counted, .. }) => {
+                    failpoint!("link.after_receipt");
+                    last = counted;
+                }
                 Ok(_) => {}
                 // A gap or a receipt of something unknown: what came before it was counted and is confirmed.
                 Err(SubmitError::Refused(refusal)) => {
@@ -157,6 +222,7 @@ impl Manager {
                 Err(problem) => return Err(problem.into()),
             }
         }
+        failpoint!("link.after_parcel");
         let messages = match (node, last) {
             (Some(node), Some(last)) => vec![self.counter_receipt(node, last)?],
             _ => Vec::new(),
@@ -165,9 +231,10 @@ impl Manager {
     }
 
     /// A status beat.
-    pub async fn beat(&self, body: &[u8]) -> Result<Mail, LinkProblem> {
+    pub async fn beat(&self, line: Line, body: &[u8]) -> Result<Mail, LinkProblem> {
         let signed = Signed::parse(body)?;
         let beat: StatusBeat = signed.peek()?;
+        line.carries(beat.node)?;
         let ours = i64::try_from(self.now().utc_ms).unwrap_or(i64::MAX);
         let skew_ms = i64::try_from(beat.utc_ms.0).unwrap_or(i64::MAX).saturating_sub(ours);
         self.submit(None, Input::Beat { beat: signed, node: beat.node, skew_ms }).await?;
@@ -214,6 +281,20 @@ impl Manager {
             self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
         }
         self.0.mail.take(node, taken, roots)
+    }
+
+    // A receipt that is in the store byte for byte is confirmed again and not written again: a node that repeats itself
+    // does not fill the log. Gives number and name of the last one counted.
+    async fn counted_before(&self, node: NodeId, signed: &Signed) -> Option<(U64, Digest)> {
+        let receipt: Receipt = signed.peek().ok()?;
+        let last = self.view(|core| {
+            let record = core.node(&node).filter(|record| record.is_served())?;
+            record.link.last_receipt().filter(|(number, _)| receipt.head.seq <= *number)
+        })?;
+        let key = [&node.0[..], &receipt.head.seq.0.to_be_bytes()].concat();
+        let row =
+            self.store().read(move |store| store.get(crate::store::Table::Receipts, &key)).await?.ok()??;
+        Signed::parse(&row.body).is_ok_and(|kept| kept == *signed).then_some(last)
     }
 
     // What the backend says of a proof of possession.

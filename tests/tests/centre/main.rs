@@ -3,7 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod ceremony;
+mod channel;
+mod document;
 mod house;
+mod http;
+mod messages;
 mod nodes;
+mod raw;
 mod refusals;
 mod rotation;
+mod swapped;
+mod tokens;

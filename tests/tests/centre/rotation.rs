@@ -3,10 +3,11 @@
 use crate::house::Centre;
 use crate::nodes::{self, Asking};
 use keylink::message::{EnrolmentToken, KeyKind, Overlap, Shape};
+use keymgr::api::NodeView as Node;
 use keymgr::client::{Client, RotateWishes, ZoneWishes, plan_rotation, plan_zone};
 use keymgr::core::action::Act;
 use keymgr::core::campaign::{Campaign, Phase};
-use keymgr::core::node::{BackendClass, NewNode, Node};
+use keymgr::core::node::{BackendClass, NewNode};
 use serde_json::json;
 use std::time::{Duration, Instant};
 

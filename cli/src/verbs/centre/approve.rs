@@ -1,4 +1,4 @@
-//! `payhsm approve list|show|sign`: what waits for officers, read and signed by the officer's own program.
+//! `payhsm approve list|show|sign|withdraw`: what waits for officers, read and signed by the officer's own program.
 
 use super::place::{Place, block_on, confirmed, failure, show, table};
 use super::when;
@@ -7,7 +7,9 @@ use clap::{Args, Subcommand};
 use keylink::ActionId;
 use keymgr::api::ActionView;
 use keymgr::client::{Client, judge};
+use keymgr::core::input::Outcome;
 use keymgr::core::people::Person;
+use reqwest::Method;
 use serde_json::json;
 
 /// Approvals.
@@ -19,6 +21,8 @@ pub enum Approve {
     Show(Show),
     /// Signs actions, each shown in full before.
     Sign(Sign),
+    /// Takes back an action that you have asked for.
+    Withdraw(Show),
 }
 
 /// Arguments of `approve show`.
@@ -57,6 +61,12 @@ pub fn run(verb: Approve) -> Exit {
             show(args.place.json, &view, |_| text)
         }
         Approve::Sign(args) => sign(&args),
+        Approve::Withdraw(args) => {
+            let client = args.place.client()?;
+            let path = format!("/actions/{}", args.action);
+            let done: Outcome = block_on(client.write(Method::DELETE, &path, &json!({})))?;
+            show(args.place.json, &done, |_| format!("{} is taken back", args.action))
+        }
     }
 }
 

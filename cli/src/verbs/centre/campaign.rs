@@ -149,19 +149,20 @@ pub fn watch(client: &Client, id: CampaignId, json: bool, to_come: bool) -> Exit
     let mut seen = String::new();
     let ended = block_on(async {
         loop {
-            match client.get::<Watched>(&format!("/campaigns/{id}/watch?seen={seen}")).await {
-                Ok(now) => {
-                    let c = now.campaign;
-                    seen = now.seen;
-                    bar.set_position(step(c.phase));
-                    bar.set_message(format!("{:?}, {} nodes", c.phase, c.counts.gated));
-                    if json {
-                        println!("{}", serde_json::to_string(&c).unwrap_or_default());
-                    }
-                    if !c.phase.is_live() {
-                        return Ok(c);
-                    }
+            let see = |now: &Watched| {
+                let c = &now.campaign;
+                bar.set_position(step(c.phase));
+                bar.set_message(progress(c));
+                // A stream that begins anew begins with what was seen before.
+                if json && now.seen != seen {
+                    println!("{}", serde_json::to_string(c).unwrap_or_default());
                 }
+                seen.clone_from(&now.seen);
+            };
+            match client.follow(id, see).await {
+                Ok(Some(now)) if !now.campaign.phase.is_live() => return Ok(now.campaign),
+                // The stream broke: the manager ends, or the net does.
+                Ok(_) => tokio::time::sleep(Duration::from_millis(500)).await,
                 // Not approved yet, or the manager is away for a moment.
                 Err(ClientProblem::Refused(p)) if to_come && p.code == "unknown" => {
                     bar.set_message("waits for approvals");
@@ -182,6 +183,15 @@ pub fn watch(client: &Client, id: CampaignId, json: bool, to_come: bool) -> Exit
     match campaign.phase {
         Phase::Completed | Phase::CompletedWithExceptions => Ok(()),
         other => Err(Failure::check(format!("the campaign ended as {other:?}"))),
+    }
+}
+
+// How far the nodes are that the gate of this phase waits for.
+fn progress(c: &Record) -> String {
+    let paused = if c.paused { " (paused)" } else { "" };
+    match c.phase.awaits() {
+        Some(mark) => format!("{:?}{paused}: {} of {} nodes", c.phase, c.counts.of(mark), c.counts.gated),
+        None => format!("{:?}{paused}, {} nodes", c.phase, c.counts.gated),
     }
 }
 

@@ -1,14 +1,16 @@
-//! `payhsm ceremony new|component|finish|show`: a key from components by separate custodians, each from an own console.
+//! `payhsm ceremony new|show|component|finish|abandon|transcript`: a key from components by separate custodians, each from an own console.
 
 use super::key::find_set;
 use super::place::{Place, block_on, failure, show, table};
 use crate::exit::{Exit, Failure};
 use crate::private::secret_line;
 use clap::{Args, Subcommand};
+use keylink::root::SignedRoot;
 use keylink::{ActionId, Digest, PersonId, Signed};
 use keymgr::ceremony::{CeremonyView, PartView, Transcript, check_of, make};
 use keymgr::client::{Client, ClientProblem};
 use keymgr::core::action::Act;
+use keymgr::core::input::Outcome;
 use keymgr::core::people::Person;
 use keymgr::vault::ComponentKey;
 use paytypes::{CipherKind, ClearKey};
@@ -27,6 +29,10 @@ pub enum Ceremony {
     Component(Component),
     /// Combines the components and keeps the signed transcript.
     Finish(Finish),
+    /// Gives up a ceremony that is not finished: components are forgotten, and a new one takes new approvals.
+    Abandon(One),
+    /// Fetches the signed transcript of a ceremony that is done.
+    Transcript(Finish),
 }
 
 /// Arguments of `ceremony new`.
@@ -88,6 +94,17 @@ pub fn run(verb: Ceremony) -> Exit {
         }
         Ceremony::Component(args) => component(&args),
         Ceremony::Finish(args) => finish(&args),
+        Ceremony::Abandon(args) => {
+            let client = args.place.client()?;
+            let path = format!("/actions/{}/abandon", args.ceremony);
+            let done: Outcome = block_on(client.post(&path, &json!({})))?;
+            show(args.place.json, &done, |_| format!("ceremony {} is given up", args.ceremony))
+        }
+        Ceremony::Transcript(args) => {
+            let client = args.place.client()?;
+            let signed: Signed = block_on(client.get(&format!("/ceremonies/{}/transcript", args.ceremony)))?;
+            transcript(&args, &client, &signed)
+        }
     }
 }
 
@@ -192,7 +209,20 @@ fn drawn(kind: CipherKind, length: usize) -> Result<ClearKey, Failure> {
 fn finish(args: &Finish) -> Exit {
     let client = args.place.client()?;
     let signed: Signed = block_on(client.post(&format!("/ceremonies/{}/finish", args.ceremony), &json!({})))?;
-    let transcript: Transcript = signed.peek().map_err(Failure::check)?;
+    transcript(args, &client, &signed)
+}
+
+// Shown only when one of the centre's own keys has signed it.
+fn transcript(args: &Finish, client: &Client, signed: &Signed) -> Exit {
+    let roots: Vec<SignedRoot> = block_on(client.get("/root"))?;
+    let documents = roots.iter().filter_map(|root| root.document().ok());
+    let keys: Vec<_> = documents.flat_map(|document| document.manifest_keys).collect();
+    let transcript = keys.iter().find_map(|key| signed.open::<Transcript>(key).ok());
+    let transcript =
+        transcript.ok_or_else(|| Failure::check("the transcript is not signed by this centre"))?;
+    if transcript.ceremony != args.ceremony {
+        return Err(Failure::check("the transcript is of another ceremony"));
+    }
     if let Some(to) = &args.to {
         std::fs::write(to, signed.to_bytes())
             .map_err(|e| Failure::environment(format!("{}: {e}", to.display())))?;

@@ -42,6 +42,12 @@ pub enum Key {
     Keep(Named),
     /// Asks for a key that the centre alone holds to be put into use.
     Activate(Named),
+    /// Asks for a key's record to be put away.
+    Archive(Named),
+    /// Asks for it to be brought back.
+    Restore(Named),
+    /// Asks for a key to protect longer than its policy says.
+    Extend(Extend),
 }
 
 /// A key set.
@@ -68,6 +74,18 @@ pub struct Expiring {
 pub struct Named {
     /// `SET/GENERATION`, the set by name or id.
     key: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `key extend`.
+#[derive(Debug, Args)]
+pub struct Extend {
+    /// `SET/GENERATION`.
+    key: String,
+    /// Protects for this span from now.
+    #[arg(long, value_parser = super::span_ms, value_name = "SPAN")]
+    by: u64,
     #[command(flatten)]
     place: Place,
 }
@@ -144,6 +162,13 @@ pub fn run(verb: Key) -> Exit {
         Key::Destroy(args) => ask(&args, Act::DestroyKey),
         Key::Keep(args) => ask(&args, Act::KeepKey),
         Key::Activate(args) => ask(&args, Act::ActivateKey),
+        Key::Archive(args) => ask(&args, Act::ArchiveKey),
+        Key::Restore(args) => ask(&args, Act::RestoreKey),
+        Key::Extend(args) => {
+            let client = args.place.client()?;
+            let until = (keymgr::client::utc_ms() + args.by).into();
+            super::ask(&args.place, &client, &[Act::ExtendKey { key: named(&client, &args.key)?, until }])
+        }
         Key::Revoke(args) => {
             let client = args.place.client()?;
             let act = Act::RevokeKey { key: named(&client, &args.key)?, reason: args.reason.clone() };

@@ -1,6 +1,6 @@
-//! `payhsm kmc init|serve|status`: a key management centre begins, runs, and says how it is.
+//! `payhsm kmc init|serve|status|alarms|verify`: a key management centre begins, runs, and says how it is.
 
-use super::place::{Place, block_on, passphrase, show};
+use super::place::{Place, block_on, passphrase, show, table};
 use crate::exit::{Exit, Failure};
 use crate::hardening;
 use crate::verbs::load_lmks;
@@ -10,6 +10,7 @@ use hsm_sim::{LmkSet, Options, Simulator};
 use keylink::root::Recovery;
 use keylink::{PublicKey, Signed};
 use keymgr::audit::{Head, verify_export};
+use keymgr::core::alarm::Alarm;
 use keymgr::core::people::Role;
 use keymgr::house::{Beginning, Genesis, House, Settings};
 use keymgr::person::PersonRequest;
@@ -31,6 +32,8 @@ pub enum Kmc {
     Serve(Serve),
     /// How the centre is.
     Status(Place),
+    /// Lists what people must look at.
+    Alarms(Place),
     /// Fetches log and state from the centre and verifies them here. Exit code 1: something does not hold.
     Verify(Verify),
 }
@@ -147,6 +150,7 @@ pub fn run(verb: Kmc) -> Exit {
         Kmc::Init(args) => init(&args),
         Kmc::Serve(args) => serve(args),
         Kmc::Status(place) => status(&place),
+        Kmc::Alarms(place) => alarms(&place),
         Kmc::Verify(args) => verify(&args),
     }
 }
@@ -305,6 +309,15 @@ fn ready(server: &Server) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "ready api={api} link={link} key={key}")?;
     writeln!(out, "manager https://{api}#{key}")?;
+    // What durability rests on, so that nobody has to guess.
+    let settings = server.manager().writer().standing().settings;
+    let words: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "-"))).collect();
+    writeln!(out, "store {}", words.join(" "))?;
+    for (name, value) in &settings {
+        if matches!((name.as_str(), value.as_str()), ("fsync" | "synchronous_commit" | "full_page_writes", "off")) {
+            tracing::warn!("{name} is off at the database: a power loss can lose what was acknowledged");
+        }
+    }
     out.flush()
 }
 
@@ -329,6 +342,16 @@ fn status(place: &Place) -> Exit {
                 .collect::<Vec<_>>()
             })
             .collect()
+    })
+}
+
+fn alarms(place: &Place) -> Exit {
+    let alarms: Vec<Alarm> = block_on(place.client()?.all("/alarms"))?;
+    show(place.json, &alarms, |alarms| {
+        let row = |a: &Alarm| {
+            vec![super::when(a.raised_utc_ms), format!("{:?}", a.kind), a.subject.clone(), a.text.clone()]
+        };
+        table(&["since", "alarm", "of", "what"], &alarms.iter().map(row).collect::<Vec<_>>())
     })
 }
 

@@ -10,7 +10,9 @@ pub mod node;
 pub mod person;
 mod place;
 pub mod report;
+pub mod root;
 pub mod rotate;
+mod token_key;
 pub mod zone;
 
 use crate::exit::Exit;

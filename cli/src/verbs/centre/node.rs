@@ -8,9 +8,10 @@ use crate::verbs::node as local;
 use clap::{Args, Subcommand, ValueEnum};
 use keylink::message::EnrolmentToken;
 use keymgr::api::HolderView;
+use keymgr::api::NodeView as Record;
 use keymgr::client::Client;
 use keymgr::core::action::Act;
-use keymgr::core::node::{BackendClass, NewNode, Node as Record, Traffic};
+use keymgr::core::node::{BackendClass, NewNode, Traffic};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 

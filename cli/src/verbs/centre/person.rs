@@ -1,15 +1,17 @@
-//! `payhsm person new|sign-root|enrol|list|revoke`: persons and their keys.
+//! `payhsm person new|sign-root|enrol|list|revoke|roles|add-key|revoke-key`: persons and their keys.
 
 use super::place::{Place, block_on, confirmed, home_failure, show, table};
+use super::token_key::TokenKey;
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand, ValueEnum};
 use keylink::{CredentialId, PersonId};
-use keymgr::client::fresh_id;
+use keymgr::client::{Client, fresh_id};
 use keymgr::core::action::Act;
-use keymgr::core::people::{CredentialKind, NewCredential, NewPerson, Person as Record, Role};
+use keymgr::core::people::{Credential, NewCredential, NewPerson, Person as Record, Role};
 use keymgr::house::Genesis;
 use keymgr::person::{Home, PersonRequest};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Persons and their keys.
@@ -25,6 +27,12 @@ pub enum Person {
     List(Place),
     /// Asks for the end of a person's rights.
     Revoke(Revoke),
+    /// Asks for other roles of a person.
+    Roles(Roles),
+    /// Asks for a further credential of a person, by the request of another home folder.
+    AddKey(AddKey),
+    /// Asks for the end of one credential.
+    RevokeKey(RevokeKey),
 }
 
 /// Arguments of `person new`.
@@ -35,6 +43,13 @@ pub struct New {
     /// Where the request goes; NAME.person in the working folder when missing.
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
+    /// The approval key is made in this PKCS#11 token (`pkcs11:token=…?module-path=…`), which needs Ed25519, and
+    /// stays there.
+    #[arg(long, value_name = "URI")]
+    token: Option<String>,
+    /// File with the PIN of the token; asked for when missing.
+    #[arg(long, value_name = "FILE", requires = "token")]
+    pin_file: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -90,11 +105,46 @@ pub struct Enrol {
     place: Place,
 }
 
+/// Arguments of `person roles`.
+#[derive(Debug, Args)]
+pub struct Roles {
+    /// Name or id.
+    person: String,
+    /// Role from then on, repeatable.
+    #[arg(long, required = true, value_enum)]
+    role: Vec<RoleName>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `person add-key`.
+#[derive(Debug, Args)]
+pub struct AddKey {
+    /// Name or id of the person.
+    person: String,
+    /// Request with the further key (`payhsm person new` in another home folder).
+    request: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `person revoke-key`.
+#[derive(Debug, Args)]
+pub struct RevokeKey {
+    /// The credential, or the key itself.
+    credential: String,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// Arguments of `person revoke`.
 #[derive(Debug, Args)]
 pub struct Revoke {
     /// Name or id.
     person: String,
+    /// Request of the person who comes instead, with the same roles: needed where too few officers would be left.
+    #[arg(long, value_name = "FILE")]
+    replacement: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -107,12 +157,75 @@ pub fn run(verb: Person) -> Exit {
         Person::Enrol(args) => enrol(&args),
         Person::List(place) => list(&place),
         Person::Revoke(args) => revoke(&args),
+        Person::Roles(args) => {
+            let client = args.place.client()?;
+            let person = find(&client, &args.person)?.id;
+            let roles = args.role.iter().map(|role| Role::from(*role)).collect();
+            super::ask(&args.place, &client, &[Act::ChangeRoles { person, roles }])
+        }
+        Person::AddKey(args) => {
+            let request = PersonRequest::read(&read(&args.request)?).map_err(Failure::check)?;
+            let client = args.place.client()?;
+            let person = find(&client, &args.person)?.id;
+            super::ask(
+                &args.place,
+                &client,
+                &[Act::AddCredential { person, credential: credential(&request)? }],
+            )
+        }
+        Person::RevokeKey(args) => {
+            let client = args.place.client()?;
+            let all: Vec<Credential> = block_on(client.all("/credentials"))?;
+            let named = |c: &&Credential| [c.id.to_string(), c.key.to_string()].contains(&args.credential);
+            let found = all.iter().find(named);
+            let found = found.ok_or_else(|| Failure::usage(format!("no credential {}", args.credential)))?;
+            super::ask(&args.place, &client, &[Act::RevokeCredential { credential: found.id }])
+        }
     }
+}
+
+fn find(client: &Client, name: &str) -> Result<Record, Failure> {
+    let persons: Vec<Record> = block_on(client.all("/persons"))?;
+    let found = persons.into_iter().find(|p| p.name == name || p.id.to_string() == name);
+    found.ok_or_else(|| Failure::usage(format!("no person {name}: see `payhsm person list`")))
+}
+
+fn credential(request: &PersonRequest) -> Result<NewCredential, Failure> {
+    let (time, random) = fresh_id().map_err(super::place::failure)?;
+    let id = CredentialId::new(time, random);
+    Ok(NewCredential { id, kind: request.kind(), key: request.approval_key })
+}
+
+fn newcomer(path: &Path, roles: BTreeSet<Role>, line: Option<String>) -> Result<NewPerson, Failure> {
+    let request = PersonRequest::read(&read(path)?).map_err(Failure::check)?;
+    let (time, random) = fresh_id().map_err(super::place::failure)?;
+    let credential = credential(&request)?;
+    Ok(NewPerson { id: PersonId::new(time, random), name: request.name, line, roles, credential })
 }
 
 fn new(args: &New) -> Exit {
     let home = args.place.home()?;
-    let identity = home.create(&args.name, args.place.passphrase()?.as_bytes()).map_err(home_failure)?;
+    let passphrase = args.place.passphrase()?;
+    let identity = match &args.token {
+        None => home.create(&args.name, passphrase.as_bytes()).map_err(home_failure)?,
+        Some(uri) => {
+            // Before a key is made that nobody would find again.
+            home.is_free().map_err(home_failure)?;
+            let place = TokenKey {
+                uri: uri.clone(),
+                pin_file: args
+                    .pin_file
+                    .as_ref()
+                    .map(std::path::absolute)
+                    .transpose()
+                    .map_err(Failure::usage)?,
+                label: format!("payhsm/approval/{}", args.name),
+            };
+            let key = place.make()?;
+            let note = serde_json::to_string(&place).map_err(Failure::environment)?;
+            home.create_with(&args.name, passphrase.as_bytes(), key, &note).map_err(home_failure)?
+        }
+    };
     let request = args.request.clone().unwrap_or_else(|| PathBuf::from(format!("{}.person", args.name)));
     Home::write_request(&identity, &request).map_err(home_failure)?;
     let report = json!({ "name": args.name, "key": identity.public_key(), "request": request });
@@ -149,22 +262,10 @@ fn sign_root(args: &SignRoot) -> Exit {
 }
 
 fn enrol(args: &Enrol) -> Exit {
-    let request = PersonRequest::read(&read(&args.request)?).map_err(Failure::check)?;
+    let roles = args.role.iter().map(|role| Role::from(*role)).collect();
+    let person = newcomer(&args.request, roles, args.line.clone())?;
     let client = args.place.client()?;
-    let ((time, random), (_, other)) =
-        (fresh_id().map_err(super::place::failure)?, fresh_id().map_err(super::place::failure)?);
-    let act = Act::EnrolPerson(NewPerson {
-        id: PersonId::new(time, random),
-        name: request.name,
-        line: args.line.clone(),
-        roles: args.role.iter().map(|role| Role::from(*role)).collect(),
-        credential: NewCredential {
-            id: CredentialId::new(time, other),
-            kind: CredentialKind::File,
-            key: request.approval_key,
-        },
-    });
-    super::ask(&args.place, &client, &[act])
+    super::ask(&args.place, &client, &[Act::EnrolPerson(person)])
 }
 
 fn list(place: &Place) -> Exit {
@@ -180,8 +281,8 @@ fn list(place: &Place) -> Exit {
 
 fn revoke(args: &Revoke) -> Exit {
     let client = args.place.client()?;
-    let persons: Vec<Record> = block_on(client.all("/persons"))?;
-    let found = persons.iter().find(|p| p.name == args.person || p.id.to_string() == args.person);
-    let found = found.ok_or_else(|| Failure::usage(format!("no person {}", args.person)))?;
-    super::ask(&args.place, &client, &[Act::RevokePerson { person: found.id, replacement: None }])
+    let person = find(&client, &args.person)?;
+    let comes = |path: &PathBuf| newcomer(path, person.roles.clone(), person.line.clone());
+    let replacement = args.replacement.as_ref().map(comes).transpose()?;
+    super::ask(&args.place, &client, &[Act::RevokePerson { person: person.id, replacement }])
 }

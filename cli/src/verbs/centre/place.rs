@@ -1,8 +1,10 @@
 //! Whose program this is and which manager it speaks to: options that all verbs of people share.
 
+use super::token_key::TokenKey;
 use crate::exit::Failure;
 use crate::private::{open_line, secret_line};
 use clap::Args;
+use keymgr::FolderError;
 use keymgr::client::{Client, ClientProblem, ManagerAddress};
 use keymgr::person::{Home, HomeError, Identity, KeyFileError};
 use serde::Serialize;
@@ -44,7 +46,15 @@ impl Place {
 
     /// The person's keys, opened.
     pub fn identity(&self) -> Result<Identity, Failure> {
-        self.home()?.open(self.passphrase()?.as_bytes()).map_err(home_failure)
+        let home = self.home()?;
+        match home.token().map_err(home_failure)? {
+            None => home.open(self.passphrase()?.as_bytes()).map_err(home_failure),
+            Some(note) => {
+                let place: TokenKey = serde_json::from_str(&note)
+                    .map_err(|_| Failure::environment("the home folder does not say where its token is"))?;
+                home.open_with(self.passphrase()?.as_bytes(), place.open()?).map_err(home_failure)
+            }
+        }
     }
 
     /// The connection of this person to the manager.
@@ -85,8 +95,8 @@ pub fn passphrase(file: Option<&Path>, prompt: &str) -> Result<Zeroizing<String>
 pub fn home_failure(error: HomeError) -> Failure {
     match &error {
         HomeError::Taken(_) | HomeError::Name(_) => Failure::usage(error),
-        HomeError::Key { source: KeyFileError::Passphrase, .. } => Failure::usage(error),
-        HomeError::Key { .. } => Failure::check(error),
+        HomeError::Folder(FolderError::Key { source: KeyFileError::Passphrase, .. }) => Failure::usage(error),
+        HomeError::Folder(FolderError::Key { .. }) => Failure::check(error),
         _ => Failure::environment(error),
     }
 }
@@ -94,10 +104,52 @@ pub fn home_failure(error: HomeError) -> Failure {
 /// What a call without an answer ends a verb with: refused 1, wrong wishes 2, no manager 3.
 pub fn failure(problem: ClientProblem) -> Failure {
     match &problem {
-        ClientProblem::Refused(_) | ClientProblem::Unsound(_) => Failure::check(problem),
+        ClientProblem::Refused(refused) => match next_step(&refused.code) {
+            Some(step) => Failure::check(format!("{problem}; {step}")),
+            None => Failure::check(problem),
+        },
+        ClientProblem::Unsound(_) => Failure::check(problem),
         ClientProblem::Missing { .. } | ClientProblem::Wish(_) => Failure::usage(problem),
-        ClientProblem::Unreachable(_) | ClientProblem::Answer(_) => Failure::environment(problem),
+        ClientProblem::Unreachable(_) => Failure::environment(format!(
+            "{problem}; next: is `payhsm kmc serve` running, and is --manager its address and key?"
+        )),
+        ClientProblem::Answer(_) => Failure::environment(problem),
     }
+}
+
+// What a person does next, by the stable code of a refusal.
+fn next_step(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "caller" => "next: somebody who is registered asks with `payhsm person enrol FILE --role ROLE`",
+        "role" | "forbidden" => "next: ask a person with that role; `payhsm person list` shows who has it",
+        "approval_requester" => "next: other officers approve; who asks does not count",
+        "approval_twice" => "next: another officer approves; `payhsm approve list` shows what waits",
+        "approval_role" => "next: a security officer approves",
+        "approval_expired" | "approval_not_pending" => {
+            "next: see `payhsm approve show ACTION`; ask again if it is over"
+        }
+        "approval_other_content" => "next: the action was edited: look at it again and sign what it says now",
+        "not_approved" => "next: officers approve first, `payhsm approve sign --all`",
+        "exists" => "next: choose another name, or use what is there",
+        "too_few_officers" => "next: name who comes instead, `payhsm person revoke NAME --replacement FILE`",
+        "campaign_lives" | "zone_locked" => {
+            "next: wait for it, `payhsm campaign watch`, or end it, `payhsm campaign abort`"
+        }
+        "in_traffic" => {
+            "next: take the node out of traffic, `payhsm node traffic NODE drained`, or wait for it"
+        }
+        "not_ready" => "next: the node must hold the zone's keys first, `payhsm campaign watch`",
+        "components_missing" => "next: custodians enter theirs, `payhsm ceremony component ID`",
+        "components" => "next: the custodians look for the slip and enter their components again",
+        "check_value" => "next: compare the check values with the sender, digit by digit",
+        "strength" => "next: use a wrapping key that is at least as strong",
+        "stored_key" => "next: verify the store, `payhsm kmc verify`: a key block is not where it belongs",
+        "not_leading" | "outcome_unknown" => {
+            "next: try again; another manager may lead, or the store is away"
+        }
+        "full" => "next: make room for the store; reading goes on",
+        _ => return None,
+    })
 }
 
 /// Runs a person's call to its end.

@@ -1,4 +1,4 @@
-//! `payhsm report inventory|expiring|campaign|nodes`: facts for people and auditors.
+//! `payhsm report inventory|expiring|campaign|nodes|compliance`: facts for people and auditors.
 
 use super::campaign::chosen;
 use super::place::{Place, block_on, table};
@@ -30,6 +30,8 @@ pub enum Report {
     },
     /// Every node.
     Nodes(Form),
+    /// Every node and key set: what was ordered, and what the node does by its receipts.
+    Compliance(Form),
 }
 
 /// How it is written.
@@ -65,6 +67,11 @@ pub fn run(verb: Report) -> Exit {
             let client = form.place.client()?;
             let id = chosen(&client, campaign)?;
             let made = block_on(report::campaign(&client, id))?;
+            (form, made)
+        }
+        Report::Compliance(form) => {
+            let client = form.place.client()?;
+            let made = block_on(report::compliance(&client))?;
             (form, made)
         }
         Report::Nodes(form) => {

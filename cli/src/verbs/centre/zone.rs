@@ -6,9 +6,10 @@ use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand, ValueEnum};
 use keylink::NodeId;
 use keylink::message::{KeyKind, Overlap, Shape};
+use keymgr::api::NodeView as Node;
 use keymgr::client::{ZoneWishes, plan_zone};
 use keymgr::core::key::KeySet;
-use keymgr::core::node::{Node, Zone as Record};
+use keymgr::core::node::Zone as Record;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

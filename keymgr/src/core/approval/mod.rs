@@ -11,6 +11,7 @@ use keylink::action::{ActionClass, Approval, Grant, action_hash};
 use keylink::envelope::{bytes_of, strict};
 use keylink::wire::{Blob, Hex, U64};
 use keylink::{Signed, merkle};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::num::NonZeroU8;
@@ -21,8 +22,9 @@ pub const PENDING_MS: u64 = 24 * 3_600_000;
 pub const RIGHT_MS: u64 = 400 * 24 * 3_600_000;
 
 /// A number of approving persons besides the requester: never one, never none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u8", into = "u8")]
+#[schemars(with = "u8")]
 pub struct Quorum(NonZeroU8);
 
 /// A quorum of fewer than two persons.
@@ -60,7 +62,7 @@ impl From<Quorum> for u8 {
 }
 
 /// Where an action stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionState {
     /// Waits for approvals.
@@ -78,7 +80,7 @@ pub enum ActionState {
 }
 
 /// One approval that was given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
     /// By whom.
@@ -92,7 +94,7 @@ pub struct Given {
 }
 
 /// An action and its approvals.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
     /// Identity.

@@ -20,7 +20,7 @@ use crate::core::refusal::Refusal;
 use crate::core::table::{Change, Record, State};
 use crate::core::tick::Watch;
 use crate::core::traffic;
-use crate::core::{acts, planted, receipts, root, steps, tick};
+use crate::core::{acts, enrolment, planted, receipts, root, rows, steps, tick};
 use approve::{approved, may, own_pending};
 use deliver::{issue, post, root_kek, wrapped};
 use keylink::Instant3;
@@ -152,6 +152,14 @@ impl Request<'_> {
                 own_pending(tx, by, &action)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
             }
+            Input::Abandon { by, action } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                approved(tx, &action, note)?;
+                note.word = "action.abandon";
+                tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
+            }
+            Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
             Input::Approve(approval) => return self.approve(tx, &approval, note),
             Input::InstallRoot(document) => {
                 note.word = "root.install";
@@ -218,8 +226,10 @@ impl Request<'_> {
                 acts::formed(tx, action, &act, origin, material, nonce, now)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
             }
-            Input::FormedFrom { action, origin, material, evidence } => {
+            Input::FormedFrom { action, origin, material, transcript, evidence } => {
+                note.objects.push(transcript.hash().to_string());
                 note.objects.extend(evidence.iter().map(ToString::to_string));
+                tx.keep(Record::Ceremony(rows::Ceremony { action, signed: transcript }));
                 return self.handle(tx, Input::Formed { action, origin, material }, note);
             }
             Input::Exported { action, block } => {

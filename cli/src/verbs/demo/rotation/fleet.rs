@@ -1,10 +1,12 @@
 //! The nodes of a run: the node side that `serve` uses, one for each, with durable states in one store, their own
-//! clocks, certificates and sessions over HTTPS.
+//! clocks, certificates and sessions over HTTPS. A few are processes of their own.
 
 use super::desk::Desk;
+use super::gate::{Gate, Gated};
 use super::load::{Order, SKEW_MS};
 use super::people::{People, called};
 use super::sabotage::{Losing, Sabotage};
+use super::unit::Unit;
 use crate::exit::Failure;
 use gateway::node::{
     EnrolError, Enrolment, HttpsTransport, Identity, Installer, InstallerLmks, NodeSide, Pace, Parts,
@@ -24,9 +26,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// The node that is killed between store and receipt.
+pub const HOLDING: usize = 1;
 
 /// What a node has stored, as far as the run looks.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +40,28 @@ pub struct Seen {
     pub checkpoint: Option<String>,
     /// Key sets whose newest key it protects with or is ordered to, from the second generation.
     pub ordered: usize,
+    /// The last message it has taken, its last receipt, and how many of them are not confirmed.
+    pub at: (u64, u64, usize),
 }
 
 struct Running {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+}
+
+/// A node side in this process.
+pub struct Here {
+    identity: Identity,
+    seen: Arc<Mutex<Seen>>,
+    running: Option<Running>,
+}
+
+/// Where a node is.
+pub enum Place {
+    /// In this process.
+    Here(Box<Here>),
+    /// In one of its own.
+    Process(Unit),
 }
 
 /// One node.
@@ -48,21 +70,24 @@ pub struct Member {
     pub id: NodeId,
     /// Its name.
     pub name: String,
-    identity: Identity,
-    seen: Arc<Mutex<Seen>>,
-    running: Option<Running>,
+    /// The key that signs its receipts, as it was when it asked to be known.
+    pub key: PublicKey,
+    /// Where it is.
+    pub place: Place,
 }
 
 /// All nodes.
 pub struct Fleet {
     /// In order of their numbers.
     pub members: Vec<Member>,
+    /// What holds them back until a kill has come.
+    pub gate: Arc<Gate>,
     store: Store,
     installer: Installer,
     orders: Sender<Order>,
     fault: Option<Sabotage>,
-    /// The receipts of the node with a fault get lost from then on.
-    pub losing: Arc<AtomicBool>,
+    zones: usize,
+    losing: Arc<AtomicBool>,
 }
 
 #[derive(Deserialize)]
@@ -73,8 +98,13 @@ struct Waiting {
     csr: Digest,
 }
 
+enum Candidate {
+    Here(Box<Enrolment>),
+    Process(Unit),
+}
+
 /// Nodes that have asked to be known.
-pub struct Asking(Vec<(String, Enrolment)>);
+pub struct Asking(Vec<(String, PublicKey, Candidate)>);
 
 async fn once(name: &str, enrolment: &Enrolment, store: &Store) -> Result<Identity, EnrolError> {
     let identity = enrolment.identity();
@@ -83,25 +113,59 @@ async fn once(name: &str, enrolment: &Enrolment, store: &Store) -> Result<Identi
     join(enrolment, name, "C", &transport, store, keymgr::client::utc_ms()).await
 }
 
+impl Candidate {
+    fn fingerprints(&self) -> (NodeId, Digest) {
+        match self {
+            Self::Here(enrolment) => enrolment.fingerprints(),
+            Self::Process(unit) => unit.fingerprints,
+        }
+    }
+}
+
+/// Whether the node with this number is a process of its own: those behind the first, which has the faults.
+pub fn is_process(number: usize, processes: usize) -> bool {
+    (1..=processes).contains(&number)
+}
+
 impl Asking {
     /// So many nodes ask with tokens of the operator; their fingerprints are compared, and officers let them in.
-    pub async fn ask(count: usize, people: &People, store: &Store) -> Result<Self, Failure> {
+    pub async fn ask(
+        count: usize,
+        processes: usize,
+        people: &People,
+        store: &Store,
+        folder: &Path,
+    ) -> Result<Self, Failure> {
         let tokens: Vec<EnrolmentToken> =
             people.operator.post("/enrolment-tokens", &json!({ "count": count })).await.map_err(called)?;
         let mut asking = Vec::new();
         for (number, token) in tokens.into_iter().enumerate() {
             let name = format!("node-{number:03}");
+            if is_process(number, processes) {
+                let holds = number == HOLDING;
+                asking.push((name.clone(), Candidate::Process(Unit::start(folder, &name, &token, holds)?)));
+                continue;
+            }
             let enrolment = Enrolment::new(token).map_err(Failure::environment)?;
             match once(&name, &enrolment, store).await {
-                Err(EnrolError::Waiting) => asking.push((name, enrolment)),
+                Err(EnrolError::Waiting) => asking.push((name, Candidate::Here(Box::new(enrolment)))),
                 Err(error) => return Err(Failure::environment(format!("{name}: {error}"))),
                 Ok(_) => return Err(Failure::check(format!("{name} was let in without an approval"))),
             }
         }
-        let waiting: Vec<Waiting> = people.operator.get("/enrolments").await.map_err(called)?;
-        let known: HashMap<NodeId, Digest> = asking.iter().map(|(_, one)| one.fingerprints()).collect();
-        if waiting.len() != count || waiting.iter().any(|one| known.get(&one.node) != Some(&one.csr)) {
-            return Err(Failure::check("the manager shows other nodes than those that asked"));
+        let waiting = Self::waiting(count, people).await?;
+        let known: HashMap<NodeId, &Waiting> = waiting.iter().map(|one| (one.node, one)).collect();
+        let compared = |(name, candidate): (String, Candidate)| {
+            let (node, csr) = candidate.fingerprints();
+            let shown = known.get(&node).filter(|one| one.csr == csr && one.name == name);
+            // The id is the hash of the key: who compares the id compares the key.
+            let key = shown.map(|one| one.key).filter(|key| Digest::of(&key.0).0 == node.0)?;
+            Some((name, key, candidate))
+        };
+        let strangers = || Failure::check("the manager shows other nodes than those that asked");
+        let asked = asking.into_iter().map(compared).collect::<Option<Vec<_>>>().ok_or_else(strangers)?;
+        if waiting.len() != count {
+            return Err(strangers());
         }
         let new = waiting.into_iter().map(|one| NewNode {
             key: one.key,
@@ -110,12 +174,24 @@ impl Asking {
             class: BackendClass::C,
         });
         people.ask(&[Act::EnrolNodes(new.collect())], 0).await?;
-        Ok(Self(asking))
+        Ok(Self(asked))
+    }
+
+    // Processes ask in their own time.
+    async fn waiting(count: usize, people: &People) -> Result<Vec<Waiting>, Failure> {
+        let began = Instant::now();
+        loop {
+            let waiting: Vec<Waiting> = people.operator.get("/enrolments").await.map_err(called)?;
+            if waiting.len() >= count || began.elapsed() > Duration::from_secs(30) {
+                return Ok(waiting);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Their ids.
     pub fn ids(&self) -> impl Iterator<Item = NodeId> {
-        self.0.iter().map(|(_, one)| one.fingerprints().0)
+        self.0.iter().map(|(_, _, one)| one.fingerprints().0)
     }
 }
 
@@ -127,16 +203,23 @@ pub fn store(folder: &Path) -> Result<Store, Failure> {
 impl Fleet {
     /// The nodes fetch their certificates.
     pub async fn gather(
-        asking: &Asking,
+        asking: Asking,
         store: Store,
         orders: Sender<Order>,
         fault: Option<Sabotage>,
+        zones: usize,
     ) -> Result<Self, Failure> {
         let mut members = Vec::new();
-        for (name, enrolment) in &asking.0 {
-            let identity = once(name, enrolment, &store).await.map_err(Failure::environment)?;
-            let (id, name) = (identity.node(), name.clone());
-            members.push(Member { id, name, identity, seen: Arc::default(), running: None });
+        for (name, key, candidate) in asking.0 {
+            let (id, _) = candidate.fingerprints();
+            let place = match candidate {
+                Candidate::Process(unit) => Place::Process(unit),
+                Candidate::Here(enrolment) => {
+                    let identity = once(&name, &enrolment, &store).await.map_err(Failure::environment)?;
+                    Place::Here(Box::new(Here { identity, seen: Arc::default(), running: None }))
+                }
+            };
+            members.push(Member { id, name, key, place });
         }
         let backend = || -> Box<dyn hsm::Backend> {
             let simulator = Simulator::new(&LmkSet::public_test(), Options::default());
@@ -145,7 +228,8 @@ impl Fleet {
         let installer =
             Installer::start(Arc::new(backend), InstallerLmks { traffic: LmkId(0), kek: LmkId(2) });
         let installer = installer.ok_or_else(|| Failure::environment("no backend for delivered keys"))?;
-        Ok(Self { members, store, installer, orders, fault, losing: Arc::default() })
+        let (losing, gate) = (Arc::default(), Arc::default());
+        Ok(Self { members, gate, store, installer, orders, fault, zones, losing })
     }
 
     // From -SKEW_MS to +SKEW_MS, over all nodes.
@@ -154,12 +238,14 @@ impl Fleet {
         span * number as i64 / last - SKEW_MS as i64
     }
 
-    /// A node begins, or begins again from its stored state.
+    /// A node of this process begins, or begins again from its stored state.
     pub async fn start(&mut self, number: usize) -> Result<(), Failure> {
         let clock = SystemClock::with_offset(self.offset_ms(number)).map_err(Failure::environment)?;
         let fault = self.fault.filter(|fault| fault.is_at(number));
-        let Some(member) = self.members.get_mut(number) else { return Ok(()) };
-        let seen = Arc::clone(&member.seen);
+        let Some(Member { place: Place::Here(member), .. }) = self.members.get_mut(number) else {
+            return Ok(());
+        };
+        let (seen, gate, zones) = (Arc::clone(&member.seen), Arc::clone(&self.gate), self.zones);
         let parts = Parts {
             store: self.store.clone(),
             installer: self.installer.clone(),
@@ -168,7 +254,9 @@ impl Fleet {
             about: About { software: "payhsm demo".into(), backend_class: "C".into() },
             ready: Arc::new(|| true),
             stored: Some(Arc::new(move |state| {
-                *seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::of(state);
+                let now = Seen::of(state);
+                gate.stored(number, &now, zones);
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
             })),
         };
         let side =
@@ -179,6 +267,7 @@ impl Fleet {
             Some(Sabotage::LostReceipt) => Arc::new(Losing::new(https, Arc::clone(&self.losing))),
             _ => Arc::new(https),
         };
+        let transport: Arc<dyn Transport> = Arc::new(Gated::new(transport, Arc::clone(&self.gate), number));
         let (handle, requests) = SideHandle::new();
         let pace = Pace { retry_longest: Duration::from_millis(500), ..Pace::default() };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -195,31 +284,39 @@ impl Fleet {
         Ok(())
     }
 
-    /// A node goes away.
+    /// A node of this process goes away.
     pub async fn stop(&mut self, number: usize) {
-        let Some(running) = self.members.get_mut(number).and_then(|member| member.running.take()) else {
-            return;
-        };
+        let Some(Member { place: Place::Here(member), .. }) = self.members.get_mut(number) else { return };
+        let Some(running) = member.running.take() else { return };
         let _ = running.stop.send(());
         let _ = running.task.await;
     }
 
-    /// Nodes that are ordered to protect with a newer key than their first, or do.
-    pub fn ordered(&self, zones: usize) -> u32 {
-        let ready = self.members.iter().filter(|member| member.seen().ordered >= zones).count();
-        u32::try_from(ready).unwrap_or(u32::MAX)
+    /// Nodes of this process that have stored the order to protect with a newer key than their first.
+    pub fn ordered(&self) -> usize {
+        self.seen().filter(|seen| seen.ordered >= self.zones).count()
+    }
+
+    /// What the nodes of this process have stored last.
+    pub fn seen(&self) -> impl Iterator<Item = Seen> {
+        let here = self.members.iter().filter_map(|member| match &member.place {
+            Place::Here(here) => Some(here),
+            Place::Process(_) => None,
+        });
+        here.map(|here| here.seen.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// The nodes that are processes, with their numbers.
+    pub fn units(&mut self) -> impl Iterator<Item = (usize, &str, &mut Unit)> {
+        self.members.iter_mut().enumerate().filter_map(|(number, member)| match &mut member.place {
+            Place::Process(unit) => Some((number, member.name.as_str(), unit)),
+            Place::Here(_) => None,
+        })
     }
 
     /// The receipts of the node with a fault get lost from now on.
     pub fn lose(&self) {
         self.losing.store(true, Relaxed);
-    }
-}
-
-impl Member {
-    /// What it has stored last.
-    pub fn seen(&self) -> Seen {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -233,6 +330,7 @@ impl Seen {
         Self {
             checkpoint: state.checkpoint.as_ref().map(|checkpoint| checkpoint.note.clone()),
             ordered: state.key_sets.iter().filter(ordered).count(),
+            at: (state.seq.0, state.receipt.0.0, state.outbox.len()),
         }
     }
 }

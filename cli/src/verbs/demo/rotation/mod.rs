@@ -4,12 +4,20 @@
 
 mod desk;
 mod fleet;
+mod gate;
+mod judge;
+mod kills;
+mod line;
 mod load;
 mod manager;
 mod people;
+mod receipts;
 mod report;
 mod sabotage;
 mod story;
+mod unit;
+mod units;
+mod watch;
 
 use crate::exit::{Exit, Failure};
 use clap::Args;
@@ -31,6 +39,10 @@ pub struct RotationArgs {
     /// protect.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
     kills: u8,
+    /// Nodes that are processes of their own, `payhsm serve` with a host port; the first of them is killed between store
+    /// and receipt.
+    #[arg(long, default_value_t = 3, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(0..=20))]
+    processes: u8,
     /// Transactions a second, over all nodes.
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
@@ -46,13 +58,28 @@ pub struct RotationArgs {
     /// Longest time for the rotation, seconds.
     #[arg(long, default_value_t = 240, value_name = "S")]
     limit: u64,
+    /// Longest time for all of it, seconds.
+    #[arg(long, default_value_t = 300, value_name = "S")]
+    within: u64,
     /// One JSON document on standard output.
     #[arg(long)]
     json: bool,
 }
 
+impl RotationArgs {
+    // Nodes that are away.
+    fn away(&self) -> usize {
+        usize::from(self.nodes) * usize::from(self.offline) / 100
+    }
+}
+
 /// Runs it.
 pub fn run(args: &RotationArgs) -> Exit {
+    if usize::from(args.processes) + args.away() + 1 >= usize::from(args.nodes) {
+        return Err(Failure::usage(
+            "too few nodes: besides processes and nodes that are away two are needed",
+        ));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     // On this thread: the manager ends with the thread that has begun it.
     let report = runtime.map_err(Failure::environment)?.block_on(story::tell(args))?;

@@ -1,5 +1,6 @@
 //! What was counted, and the verdict: a list of things that must hold, each with what was found.
 
+use super::units::UnitKill;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -25,6 +26,18 @@ pub enum Stage {
 impl Stage {
     /// How many.
     pub const COUNT: usize = 6;
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::Staging => "staging",
+            Self::Accepting => "accepting",
+            Self::Protecting => "protecting",
+            Self::Overlap => "overlap",
+            Self::Retiring => "retiring",
+        }
+    }
+
     /// All of them.
     pub const ALL: [Self; Self::COUNT] =
         [Self::Before, Self::Staging, Self::Accepting, Self::Protecting, Self::Overlap, Self::Retiring];
@@ -39,11 +52,31 @@ pub struct StageCounts {
     pub refused: u64,
 }
 
+/// What one node has carried.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Carried {
+    /// Right transactions in which it had a part.
+    pub right: u64,
+    /// How long it was in traffic, seconds.
+    pub in_traffic_s: f64,
+}
+
+impl Carried {
+    /// A second, while in traffic.
+    pub fn rate(&self) -> f64 {
+        self.right as f64 / self.in_traffic_s.max(f64::MIN_POSITIVE)
+    }
+}
+
 /// What the load counted.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Transactions that began.
     pub begun: u64,
+    /// PIN blocks that were made.
+    pub blocks: u64,
+    /// Requests that hosts have made.
+    pub requests: u64,
     /// Length of the load, seconds.
     pub seconds: f64,
     /// Most that a transaction began after its time.
@@ -60,8 +93,8 @@ pub struct Tally {
     pub old_to_new: u64,
     /// Blocks of the new generation, processed by a node that still protected with the old one.
     pub new_to_old: u64,
-    /// Right transactions by node.
-    pub carried: Vec<u64>,
+    /// By node.
+    pub carried: Vec<Carried>,
     /// When a zone's generation protected first: UTC milliseconds, node.
     pub first: BTreeMap<(usize, u32), (u64, usize)>,
     /// Blocks under the old generation after every node was activated, by node.
@@ -134,12 +167,14 @@ pub struct Kill {
     pub due: &'static str,
     /// Number of the process that was killed.
     pub pid: u32,
-    /// Receipts that the manager counted, or nodes with the order, before.
-    pub before: u32,
-    /// The same, as the next process counts them.
-    pub after: u32,
+    /// Proofs that nodes of this process had confirmed, or nodes of it with the order, before.
+    pub before: usize,
+    /// Proofs that the next process counts, or nodes with the order when it is there.
+    pub after: usize,
     /// Of how many.
-    pub of: u32,
+    pub of: usize,
+    /// Where the campaigns are for the next process.
+    pub stage: Stage,
     /// The phase that was meant was hit.
     pub hit: bool,
 }
@@ -149,8 +184,10 @@ pub struct Kill {
 pub struct Report {
     /// What must hold.
     pub checks: Vec<Check>,
-    /// Kills.
+    /// Kills of the manager.
     pub kills: Vec<Kill>,
+    /// The kill of a node.
+    pub node_kill: Option<UnitKill>,
     /// Figures.
     pub figures: BTreeMap<&'static str, Value>,
 }
@@ -159,6 +196,11 @@ impl Report {
     /// Adds a thing that must hold.
     pub fn check(&mut self, what: &'static str, holds: bool, found: impl Into<String>) {
         self.checks.push(Check { what, holds, found: found.into() });
+    }
+
+    /// Adds a figure.
+    pub fn figure(&mut self, name: &'static str, value: impl Serialize) {
+        self.figures.insert(name, json!(value));
     }
 
     /// What does not hold, in a line.
@@ -174,6 +216,7 @@ impl Report {
             "holds": self.failures().is_none(),
             "checks": self.checks,
             "kills": self.kills,
+            "node_kill": self.node_kill,
             "figures": self.figures,
         })
     }
@@ -184,11 +227,22 @@ impl Report {
         let checks = self.checks.iter().map(|c| format!("{}{}: {}\n", mark(c.holds), c.what, c.found));
         let kills = self.kills.iter().map(|k| {
             format!(
-                "kill at {}: process {}, {} of {} before, {} after\n",
-                k.due, k.pid, k.before, k.of, k.after
+                "kill of the manager at {}: process {}, {} of {} before, {} after, {}\n",
+                k.due,
+                k.pid,
+                k.before,
+                k.of,
+                k.after,
+                k.stage.name()
+            )
+        });
+        let node = self.node_kill.iter().map(|k| {
+            format!(
+                "kill of {} between store and receipt: process {}, drained in {} ms, down for {} ms\n",
+                k.node, k.pids[0], k.drained_ms, k.down_ms
             )
         });
         let figures = self.figures.iter().map(|(name, value)| format!("{name}: {value}\n"));
-        figures.chain(kills).chain(checks).collect()
+        figures.chain(kills).chain(node).chain(checks).collect()
     }
 }

@@ -67,6 +67,10 @@ impl Losing {
 }
 
 impl Transport for Losing {
+    fn session(&self) -> gateway::node::Opening<'_> {
+        self.inner.session()
+    }
+
     fn post(&self, endpoint: Endpoint, body: Vec<u8>) -> Sending<'_> {
         if endpoint == Endpoint::Receipts && self.from.load(std::sync::atomic::Ordering::Relaxed) {
             return Box::pin(async { Ok(Answer::Taken(Vec::new())) });

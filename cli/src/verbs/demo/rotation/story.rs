@@ -2,37 +2,43 @@
 
 use super::RotationArgs;
 use super::fleet::{self, Asking, Fleet};
-use super::load::{self, Counters, Order, SKEW_MS};
+use super::gate::Count;
+use super::judge;
+use super::kills::Kills;
+use super::load::{self, Counters, Order};
 use super::manager::Manager;
 use super::people::{self, People, called};
-use super::report::{Kill, Report, Stage, Tally};
+use super::report::{Report, Stage};
 use super::sabotage::Sabotage;
+use super::units::{self, Holding};
+use super::watch::{self, stage};
 use crate::exit::Failure;
 use keylink::CampaignId;
 use keylink::message::{KeyKind, Overlap, Shape};
-use keymgr::client::{ClientProblem, RotateWishes, ZoneWishes, plan_rotation, plan_zone};
+use keymgr::client::{RotateWishes, ZoneWishes, plan_rotation, plan_zone};
 use keymgr::core::action::Act;
-use keymgr::core::campaign::{Campaign, Delivery, Mark, Phase};
+use keymgr::core::campaign::{Campaign, Mark, Phase};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-/// Nodes protect with the new key so long after the order, milliseconds: long enough for a manager to be killed and
-/// to come back meanwhile.
+/// The order to protect goes out so long before its moment, milliseconds: long enough for a manager to be killed and to
+/// come back meanwhile.
 const LEAD_MS: u64 = 4_000;
+/// Without such a kill.
+const SHORT_LEAD_MS: u64 = 700;
 /// The old key is processed so long after the switch: a block that a slow clock has protected late is on its way for
 /// twice the skew, and in a large fleet the last receipt of the switch comes late.
-const OVERLAP_MS: u64 = 6_000;
+const OVERLAP_MS: u64 = 3_000;
 const OVERLAP_PER_NODE_MS: u64 = 30;
-
-const MARKS: [(Mark, &str); 4] = [
-    (Mark::Proven, "proven"),
-    (Mark::Accepting, "accepting"),
-    (Mark::Activated, "activated"),
-    (Mark::Retired, "retired"),
-];
+/// And so much longer when nodes that were away come back in it.
+const OVERLAP_RETURN_MS: u64 = 3_000;
+/// The shortest overlap that is allowed: twice the difference of clocks that a node may have.
+const FIRST_OVERLAP_MS: u64 = 2_000;
+/// Transactions that a node must have carried before the run ends, when it was away.
+const AFTER_RETURN: u64 = 100;
 
 struct Run<'a> {
     args: &'a RotationArgs,
@@ -40,8 +46,12 @@ struct Run<'a> {
     people: People,
     fleet: Fleet,
     orders: Sender<Order>,
-    counters: Counters,
+    counters: Arc<Counters>,
     away: Vec<usize>,
+    returned: Vec<usize>,
+    kills: Kills,
+    holding: Holding,
+    rested: Duration,
     report: Report,
 }
 
@@ -50,48 +60,48 @@ pub async fn tell(args: &RotationArgs) -> Result<Report, Failure> {
     let began = Instant::now();
     let folder = tempfile::tempdir().map_err(Failure::environment)?;
     let (orders, queue) = std::sync::mpsc::channel();
-    let counters: Counters = Arc::default();
+    let counters = Arc::new(Counters::new(args.nodes.into()));
     let plan = load::Plan {
         nodes: args.nodes.into(),
+        processes: args.processes.into(),
         zones: args.zones.into(),
-        rate: args.rate,
+        // A little more than what must be reached.
+        rate: args.rate + args.rate.div_ceil(100),
         seed: getrandom::u64().map_err(Failure::environment)?,
     };
     let counted = Arc::clone(&counters);
     let thread = std::thread::Builder::new().name("load".to_owned());
     let thread = thread.spawn(move || load::run(plan, &queue, counted)).map_err(Failure::environment)?;
     let mut run = Run::begin(args, folder.path(), orders, counters).await?;
-    run.report.figures.insert("setup_s", json!(began.elapsed().as_secs_f64()));
+    run.report.figure("setup_s", began.elapsed().as_secs_f64());
     let campaigns = run.rotate().await?;
     let _ = run.orders.send(Order::End);
     let tally = tokio::task::spawn_blocking(move || thread.join()).await.map_err(Failure::environment)?;
     let tally = tally.map_err(|_| Failure::environment("the load has panicked"))?;
-    run.judge_load(&tally, &campaigns);
-    run.judge_receipts(&campaigns).await?;
-    run.judge_log().await?;
-    run.report.figures.insert("total_s", json!(began.elapsed().as_secs_f64()));
+    run.judge(&tally, &campaigns, folder.path()).await?;
     for number in 0..run.fleet.members.len() {
         run.fleet.stop(number).await;
     }
+    let total = began.elapsed().as_secs_f64();
+    run.report.figure("total_s", total);
+    let found = format!("{total:.1} s of {} s", args.within);
+    run.report.check("all of it within its time", total <= args.within as f64, found);
     Ok(run.report)
 }
 
-fn stage_of(phase: Phase) -> Stage {
-    match phase {
-        Phase::Generating | Phase::Staging => Stage::Staging,
-        Phase::Accepting => Stage::Accepting,
-        Phase::Protecting => Stage::Protecting,
-        Phase::Overlap => Stage::Overlap,
-        _ => Stage::Retiring,
-    }
+// Time for the transactions that a stage must see.
+fn stage_ms(args: &RotationArgs) -> u64 {
+    args.stage_transactions * 1000 / u64::from(args.rate)
 }
 
-fn stage(campaigns: &[Campaign]) -> Stage {
-    campaigns.iter().map(|campaign| stage_of(campaign.phase)).min().unwrap_or(Stage::Before)
+fn lead_ms(args: &RotationArgs) -> u64 {
+    let kill = if args.kills > 2 { LEAD_MS } else { SHORT_LEAD_MS };
+    kill.max(stage_ms(args) + SHORT_LEAD_MS)
 }
 
-fn counted(campaigns: &[Campaign], mark: Mark) -> u32 {
-    campaigns.iter().map(|campaign| campaign.counts.of(mark)).sum()
+fn overlap_ms(args: &RotationArgs) -> u64 {
+    let back = if args.away() > 0 { OVERLAP_RETURN_MS } else { 0 };
+    OVERLAP_MS.max(stage_ms(args)) + OVERLAP_PER_NODE_MS * u64::from(args.nodes) + back
 }
 
 fn alias(zone: u8) -> String {
@@ -104,11 +114,17 @@ impl<'a> Run<'a> {
         args: &'a RotationArgs,
         folder: &std::path::Path,
         orders: Sender<Order>,
-        counters: Counters,
+        counters: Arc<Counters>,
     ) -> Result<Self, Failure> {
+        let began = Instant::now();
+        let mut at = Vec::new();
+        let mut note = |what: &str| at.push(json!({ "done": what, "at_s": began.elapsed().as_secs_f64() }));
         let (manager, people) = people::found(folder, args.store.as_deref())?;
+        note("founded");
         let store = fleet::store(folder)?;
-        let asking = Asking::ask(args.nodes.into(), &people, &store).await?;
+        let (count, processes) = (usize::from(args.nodes), usize::from(args.processes));
+        let asking = Asking::ask(count, processes, &people, &store, folder).await?;
+        note("nodes let in");
         for zone in 0..args.zones {
             let wishes = ZoneWishes {
                 alias: alias(zone),
@@ -118,31 +134,71 @@ impl<'a> Run<'a> {
                 shape: Shape::Tdes2,
                 base: Some(3 * u16::from(zone)),
                 overlap: Overlap::Time,
-                overlap_ms: Some(OVERLAP_MS + OVERLAP_PER_NODE_MS * u64::from(args.nodes)),
-                lead_ms: Some(LEAD_MS),
+                overlap_ms: Some(overlap_ms(args)),
+                lead_ms: Some(lead_ms(args)),
                 exportable: false,
             };
             let (_, acts) = plan_zone(&people.operator, &wishes).await.map_err(called)?;
             people.ask(&acts, zone.into()).await?;
         }
-        let fleet = Fleet::gather(&asking, store, orders.clone(), args.sabotage).await?;
-        let count = usize::from(args.nodes);
-        let away = count * usize::from(args.offline) / 100;
-        let away = (count - away..count).collect();
-        let mut run =
-            Self { args, manager, people, fleet, orders, counters, away, report: Report::default() };
+        note("zones made");
+        let fleet = Fleet::gather(asking, store, orders.clone(), args.sabotage, args.zones.into()).await?;
+        let away = (count - args.away()..count).collect();
+        let mut run = Self {
+            args,
+            manager,
+            people,
+            fleet,
+            orders,
+            counters,
+            away,
+            returned: Vec::new(),
+            kills: Kills::new(args),
+            holding: Holding::Works,
+            rested: Duration::ZERO,
+            report: Report::default(),
+        };
         for number in 0..count {
             run.fleet.start(number).await?;
         }
-        let campaigns = run.propose(&RotateWishes::default()).await?;
-        run.until(&campaigns, |all| all.iter().all(|one| !one.phase.is_live())).await?;
+        note("nodes begun");
+        run.first_keys().await?;
+        note("first keys active");
+        units::connect(&mut run.fleet, &run.orders)?;
         for number in 0..count {
             run.declare(number, if run.away.contains(&number) { "offline" } else { "in_traffic" }).await?;
         }
         for number in run.away.clone() {
             run.fleet.stop(number).await;
         }
+        note("nodes in traffic");
+        run.report.figure("setup", at);
         Ok(run)
+    }
+
+    // Every node protects with the first key of each zone.
+    async fn first_keys(&self) -> Result<(), Failure> {
+        // There is no old key that could overlap.
+        let wishes = RotateWishes { overlap_ms: Some(FIRST_OVERLAP_MS), ..RotateWishes::default() };
+        let ids = self.propose(&wishes).await?;
+        let wanted = usize::from(self.args.nodes) * ids.len();
+        let began = Instant::now();
+        loop {
+            let all = watch::look(&self.people, &ids).await?;
+            if all.iter().all(|one| !one.phase.is_live()) {
+                let all = watch::deliveries(&self.people, &ids).await?;
+                if all.iter().filter(|one| one.marks.contains(&Mark::Activated)).count() == wanted {
+                    return Ok(());
+                }
+            }
+            if began.elapsed() > Duration::from_secs(self.args.limit) {
+                let told: Vec<String> = all.iter().map(|c| format!("{:?} {:?}", c.phase, c.counts)).collect();
+                let behind = self.fleet.seen().map(|seen| format!("{:?}", seen.at)).collect::<Vec<_>>();
+                let told = format!("{}; nodes at {}", told.join(", "), behind.join(" "));
+                return Err(Failure::check(format!("the first keys are not there in time: {told}")));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     async fn declare(&self, number: usize, to: &str) -> Result<(), Failure> {
@@ -165,52 +221,19 @@ impl<'a> Run<'a> {
         Ok(campaigns)
     }
 
-    async fn look(&self, ids: &[CampaignId]) -> Result<Vec<Campaign>, ClientProblem> {
-        let mut all = Vec::new();
-        for id in ids {
-            all.push(self.people.operator.get(&format!("/campaigns/{id}")).await?);
-        }
-        Ok(all)
-    }
-
-    // A manager that begins anew may keep people waiting.
-    async fn look_patiently(&self, ids: &[CampaignId]) -> Result<Vec<Campaign>, Failure> {
-        for _ in 0..100 {
-            if let Ok(all) = self.look(ids).await {
-                return Ok(all);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        self.look(ids).await.map_err(called)
-    }
-
-    async fn until(
-        &self,
-        ids: &[CampaignId],
-        done: impl Fn(&[Campaign]) -> bool,
-    ) -> Result<Vec<Campaign>, Failure> {
-        let began = Instant::now();
-        loop {
-            let all = self.look_patiently(ids).await?;
-            if done(&all) {
-                return Ok(all);
-            }
-            if began.elapsed() > Duration::from_secs(self.args.limit) {
-                let told: Vec<String> = all.iter().map(|c| format!("{:?} {:?}", c.phase, c.counts)).collect();
-                return Err(Failure::check(format!(
-                    "the first keys are not there in time: {}",
-                    told.join(", ")
-                )));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
     async fn stage_has_enough(&self, stage: Stage) {
         let limit = Duration::from_secs(60);
         let began = Instant::now();
-        let count = || self.counters.get(stage as usize).map_or(0, |counter| counter.load(Relaxed));
-        while count() < self.args.stage_transactions && began.elapsed() < limit {
+        while self.counters.stage(stage) < self.args.stage_transactions && began.elapsed() < limit {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    // Nodes that came back have carried what they must have, as far as it comes in time.
+    async fn returned_have_enough(&self) {
+        let began = Instant::now();
+        let short = |node: &usize| self.counters.node(*node) < AFTER_RETURN;
+        while self.returned.iter().any(short) && began.elapsed() < Duration::from_secs(30) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -221,64 +244,49 @@ impl<'a> Run<'a> {
         if self.args.sabotage == Some(Sabotage::LostReceipt) {
             self.fleet.lose();
         }
+        if let Some((_, _, unit)) = self.fleet.units().find(|(number, _, _)| *number == fleet::HOLDING) {
+            unit.arm()?;
+        }
+        self.kills.hold(&self.fleet, Count::Proofs, 0);
         let ids = self.propose(&RotateWishes::default()).await?;
+        let approved = Instant::now();
         self.pause(&ids).await;
-        let began = Instant::now();
-        let (mut now, mut stages) = (Stage::Before, Vec::new());
-        let all = loop {
-            let all = self.look_patiently(&ids).await?;
+        self.kills.arm(&self.fleet, &self.manager, 0);
+        let (mut now, mut stages, mut all) = (Stage::Before, Vec::new(), Vec::new());
+        while approved.elapsed() <= Duration::from_secs(self.args.limit) {
+            self.kills.follow(&ids, &self.fleet, &self.people, &mut self.manager, &mut self.report).await?;
+            // Killed meanwhile, perhaps.
+            let Ok(seen) = watch::look_once(&self.people, &ids).await else {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            all = seen;
             let here = stage(&all);
             if here != now {
                 now = here;
-                stages.push(json!({ "stage": here, "at_s": began.elapsed().as_secs_f64() }));
+                stages.push(json!({ "stage": here, "at_s": approved.elapsed().as_secs_f64() }));
                 let _ = self.orders.send(Order::Stage(here));
+                if here == Stage::Overlap {
+                    self.report.figure("approval_to_last_activated_s", approved.elapsed().as_secs_f64());
+                    self.report.figure("of_which_rested_s", self.rested.as_secs_f64());
+                }
             }
-            self.kill_when_due(&ids, &all).await?;
+            let (fleet, people) = (&mut self.fleet, &self.people);
+            self.holding.go_on(fleet, people, &ids, &self.counters, &self.orders).await?;
             self.watch_the_stage(&all).await?;
             if here == Stage::Overlap && !self.away.is_empty() {
                 self.return_of_the_absent(&ids).await?;
             }
             if all.iter().all(|campaign| !campaign.phase.is_live()) && self.away.is_empty() {
-                break all;
-            }
-            if began.elapsed() > Duration::from_secs(self.args.limit) {
-                break all;
+                break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        self.report.figures.insert("rotation_s", json!(began.elapsed().as_secs_f64()));
-        self.report.figures.insert("stages", json!(stages));
+        }
+        self.report.figure("rotation_s", approved.elapsed().as_secs_f64());
+        self.report.figure("stages", stages);
         self.stage_has_enough(now).await;
+        self.returned_have_enough().await;
         Ok(all)
-    }
-
-    async fn kill_when_due(&mut self, ids: &[CampaignId], all: &[Campaign]) -> Result<(), Failure> {
-        let done = self.report.kills.len();
-        if done >= usize::from(self.args.kills) {
-            return Ok(());
-        }
-        let gated: u32 = all.iter().map(|campaign| campaign.counts.gated).sum();
-        let proven = counted(all, Mark::Proven);
-        let ordered = self.fleet.ordered(self.args.zones.into());
-        let nodes = u32::from(self.args.nodes);
-        let (due, meant, before, of, is_due) = match done {
-            0 => ("20 % of proofs", Stage::Staging, proven, gated, proven * 5 >= gated),
-            1 => ("70 % of proofs", Stage::Staging, proven, gated, proven * 10 >= gated * 7),
-            _ => ("PROTECT at half of the nodes", Stage::Protecting, ordered, nodes, ordered * 2 >= nodes),
-        };
-        if !is_due || gated == 0 {
-            return Ok(());
-        }
-        let pid = self.manager.pid();
-        let early = stage(all) == meant && (done > 0 || proven * 10 < gated * 7);
-        self.manager.kill()?;
-        self.manager.again()?;
-        let next = self.look_patiently(ids).await?;
-        let after =
-            if done < 2 { counted(&next, Mark::Proven) } else { self.fleet.ordered(self.args.zones.into()) };
-        let hit = early && stage(&next) == meant && after >= before;
-        self.report.kills.push(Kill { due, pid, before, after, of, hit });
-        Ok(())
     }
 
     // Nodes that were away come back, catch up, and only then take traffic.
@@ -290,15 +298,21 @@ impl<'a> Run<'a> {
         let began = Instant::now();
         for number in away {
             let Some(id) = self.fleet.members.get(number).map(|member| member.id) else { continue };
-            let caught_up = |all: &[Delivery]| {
-                all.iter().filter(|one| one.node == id).all(|one| one.marks.contains(&Mark::Activated))
-            };
-            while !caught_up(&self.deliveries(ids).await?) && began.elapsed() < Duration::from_secs(60) {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            let mut caught_up = false;
+            while !caught_up && began.elapsed() < Duration::from_secs(60) {
+                let all = watch::deliveries(&self.people, ids).await?;
+                caught_up =
+                    all.iter().filter(|one| one.node == id).all(|one| one.marks.contains(&Mark::Activated));
+                if !caught_up {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
-            self.declare(number, "in_traffic").await?;
+            if caught_up {
+                self.declare(number, "in_traffic").await?;
+                self.returned.push(number);
+            }
         }
-        self.report.figures.insert("catch_up_s", json!(began.elapsed().as_secs_f64()));
+        self.report.figure("catch_up_s", began.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -312,159 +326,51 @@ impl<'a> Run<'a> {
 
     // New keys are brought and accepted within a moment in a small fleet. People look at the traffic before they let a
     // campaign go on: it rests until the stage has seen its transactions, and goes on when two officers agree.
-    async fn watch_the_stage(&self, all: &[Campaign]) -> Result<(), Failure> {
+    async fn watch_the_stage(&mut self, all: &[Campaign]) -> Result<(), Failure> {
         let here = stage(all);
         let resting: Vec<&Campaign> =
             all.iter().filter(|campaign| campaign.paused && campaign.phase.is_live()).collect();
         let complete = |one: &&Campaign| one.phase.awaits().is_none_or(|mark| one.counts.all(mark));
-        let count = self.counters.get(here as usize).map_or(0, |counter| counter.load(Relaxed));
         let generated = resting.iter().all(|one| one.phase != Phase::Generating);
-        let enough = count >= self.args.stage_transactions;
-        if resting.is_empty() || !generated || !enough || !resting.iter().all(complete) {
+        if resting.is_empty() || !generated || !resting.iter().all(complete) {
             return Ok(());
         }
+        let began = Instant::now();
+        self.stage_has_enough(here).await;
         let ids: Vec<CampaignId> = resting.iter().map(|campaign| campaign.id).collect();
         let acts: Vec<Act> = ids.iter().map(|id| Act::ResumeCampaign { campaign: *id }).collect();
+        if here == Stage::Accepting {
+            self.kills.hold(&self.fleet, Count::Orders, 2);
+        }
         self.people.ask(&acts, 2).await?;
-        if here == Stage::Staging {
-            self.pause(&ids).await;
+        self.rested += began.elapsed();
+        match here {
+            Stage::Staging => self.pause(&ids).await,
+            Stage::Accepting => self.kills.arm(&self.fleet, &self.manager, 2),
+            _ => {}
         }
         Ok(())
     }
 
-    async fn deliveries(&self, ids: &[CampaignId]) -> Result<Vec<Delivery>, Failure> {
-        let mut all = Vec::new();
-        for id in ids {
-            let path = format!("/campaigns/{id}/deliveries");
-            all.extend(self.people.operator.all::<Delivery>(&path).await.map_err(called)?);
+    async fn judge(
+        &mut self,
+        tally: &super::report::Tally,
+        campaigns: &[Campaign],
+        folder: &Path,
+    ) -> Result<(), Failure> {
+        let (report, args) = (&mut self.report, self.args);
+        let killed = self.holding.kill().cloned();
+        judge::load(report, args, tally, campaigns);
+        judge::nodes(report, args, &mut self.fleet, tally, &self.returned, killed.as_ref());
+        self.kills.judge(report);
+        if args.processes > 0 {
+            let found = killed.as_ref().map_or("it was not".to_owned(), |kill| kill.node.clone());
+            report.check("a node is killed between store and receipt", killed.is_some(), found);
         }
-        Ok(all)
-    }
-
-    fn judge_load(&mut self, tally: &Tally, campaigns: &[Campaign]) {
-        let report = &mut self.report;
-        let refusals: Vec<String> =
-            tally.refusals.iter().take(5).map(|(why, n)| format!("{n} × {why}")).collect();
-        let found = if refusals.is_empty() {
-            "0".to_owned()
-        } else {
-            format!("{}: {}", tally.refused(), refusals.join(", "))
-        };
-        report.check("no transaction is refused", tally.refused() == 0, found);
-        report.check("no PIN is wrong", tally.wrong == 0, tally.wrong.to_string());
-        let rate = tally.begun as f64 / tally.seconds.max(f64::MIN_POSITIVE);
-        let enough = rate >= f64::from(self.args.rate) * 0.99;
-        report.check("the load keeps its rate", enough, format!("{rate:.0}/s of {}/s", self.args.rate));
-        let short: Vec<String> = Stage::ALL
-            .iter()
-            .map(|stage| (stage, tally.stages.get(stage).map_or(0, |counts| counts.right)))
-            .filter(|(_, right)| *right < self.args.stage_transactions)
-            .map(|(stage, right)| format!("{stage:?} {right}"))
-            .collect();
-        let found = if short.is_empty() { "all".to_owned() } else { short.join(", ") };
-        report.check("every stage has seen enough transactions", short.is_empty(), found);
-        let (old, both) = (tally.old_after_activation, (tally.old_to_new, tally.new_to_old));
-        report.check("old blocks are processed after activation", old > 0, old.to_string());
-        report.check(
-            "both directions around the switch",
-            both.0 > 0 && both.1 > 0,
-            format!("{} and {}", both.0, both.1),
-        );
-        let idle = tally.carried.iter().filter(|carried| **carried < 100).count();
-        report.check(
-            "every node carries at least 100 transactions",
-            idle == 0,
-            format!("{idle} nodes below"),
-        );
-        // A clock that goes before the manager's switches early by so much.
-        let early = campaigns.iter().enumerate().find_map(|(zone, campaign)| {
-            let generation = campaign.new_generation().0;
-            let (at, node) = tally.first.get(&(zone, generation))?;
-            let due = campaign.protect_from.unwrap_or(u64::MAX).saturating_sub(SKEW_MS + 20);
-            (*at < due).then(|| format!("node-{node:03} in zone-{zone} under generation {generation}"))
-        });
-        let found = early.clone().unwrap_or_else(|| "nobody before".to_owned());
-        report.check("no node protects before all accept and its time has come", early.is_none(), found);
-        let stale: Vec<String> = tally
-            .stale
-            .iter()
-            .map(|(node, n)| format!("node-{node:03} {n} blocks under the old generation"))
-            .collect();
-        let found = if stale.is_empty() { "nobody".to_owned() } else { stale.join(", ") };
-        report.check("no node protects with the old key once all are activated", stale.is_empty(), found);
-        report.figures.insert("transactions", json!(tally.begun));
-        report.figures.insert("transactions_per_s", json!(rate.round()));
-        report.figures.insert("late_ms_max", json!(tally.late_ms.round()));
-        report.figures.insert("transactions_by_stage", json!(tally.stages));
-    }
-
-    async fn judge_receipts(&mut self, campaigns: &[Campaign]) -> Result<(), Failure> {
-        let ids: Vec<CampaignId> = campaigns.iter().map(|campaign| campaign.id).collect();
-        let ended =
-            campaigns.iter().all(|c| matches!(c.phase, Phase::Completed | Phase::CompletedWithExceptions));
-        let phases: Vec<String> = campaigns.iter().map(|campaign| format!("{:?}", campaign.phase)).collect();
-        self.report.check("the campaigns are completed", ended, phases.join(", "));
-        let wanted = usize::from(self.args.nodes) * usize::from(self.args.zones);
-        let began = Instant::now();
-        let owed = |all: &[Delivery]| {
-            let count = |mark| all.iter().filter(|one| one.marks.contains(&mark)).count();
-            MARKS.iter().any(|(mark, _)| count(*mark) != wanted)
-        };
-        // Nodes that came back late have their last receipts to send.
-        let mut all = self.deliveries(&ids).await?;
-        while ended && owed(&all) && began.elapsed() < Duration::from_secs(20) {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            all = self.deliveries(&ids).await?;
-        }
-        let counts = MARKS.map(|(mark, name)| {
-            format!("{name} {}", all.iter().filter(|one| one.marks.contains(&mark)).count())
-        });
-        let name = |delivery: &Delivery| {
-            let member = self.fleet.members.iter().find(|member| member.id == delivery.node);
-            let mark =
-                MARKS.iter().find(|(mark, _)| !delivery.marks.contains(mark)).map_or("", |(_, name)| name);
-            format!("{} owes {mark}", member.map_or("?", |member| member.name.as_str()))
-        };
-        let missing = all.iter().filter(|one| MARKS.iter().any(|(mark, _)| !one.marks.contains(mark)));
-        let mut missing: Vec<&Delivery> = missing.collect();
-        // Whoever is furthest behind holds the others up.
-        missing.sort_by_key(|one| one.marks.len());
-        let missing: Vec<String> = missing.into_iter().take(5).map(name).collect();
-        let found = format!(
-            "{} of {wanted} each{}{}",
-            counts.join(", "),
-            if missing.is_empty() { "" } else { ": " },
-            missing.join(", ")
-        );
-        self.report.check("every receipt is there", !owed(&all), found);
-        if self.args.kills > 0 {
-            let hit = self.report.kills.iter().filter(|kill| kill.hit).count();
-            let found = format!("{hit} of {}", self.args.kills);
-            self.report.check("every kill hit its phase", hit == usize::from(self.args.kills), found);
-        }
-        Ok(())
-    }
-
-    async fn judge_log(&mut self) -> Result<(), Failure> {
-        let export = self.people.auditor.bytes("/audit/export").await.map_err(called)?;
-        let head = |member: &fleet::Member| {
-            let note = member.seen().checkpoint?;
-            Some(keymgr::audit::Head { source: member.name.clone(), note })
-        };
-        let heads: Vec<_> = self.fleet.members.iter().filter_map(head).take(2).collect();
-        let given = heads.len();
-        let options = keymgr::audit::Options { heads, signatures: true, ..Default::default() };
-        let verified = keymgr::audit::verify_export(&mut export.as_slice(), options);
-        let (holds, found) = match verified {
-            Ok(said) => {
-                let first = said.findings.first().map(|finding| format!(", {finding:?}")).unwrap_or_default();
-                let signed = said.signatures.as_ref().map(|counts| format!("{counts:?}")).unwrap_or_default();
-                let good = said.holds && said.anchored && given == 2 && said.heads == 2;
-                (good, format!("{} entries, {} of 2 heads, {signed}{first}", said.entries, said.heads))
-            }
-            Err(error) => (false, error.to_string()),
-        };
-        self.report.check("the log holds, with the heads of two nodes", holds, found);
+        judge::campaigns(report, &self.people, campaigns).await?;
+        judge::last_receipts(&self.people, args, campaigns).await?;
+        judge::log(report, args, &self.people, &mut self.fleet, campaigns, killed.as_ref(), folder).await?;
+        report.node_kill = killed;
         Ok(())
     }
 }

@@ -1,0 +1,233 @@
+//! Working keys of TDES DUKPT (ANSI X9.24-1:2009 annex A), as two jobs in every pass: all derivations in flight
+//! take their steps side by side, and no key in between leaves the lanes' side of the seam.
+
+use crate::material::TdesKey;
+use hsm::HsmError;
+use paytypes::CipherError;
+use tdes_lanes::Job;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// In each half, for the second key of a step and the right half of the initial key.
+const DERIVATION_MASK: u64 = 0xC0C0_C0C0_0000_0000;
+/// The counter, as it stands in the last eight bytes of a KSN.
+const COUNTER: u64 = 0x1F_FFFF;
+
+/// What the two jobs of the pass make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The initial key of the device, from the base key.
+    Initial,
+    /// The key of the next one bit of the counter.
+    Bit,
+    /// The working key under itself.
+    Itself,
+    /// Nothing: it is done.
+    Done,
+}
+
+/// A derivation under way. What it has of a key is wiped on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(crate) struct Derivation {
+    #[zeroize(skip)]
+    op: usize,
+    #[zeroize(skip)]
+    job: usize,
+    #[zeroize(skip)]
+    step: Step,
+    #[zeroize(skip)]
+    enciphered: bool,
+    /// What enters the steps: the last eight bytes of the KSN, with the one bits of the counter so far.
+    #[zeroize(skip)]
+    register: u64,
+    /// One bits of the counter that are still to come.
+    #[zeroize(skip)]
+    left: u64,
+    #[zeroize(skip)]
+    mask: u64,
+    halves: [u64; 2],
+}
+
+impl core::fmt::Debug for Derivation {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Derivation({:?})", self.step)
+    }
+}
+
+impl Derivation {
+    /// For an operation under a base key, which must be two-key TDES; its two jobs are appended.
+    pub(crate) fn begin(
+        op: usize,
+        base: &TdesKey,
+        ksn: &[u8],
+        mask: &[u8],
+        enciphered: bool,
+        jobs: &mut Vec<Job>,
+    ) -> Result<Self, HsmError> {
+        let [left, right] = base.two().ok_or(HsmError::KeyLength)?;
+        let wrong = HsmError::Cipher(CipherError::DataLength);
+        let ksn: &[u8; 10] = ksn.try_into().map_err(|_| wrong)?;
+        let mask = u64::from_be_bytes(mask.try_into().map_err(|_| wrong)?);
+        let [a, b, c, d, e, f, g, h, i, j] = *ksn;
+        let last = u64::from_be_bytes([c, d, e, f, g, h, i, j]);
+        let first = u64::from_be_bytes([a, b, c, d, e, f, g, h & 0xE0]);
+        let job = jobs.len();
+        jobs.push(Job::double([left, right], first, tdes_lanes::Direction::Encrypt));
+        let masked = [left ^ DERIVATION_MASK, right ^ DERIVATION_MASK];
+        jobs.push(Job::double(masked, first, tdes_lanes::Direction::Encrypt));
+        let (register, left) = (last & !COUNTER, last & COUNTER);
+        Ok(Self { op, job, step: Step::Initial, enciphered, register, left, mask, halves: [0; 2] })
+    }
+
+    /// The operation that it is for.
+    pub(crate) fn op(&self) -> usize {
+        self.op
+    }
+
+    /// Takes the results of a pass; the working key when it is done.
+    #[inline]
+    pub(crate) fn take(&mut self, jobs: &[Job]) -> Option<Zeroizing<[u64; 3]>> {
+        let Some([first, second]) = jobs.get(self.job..).and_then(|jobs| jobs.first_chunk::<2>()) else {
+            return None;
+        };
+        let (first, second) = (first.block(), second.block());
+        match self.step {
+            Step::Done => return None,
+            Step::Initial | Step::Itself => self.halves = [first, second],
+            Step::Bit => {
+                let [_, right] = self.halves;
+                self.halves = [first ^ right ^ DERIVATION_MASK, second ^ right];
+            }
+        }
+        if self.step != Step::Itself && self.left == 0 {
+            self.halves = self.halves.map(|half| half ^ self.mask);
+            if self.enciphered {
+                self.step = Step::Itself;
+                return None;
+            }
+        } else if self.step != Step::Itself {
+            self.step = Step::Bit;
+            return None;
+        }
+        self.step = Step::Done;
+        let [left, right] = self.halves;
+        Some(Zeroizing::new([left, right, 0]))
+    }
+
+    /// The jobs of the next pass.
+    #[inline]
+    pub(crate) fn give(&mut self, jobs: &mut Vec<Job>) {
+        let [left, right] = self.halves;
+        self.job = jobs.len();
+        match self.step {
+            Step::Initial | Step::Done => {}
+            Step::Bit => {
+                let bit = 1u64 << (63 ^ (self.left.leading_zeros() & 63));
+                self.left &= !bit;
+                self.register |= bit;
+                // The key made from the masked key becomes the left half (annex A, non-reversible key generation).
+                let block = self.register ^ right;
+                let masked = Job::single(
+                    left ^ DERIVATION_MASK,
+                    block ^ DERIVATION_MASK,
+                    tdes_lanes::Direction::Encrypt,
+                );
+                jobs.push(masked);
+                jobs.push(Job::single(left, block, tdes_lanes::Direction::Encrypt));
+            }
+            Step::Itself => {
+                for half in self.halves {
+                    jobs.push(Job::double([left, right], half, tdes_lanes::Direction::Encrypt));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{LmkSet, Options, RandomSource, Simulator};
+    use cardcrypto::dukpt::tdes::{self, Purpose, TransactionKey};
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+    use hsm::{Hsm, HsmError, Key};
+    use paytypes::soft::{Soft, SoftKey};
+    use paytypes::{Cipher, CipherError, CipherKind, ClearKey, DukptKey, Ksn, now};
+
+    fn drive<T>(task: impl AsyncFnOnce(Hsm) -> T) -> T {
+        let options = Options { random: RandomSource::seeded(3) };
+        let mut sim = Simulator::new(&LmkSet::public_test(), options).unwrap();
+        let hsm = Hsm::new();
+        let mut future = pin!(task(hsm.clone()));
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(value) => return value,
+                Poll::Pending => hsm.run(&mut sim),
+            }
+        }
+    }
+
+    fn by_steps(bdk: &[u8], ksn: &Ksn, purpose: Purpose) -> ClearKey {
+        let bdk = SoftKey::new(CipherKind::Tdes, bdk).unwrap();
+        let transaction = now(TransactionKey::derive(&Soft, &bdk, ksn)).unwrap().unwrap();
+        now(transaction.working_clear(&Soft, purpose)).unwrap().unwrap()
+    }
+
+    // Counters of one to ten ones, all purposes, several devices and base keys: all derived in one batch.
+    #[test]
+    fn all_at_once_are_as_by_steps() {
+        let bdks = [[0x3Bu8; 16], core::array::from_fn(|n| n as u8 * 17 ^ 0x5A)];
+        let counters = [1, 2, 3, 0x10_0000, 0x1F_F800, 0x15_5555 & !1, 0x3FF, 0x800, 0x0F_0F00];
+        let mut wanted = Vec::new();
+        for (device, counter) in (0u64..).zip(counters) {
+            let tail = (0x1234_5678_90E0_0000 ^ (device << 21)
+                | u64::from(tdes::judge_counter(counter).unwrap()))
+            .to_be_bytes();
+            let ksn = Ksn::new(&[&[0xFF, 0xFF][..], &tail].concat()).unwrap();
+            wanted.extend(bdks.iter().flat_map(|bdk| Purpose::ALL.map(|purpose| (*bdk, ksn, purpose))));
+        }
+        let made: Vec<ClearKey> = drive(async |hsm: Hsm| {
+            let mut tasks = Vec::new();
+            for (bdk, ksn, purpose) in &wanted {
+                let base = hsm.load(CipherKind::Tdes, bdk).await.unwrap();
+                let hsm = hsm.clone();
+                tasks.push(Box::pin(async move {
+                    let key = tdes::working_key(&hsm, &base, ksn, *purpose).await.unwrap();
+                    hsm.reveal(&key).await.unwrap()
+                }));
+            }
+            let mut done: Vec<Option<ClearKey>> = tasks.iter().map(|_| None).collect();
+            core::future::poll_fn(|cx| {
+                for (task, done) in tasks.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
+                    if let Poll::Ready(key) = task.as_mut().poll(cx) {
+                        *done = Some(key);
+                    }
+                }
+                if done.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            done.into_iter().flatten().collect()
+        });
+        assert_eq!(made.len(), 90);
+        for ((bdk, ksn, purpose), made) in wanted.iter().zip(made) {
+            assert!(made.same_as(&by_steps(bdk, ksn, *purpose)), "{ksn:?} {purpose:?}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let which = DukptKey { ksn: [1; 10], mask: [0; 8], enciphered: false };
+        let derived = |kind, clear: &'static [u8]| {
+            drive(async |hsm: Hsm| {
+                let base: Key = hsm.load(kind, clear).await.unwrap();
+                hsm.dukpt(&base, &which).await.err()
+            })
+        };
+        assert_eq!(derived(CipherKind::Tdes, &[0x3B; 16]), None);
+        assert_eq!(derived(CipherKind::Tdes, &[0x3B; 24]), Some(CipherError::KeyLength));
+        assert_eq!(derived(CipherKind::Des, &[0x3B; 8]), Some(CipherError::KeyLength));
+        assert_eq!(derived(CipherKind::Aes, &[0x3B; 16]), Some(CipherError::KeyLength));
+        let key = crate::material::TdesKey::new(&[0x3B; 16]).unwrap();
+        let short = super::Derivation::begin(0, &key, &[1; 9], &[0; 8], false, &mut Vec::new());
+        assert_eq!(short.err(), Some(HsmError::Cipher(CipherError::DataLength)));
+    }
+}

@@ -1,0 +1,156 @@
+//! What a list may be narrowed by. A filter that a list does not know is refused, not ignored.
+
+use super::lists::PageQuery;
+use crate::core::alarm::AlarmKind;
+use crate::core::approval::ActionState;
+use crate::core::campaign::Phase;
+use crate::core::ids::{KeySetId, NodeId, ZoneId};
+use crate::core::lifecycle::KeyState;
+use crate::core::node::{Progress, Traffic};
+use crate::core::people::{Role, Standing};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+macro_rules! filters {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $field:ident: $kind:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Default, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            /// `next` of the page before.
+            pub after: Option<String>,
+            /// Records wanted: 100 when missing, 1000 at most.
+            pub limit: Option<usize>,
+            $($(#[$about])* pub $field: Option<$kind>,)*
+        }
+
+        impl $name {
+            pub fn page(&self) -> PageQuery {
+                PageQuery { after: self.after.clone(), limit: self.limit }
+            }
+        }
+    )*};
+}
+
+filters! {
+    /// Of persons.
+    PersonFilter {
+        /// Holds this role.
+        role: Role,
+        /// Counts or not.
+        state: Standing,
+    }
+    /// Of nodes.
+    NodeFilter {
+        /// Member of this zone.
+        zone: ZoneId,
+        /// As declared.
+        traffic: Traffic,
+        /// Counts or not.
+        state: Standing,
+    }
+    /// Of members.
+    MemberFilter {
+        /// Of this zone.
+        zone: ZoneId,
+        /// This node.
+        node: NodeId,
+    }
+    /// Of key sets.
+    KeySetFilter {
+        /// Of this zone.
+        zone: ZoneId,
+    }
+    /// Of keys.
+    KeyFilter {
+        /// Of this key set.
+        key_set: KeySetId,
+        /// In this state.
+        state: KeyState,
+    }
+    /// Of keys that end soon.
+    ExpiringFilter {
+        /// Of this key set.
+        key_set: KeySetId,
+        /// Within so many days; 30 when missing.
+        days: u64,
+    }
+    /// Of keys at nodes.
+    HolderFilter {
+        /// Of this key set.
+        key_set: KeySetId,
+        /// At this node.
+        node: NodeId,
+        /// This far.
+        progress: Progress,
+    }
+    /// Of campaigns.
+    CampaignFilter {
+        /// Of this zone.
+        zone: ZoneId,
+        /// Of this key set.
+        key_set: KeySetId,
+        /// In this phase.
+        phase: Phase,
+        /// Still at work, or not.
+        live: bool,
+    }
+    /// Of actions.
+    ActionFilter {
+        /// Where they stand.
+        state: ActionWord,
+    }
+    /// Of alarms.
+    AlarmFilter {
+        /// Those that last when missing.
+        state: AlarmWord,
+        /// Of this kind.
+        kind: AlarmKind,
+    }
+}
+
+/// From when a rotation is wanted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PreviewFilter {
+    /// No node protects with the new key before, UTC milliseconds.
+    pub not_before: Option<u64>,
+}
+
+/// Where an action stands, without why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ActionWord {
+    Pending,
+    Approved,
+    Done,
+    Failed,
+    Withdrawn,
+    Expired,
+}
+
+impl ActionWord {
+    pub fn of(state: &ActionState) -> Self {
+        match state {
+            ActionState::Pending => Self::Pending,
+            ActionState::Approved => Self::Approved,
+            ActionState::Done => Self::Done,
+            ActionState::Failed(_) => Self::Failed,
+            ActionState::Withdrawn => Self::Withdrawn,
+            ActionState::Expired => Self::Expired,
+        }
+    }
+}
+
+/// Whether an alarm lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AlarmWord {
+    /// Lasts.
+    #[default]
+    Lasts,
+    /// Is over.
+    Ended,
+    /// Both.
+    All,
+}

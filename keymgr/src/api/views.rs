@@ -1,0 +1,311 @@
+//! What people are shown: records without key blocks, and small answers of their own.
+
+use crate::core::approval::Quorum;
+use crate::core::campaign::RotateTarget;
+use crate::core::ids::{
+    ActionId, CampaignId, CredentialId, Digest, KeySetId, KmcId, NodeId, PersonId, ZoneId,
+};
+use crate::core::key::{Key, Windows};
+use crate::core::lifecycle::KeyState;
+use crate::core::node::{BackendClass, Copy, Node, Progress, RootKek, Traffic};
+use crate::core::people::{Role, Standing};
+use crate::core::preview::{Preview, PreviewNode};
+use keylink::wire::U64;
+use keylink::{Generation, PublicKey};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// How the centre is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StatusView {
+    /// How much of everything there is.
+    pub counts: CountsView,
+    /// What durability rests on: the store's engine and settings, by name.
+    pub store: std::collections::BTreeMap<String, String>,
+    /// What the backend may claim: `A`, `B` or `C`.
+    pub backend_class: String,
+    /// The master key is a public test key, which protects nothing.
+    pub test_master_key: bool,
+    /// Requests are taken.
+    pub leading: bool,
+    /// The store has no room.
+    pub store_full: bool,
+    /// The fencing epoch.
+    pub epoch: u64,
+    /// Committed entries of the log.
+    pub log_size: u64,
+    /// Version of the program.
+    pub software: String,
+    /// Its clock, UTC milliseconds.
+    pub utc_ms: u64,
+}
+
+/// How much of everything there is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CountsView {
+    /// The centre; none before it is founded.
+    pub kmc: Option<KmcId>,
+    /// Nodes.
+    pub nodes: usize,
+    /// Zones.
+    pub zones: usize,
+    /// Key sets.
+    pub key_sets: usize,
+    /// Keys.
+    pub keys: usize,
+    /// Alarms that last.
+    pub alarms: usize,
+}
+
+/// The caller, as the manager knows the caller.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Me {
+    /// Person.
+    pub person: PersonId,
+    /// Credential.
+    pub credential: CredentialId,
+    /// Name.
+    pub name: String,
+    /// Roles.
+    pub roles: BTreeSet<Role>,
+}
+
+/// A node that asks to be let in, with what officers compare.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AskingView {
+    /// Its id: hash of its signature key.
+    pub node: NodeId,
+    /// Name it gives itself.
+    pub name: String,
+    /// Signature key.
+    pub key: PublicKey,
+    /// SHA-256 of its certificate request.
+    pub csr: Digest,
+    /// Class it claims.
+    pub backend_class: String,
+    /// What its backend says of itself.
+    pub attestation: String,
+    /// When it asked last, UTC milliseconds.
+    pub asked_ms: U64,
+}
+
+/// The newest checkpoint of the log.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HeadView {
+    /// Entries.
+    pub size: U64,
+    /// Root of the tree.
+    pub root: Digest,
+    /// The signed note.
+    pub note: String,
+}
+
+/// A key as people may see it: no block.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct KeyView {
+    /// Key set.
+    pub key_set: KeySetId,
+    /// Generation.
+    pub generation: Generation,
+    /// State of its life cycle.
+    pub state: KeyState,
+    /// Check value.
+    pub kcv: Option<String>,
+    /// When it may protect and process.
+    pub windows: Windows,
+    /// The campaign that brought it.
+    pub campaign: Option<CampaignId>,
+    /// Why it is suspect.
+    pub suspect: Option<String>,
+}
+
+impl KeyView {
+    pub(super) fn of(key: &Key) -> Self {
+        Self {
+            key_set: key.set(),
+            generation: key.generation(),
+            state: key.state(),
+            kcv: key.material.as_ref().map(|material| material.kcv.clone()),
+            windows: key.windows,
+            campaign: key.campaign,
+            suspect: key.suspect.clone(),
+        }
+    }
+}
+
+/// A key at a node, as people may see it: no block.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HolderView {
+    /// Node.
+    pub node: NodeId,
+    /// Key set.
+    pub key_set: KeySetId,
+    /// Generation.
+    pub generation: Generation,
+    /// How far the node is with it, by its receipts.
+    pub progress: Progress,
+    /// Why the node does not take it.
+    pub refused: Option<String>,
+}
+
+impl HolderView {
+    pub(super) fn of(copy: &Copy) -> Self {
+        Self {
+            node: copy.node,
+            key_set: copy.key_set,
+            generation: copy.generation,
+            progress: copy.progress,
+            refused: copy.refused.clone(),
+        }
+    }
+}
+
+/// A root KEK as people may see it: no block.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RootKekView {
+    /// Number at this node, from 1.
+    pub number: u32,
+    /// Effective strength in bits.
+    pub strength_bits: u16,
+    /// Check value.
+    pub kcv: String,
+    /// Since, UTC milliseconds.
+    pub since_utc_ms: u64,
+}
+
+impl RootKekView {
+    fn of(kek: &RootKek) -> Self {
+        Self {
+            number: kek.number,
+            strength_bits: kek.strength_bits,
+            kcv: kek.kcv.clone(),
+            since_utc_ms: kek.since_utc_ms,
+        }
+    }
+}
+
+/// A node as people may see it: no block.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NodeView {
+    /// Identity.
+    pub id: NodeId,
+    /// Name.
+    pub name: String,
+    /// Certificate request it was let in with.
+    pub csr: Digest,
+    /// Signature key that its receipts are checked with.
+    pub key: PublicKey,
+    /// Backend.
+    pub class: BackendClass,
+    /// Proof by check value alone was approved.
+    pub kcv_only: bool,
+    /// Actions by whose right it was let in, suspended and resumed, oldest first.
+    pub rights: Vec<ActionId>,
+    /// Counts or not.
+    pub standing: Standing,
+    /// In traffic or not, as declared.
+    pub traffic: Traffic,
+    /// Why it gets no keys and its messages change nothing.
+    pub quarantined: Option<String>,
+    /// It was ordered to do nothing with managed keys.
+    pub suspended: bool,
+    /// Zones it is a member of.
+    pub zones: BTreeSet<ZoneId>,
+    /// Its root KEK.
+    pub root_kek: Option<RootKekView>,
+    /// Last sign of life, UTC milliseconds; 0 for none.
+    pub seen_utc_ms: u64,
+    /// Its clock minus ours, milliseconds.
+    pub skew_ms: i64,
+    /// Its newest manifest was receipted.
+    pub has_answered: bool,
+}
+
+impl NodeView {
+    pub(super) fn of(node: &Node) -> Self {
+        Self {
+            id: node.id,
+            name: node.name.clone(),
+            csr: node.csr,
+            key: node.link.key,
+            class: node.class,
+            kcv_only: node.kcv_only,
+            rights: node.rights.clone(),
+            standing: node.standing,
+            traffic: node.traffic,
+            quarantined: node.quarantined.clone(),
+            suspended: node.suspended,
+            zones: node.zones.clone(),
+            root_kek: node.root_kek.as_ref().map(RootKekView::of),
+            seen_utc_ms: node.seen_utc_ms,
+            skew_ms: node.skew_ms,
+            has_answered: node.has_answered(),
+        }
+    }
+}
+
+/// A node in a preview of a rotation.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewNodeView {
+    /// The node.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Backend.
+    pub class: BackendClass,
+    /// As declared.
+    pub traffic: Traffic,
+    /// The gate would wait for it.
+    pub gated: bool,
+    /// It has spoken lately.
+    pub reachable: bool,
+    /// Its clock minus ours, milliseconds.
+    pub skew_ms: i64,
+    /// Why the rotation would not get past it; empty if it would.
+    pub obstacles: Vec<String>,
+}
+
+/// What a rotation of a key set would mean, before anybody is asked.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewView {
+    /// What would be asked for.
+    pub plan: RotateTarget,
+    /// The generation that protects now.
+    pub old: Option<Generation>,
+    /// Approving persons needed besides the requester.
+    pub quorum: Quorum,
+    /// Every member of the zone.
+    pub nodes: Vec<PreviewNodeView>,
+    /// Earliest time at which nodes would protect with the new key, UTC milliseconds.
+    pub protect_from: u64,
+    /// Earliest end of the overlap, UTC milliseconds.
+    pub overlap_until: u64,
+}
+
+impl PreviewView {
+    pub(super) fn of(preview: Preview) -> Self {
+        let node = |node: PreviewNode| PreviewNodeView {
+            node: node.node,
+            name: node.name,
+            class: node.class,
+            traffic: node.traffic,
+            gated: node.gated,
+            reachable: node.reachable,
+            skew_ms: node.skew_ms,
+            obstacles: node.obstacles.into_iter().map(str::to_owned).collect(),
+        };
+        let Preview { plan, old, quorum, nodes, protect_from, overlap_until } = preview;
+        let nodes = nodes.into_iter().map(node).collect();
+        Self { plan, old, quorum, nodes, protect_from, overlap_until }
+    }
+}
+
+/// A key block that leaves, with the check value of its key.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ExportedView {
+    /// TR-31 block under the ZMK.
+    pub block: String,
+    /// Check value of the key; tell it by another way.
+    pub kcv: String,
+}
