@@ -2,8 +2,10 @@
 //! `serve` uses, one zone, one rotation, and the log verified at the end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod campaigns;
 mod ceremony;
 mod house;
 mod nodes;
 mod refusals;
 mod rotation;
+mod traffic;

@@ -2,7 +2,7 @@
 
 use gateway::node::{
     EnrolError, Enrolment, HttpsTransport, Identity, Installer, InstallerLmks, NodeSide, Nowhere, Pace,
-    Parts, SideHandle, Store, SystemClock, TlsIdentity, Transport, join, run,
+    Parts, Publish, SideHandle, Store, SystemClock, TlsIdentity, Transport, join, run,
 };
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
@@ -44,10 +44,18 @@ impl Asking {
 }
 
 pub async fn start(identity: &Identity, store: &Store) -> tokio::task::JoinHandle<()> {
+    start_with(identity, store, Box::new(Nowhere)).await
+}
+
+pub async fn start_with(
+    identity: &Identity,
+    store: &Store,
+    publish: Box<dyn Publish>,
+) -> tokio::task::JoinHandle<()> {
     let parts = Parts {
         store: store.clone(),
         installer: installer(),
-        publish: Box::new(Nowhere),
+        publish,
         clock: Arc::new(SystemClock::new().unwrap()),
         about: About { software: "test".into(), backend_class: "C".into() },
         ready: Arc::new(|| true),
