@@ -110,7 +110,7 @@ impl House {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_paused_campaign_rests_and_goes_on() {
     let house = House::begin().await;
     let id = house.rotate(true).await;
@@ -125,7 +125,7 @@ async fn a_paused_campaign_rests_and_goes_on() {
     house.end(&[1, 2], &[]).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn an_abort_destroys_the_new_key_and_its_number_is_gone() {
     let house = House::begin().await;
     // While it is brought.
@@ -153,7 +153,7 @@ async fn an_abort_destroys_the_new_key_and_its_number_is_gone() {
     house.end(&[1, 4], &[2, 3]).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn after_a_roll_back_the_old_key_protects_and_nothing_is_lost() {
     let house = House::begin().await;
     let id = house.rotate(false).await;
@@ -172,7 +172,7 @@ async fn after_a_roll_back_the_old_key_protects_and_nothing_is_lost() {
     house.end(&[1, 2], &[]).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn in_an_emergency_three_officers_change_the_key_at_once() {
     let house = House::begin().await;
     let wishes = RotateWishes { emergency: Some("a component was seen".to_owned()), ..Default::default() };
@@ -183,7 +183,7 @@ async fn in_an_emergency_three_officers_change_the_key_at_once() {
         // Two are not enough.
         let begun = house.centre.operator.get::<Campaign>(&format!("/campaigns/{id}")).await;
         assert!(begun.is_err(), "begun after {count} approvals");
-        let view = officer.pending().await.unwrap().into_iter().find(|view| view.action.id == proposed.id);
+        let view = officer.pending().await.unwrap().into_iter().find(|view| view.action.id == proposed.action);
         officer.approve(&view.unwrap()).await.unwrap();
     }
     let done = rotated(&house.centre.operator, id).await;

@@ -41,7 +41,7 @@ impl Unit {
         Self { running, side }
     }
 
-    pub fn end(self) {
+    pub fn end(mut self) {
         self.side.abort();
         self.running.shutdown();
         self.running.wait();
