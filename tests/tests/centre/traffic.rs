@@ -2,7 +2,7 @@
 //! block is on its way for a while, the other one processes it by the index of the generation that the first has named.
 
 use crate::nodes::{self, Asking};
-use gateway::node::{Cores, Publish};
+use gateway::node::{Cores, Identity, Publish};
 use gateway::{Config, Gateway, ListenerConfig, Running};
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
@@ -23,7 +23,13 @@ const WAY: Duration = Duration::from_millis(800);
 
 pub struct Unit {
     pub running: Running,
+    identity: Identity,
     side: tokio::task::JoinHandle<()>,
+}
+
+async fn side(running: &Running, identity: &Identity, asking: &Asking) -> tokio::task::JoinHandle<()> {
+    let publish: Box<dyn Publish> = Box::new(Cores::new(running.switches(), LmkId(0)));
+    nodes::start_with(identity, &asking.store, publish).await
 }
 
 impl Unit {
@@ -35,10 +41,19 @@ impl Unit {
         let backend: Arc<gateway::BackendFactory> =
             Arc::new(|| Box::new(Simulator::new(&LmkSet::public_test(), Options::default()).unwrap()));
         let running = Gateway::start(config, backend).unwrap();
-        let publish: Box<dyn Publish> = Box::new(Cores::new(running.switches(), LmkId(0)));
         let identity = asking.once().await.unwrap();
-        let side = nodes::start_with(&identity, &asking.store, publish).await;
-        Self { running, side }
+        let side = side(&running, &identity, asking).await;
+        Self { running, identity, side }
+    }
+
+    /// Its node side ends; hosts are served on.
+    pub fn away(&self) {
+        self.side.abort();
+    }
+
+    /// Its node side begins again, from what it has stored.
+    pub async fn back(&mut self, asking: &Asking) {
+        self.side = side(&self.running, &self.identity, asking).await;
     }
 
     pub fn end(mut self) {
