@@ -126,6 +126,12 @@ pub struct Cx {
 }
 
 impl Cx {
+    /// For the commands of a listener.
+    pub(crate) fn new(hsm: &Hsm, shared: &Rc<Shared>, port: &Rc<Port>) -> Self {
+        let (shared, port) = (Rc::clone(shared), Rc::clone(port));
+        Self { hsm: hsm.clone(), lmk: port.lmk, scheme: LmkScheme::Variant, shared, port }
+    }
+
     /// Settings of the listener.
     pub fn settings(&self) -> &Settings {
         &self.port.settings

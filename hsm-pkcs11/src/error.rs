@@ -74,6 +74,12 @@ pub enum TokenError {
     /// The token has no such cipher.
     #[error("the token does not offer {0}")]
     NotOffered(&'static str),
+    /// A signing key of this label is there already.
+    #[error("the token holds a signing key `{0}` already")]
+    KeyExists(String),
+    /// No sound signing key of this label.
+    #[error("the token holds no signing key `{0}` that cannot be extracted")]
+    NoKey(String),
     /// No session to spare.
     #[error("the token gives no more sessions")]
     Sessions,

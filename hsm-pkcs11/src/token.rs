@@ -13,6 +13,7 @@ use crate::selftest;
 use crate::uri::TokenUri;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::MechanismType;
 use cryptoki::session::{Session, SessionState};
 use cryptoki::slot::Slot;
 use hsm::{Binding, LmkInfo};
@@ -93,6 +94,10 @@ impl Token {
     /// True when the token computes what it should, with keys of published vectors.
     pub fn known_answers(&self) -> Result<bool, TokenError> {
         Ok(selftest::passes(&mut self.connect()?))
+    }
+
+    pub(crate) fn mechanisms(&self) -> Result<Vec<MechanismType>, TokenError> {
+        Ok(self.0.module.get_mechanism_list(self.slot()?)?)
     }
 
     pub(crate) fn options(&self) -> &Options {

@@ -40,6 +40,22 @@ impl TdesKey {
         Ok(key)
     }
 
+    /// From one, two or three big-endian words; what is behind `count` of them does not count.
+    #[inline]
+    pub(crate) fn of_parts(parts: [u64; 3], count: usize) -> Self {
+        match (parts, count) {
+            ([a, ..], 1) => Self { parts: [a, 0, 0], count: 1 },
+            ([a, b, _], 2) => Self { parts: [a, b, 0], count: 2 },
+            _ => Self { parts, count: 3 },
+        }
+    }
+
+    /// The parts.
+    #[inline]
+    pub(crate) fn parts(&self) -> &[u64] {
+        self.parts.get(..usize::from(self.count)).unwrap_or_default()
+    }
+
     /// Length in bytes.
     pub(crate) const fn length(&self) -> usize {
         match self.count {
@@ -47,6 +63,12 @@ impl TdesKey {
             2 => 16,
             _ => 24,
         }
+    }
+
+    #[inline]
+    pub(crate) const fn shape(&self) -> KeyShape {
+        let kind = if self.count == 1 { CipherKind::Des } else { CipherKind::Tdes };
+        KeyShape { kind, length: self.length() }
     }
 
     /// One block under the whole key.
@@ -127,8 +149,7 @@ impl Material {
     pub(crate) fn shape(&self) -> KeyShape {
         match self {
             Self::Aes(key) => KeyShape { kind: CipherKind::Aes, length: key.expose().len() },
-            Self::Tdes(key) if key.length() == 8 => KeyShape { kind: CipherKind::Des, length: 8 },
-            Self::Tdes(key) => KeyShape { kind: CipherKind::Tdes, length: key.length() },
+            Self::Tdes(key) => key.shape(),
         }
     }
 }

@@ -4,14 +4,15 @@
 use crate::block::BlockLmk;
 use crate::gather::{Begun, Gather, Work};
 use crate::lmk::{LmkKind, LmkSet};
+use crate::made::{self, session_key};
 use crate::material::Material;
 use crate::random::RandomSource;
 use crate::variant::VariantLmk;
 use hsm::{
-    Backend, BackendClass, Binding, HsmError, Hygiene, Key, KeyAttributes, KeyToken, KeyType, LmkId, LmkInfo,
-    LmkPair, LmkPurpose, Op, OpBatch, Outcome, Scheme, SealAs,
+    Backend, BackendClass, HsmError, Key, KeyType, LmkId, LmkInfo, LmkPair, LmkPurpose, Op, OpBatch, Outcome,
+    Scheme, SealAs,
 };
-use paytypes::parity::{Weakness, is_odd, make_odd, weakness};
+use paytypes::parity::{Weakness, make_odd, weakness};
 use paytypes::secret::KEY_LENGTH_MAX;
 use paytypes::{CipherKind, Direction, KeyShape, bytes, hex};
 use zeroize::Zeroizing;
@@ -83,7 +84,9 @@ impl Simulator {
     #[inline]
     fn begin(&mut self, index: usize, op: &Op, iv: &[u8], data: &mut [u8]) -> Result<Begun, HsmError> {
         Ok(Begun::Answer(match op {
-            Op::Open { lmk, key_type, scheme } => return self.open(*lmk, *key_type, *scheme, data),
+            Op::Open { lmk, key_type, scheme } => {
+                return self.open(index, *lmk, *key_type, *scheme, data);
+            }
             Op::Seal { lmk, key, form } => return self.seal(*lmk, key, form),
             Op::Ecb { key, way } => return self.gather.ecb(Material::of(key)?, *way, data),
             Op::Cbc { key, way } => return self.gather.cbc(Material::of(key)?, *way, iv, data),
@@ -103,24 +106,30 @@ impl Simulator {
         }))
     }
 
-    fn open(&mut self, id: LmkId, key_type: KeyType, scheme: Scheme, text: &[u8]) -> Result<Begun, HsmError> {
+    fn open(
+        &mut self,
+        index: usize,
+        id: LmkId,
+        key_type: KeyType,
+        scheme: Scheme,
+        text: &[u8],
+    ) -> Result<Begun, HsmError> {
         if scheme == Scheme::K || text.first() == Some(&b'K') {
             return Err(HsmError::EmptyIndex);
         }
         match find(&mut self.lmks, id)? {
             Lmk::Variant(_) if matches!(scheme, Scheme::S | Scheme::R) => Err(HsmError::Scheme),
             Lmk::Variant(lmk) => {
-                let length = scheme.key_length().ok_or(HsmError::Scheme)?;
-                let mut wrapped = [0; KEY_LENGTH_MAX];
-                let room = wrapped.get_mut(..length).ok_or(HsmError::KeyLength)?;
-                hex::decode_into(text, room).map_err(|_| HsmError::Token)?;
-                self.gather.parts(|jobs| lmk.jobs(Direction::Decrypt, key_type, scheme, room, jobs))?;
-                Ok(Begun::Work(Work::Parts))
+                let count = scheme.key_length().ok_or(HsmError::Scheme)? >> 3;
+                let parts = parts_of(text, count)?;
+                let parts = parts.get(..count).unwrap_or_default();
+                self.gather.parts(|jobs| lmk.jobs(Direction::Decrypt, key_type, scheme, parts, jobs))?;
+                Ok(self.gather.open(index))
             }
-            Lmk::Block(lmk) if scheme == Scheme::S => {
-                let (clear, kind, block) = lmk.open(text)?;
-                Ok(Begun::Answer(Outcome::Key(opened(kind, clear.expose(), Binding::Block(block))?)))
-            }
+            Lmk::Block(lmk) if scheme == Scheme::S => match lmk.look(index, text)? {
+                Some(sealed) => Ok(self.gather.sealed(sealed, &lmk.many, text)),
+                None => Ok(Begun::Answer(made::key_from_block(lmk.open(text)?)?)),
+            },
             Lmk::Block(_) => Err(HsmError::Scheme),
         }
     }
@@ -131,8 +140,11 @@ impl Simulator {
         match (find(&mut self.lmks, id)?, form) {
             (Lmk::Variant(lmk), SealAs::Variant { scheme, key_type }) => {
                 let clear = material.expose()?;
-                let clear = clear.expose();
-                self.gather.parts(|jobs| lmk.jobs(Direction::Encrypt, *key_type, *scheme, clear, jobs))?;
+                let mut parts = Zeroizing::new([0; 3]);
+                let (words, []) = clear.expose().as_chunks::<8>() else { return Err(HsmError::KeyLength) };
+                parts.iter_mut().zip(words).for_each(|(part, word)| *part = u64::from_be_bytes(*word));
+                let parts = parts.get(..words.len()).unwrap_or_default();
+                self.gather.parts(|jobs| lmk.jobs(Direction::Encrypt, *key_type, *scheme, parts, jobs))?;
                 Ok(Begun::Work(Work::Parts))
             }
             (Lmk::Block(lmk), SealAs::Block { attributes, optional_count, optional }) => {
@@ -179,12 +191,14 @@ impl Simulator {
 }
 
 impl Backend for Simulator {
+    fn takes_blocks(&self) -> bool {
+        true
+    }
+
     fn run(&mut self, ops: &mut OpBatch) {
+        self.gather.single_blocks(ops);
         for index in 0..ops.len() {
             let Some(view) = ops.view(index) else { continue };
-            if self.gather.single(index, &view) {
-                continue;
-            }
             match self.begin(index, view.op, view.iv, view.data) {
                 Ok(Begun::Answer(outcome)) => *view.outcome = Some(Ok(outcome)),
                 Err(error) => *view.outcome = Some(Err(error)),
@@ -192,7 +206,7 @@ impl Backend for Simulator {
                 Ok(Begun::Noted) => {}
             }
         }
-        self.gather.run(ops, end_parts);
+        self.gather.run(ops);
     }
 
     fn lmks(&self) -> &[LmkInfo] {
@@ -204,39 +218,22 @@ impl Backend for Simulator {
     }
 }
 
-// The parts of a key came out of the lanes: a key was opened, or a token made.
-fn end_parts(op: &Op, parts: &[u8]) -> Result<Outcome, HsmError> {
-    match op {
-        Op::Open { key_type, .. } => {
-            let kind = if parts.len() == 8 { CipherKind::Des } else { CipherKind::Tdes };
-            Ok(Outcome::Key(opened(kind, parts, Binding::Variant(*key_type))?))
-        }
-        Op::Dukpt { .. } => Ok(Outcome::Key(session_key(CipherKind::Tdes, parts)?)),
-        Op::Seal { form, .. } => match form.as_ref() {
-            SealAs::Variant { scheme, .. } => {
-                Ok(Outcome::Token(Box::new(KeyToken::new(*scheme, hex::encode(parts).as_bytes()))))
-            }
-            SealAs::Block { .. } => Err(HsmError::Scheme),
-        },
-        _ => Err(HsmError::Backend),
-    }
-}
-
 fn find(lmks: &mut [(LmkId, Lmk)], id: LmkId) -> Result<&mut Lmk, HsmError> {
     lmks.iter_mut().find(|(known, _)| *known == id).map(|(_, lmk)| lmk).ok_or(HsmError::NoSuchLmk)
 }
 
-fn opened(kind: CipherKind, clear: &[u8], binding: Binding) -> Result<Key, HsmError> {
-    let material = Material::new(kind, clear)?;
-    let hygiene = match kind {
-        CipherKind::Aes => Hygiene::GOOD,
-        _ => Hygiene { odd_parity: is_odd(clear), weakness: weakness(clear) },
-    };
-    Ok(Key::new(KeyAttributes { shape: material.shape(), binding, hygiene }, material))
-}
-
-fn session_key(kind: CipherKind, clear: &[u8]) -> Result<Key, HsmError> {
-    opened(kind, clear, Binding::Session)
+// The parts of a key as they are wrapped under a variant LMK.
+#[inline]
+fn parts_of(text: &[u8], count: usize) -> Result<[u64; 3], HsmError> {
+    let (words, rest) = text.as_chunks::<16>();
+    if words.len() != count || !rest.is_empty() {
+        return Err(HsmError::Token);
+    }
+    let mut parts = [0; 3];
+    for (part, word) in parts.iter_mut().zip(words) {
+        *part = hex::decode_word(word).map(u64::from_be_bytes).ok_or(HsmError::Token)?;
+    }
+    Ok(parts)
 }
 
 fn masked(key: &Key, mask: &[u8]) -> Result<Key, HsmError> {
@@ -254,7 +251,7 @@ mod tests {
     use super::*;
     use core::pin::pin;
     use core::task::{Context, Poll, Waker};
-    use hsm::{BlockAttributes, BlockFault, Hsm};
+    use hsm::{BlockAttributes, BlockFault, Hsm, Hygiene, KeyToken};
     use paytypes::{Exportability, KeyUsage, KeyVersion, ModeOfUse};
 
     fn drive<T>(sim: &mut Simulator, hsm: Hsm, task: impl AsyncFnOnce(Hsm) -> T) -> T {

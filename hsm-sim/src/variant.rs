@@ -9,20 +9,24 @@ use tdes_lanes::Job;
 
 /// XORed into byte 0 of the pair; index is the variant digit, 0 is no variant.
 const VARIANTS: [u8; 10] = [0x00, 0xA6, 0x5A, 0x6A, 0xDE, 0x2B, 0x50, 0x74, 0x9C, 0xFA];
-/// XORed into byte 8 of the pair for each part of a key of scheme `U` or `T`.
-const DOUBLE: [u8; 2] = [0xA6, 0x5A];
+/// XORed into byte 8 of the pair for each part of a key: nothing, or by its place for scheme `U` or `T`.
+const PLAIN: [u8; 3] = [0; 3];
+const DOUBLE: [u8; 3] = [0xA6, 0x5A, 0x00];
 const TRIPLE: [u8; 3] = [0x6A, 0xDE, 0x2B];
 
-/// All bytes that enter the right half.
-const SCHEMES: [u8; 6] = [0x00, 0xA6, 0x5A, 0x6A, 0xDE, 0x2B];
+/// In this order under each variant of each pair.
+const SCHEMES: [[u8; 3]; 3] = [PLAIN, DOUBLE, TRIPLE];
 const PLACES: usize = (VARIANT_LENGTH / 16) * VARIANTS.len() * SCHEMES.len();
+
+/// The keys under which the parts of a key are wrapped.
+type Working = [TdesKey; 3];
 
 /// A loaded variant LMK. Working keys are made when first needed; there are few.
 #[derive(Debug)]
 pub(crate) struct VariantLmk {
     pairs: Box<[ClearKey]>,
-    /// By pair, variant and scheme byte.
-    working: Box<[Option<TdesKey>]>,
+    /// By pair, variant and scheme.
+    working: Box<[Option<Working>]>,
 }
 
 impl VariantLmk {
@@ -38,53 +42,62 @@ impl VariantLmk {
 
     /// A plain pair with a variant, for other things than keys.
     pub(crate) fn pair(&mut self, pair: LmkPair, variant: u8) -> Result<&TdesKey, HsmError> {
-        self.working_key(pair, variant, 0)
+        let [plain, ..] = self.working(pair, variant, 0)?;
+        Ok(plain)
     }
 
-    fn working_key(&mut self, pair: LmkPair, variant: u8, scheme: u8) -> Result<&TdesKey, HsmError> {
-        let (base, mask) = (self.pairs.get(usize::from(pair.0)), VARIANTS.get(usize::from(variant)));
-        let (base, mask) = base.zip(mask).ok_or(HsmError::KeyType)?;
-        let column = SCHEMES.iter().position(|known| *known == scheme).ok_or(HsmError::Scheme)?;
+    #[inline]
+    fn working(&mut self, pair: LmkPair, variant: u8, scheme: usize) -> Result<&Working, HsmError> {
         let row = usize::from(pair.0).saturating_mul(VARIANTS.len()).saturating_add(usize::from(variant));
-        let place = row.saturating_mul(SCHEMES.len()).saturating_add(column);
-        let place = self.working.get_mut(place).ok_or(HsmError::KeyType)?;
-        if let Some(known) = place {
-            return Ok(known);
+        let place = row.saturating_mul(SCHEMES.len()).saturating_add(scheme);
+        let place = self.working.get_mut(place).filter(|_| usize::from(variant) < VARIANTS.len());
+        let place = place.ok_or(HsmError::KeyType)?;
+        match place {
+            Some(known) => Ok(known),
+            None => Ok(place.insert(make(&self.pairs, pair, variant, scheme)?)),
         }
-        let mut key = base.duplicate();
-        for (at, mask) in [(0, *mask), (8, scheme)] {
-            if let Some(byte) = key.expose_mut().get_mut(at) {
-                *byte ^= mask;
-            }
-        }
-        Ok(place.insert(TdesKey::new(key.expose())?))
     }
 
     /// The jobs that encrypt or decrypt the parts of a key, one for each.
+    #[inline]
     pub(crate) fn jobs(
         &mut self,
         way: Direction,
         key_type: KeyType,
         scheme: Scheme,
-        key: &[u8],
+        parts: &[u64],
         jobs: &mut Vec<Job>,
     ) -> Result<(), HsmError> {
-        if scheme.key_length() != Some(key.len()) {
+        if scheme.key_length().map(|length| length >> 3) != Some(parts.len()) {
             return Err(HsmError::KeyLength);
         }
         let pair = key_type.pair().ok_or(HsmError::KeyType)?;
-        let scheme_bytes: &[u8] = match scheme {
-            Scheme::U => &DOUBLE,
-            Scheme::T => &TRIPLE,
-            _ => &[],
+        let scheme = match scheme {
+            Scheme::U => 1,
+            Scheme::T => 2,
+            _ => 0,
         };
-        for (index, part) in key.as_chunks::<8>().0.iter().enumerate() {
-            let byte = scheme_bytes.get(index).copied().unwrap_or_default();
-            let working = self.working_key(pair, key_type.variant(), byte)?;
-            jobs.push(working.job(u64::from_be_bytes(*part), way));
-        }
+        let working = self.working(pair, key_type.variant(), scheme)?;
+        jobs.extend(working.iter().zip(parts).map(|(key, part)| key.job(*part, way)));
         Ok(())
     }
+}
+
+#[cold]
+fn make(pairs: &[ClearKey], pair: LmkPair, variant: u8, scheme: usize) -> Result<Working, HsmError> {
+    let (base, mask) = (pairs.get(usize::from(pair.0)), VARIANTS.get(usize::from(variant)));
+    let (base, mask) = base.zip(mask).ok_or(HsmError::KeyType)?;
+    let part = |scheme_byte: u8| {
+        let mut key = base.duplicate();
+        for (at, mask) in [(0, *mask), (8, scheme_byte)] {
+            if let Some(byte) = key.expose_mut().get_mut(at) {
+                *byte ^= mask;
+            }
+        }
+        TdesKey::new(key.expose())
+    };
+    let [first, second, third] = *SCHEMES.get(scheme).ok_or(HsmError::Scheme)?;
+    Ok([part(first)?, part(second)?, part(third)?])
 }
 
 #[cfg(test)]
@@ -102,6 +115,7 @@ mod tests {
         let mut run = |way, text: &[u8]| {
             let key = hex::decode::<16>(text).unwrap();
             let mut jobs = Vec::new();
+            let key = key.as_chunks().0.iter().map(|part| u64::from_be_bytes(*part)).collect::<Vec<_>>();
             lmk.jobs(way, KeyType::new(*b"209").unwrap(), Scheme::U, &key, &mut jobs).unwrap();
             tdes_lanes::Lanes::new().run(&mut jobs);
             let parts: Vec<[u8; 8]> = jobs.iter().map(|j| j.block().to_be_bytes()).collect();
@@ -117,7 +131,7 @@ mod tests {
         let set = LmkSet::public_test();
         let mut lmk = VariantLmk::new(set.iter().next().unwrap().clear.expose()).unwrap();
         let mut jobs = Vec::new();
-        let mut run = |key_type, scheme| lmk.jobs(Direction::Encrypt, key_type, scheme, &[0; 16], &mut jobs);
+        let mut run = |key_type, scheme| lmk.jobs(Direction::Encrypt, key_type, scheme, &[0; 2], &mut jobs);
         assert_eq!(run(KeyType::ZPK, Scheme::T), Err(HsmError::KeyLength));
         assert_eq!(run(KeyType::FROM_BLOCK, Scheme::U), Err(HsmError::KeyType));
         assert!(VariantLmk::new(&[0; 319]).is_err());

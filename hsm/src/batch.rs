@@ -1,5 +1,6 @@
 //! Operations and the batch in which they wait for the backend.
 
+use crate::block_op::{BlockOp, Blocks};
 use crate::key::BlockAttributes;
 use crate::{HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Scheme};
 use paytypes::{CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
@@ -139,6 +140,9 @@ struct Slot {
 pub struct OpBatch {
     slots: Vec<Slot>,
     bytes: Vec<u8>,
+    blocks: Blocks,
+    /// Where the single blocks stand among the others, if they were put there.
+    spread_from: usize,
 }
 
 /// One operation as a backend sees it.
@@ -155,12 +159,34 @@ pub struct OpView<'a> {
 }
 
 impl OpBatch {
-    /// Number of operations.
+    /// Single blocks, apart from the other operations; for a backend that takes them so, see
+    /// [`crate::Backend::takes_blocks`].
+    pub fn blocks(&mut self) -> &mut [BlockOp] {
+        self.blocks.as_mut_slice()
+    }
+
+    /// Puts single blocks among the other operations.
+    pub(crate) fn spread(&mut self) {
+        self.spread_from = self.slots.len();
+        let mut blocks = core::mem::take(&mut self.blocks);
+        for op in blocks.as_mut_slice() {
+            self.push(Op::Ecb { key: op.key().share(), way: op.way() }, &[], &op.block());
+        }
+        blocks.clear();
+        self.blocks = blocks;
+    }
+
+    /// Operations of all kinds.
+    pub(crate) fn all(&self) -> usize {
+        self.slots.len().saturating_add(self.blocks.len())
+    }
+
+    /// Number of operations besides single blocks.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// True when nothing waits.
+    /// True when there are none.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -190,14 +216,25 @@ impl OpBatch {
         if !iv.is_empty() {
             self.bytes.extend_from_slice(iv);
         }
-        match <&[u8; 8]>::try_from(data) {
-            // One block of DES, the most frequent length by far, without a call.
-            Ok(block) => self.bytes.extend_from_slice(block),
-            Err(_) => self.bytes.extend_from_slice(data),
-        }
+        self.bytes.extend_from_slice(data);
         let (end, index) = (self.bytes.len(), self.slots.len());
         self.slots.push(Slot { op, start, end, iv_length: iv.len(), outcome: None });
         index
+    }
+
+    /// One block of DES in ECB.
+    #[inline(always)]
+    pub(crate) fn push_block(&mut self, key: Key, way: Direction, block: [u8; 8]) -> usize {
+        self.blocks.push(key, way, block)
+    }
+
+    /// The same for a single block as [`OpBatch::take_data`] for another operation.
+    #[inline(always)]
+    pub(crate) fn take_block(&mut self, index: usize, data: &mut [u8]) -> Result<(), HsmError> {
+        match self.blocks.take(index, data) {
+            Some(taken) => taken,
+            None => self.take_data(self.spread_from.saturating_add(index), data),
+        }
     }
 
     /// Takes the answer.
@@ -217,16 +254,14 @@ impl OpBatch {
         }
         let from = slot.start.checked_add(slot.iv_length).and_then(|start| self.bytes.get(start..slot.end));
         let from = from.filter(|from| from.len() == data.len()).ok_or(HsmError::Backend)?;
-        match (<&mut [u8; 8]>::try_from(&mut *data), <&[u8; 8]>::try_from(from)) {
-            (Ok(block), Ok(result)) => *block = *result,
-            _ => data.copy_from_slice(from),
-        }
+        data.copy_from_slice(from);
         Ok(())
     }
 
     /// Forgets everything and wipes the data; keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
+        self.blocks.clear();
         self.bytes.as_mut_slice().zeroize();
         self.bytes.clear();
     }

@@ -1,6 +1,8 @@
 //! Opened keys by their token, so that a key which a host sends again need not be unwrapped again. Bounded
-//! in bytes; second-chance eviction; keys are wiped when the last handle goes.
+//! in bytes; second-chance eviction, and a full cache takes only what is asked for a second time; keys are wiped
+//! when the last handle goes.
 
+use crate::doorkeeper::Doorkeeper;
 use crate::{Key, KeyType, LmkId, Scheme};
 use core::hash::{BuildHasher, Hasher};
 use foldhash::quality::RandomState;
@@ -63,13 +65,17 @@ pub(crate) struct KeyCache {
     places: HashTable<u32>,
     ring: Vec<Entry>,
     hand: usize,
+    door: Doorkeeper,
 }
 
 impl KeyCache {
     /// `capacity` in bytes; 0 turns it off.
     pub(crate) fn new(capacity: usize) -> Self {
         let (hasher, places) = (RandomState::default(), HashTable::new());
-        Self { capacity, bytes: 0, hasher, places, ring: Vec::new(), hand: 0 }
+        let most = capacity / ENTRY_COST;
+        let door = Doorkeeper::new(most);
+        let capacity = capacity.saturating_sub(Doorkeeper::cost(most));
+        Self { capacity, bytes: 0, hasher, places, ring: Vec::new(), hand: 0, door }
     }
 
     /// The name of a token.
@@ -97,9 +103,16 @@ impl KeyCache {
         Some(entry.key.share())
     }
 
+    fn holds(&self, name: &Name<'_>) -> bool {
+        let ring = &self.ring;
+        self.places.find(name.hash, |place| at(ring, *place).is_some_and(|e| e.is(name))).is_some()
+    }
+
+    /// Keeps a key. A cache that is full takes it only when it was asked for before, see [`Doorkeeper`].
     pub(crate) fn put(&mut self, name: &Name<'_>, key: &Key) {
         let cost = cost_of(name, key);
-        if cost > self.capacity || self.get(name).is_some() {
+        let full = self.bytes.saturating_add(cost) > self.capacity;
+        if cost > self.capacity || full && !self.door.admits(name.hash) || self.holds(name) {
             return;
         }
         let mut place = None;
@@ -123,7 +136,7 @@ impl KeyCache {
             hash: name.hash,
             cost: u32::try_from(cost).unwrap_or(u32::MAX),
             meaning: name.meaning,
-            used: true,
+            used: false,
         };
         match usize::try_from(place).ok().and_then(|place| self.ring.get_mut(place)) {
             Some(old) => *old = entry,
@@ -203,11 +216,14 @@ impl KeyCache {
 #[inline]
 fn same(a: &[u8], b: &[u8]) -> bool {
     let words = |text: &[u8; 32]| {
-        let (words, _) = text.as_chunks::<16>();
-        words.iter().fold([0; 2], |[_, last], word| [last, u128::from_ne_bytes(*word)])
+        let (words, _) = text.as_chunks::<8>();
+        words.first_chunk::<4>().map(|words| words.map(u64::from_ne_bytes)).unwrap_or_default()
     };
     match (<&[u8; 32]>::try_from(a), <&[u8; 32]>::try_from(b)) {
-        (Ok(a), Ok(b)) => words(a) == words(b),
+        (Ok(a), Ok(b)) => {
+            let ([a, b, c, d], [e, f, g, h]) = (words(a), words(b));
+            (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
+        }
         _ => a == b,
     }
 }
@@ -245,6 +261,17 @@ mod tests {
         cache.put(&name, key);
     }
 
+    // So many bytes for entries, whatever else it takes.
+    fn cache(bytes: usize) -> KeyCache {
+        let cache = KeyCache::new(bytes);
+        KeyCache { capacity: bytes, ..cache }
+    }
+
+    // The door may forget who came in between once.
+    fn put_often(cache: &mut KeyCache, text: &[u8], key: &Key) {
+        (0..3).for_each(|_| put(cache, text, key));
+    }
+
     fn get(cache: &mut KeyCache, text: &[u8]) -> Option<Key> {
         let name = cache.name(MEANING, text);
         cache.get(&name)
@@ -259,9 +286,9 @@ mod tests {
 
     #[test]
     fn bounded_and_right() {
-        let mut cache = KeyCache::new(10 * ENTRY_COST);
+        let mut cache = cache(10 * ENTRY_COST);
         for n in 0..1000u32 {
-            put(&mut cache, &n.to_be_bytes(), &key(n));
+            put_often(&mut cache, &n.to_be_bytes(), &key(n));
             assert_eq!(get(&mut cache, &n.to_be_bytes()).unwrap().material::<u32>(), Some(&n));
             assert!(cache.len() <= 10 && cache.bytes <= cache.capacity);
         }
@@ -270,8 +297,32 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_come_once_drive_nobody_out_of_a_full_cache() {
+        let mut cache = KeyCache::new(1000 * ENTRY_COST);
+        let name = |n: u32| n.to_be_bytes();
+        for n in 0..1000 {
+            put(&mut cache, &name(n), &key(n));
+        }
+        let first: Vec<u32> = (0..1000).filter(|n| get(&mut cache, &name(*n)).is_some()).collect();
+        assert!(first.len() > 990 && cache.bytes + Doorkeeper::cost(1000) <= 1000 * ENTRY_COST);
+        for n in 1000..2000 {
+            put(&mut cache, &name(n), &key(n));
+        }
+        let kept = first.iter().filter(|n| get(&mut cache, &name(**n)).is_some()).count();
+        assert!(kept > first.len() * 8 / 10, "{kept}");
+        for n in 5000..5100 {
+            // All have been used; a new one gets its place when it comes often enough.
+            let came = (0..40).find(|_| {
+                put(&mut cache, &name(n), &key(n));
+                get(&mut cache, &name(n)).is_some()
+            });
+            assert!(came.is_some(), "{n}");
+        }
+    }
+
+    #[test]
     fn forgotten_keys_are_gone_and_the_others_stay() {
-        let mut cache = KeyCache::new(100 * ENTRY_COST);
+        let mut cache = cache(100 * ENTRY_COST);
         for n in 0..20u32 {
             put(&mut cache, &n.to_be_bytes(), &key(n));
         }
@@ -286,10 +337,10 @@ mod tests {
 
     #[test]
     fn names_of_different_length_keep_the_bound() {
-        let mut cache = KeyCache::new(5 * (ENTRY_COST + 40));
+        let mut cache = cache(5 * (ENTRY_COST + 40));
         for n in 0..500u32 {
             let name = vec![u8::try_from(n % 251).unwrap(); 4 + (n as usize * 7) % 200];
-            put(&mut cache, &name, &key(n));
+            put_often(&mut cache, &name, &key(n));
             assert!(cache.bytes <= cache.capacity);
             assert_eq!(cache.places.len(), cache.ring.len());
             assert_eq!(cache.bytes, cache.ring.iter().map(|e| e.cost as usize).sum::<usize>());
@@ -303,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_name_is_text_and_meaning() {
-        let mut cache = KeyCache::new(100 * ENTRY_COST);
+        let mut cache = cache(100 * ENTRY_COST);
         put(&mut cache, b"aaaa", &key(1));
         for other in [
             Meaning::new(LmkId(1), Scheme::U, KeyType::ZPK),
@@ -319,11 +370,11 @@ mod tests {
 
     #[test]
     fn pinned_keys_stay_and_zero_is_off() {
-        let mut cache = KeyCache::new(2 * ENTRY_COST);
+        let mut cache = cache(2 * ENTRY_COST);
         let (a, b) = (key(1), key(2));
         put(&mut cache, b"aaaa", &a);
         put(&mut cache, b"bbbb", &b);
-        put(&mut cache, b"cccc", &key(3));
+        put_often(&mut cache, b"cccc", &key(3));
         let mut there = |text| get(&mut cache, text).is_some();
         assert!(there(b"aaaa") && there(b"bbbb") && !there(b"cccc"));
         let mut off = KeyCache::new(0);

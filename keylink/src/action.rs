@@ -179,7 +179,10 @@ impl Grant {
             Self::KeySet(_) => matches!(class, Class::KeySet | Class::Rotate),
             Self::Generation { .. } => matches!(class, Class::Rotate | Class::Emergency),
             Self::Rollback { .. } => matches!(class, Class::Rollback | Class::Emergency),
-            Self::Destroy { .. } => matches!(class, Class::Destroy | Class::Revoke | Class::Emergency),
+            // What was rolled back is destroyed in the end.
+            Self::Destroy { .. } => {
+                matches!(class, Class::Destroy | Class::Revoke | Class::Rollback | Class::Emergency)
+            }
             Self::SuspendKeySet(_) => matches!(class, Class::SuspendKey | Class::Emergency),
             Self::SuspendNode(_) => matches!(class, Class::SuspendNode | Class::Revoke | Class::Emergency),
             Self::ResumeKeySet(_) | Self::ResumeNode(_) => matches!(class, Class::Resume),

@@ -117,14 +117,14 @@ fn components_are_bound_to_ceremony_part_and_custodian() {
     let public = keys.begin(b"c");
     let clear = ClearKey::new(&[0x5A; 32]).unwrap();
     let sealed = seal_component(&public, b"c/1/anna", &clear).unwrap();
-    let check = vault.component_check(&keys, b"c", CipherKind::Aes, (b"c/1/anna", &sealed)).unwrap();
+    let check = vault.component_check(&keys, b"c", KEK, (b"c/1/anna", &sealed)).unwrap();
     assert_eq!(check.len(), 10);
     for (ceremony, context) in [(b"c", b"c/2/anna"), (b"d", b"c/1/anna")] {
-        let refused = vault.component_check(&keys, ceremony, CipherKind::Aes, (context, &sealed));
+        let refused = vault.component_check(&keys, ceremony, KEK, (context, &sealed));
         assert!(matches!(refused, Err(VaultError::Sealed)));
     }
     keys.end(b"c");
-    let ended = vault.component_check(&keys, b"c", CipherKind::Aes, (b"c/1/anna", &sealed));
+    let ended = vault.component_check(&keys, b"c", KEK, (b"c/1/anna", &sealed));
     assert!(matches!(ended, Err(VaultError::Sealed)));
 }
 
@@ -147,6 +147,27 @@ fn components_that_make_no_key_are_refused() {
     for parts in cases {
         let refused = vault.form(&keys, b"c", ZMK, &parts, "zmk");
         assert!(matches!(refused, Err(VaultError::Components(_))), "{refused:?}");
+    }
+    // A custodian hears of it at once: zero, of another length; for TDES a parity that is not odd, equal or weak parts.
+    let check = |vault: &mut Vault, spec, clear: &[u8]| {
+        let (context, part) = sealed(clear, 7);
+        vault.component_check(&keys, b"c", spec, (&context, &part)).map_err(|error| error.to_string())
+    };
+    let tdes = spec(b"P0", CipherKind::Tdes, 16);
+    let good = *b"\x01\x23\x45\x67\x89\xAB\xCD\xEF\x10\x32\x54\x76\x98\xBA\xDC\xFE";
+    assert_eq!(check(&mut vault, tdes, &good).unwrap().len(), 6);
+    let (mut even, mut equal) = (good, good);
+    even[3] ^= 1;
+    equal.copy_within(..8, 8);
+    for (spec, clear) in [
+        (ZMK, &[0; 32][..]),
+        (ZMK, &[1; 16]),
+        (tdes, &[1; 24]),
+        (tdes, &even),
+        (tdes, &equal),
+        (tdes, &[1; 16]),
+    ] {
+        assert!(check(&mut vault, spec, clear).unwrap_err().contains("component"), "{clear:?}");
     }
     let halves = vec![sealed(&[0x10; 16], 1), sealed(&[0x20; 16], 2)];
     let refused = vault.form(&keys, b"c", ZPK, &halves, "zpk");

@@ -58,13 +58,30 @@ const fn part_is_weak(part: u64) -> bool {
 #[inline]
 pub fn weakness(key: &[u8]) -> Weakness {
     let (parts, _) = key.as_chunks::<8>();
-    let clean = |p: &[u8; 8]| u64::from_be_bytes(*p) & PARITY_MASK;
-    let equal = match parts {
-        [a, b] => clean(a) == clean(b),
-        [a, b, c] => (clean(a) == clean(b)) | (clean(b) == clean(c)) | (clean(a) == clean(c)),
+    match *parts {
+        [a] => weakness_of_parts(&[a].map(u64::from_be_bytes)),
+        [a, b] => weakness_of_parts(&[a, b].map(u64::from_be_bytes)),
+        [a, b, c] => weakness_of_parts(&[a, b, c].map(u64::from_be_bytes)),
+        _ => Weakness::None,
+    }
+}
+
+/// [`is_odd`] of a key whose parts are big-endian words.
+#[inline]
+pub fn parts_are_odd(parts: &[u64]) -> bool {
+    parts.iter().fold(LOW_BITS, |all, part| all & parities(*part)) == LOW_BITS
+}
+
+/// [`weakness`] of a key whose one to three parts are big-endian words.
+#[inline]
+pub fn weakness_of_parts(parts: &[u64]) -> Weakness {
+    let same = |a: u64, b: u64| (a ^ b) & PARITY_MASK == 0;
+    let equal = match *parts {
+        [a, b] => same(a, b),
+        [a, b, c] => same(a, b) | same(b, c) | same(a, c),
         _ => false,
     };
-    if parts.iter().fold(false, |found, part| found | part_is_weak(u64::from_be_bytes(*part))) {
+    if parts.iter().fold(false, |found, part| found | part_is_weak(*part)) {
         Weakness::Weak
     } else if equal {
         Weakness::EqualParts

@@ -91,9 +91,9 @@ impl Account {
         }
     }
 
-    /// As [`Account::right12`], packed.
+    /// As [`Account::right12`], packed: four bits for a digit, the last one lowest.
     #[inline]
-    pub(crate) fn right12_packed(&self) -> Result<u64, PinBlockError> {
+    pub fn right12_packed(&self) -> Result<u64, PinBlockError> {
         if self.right12 == NO_DIGITS { Err(PinBlockError::PanLength) } else { Ok(self.right12) }
     }
 

@@ -8,7 +8,8 @@ use zeroize::{ZeroizeOnDrop, optimization_barrier};
 /// comparison, nothing of the content in `Debug`.
 pub struct ClearBlock {
     bytes: [u8; 16],
-    len: u8,
+    // As wide as it is used: read wider than it was written it would wait for the memory.
+    len: usize,
 }
 
 /// In one store, where a byte at a time would cost more than the cipher.
@@ -41,26 +42,26 @@ impl ClearBlock {
     }
 
     #[inline]
-    pub(crate) const fn zeroed(len: u8) -> Self {
+    pub(crate) const fn zeroed(len: usize) -> Self {
         Self { bytes: [0; 16], len }
     }
 
     /// The clear bytes.
     #[inline]
     pub fn expose(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 
     /// The clear bytes, to be changed in place.
     #[inline]
     pub fn expose_mut(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(..usize::from(self.len)).unwrap_or_default()
+        self.bytes.get_mut(..self.len).unwrap_or_default()
     }
 
     /// Length in bytes: 8 or 16.
     #[inline]
     pub fn len(&self) -> usize {
-        usize::from(self.len)
+        self.len
     }
 
     /// Never true.
@@ -70,7 +71,7 @@ impl ClearBlock {
 
     /// Wipes it and gives it another length.
     #[inline]
-    pub(crate) const fn empty(&mut self, len: u8) {
+    pub(crate) const fn empty(&mut self, len: usize) {
         self.bytes = [0; 16];
         self.len = len;
     }

@@ -37,12 +37,12 @@ pub fn encode(
 /// every filler the format fixes. For verification; translation uses [`reformat`].
 pub fn decode(format: Format, block: &ClearBlock, account: &Account) -> Result<Pin, PinBlockError> {
     match format {
+        // As in `reformat_into`.
         Format::Iso0 => decode_as(&ISO_0, block, account),
         _ => decode_as(Layout::of(format)?, block, account),
     }
 }
 
-// A copy for format 0, which is most of what hosts send, has its positions worked out by the compiler.
 #[inline(always)]
 fn decode_as(layout: &Layout, block: &ClearBlock, account: &Account) -> Result<Pin, PinBlockError> {
     let open = layout.opened(block, account)?;
@@ -96,7 +96,7 @@ pub fn reformat(
 }
 
 /// As [`reformat`], from a format and account to another, into a block that is there; gives the PIN length.
-#[inline]
+#[inline(always)]
 pub fn reformat_into(
     (from, old): (Format, &Account),
     (to, new): (Format, &Account),
@@ -105,7 +105,34 @@ pub fn reformat_into(
     digit_check: bool,
     made: &mut ClearBlock,
 ) -> Result<u8, PinBlockError> {
-    let (source, target) = (Layout::of(from)?, Layout::of(to)?);
+    // A copy for format 0, which is most of what hosts send, has its positions worked out by the compiler.
+    if (from, to) == (Format::Iso0, Format::Iso0) {
+        return reformat_as((&ISO_0, old), (&ISO_0, new), block, random, digit_check, made);
+    }
+    reformat_any((from, old), (to, new), block, random, digit_check, made)
+}
+
+#[inline(never)]
+fn reformat_any(
+    (from, old): (Format, &Account),
+    (to, new): (Format, &Account),
+    block: &ClearBlock,
+    random: &mut impl Random,
+    digit_check: bool,
+    made: &mut ClearBlock,
+) -> Result<u8, PinBlockError> {
+    reformat_as((Layout::of(from)?, old), (Layout::of(to)?, new), block, random, digit_check, made)
+}
+
+#[inline(always)]
+fn reformat_as(
+    (source, old): (&Layout, &Account),
+    (target, new): (&Layout, &Account),
+    block: &ClearBlock,
+    random: &mut impl Random,
+    digit_check: bool,
+    made: &mut ClearBlock,
+) -> Result<u8, PinBlockError> {
     let open = source.opened(block, old)?;
     let carried = source.read(*open).map_err(|_| PinBlockError::BlockContent)?;
     if digit_check && !carried.is_decimal() {

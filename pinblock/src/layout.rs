@@ -177,7 +177,7 @@ impl Layout {
             Filler::Letters => *word |= drawn(random, start, 10, 15),
         }
         *word ^= self.mask(account)?;
-        block.empty(self.bytes);
+        block.empty(usize::from(self.bytes));
         if let Some((left, rest)) = block.expose_mut().split_first_chunk_mut::<8>() {
             *left = word.to_be_bytes();
             if !rest.is_empty() {

@@ -8,6 +8,7 @@
 pub mod canary;
 pub mod expect;
 pub mod hex;
+pub mod house;
 pub mod load;
 pub mod model;
 pub mod mutate;

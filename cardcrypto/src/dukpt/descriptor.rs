@@ -1,7 +1,6 @@
 //! The KSN descriptor of host commands: how a KSN is put together.
 
 use crate::CardError;
-use paytypes::bytes::set_nibble;
 use paytypes::{Ksn, hex};
 
 const COUNTER_DIGITS_TDES: usize = 5;
@@ -52,12 +51,11 @@ impl KsnDescriptor {
         if text.len() != self.tdes_length()? {
             return Err(CardError::Ksn);
         }
-        let mut ksn = [0xFF; 10];
-        let start = 20usize.saturating_sub(text.len());
-        for (i, c) in text.iter().enumerate() {
-            set_nibble(&mut ksn, start.saturating_add(i), hex::digit(*c).ok_or(CardError::Ksn)?);
+        let mut whole = [b'F'; 20];
+        if let Some(room) = whole.get_mut(20usize.saturating_sub(text.len())..) {
+            room.copy_from_slice(text);
         }
-        Ok(Ksn::Tdes(ksn))
+        hex::decode(&whole).map(Ksn::Tdes).map_err(|_| CardError::Ksn)
     }
 
     /// The AES KSN in `text`, 24 hex digits.

@@ -93,9 +93,10 @@ fn put_ebcdic(text: [u8; 4], out: &mut Vec<u8>) {
     out.extend_from_slice(&text.map(to_ebcdic));
 }
 
-/// A reply that is nothing but a code.
+/// A reply that is nothing but a code, whatever was written behind the header.
 #[cold]
 pub(super) fn refuse(port: &Port, slot: &mut Slot, code: Code) {
     slot.code = code;
+    slot.reply.truncate(port.header_length);
     begin_reply(port, slot.head.code, code, &mut slot.reply);
 }

@@ -15,8 +15,10 @@ use crate::context::{Cx, Port, Shared, Unit};
 use crate::table::TABLE;
 use crate::{Code, KeyTable, table};
 use core::cell::{Cell, RefCell};
+use core::panic::AssertUnwindSafe;
 use frame::Head;
-use hsm::{Backend, Hsm, LmkInfo, LmkScheme};
+use hsm::{Backend, Hsm, LmkInfo};
+use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 use zeroize::Zeroize;
@@ -73,6 +75,14 @@ struct Active {
     running: usize,
 }
 
+/// How far one poll of everything is.
+#[derive(Default)]
+struct Pass {
+    next: usize,
+    /// How many of those before `next` still wait.
+    waiting: usize,
+}
+
 /// Runs commands. Single-threaded: one per core, nothing shared.
 pub struct Engine {
     hsm: Hsm,
@@ -83,6 +93,8 @@ pub struct Engine {
     free: Vec<usize>,
     active: Vec<Active>,
     text: Vec<u8>,
+    /// For commands of the listener that brought the last frame.
+    cx: Option<Cx>,
     /// A command of the class `Status` was submitted.
     status: bool,
 }
@@ -116,6 +128,7 @@ impl Engine {
             free: Vec::new(),
             active: Vec::new(),
             text: Vec::new(),
+            cx: None,
             status: false,
         }
     }
@@ -191,7 +204,7 @@ impl Engine {
         self.text = text;
     }
 
-    #[inline]
+    #[inline(always)]
     fn start(&mut self, port: &Rc<Port>, frame: Frame<'_>, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let Some(code) = Head::code_of(port, frame.text) else {
@@ -203,9 +216,11 @@ impl Engine {
         match found.filter(|(_, _, row)| row.about.audience.admits(port.role)) {
             Some((row, runner, about)) => {
                 self.status |= about.about.class == Class::Status;
-                let (shared, port) = (Rc::clone(&self.shared), Rc::clone(port));
-                let cx =
-                    Cx { hsm: self.hsm.clone(), lmk: port.lmk, scheme: LmkScheme::Variant, shared, port };
+                let cx = match &mut self.cx {
+                    Some(cx) if Rc::ptr_eq(&cx.port, port) => cx,
+                    other => other.insert(Cx::new(&self.hsm, &self.shared, port)),
+                };
+                cx.lmk = port.lmk;
                 if let Some(running) = runner.start(cx, frame, slot) {
                     self.active.push(Active { slot: index, row, running });
                 }
@@ -232,18 +247,55 @@ impl Engine {
     }
 
     fn poll_all(&mut self) {
-        let (slots, runners) = (&mut self.slots, &mut self.runners);
-        self.active.retain(|active| {
-            let Some(slot) = slots.get_mut(active.slot) else { return false };
-            let (Some(port), Some(runner)) = (&slot.port, runners.get_mut(active.row)) else { return false };
-            match runner.poll(active.running, &self.hsm, port, &mut slot.reply) {
-                Some(code) => {
-                    slot.code = code;
-                    false
-                }
-                None => true,
+        let mut pass = Pass::default();
+        while pass.next < self.active.len() {
+            if catch_unwind(AssertUnwindSafe(|| self.poll_from(&mut pass))).is_err() {
+                self.abandon(&mut pass);
             }
-        });
+        }
+        self.active.truncate(pass.waiting);
+    }
+
+    // Polls what this pass has not come to, and moves to the front what still waits.
+    fn poll_from(&mut self, pass: &mut Pass) {
+        while let Some(active) = self.active.get(pass.next).copied() {
+            if self.poll(active) {
+                if let Some(place) = self.active.get_mut(pass.waiting) {
+                    *place = active;
+                }
+                pass.waiting = pass.waiting.wrapping_add(1);
+            }
+            pass.next = pass.next.wrapping_add(1);
+        }
+    }
+
+    // True when it still waits.
+    #[inline]
+    fn poll(&mut self, active: Active) -> bool {
+        let Some(slot) = self.slots.get_mut(active.slot) else { return false };
+        let (Some(port), Some(runner)) = (&slot.port, self.runners.get_mut(active.row)) else { return false };
+        match runner.poll(active.running, &self.hsm, port, &mut slot.reply) {
+            Some(code) => {
+                slot.code = code;
+                false
+            }
+            None => true,
+        }
+    }
+
+    // A handler that panics costs its own command an error code and nothing else.
+    #[cold]
+    fn abandon(&mut self, pass: &mut Pass) {
+        if let Some(active) = self.active.get(pass.next)
+            && let (Some(slot), Some(runner)) =
+                (self.slots.get_mut(active.slot), self.runners.get_mut(active.row))
+        {
+            runner.abandon(active.running);
+            if let Some(port) = slot.port.clone() {
+                frame::refuse(&port, slot, Code::INTERNAL);
+            }
+        }
+        pass.next = pass.next.wrapping_add(1);
     }
 
     /// Appends the reply of a frame to `out` and gives its place free.
@@ -257,5 +309,65 @@ impl Engine {
         out.extend_from_slice(slot.head.trailer());
         slot.reply.as_mut_slice().zeroize();
         Finished::Reply { row: slot.row, code: slot.code }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+    use hsm::{BackendClass, LmkId, OpBatch};
+
+    struct Idle;
+
+    impl Backend for Idle {
+        fn run(&mut self, _: &mut OpBatch) {}
+        fn lmks(&self) -> &[LmkInfo] {
+            &[]
+        }
+        fn class(&self) -> BackendClass {
+            BackendClass::C
+        }
+    }
+
+    // Panics in the second of three commands, with half a reply written.
+    #[derive(Default)]
+    struct Shaky {
+        started: usize,
+        abandoned: Rc<Cell<Option<usize>>>,
+    }
+
+    impl Runner for Shaky {
+        fn start(&mut self, _: &mut Cx, _: Frame<'_>, _: &mut Slot) -> Option<usize> {
+            self.started += 1;
+            Some(self.started)
+        }
+        fn poll(&mut self, running: usize, _: &Hsm, _: &Port, out: &mut Vec<u8>) -> Option<Code> {
+            out.extend_from_slice(b"NDxx");
+            assert!(running != 2, "a handler that panics");
+            Some(Code::OK)
+        }
+        fn abandon(&mut self, running: usize) {
+            self.abandoned.set(Some(running));
+        }
+    }
+
+    #[test]
+    fn a_handler_that_panics_costs_its_own_command_only() {
+        let mut engine = Engine::new(Box::new(Idle), Unit::default());
+        let abandoned = Rc::default();
+        let row = table::find(*b"NC").unwrap();
+        engine.runners[row] = Box::new(Shaky { started: 0, abandoned: Rc::clone(&abandoned) });
+        let port = Rc::new(Port::new(LmkId(0), Settings::STRICT));
+        let frames: [&[u8]; 3] = [b"0001NC", b"0002NC", b"0003NC"];
+        let tickets = frames.map(|frame| engine.submit(&port, frame));
+        engine.run();
+        let replies = tickets.map(|ticket| {
+            let mut out = Vec::new();
+            engine.finish(ticket, &mut out);
+            out
+        });
+        assert_eq!(replies, [&b"0001NDxx"[..], b"0002ND41", b"0003NDxx"]);
+        assert_eq!((abandoned.get(), engine.running()), (Some(2), 0));
     }
 }

@@ -14,7 +14,6 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use hsm::Hsm;
 use std::panic::catch_unwind;
-use std::rc::Rc;
 
 /// A frame: as it came and in ASCII.
 #[derive(Clone, Copy)]
@@ -27,10 +26,14 @@ pub struct Frame<'a> {
 /// its reply behind the header, goes into its slot.
 pub trait Runner {
     /// Parses a frame and begins; the number names the running command, `None` when it is done already.
-    fn start(&mut self, cx: Cx, frame: Frame<'_>, slot: &mut Slot) -> Option<usize>;
+    fn start(&mut self, cx: &mut Cx, frame: Frame<'_>, slot: &mut Slot) -> Option<usize>;
 
-    /// Goes on with a running command: its code when it is done, and its reply behind what `out` holds.
+    /// Goes on with a running command: its code when it is done, and its reply behind what `out` holds. When this
+    /// panics, [`Runner::abandon`] follows.
     fn poll(&mut self, running: usize, hsm: &Hsm, port: &Port, out: &mut Vec<u8>) -> Option<Code>;
+
+    /// Ends a running command without a reply.
+    fn abandon(&mut self, running: usize);
 }
 
 struct Pool<C, F, R> {
@@ -88,9 +91,9 @@ where
     F: Future<Output = Answer<C::Reply>> + 'static,
     R: Fn(Cx, C::Request) -> F + 'static,
 {
-    fn start(&mut self, mut cx: Cx, frame: Frame<'_>, slot: &mut Slot) -> Option<usize> {
+    fn start(&mut self, cx: &mut Cx, frame: Frame<'_>, slot: &mut Slot) -> Option<usize> {
         let mut request = C::Request::default();
-        if let Err(code) = parse::<C>(&mut request, &mut cx, frame, &mut slot.head) {
+        if let Err(code) = parse::<C>(&mut request, cx, frame, &mut slot.head) {
             refuse(&cx.port, slot, code);
             return None;
         }
@@ -98,36 +101,43 @@ where
             self.places.push(Box::pin(None));
             self.places.len().saturating_sub(1)
         });
-        let (port, hsm) = (Rc::clone(&cx.port), cx.hsm.clone());
-        self.places.get_mut(index)?.as_mut().set(Some((self.run)(cx, request)));
+        self.places.get_mut(index)?.as_mut().set(Some((self.run)(cx.clone(), request)));
         // Who reports the state of the unit has to wait until that is told, when the batch is whole. All others
         // go on at once, while their request is in the cache, up to the first operation.
         if C::ABOUT.class == Class::Status {
             return Some(index);
         }
-        match self.poll(index, &hsm, &port, &mut slot.reply) {
-            Some(code) => {
-                slot.code = code;
-                None
+        let poll = AssertUnwindSafe(|| self.poll(index, &cx.hsm, &cx.port, &mut slot.reply));
+        match catch_unwind(poll) {
+            Ok(None) => return Some(index),
+            Ok(Some(code)) => slot.code = code,
+            // A handler that panics costs its own command an error code and nothing else.
+            Err(_) => {
+                self.abandon(index);
+                refuse(&cx.port, slot, Code::INTERNAL);
             }
-            None => Some(index),
         }
+        None
     }
 
     fn poll(&mut self, running: usize, _: &Hsm, port: &Port, out: &mut Vec<u8>) -> Option<Code> {
         let place = self.places.get_mut(running)?;
         let answer = match place.as_mut().as_pin_mut() {
-            // A handler that panics costs its own command an error code and nothing else.
-            Some(future) => match catch_unwind(AssertUnwindSafe(|| resume(future))) {
-                Ok(Poll::Pending) => return None,
-                Ok(Poll::Ready(answer)) => answer,
-                Err(_) => Err(Code::INTERNAL),
+            Some(future) => match resume(future) {
+                Poll::Pending => return None,
+                Poll::Ready(answer) => answer,
             },
             None => Err(Code::INTERNAL),
         };
-        place.as_mut().set(None);
-        self.free.push(running);
+        self.abandon(running);
         Some(write_reply::<C>(port, answer, out))
+    }
+
+    fn abandon(&mut self, running: usize) {
+        if let Some(place) = self.places.get_mut(running) {
+            place.as_mut().set(None);
+            self.free.push(running);
+        }
     }
 }
 

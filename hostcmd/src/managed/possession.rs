@@ -20,12 +20,13 @@ use tr31::{
 /// Input of a proof: one for each node, key and nonce.
 pub type Challenge = [u8; 32];
 
-/// The first eight of the twelve account digits that no card has.
-pub const RESERVED_ACCOUNT: [u8; 8] = *b"99999999";
+/// The first eight of the twelve account digits that no card has, packed.
+pub const RESERVED_ACCOUNT: u64 = 0x9999_9999;
 
 /// True for an account that proofs use.
+#[inline]
 pub fn is_reserved(account: &Account) -> bool {
-    account.right12().is_ok_and(|digits| digits.starts_with(&RESERVED_ACCOUNT))
+    account.right12_packed().is_ok_and(|digits| digits >> 16 == RESERVED_ACCOUNT)
 }
 
 /// Why there is no proof.
@@ -146,6 +147,7 @@ pub async fn open_throw_away<C: Cipher>(
 }
 
 /// Refuses a reserved account where strict rules hold.
+#[inline]
 pub(crate) fn refuse_reserved(cx: &crate::Cx, account: &Account) -> Result<(), crate::Code> {
     // The setting that opens translation to old units is the one that takes every account they took.
     if !cx.settings().legacy_translate && is_reserved(account) {

@@ -157,7 +157,7 @@ pub struct OpeningKey<'r> {
 impl Future for OpeningKey<'_> {
     type Output = Result<Key, Code>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let opening = match &mut self.opening {
             Ok(opening) => opening,
@@ -200,7 +200,7 @@ pub fn open_two<'r>(cx: &Cx, source: Wanted<'_, 'r>, destination: Wanted<'_, 'r>
 
 /// What [`open_two`] gives without a run of the backend: both keys when they were opened before, or a refusal;
 /// `None` when the backend has to be asked.
-#[inline]
+#[inline(always)]
 pub fn two_seen(
     cx: &Cx,
     source: &Wanted<'_, '_>,
@@ -211,6 +211,7 @@ pub fn two_seen(
     Some(source.and_then(|source| Ok((source, destination?))))
 }
 
+#[inline(always)]
 fn seen(cx: &Cx, Wanted { token, rule, how }: &Wanted<'_, '_>, place: Place) -> Option<Result<Key, Code>> {
     let single_des = cx.settings().single_des;
     if let Err(code) = judge_token(token, *how, single_des) {

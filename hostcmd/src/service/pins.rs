@@ -17,14 +17,24 @@ pub fn format(code: [u8; 2]) -> Result<Format, Code> {
 }
 
 /// The account field as PIN blocks take it.
-#[inline]
 pub fn account(field: &Account) -> Result<pinblock::Account, Code> {
-    if let Some(digits) = field.twelve() {
-        return pinblock::Account::from_field(digits).map_err(|_| Code::ACCOUNT);
-    }
-    any_account(field)
+    let mut account = pinblock::Account::NONE;
+    account_into(field, &mut account)?;
+    Ok(account)
 }
 
+/// The same, written where it stays.
+#[inline(always)]
+pub fn account_into(field: &Account, account: &mut pinblock::Account) -> Result<(), Code> {
+    if let Some(digits) = field.twelve() {
+        *account = pinblock::Account::from_field(digits).map_err(|_| Code::ACCOUNT)?;
+    } else {
+        *account = any_account(field)?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
 fn any_account(field: &Account) -> Result<pinblock::Account, Code> {
     let digits = field.digits();
     let account = match digits.len() {
@@ -80,18 +90,7 @@ pub fn setting(cx: &Cx) -> rules::Setting {
     }
 }
 
-/// Applies that table to a block of a format and account that is to become another.
-#[inline]
-pub fn permitted(
-    setting: rules::Setting,
-    (from, old): (Format, &pinblock::Account),
-    (to, new): (Format, &pinblock::Account),
-) -> Result<(), Code> {
-    let bound = from.binds_account() && to.binds_account();
-    let relation = if bound { old.relation(new) } else { AccountRelation::Same };
-    rules::translation(from, to, relation, setting).map_err(|_| Code::PIN_FORMAT)
-}
-
+// Applies that table to one account.
 fn judge(cx: &Cx, from: Format, to: Format) -> Result<(), Code> {
     rules::translation(from, to, AccountRelation::Same, setting(cx)).map_err(|_| Code::PIN_FORMAT)
 }

@@ -15,7 +15,7 @@ use hsm::{Asked, Hsm, HsmError, Key};
 use paytypes::bytes::xor_into;
 use paytypes::{Direction, Drawn};
 use pinblock::encipher::passes;
-use pinblock::{Account, ClearBlock, Format, RANDOM_LENGTH, rules};
+use pinblock::{Account, AccountRelation, ClearBlock, Format, RANDOM_LENGTH, rules};
 
 /// A translation under way. Judges control field and PIN length only, with one code, and carries the digits
 /// unjudged (a code that told a digit above 9 would be an oracle, security.md 2 row 3); the legacy setting
@@ -35,12 +35,14 @@ pub struct Translation {
     reserved: Option<Code>,
     /// What waits, but for keys.
     asked: Option<Asked>,
+    /// Keys that are being opened; not with the step, because it is long and moves.
+    opening: Option<OpeningTwo<'static>>,
     step: Step,
 }
 
 enum Step {
-    /// The keys are being opened; apart, because it is long and keys that were seen before need none of it.
-    Keys(Box<OpeningTwo<'static>>),
+    /// The keys are being opened.
+    Keys,
     /// The block is in the first pass of two; source and destination.
     FirstPass(Key, Key),
     /// The block is in its last pass; the random filler of the new block, and the destination.
@@ -64,6 +66,7 @@ impl Default for Translation {
             pin_length: 0,
             reserved: None,
             asked: None,
+            opening: None,
             step: Step::NewLastPass,
         }
     }
@@ -73,7 +76,8 @@ impl Translation {
     /// What is translated into what, for one account.
     #[inline]
     pub fn of(&mut self, cx: &Cx, from: Format, to: Format, account: &wire::Account) -> Result<(), Code> {
-        (self.account, self.second) = (pins::account(account)?, None);
+        pins::account_into(account, &mut self.account)?;
+        self.second = None;
         self.between(cx, from, to);
         Ok(())
     }
@@ -82,9 +86,8 @@ impl Translation {
     fn between(&mut self, cx: &Cx, from: Format, to: Format) {
         (self.setting, self.digit_check) = (pins::setting(cx), cx.settings().digit_check);
         (self.from, self.to, self.asked) = (from, to, None);
-        let reserved =
-            refuse_reserved(cx, self.new_account()).and_then(|()| refuse_reserved(cx, &self.account));
-        self.reserved = reserved.err();
+        let new = self.second.as_ref().map_or(Ok(()), |second| refuse_reserved(cx, second));
+        self.reserved = new.and_then(|()| refuse_reserved(cx, &self.account)).err();
     }
 
     /// What is translated into what, each for its own account; [`Translation::begin`] follows with the keys.
@@ -136,11 +139,12 @@ impl Translation {
         block: &PinBlockText,
     ) {
         self.block = *block;
-        self.step = Step::Keys(Box::new(keys::open_two(cx, source, destination)));
+        self.opening = Some(keys::open_two(cx, source, destination));
+        self.step = Step::Keys;
     }
 
     /// Begins with keys that are at hand.
-    #[inline]
+    #[inline(always)]
     pub fn begin(
         &mut self,
         hsm: &Hsm,
@@ -148,7 +152,8 @@ impl Translation {
         destination: Key,
         block: &PinBlockText,
     ) -> Result<(), Code> {
-        pins::permitted(self.setting, (self.from, &self.account), (self.to, self.new_account()))?;
+        let relation = self.second.as_ref().map_or(AccountRelation::Same, |new| self.account.relation(new));
+        rules::translation(self.from, self.to, relation, self.setting).map_err(|_| Code::PIN_FORMAT)?;
         if let Some(code) = self.reserved {
             return Err(code);
         }
@@ -175,14 +180,14 @@ impl Translation {
     }
 
     // Randomness is drawn only for formats whose filler is random.
-    #[inline]
+    #[inline(always)]
     fn last_pass(&mut self, hsm: &Hsm, source: Key, destination: Key, bytes: &[u8]) {
         self.asked = Some(hsm.ask_ecb(source, Direction::Decrypt, bytes));
         let random = pins::has_random_fill(self.to).then(|| hsm.ask_random::<RANDOM_LENGTH>());
         self.step = Step::LastPass(random, destination);
     }
 
-    #[inline]
+    #[inline(always)]
     fn make(&mut self, hsm: &Hsm, clear: &ClearBlock, random: Option<&Asked>, key: Key) -> Result<(), Code> {
         let mut made = ClearBlock::room_for(self.to);
         self.pin_length = match random {
@@ -217,7 +222,7 @@ impl Translation {
         self.reformat(clear, &random, made)
     }
 
-    #[inline]
+    #[inline(always)]
     fn reformat(&self, clear: &ClearBlock, random: &[u8], made: &mut ClearBlock) -> Result<u8, Code> {
         let (old, new) = (&self.account, self.new_account());
         if self.digit_check {
@@ -230,7 +235,7 @@ impl Translation {
     }
 
     // A block of the translation came out of a pass that is not the last.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, hsm: &Hsm, block: &mut ClearBlock) -> Result<(), Code> {
         match core::mem::replace(&mut self.step, Step::NewLastPass) {
             Step::LastPass(random, destination) => self.make(hsm, block, random.as_ref(), destination)?,
@@ -242,18 +247,17 @@ impl Translation {
                 xor_into(block.expose_mut(), &field);
                 self.asked = Some(hsm.ask_ecb(key, Direction::Encrypt, block.expose()));
             }
-            Step::Keys(_) | Step::NewLastPass => return Err(Code::INTERNAL),
+            Step::Keys | Step::NewLastPass => return Err(Code::INTERNAL),
         }
         Ok(())
     }
 
     fn go_on_with_keys(&mut self, hsm: &Hsm) -> Poll<Result<(), Code>> {
-        if let Step::Keys(keys) = &mut self.step {
-            let mut cx = Context::from_waker(Waker::noop());
-            let (source, destination) = ready!(Pin::new(keys.as_mut()).poll(&mut cx))?;
-            let block = self.block;
-            self.begin(hsm, source, destination, &block)?;
-        }
+        let Some(keys) = &mut self.opening else { return Poll::Ready(Err(Code::INTERNAL)) };
+        let keys = ready!(Pin::new(keys).poll(&mut Context::from_waker(Waker::noop())));
+        self.opening = None;
+        let ((source, destination), block) = (keys?, self.block);
+        self.begin(hsm, source, destination, &block)?;
         Poll::Pending
     }
 
@@ -266,7 +270,7 @@ impl Translation {
                 ready!(hsm.answer(asked, made.room_for(self.to)))?;
                 return Poll::Ready(Ok(self.pin_length));
             }
-            Step::Keys(_) => return self.go_on_with_keys(hsm).map_ok(|()| 0),
+            Step::Keys => return self.go_on_with_keys(hsm).map_ok(|()| 0),
             Step::FirstPass(..) | Step::LastPass(..) => self.from,
             Step::NewFirstPass(..) => self.to,
         };

@@ -39,9 +39,23 @@ const fn is_digit(c: u8) -> bool {
     c.wrapping_sub(b'0') < 10
 }
 
-#[inline]
+/// True for decimal digits only. Eight are looked at together: the high half-byte of each is that of a digit, and
+/// adding 6 to the low one does not reach it. A sum that goes beyond its byte comes from one that is wrong already.
+#[inline(always)]
 pub(super) fn are_digits(text: &[u8]) -> bool {
-    all(text, is_digit)
+    const fn wrong(x: u64) -> u64 {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        let y = x ^ ONES.wrapping_mul(0x30);
+        (y | y.wrapping_add(ONES.wrapping_mul(6))) & ONES.wrapping_mul(0xF0)
+    }
+    let (eights, rest) = text.as_chunks::<8>();
+    let (fours, rest) = rest.as_chunks::<4>();
+    let mut bad = eights.iter().fold(0, |bad, eight| bad | wrong(u64::from_le_bytes(*eight)));
+    // Characters that are not there count as digits.
+    for four in fours {
+        bad |= wrong(u64::from(u32::from_le_bytes(*four)) | 0x3030_3030_0000_0000);
+    }
+    bad == 0 && rest.iter().fold(true, |good, c| good & is_digit(*c))
 }
 
 #[inline]
@@ -97,6 +111,14 @@ pub(super) struct KeyField<'a> {
     pub(super) rest: &'a [u8],
     pub(super) scheme: Scheme,
     pub(super) text: &'a [u8],
+}
+
+/// The most frequent form of a key by far, a double-length key under a variant LMK: its digits, or nothing when
+/// it is another form or another one has to say what is wrong.
+#[inline(always)]
+pub(super) fn double_key(input: &[u8]) -> Option<&[u8; 32]> {
+    let (tag, rest) = input.split_first()?;
+    rest.first_chunk().filter(|digits| *tag == b'U' && paytypes::hex::is_hex(*digits))
 }
 
 /// A key field of host-commands.md section 3: the first character decides.

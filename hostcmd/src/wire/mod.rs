@@ -183,6 +183,7 @@ pub trait Wire {
 
     /// The account field of a PIN command: 12 digits; 18 for format 04 (PLUS) and 35; for ISO format 4 a
     /// PAN of 12 to 19 digits ended by `;`, or 12 digits. Wrong characters answer 22.
+    #[inline(always)]
     fn account(&mut self, name: &'static str, formats: &[[u8; 2]], value: &mut Account) -> Step
     where
         Self: Sized,
@@ -191,6 +192,7 @@ pub trait Wire {
     }
 
     /// A PIN block: 32 hexadecimal digits under an AES key, else 16.
+    #[inline(always)]
     fn pin_block(&mut self, name: &'static str, key: &KeyToken, value: &mut PinBlockText) -> Step
     where
         Self: Sized,
@@ -200,6 +202,7 @@ pub trait Wire {
 
     /// A PIN block in a reply, followed by a format of two digits: 32 hexadecimal digits when the format is
     /// ISO 4, else 16.
+    #[inline(always)]
     fn reply_pin_block(&mut self, name: &'static str, value: &mut PinBlockText) -> Step
     where
         Self: Sized,

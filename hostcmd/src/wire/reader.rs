@@ -4,7 +4,7 @@ use super::grammar::{self, END_OF_MESSAGE};
 use super::{Alphabet, Number, Show, Step, Text, Untagged, Wire};
 use crate::key_table::{Keys, References};
 use crate::{Code, Settings};
-use hsm::{KeyToken, LmkId};
+use hsm::{KeyToken, LmkId, Scheme};
 
 /// A field that a traced reader walked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
         &self.references
     }
 
-    #[inline]
+    #[inline(always)]
     fn rest(&self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
@@ -124,6 +124,18 @@ impl<'a> Reader<'a> {
             }
             _ => Err(Code::INPUT),
         }
+    }
+
+    #[inline(never)]
+    fn any_key(&mut self, name: &'static str, untagged: Untagged, value: &mut KeyToken) -> Step {
+        let before = self.rest();
+        let field = grammar::key(untagged, before).ok_or(Code::INPUT)?;
+        self.advance(name, Show::Length, before.len().saturating_sub(field.rest.len()));
+        value.set(field.scheme, field.text);
+        if let Some(keys) = self.keys {
+            self.references.resolve(keys, value);
+        }
+        Ok(())
     }
 
     /// The end of the frame: selector when the layout has not walked it, then nothing or the trailer, which
@@ -190,15 +202,14 @@ impl Wire for Reader<'_> {
         Ok(())
     }
 
+    #[inline(always)]
     fn key(&mut self, name: &'static str, untagged: Untagged, value: &mut KeyToken) -> Step {
-        let before = self.rest();
-        let field = grammar::key(untagged, before).ok_or(Code::INPUT)?;
-        self.advance(name, Show::Length, before.len().saturating_sub(field.rest.len()));
-        value.set(field.scheme, field.text);
-        if let Some(keys) = self.keys {
-            self.references.resolve(keys, value);
+        if let Some(digits) = grammar::double_key(self.rest()) {
+            value.set(Scheme::U, digits);
+            self.advance(name, Show::Length, 33);
+            return Ok(());
         }
-        Ok(())
+        self.any_key(name, untagged, value)
     }
 
     #[inline]
@@ -216,7 +227,7 @@ impl Wire for Reader<'_> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn hex_word(&mut self, name: &'static str, show: Show, value: &mut [u8; 8]) -> Step {
         let text = self.rest().first_chunk::<16>().ok_or(Code::INPUT)?;
         *value = paytypes::hex::decode_word(text).ok_or(Code::INPUT)?;

@@ -128,7 +128,7 @@ fn pan_length(ahead: &[u8]) -> Option<usize> {
     (ahead.get(run) == Some(&b';') && (12..=19).contains(&run)).then_some(run)
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn walk_account<W: Wire>(
     wire: &mut W,
     name: &'static str,
@@ -201,7 +201,7 @@ impl fmt::Debug for PinBlockText {
 }
 
 // Hexadecimal text on the wire, bytes in the value.
-#[inline]
+#[inline(always)]
 fn walk_block<W: Wire>(wire: &mut W, name: &'static str, value: &mut PinBlockText) -> Step {
     match value.block.first_chunk_mut() {
         Some(short) if !value.wide => wire.hex_word(name, Show::Length, short),
@@ -230,7 +230,7 @@ pub fn block_digits(token: &KeyToken) -> usize {
     if names_aes(token) { 32 } else { 16 }
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn walk_pin_block<W: Wire>(
     wire: &mut W,
     name: &'static str,
@@ -242,7 +242,7 @@ pub(super) fn walk_pin_block<W: Wire>(
 }
 
 // A reply does not name the key, but a wide block is the only one with more than 16 digits behind it.
-#[inline]
+#[inline(always)]
 pub(super) fn walk_reply_pin_block<W: Wire>(
     wire: &mut W,
     name: &'static str,

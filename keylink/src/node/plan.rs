@@ -169,6 +169,10 @@ impl Planner<'_> {
                 set.highest = set.highest.max(target.generation);
                 return Ok(());
             }
+            if plan.next.suspended && target.block.is_none() {
+                // A suspended node is told of a key, and gets it when it is resumed.
+                return Ok(());
+            }
             return self.install(plan, set, target);
         };
         record.originator_until = target.originator_until;

@@ -109,6 +109,14 @@ filters! {
     }
 }
 
+/// From when a rotation is wanted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PreviewFilter {
+    /// No node protects with the new key before, UTC milliseconds.
+    pub not_before: Option<u64>,
+}
+
 /// Where an action stands, without why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -27,6 +27,7 @@ pub use problem::Problem;
 pub use reads::ActionView;
 pub use routes::{ROUTES, Route, router};
 pub use views::{
-    AskingView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView, RootKekView, StatusView,
+    AskingView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView, PreviewNodeView, PreviewView,
+    RootKekView, StatusView,
 };
 pub use watch::Watched;

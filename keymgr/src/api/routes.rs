@@ -4,12 +4,14 @@ use super::caller::{Who, admit};
 use super::extract::BODY_MAX;
 use super::filters::{
     ActionFilter, AlarmFilter, CampaignFilter, ExpiringFilter, HolderFilter, KeyFilter, KeySetFilter,
-    MemberFilter, NodeFilter, PersonFilter,
+    MemberFilter, NodeFilter, PersonFilter, PreviewFilter,
 };
 use super::lists::{Page, PageQuery};
 use super::openapi::Answered;
 use super::problem::{no_method, no_path};
-use super::views::{AskingView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView, StatusView};
+use super::views::{
+    AskingView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView, PreviewView, StatusView,
+};
 use super::watch::{Seen, Watched};
 use super::writes::{Block, Many, Where, Why};
 use super::{ActionView, ceremonies, openapi, reads, watch, writes};
@@ -133,8 +135,10 @@ routes! {
         "Declares a node in or out of traffic";
     get "/enrolments" Readers reads::enrolments => { Vec<AskingView> } "Nodes that ask to be let in";
     post "/enrolment-tokens" Proposers writes::tokens [takes Many] => { Vec<EnrolmentToken> }
-        "Tokens for nodes to ask by";
+        "Tokens for nodes to ask by, new ones at every request";
     get "/key-sets" Readers reads::key_sets [by KeySetFilter] => { Page<KeySet> } "Key sets";
+    get "/key-sets/{id}/preview" Readers reads::preview [by PreviewFilter] => { PreviewView }
+        "What a rotation of a key set would mean now: nodes, obstacles, times";
     get "/keys" Readers reads::keys [by KeyFilter] => { Page<KeyView> } "Keys, one for each generation; never a block";
     get "/keys/expiring" Readers reads::expiring [by ExpiringFilter] => { Page<KeyView> }
         "Keys whose originator period ends soon";

@@ -1,5 +1,7 @@
 //! What people are shown: records without key blocks, and small answers of their own.
 
+use crate::core::approval::Quorum;
+use crate::core::campaign::RotateTarget;
 use crate::core::ids::{
     ActionId, CampaignId, CredentialId, Digest, KeySetId, KmcId, NodeId, PersonId, ZoneId,
 };
@@ -7,6 +9,7 @@ use crate::core::key::{Key, Windows};
 use crate::core::lifecycle::KeyState;
 use crate::core::node::{BackendClass, Copy, Node, Progress, RootKek, Traffic};
 use crate::core::people::{Role, Standing};
+use crate::core::preview::{Preview, PreviewNode};
 use keylink::wire::U64;
 use keylink::{Generation, PublicKey};
 use schemars::JsonSchema;
@@ -18,6 +21,8 @@ use std::collections::BTreeSet;
 pub struct StatusView {
     /// How much of everything there is.
     pub counts: CountsView,
+    /// What durability rests on: the store's engine and settings, by name.
+    pub store: std::collections::BTreeMap<String, String>,
     /// What the backend may claim: `A`, `B` or `C`.
     pub backend_class: String,
     /// The master key is a public test key, which protects nothing.
@@ -237,6 +242,62 @@ impl NodeView {
             skew_ms: node.skew_ms,
             has_answered: node.has_answered(),
         }
+    }
+}
+
+/// A node in a preview of a rotation.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewNodeView {
+    /// The node.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Backend.
+    pub class: BackendClass,
+    /// As declared.
+    pub traffic: Traffic,
+    /// The gate would wait for it.
+    pub gated: bool,
+    /// It has spoken lately.
+    pub reachable: bool,
+    /// Its clock minus ours, milliseconds.
+    pub skew_ms: i64,
+    /// Why the rotation would not get past it; empty if it would.
+    pub obstacles: Vec<String>,
+}
+
+/// What a rotation of a key set would mean, before anybody is asked.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewView {
+    /// What would be asked for.
+    pub plan: RotateTarget,
+    /// The generation that protects now.
+    pub old: Option<Generation>,
+    /// Approving persons needed besides the requester.
+    pub quorum: Quorum,
+    /// Every member of the zone.
+    pub nodes: Vec<PreviewNodeView>,
+    /// Earliest time at which nodes would protect with the new key, UTC milliseconds.
+    pub protect_from: u64,
+    /// Earliest end of the overlap, UTC milliseconds.
+    pub overlap_until: u64,
+}
+
+impl PreviewView {
+    pub(super) fn of(preview: Preview) -> Self {
+        let node = |node: PreviewNode| PreviewNodeView {
+            node: node.node,
+            name: node.name,
+            class: node.class,
+            traffic: node.traffic,
+            gated: node.gated,
+            reachable: node.reachable,
+            skew_ms: node.skew_ms,
+            obstacles: node.obstacles.into_iter().map(str::to_owned).collect(),
+        };
+        let Preview { plan, old, quorum, nodes, protect_from, overlap_until } = preview;
+        let nodes = nodes.into_iter().map(node).collect();
+        Self { plan, old, quorum, nodes, protect_from, overlap_until }
     }
 }
 

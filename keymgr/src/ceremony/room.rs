@@ -178,12 +178,12 @@ impl Manager {
             return Err(no("sealed to another key"));
         }
         let (sealed, context) = (message.sealed(), context(kmc, id, number, by.person));
-        let kind = self.spec(approved.key_set)?.shape.kind;
+        let spec = self.spec(approved.key_set)?;
         let check = self
             .vault()
             .call(move |vault| {
                 vault.with_ceremonies(|vault, keys| {
-                    vault.component_check(keys, &id.0, kind, (&context, &sealed))
+                    vault.component_check(keys, &id.0, spec, (&context, &sealed))
                 })
             })
             .await?;

@@ -51,5 +51,10 @@ pub fn sign(
         signed_ms: U64(utc_ms),
         not_after: U64(utc_ms + SIGNED_LIFE_MS),
     };
-    Ok(Signed::seal(&approval, signer))
+    let signed = Signed::seal(&approval, signer);
+    // A key in a token may be away; what it did not sign is not handed in.
+    signed
+        .open::<Approval>(&signer.key())
+        .map_err(|_| ClientProblem::Unsound("the approval key did not sign"))?;
+    Ok(signed)
 }

@@ -225,6 +225,14 @@ pub enum Reaffirmed {
     KeySet(KeySetId),
     /// A key that a campaign brings, or has brought.
     Key(KeyRef),
+    /// That a key is taken from nodes, and destroyed.
+    End(KeyRef),
+    /// That protection was given back to an older key; named by either of the two.
+    RollBack(KeyRef),
+    /// That a key set stands still.
+    Suspension(KeyRef),
+    /// That it does so no more.
+    Resumption(KeyRef),
 }
 
 /// One key: a set and a number.
@@ -262,21 +270,24 @@ impl Act {
             Self::CreateKeySet { .. } | Self::Reaffirm(Reaffirmed::KeySet(_)) => ActionClass::KeySet,
             Self::EnrolNodes(_) => ActionClass::Enrol,
             Self::SuspendNode { .. } => ActionClass::SuspendNode,
-            Self::ResumeNode { .. } | Self::ResumeKey(_) | Self::KeepKey(_) | Self::RestoreKey(_) => {
-                ActionClass::Resume
-            }
+            Self::ResumeNode { .. }
+            | Self::ResumeKey(_)
+            | Self::KeepKey(_)
+            | Self::RestoreKey(_)
+            | Self::Reaffirm(Reaffirmed::Resumption(_)) => ActionClass::Resume,
             Self::RevokeNode { .. }
             | Self::RevokeKey { .. }
             | Self::DeactivateKey(_)
-            | Self::AbortCampaign { .. } => ActionClass::Revoke,
+            | Self::AbortCampaign { .. }
+            | Self::Reaffirm(Reaffirmed::End(_)) => ActionClass::Revoke,
             Self::Rotate(_)
             | Self::ExceptNodes { .. }
             | Self::ResumeCampaign { .. }
             | Self::ActivateKey(_)
             | Self::Reaffirm(Reaffirmed::Key(_)) => ActionClass::Rotate,
             Self::RotateAtOnce { .. } => ActionClass::Emergency,
-            Self::RollBack { .. } => ActionClass::Rollback,
-            Self::SuspendKey(_) => ActionClass::SuspendKey,
+            Self::RollBack { .. } | Self::Reaffirm(Reaffirmed::RollBack(_)) => ActionClass::Rollback,
+            Self::SuspendKey(_) | Self::Reaffirm(Reaffirmed::Suspension(_)) => ActionClass::SuspendKey,
             Self::DestroyKey(_) | Self::ArchiveKey(_) => ActionClass::Destroy,
             Self::FormKey { .. } => ActionClass::Ceremony,
             Self::ImportKey { .. } => ActionClass::Import,

@@ -45,7 +45,7 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
         Act::DefinePolicy(policy) => define_policy(tx, policy),
         Act::CreateZone { id, alias, live } => create_zone(tx, *id, alias, *live),
         Act::AddMembers { zone, nodes } => add_members(tx, id, *zone, nodes, now),
-        Act::RemoveMembers { zone, nodes } => remove_members(tx, *zone, nodes),
+        Act::RemoveMembers { zone, nodes } => remove_members(tx, id, *zone, nodes),
         Act::CreateKeySet { definition, exportable, live, policy, holders } => create_key_set(
             tx,
             KeySet {
@@ -327,17 +327,24 @@ fn reaffirm(tx: &mut Change<'_>, action: ActionId, what: &Reaffirmed) -> Result<
     match what {
         Reaffirmed::Zone(zone) => {
             tx.get::<Zone>(zone)?;
-            for node in tx.members_of(*zone) {
-                tx.edit::<Member>(&(*zone, node))?.action = action;
+            for (zone, node) in tx.keys_in::<Member>(super::grants::members_ever(*zone)) {
+                let member = tx.edit::<Member>(&(zone, node))?;
+                member.action = action;
+                if member.left {
+                    tx.edit::<Node>(&node)?.rights.push(action);
+                }
             }
         }
         Reaffirmed::KeySet(set) => tx.edit::<KeySet>(set)?.approved_by = action,
-        Reaffirmed::Key(key) => {
-            let record = tx.edit::<Key>(key)?;
-            if !record.is_live() || record.campaign.is_none() {
-                return Err(Refusal::Unfit("the key is not on its way to nodes"));
+        Reaffirmed::Key(key)
+        | Reaffirmed::End(key)
+        | Reaffirmed::RollBack(key)
+        | Reaffirmed::Suspension(key)
+        | Reaffirmed::Resumption(key) => {
+            if super::grants::of(&Act::Reaffirm(*what), tx)?.is_empty() {
+                return Err(Refusal::Unfit("nothing that was approved about the key is still to be done"));
             }
-            record.by_right(action);
+            tx.edit::<Key>(key)?.by_right(action);
         }
     }
     Ok(())
@@ -427,9 +434,9 @@ fn add_members(
         if !record.zones.insert(zone) {
             return Err(Refusal::exists::<Member>(&node));
         }
-        // It has none of this zone's keys yet.
+        // It has none of this zone's keys yet, and must not be taken for a node that is ready.
         if record.traffic == Traffic::InTraffic && tx_has_protecting(tx, zone)? {
-            tx.edit::<Node>(&node)?.traffic = Traffic::Drained;
+            return Err(Refusal::InTraffic(node));
         }
         tx.put(Member { zone, node, action, since_utc_ms: now, left: false });
         tx.edit::<Zone>(&zone)?.members += 1;
@@ -447,15 +454,23 @@ fn tx_has_protecting(tx: &Change<'_>, zone: ZoneId) -> Result<bool, Refusal> {
     Ok(false)
 }
 
-fn remove_members(tx: &mut Change<'_>, zone: ZoneId, nodes: &BTreeSet<NodeId>) -> Result<(), Refusal> {
+fn remove_members(
+    tx: &mut Change<'_>,
+    action: ActionId,
+    zone: ZoneId,
+    nodes: &BTreeSet<NodeId>,
+) -> Result<(), Refusal> {
     zone_is_free(tx, &zone)?;
     for &node in nodes {
         if tx.get::<Node>(&node)?.is_gated() {
             return Err(Refusal::InTraffic(node));
         }
-        if !tx.edit::<Node>(&node)?.zones.remove(&zone) {
+        let record = tx.edit::<Node>(&node)?;
+        if !record.zones.remove(&zone) {
             return Err(Refusal::NotMember);
         }
+        // It is shown why it gives up keys that nobody names any more.
+        record.rights.push(action);
         tx.edit::<Member>(&(zone, node))?.left = true;
         tx.edit::<Zone>(&zone)?.members -= 1;
     }
@@ -720,7 +735,7 @@ pub fn formed(
         }
         (Act::ImportKey { key_set, under, kcv, .. }, Origin::Imported) => {
             may_import(tx, key_set, under)?;
-            if !material.kcv.eq_ignore_ascii_case(kcv) {
+            if !states(kcv, &material.kcv) {
                 return Err(Refusal::Value("the check value is not the one that was approved"));
             }
             material.arrived_under = Some((under.key_set, under.generation));
@@ -729,6 +744,11 @@ pub fn formed(
         _ => return Err(Refusal::Unfit("the action is for something else")),
     };
     steps::bear(tx, key_set, origin, material, nonce, action, now)
+}
+
+// Partners state six digits or more of a check value, also where ours has ten.
+fn states(stated: &str, own: &str) -> bool {
+    stated.len() >= 6 && own.get(..stated.len()).is_some_and(|own| own.eq_ignore_ascii_case(stated))
 }
 
 /// A key that has left by right of an action.
@@ -767,9 +787,10 @@ fn has_keys(tx: &Change<'_>, node: &NodeId, set: &KeySet) -> Result<(), Refusal>
         let key = KeyRef { key_set: set.id(), generation };
         tx.find::<Copy>(&(*node, key)).is_some_and(|c| c.progress >= needed && c.progress < Progress::Retired)
     };
-    // What was revoked or ended meanwhile is taken from all.
+    // What was revoked meanwhile is taken from all.
     let lives = |generation: &Generation| {
-        tx.find::<Key>(&KeyRef { key_set: set.id(), generation: *generation }).is_some_and(Key::is_live)
+        let key = tx.find::<Key>(&KeyRef { key_set: set.id(), generation: *generation });
+        key.is_some_and(|key| !matches!(key.state(), KeyState::Compromised | KeyState::Destroyed))
     };
     let processes = campaign
         .into_iter()

@@ -1,13 +1,14 @@
 //! What an action allows nodes to do, in the words that nodes judge.
 
 use super::action::{Act, KeyRef, Reaffirmed};
+use super::approval::Action;
 use super::campaign::{Campaign, RotateTarget};
 use super::key::{Key, KeySet};
-use super::node::NewNode;
+use super::node::{Member, NewNode};
 use super::refusal::Refusal;
 use super::table::Change;
-use keylink::NodeId;
 use keylink::action::Grant;
+use keylink::{NodeId, ZoneId};
 
 /// The grants of an act, as things stand.
 pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
@@ -22,14 +23,27 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
         }
         Act::AllowKcvOnly(nodes) => nodes.iter().map(|&node| Grant::KcvOnly(node)).collect(),
         Act::Reaffirm(Reaffirmed::Zone(zone)) => {
-            tx.members_of(*zone).into_iter().map(|node| Grant::JoinZone { zone: *zone, node }).collect()
+            let of = |(zone, node): &(ZoneId, NodeId)| {
+                let (zone, node) = (*zone, *node);
+                let left = tx.find::<Member>(&(zone, node))?.left;
+                Some(if left { Grant::LeaveZone { zone, node } } else { Grant::JoinZone { zone, node } })
+            };
+            tx.keys_in::<Member>(members_ever(*zone)).iter().filter_map(of).collect()
         }
         Act::Reaffirm(Reaffirmed::KeySet(set)) => {
             vec![Grant::KeySet(tx.get::<KeySet>(set)?.definition.clone())]
         }
-        Act::Reaffirm(Reaffirmed::Key(key)) => {
-            let campaign = tx.get::<Key>(key)?.campaign.ok_or(Refusal::Phase)?;
-            vec![Grant::Generation { campaign, key_set: key.key_set, generation: key.generation }]
+        Act::Reaffirm(
+            Reaffirmed::Key(key)
+            | Reaffirmed::End(key)
+            | Reaffirmed::RollBack(key)
+            | Reaffirmed::Suspension(key)
+            | Reaffirmed::Resumption(key),
+        ) => {
+            let class = act.class();
+            let mut grants = still_right(tx, key)?;
+            grants.retain(|grant| grant.belongs_to(class));
+            grants
         }
         Act::AddMembers { zone, nodes } => {
             nodes.iter().map(|&node| Grant::JoinZone { zone: *zone, node }).collect()
@@ -42,7 +56,9 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
         Act::RollBack { campaign } => {
             let campaign = tx.get::<Campaign>(campaign)?;
             let old = campaign.old.ok_or(Refusal::Phase)?;
-            vec![Grant::Rollback { key_set: campaign.plan.key_set, from: campaign.new_generation(), to: old }]
+            let (key_set, from) = (campaign.plan.key_set, campaign.new_generation());
+            // In the end the new key is destroyed.
+            vec![Grant::Rollback { key_set, from, to: old }, Grant::Destroy { key_set, generation: from }]
         }
         Act::AbortCampaign { campaign } => {
             let plan = &tx.get::<Campaign>(campaign)?.plan;
@@ -57,8 +73,39 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
     })
 }
 
+// What was approved about a key, as far as it is still meant: that it is brought, taken away, given back its place.
+fn still_right(tx: &Change<'_>, key: &KeyRef) -> Result<Vec<Grant>, Refusal> {
+    let (record, set) = (tx.get::<Key>(key)?, tx.get::<KeySet>(&key.key_set)?);
+    let holds = |grant: &&Grant| match grant {
+        Grant::Generation { key_set, generation, .. } => {
+            (*key_set, *generation) == (key.key_set, key.generation) && record.is_live()
+        }
+        Grant::Destroy { key_set, generation } => {
+            (*key_set, *generation) == (key.key_set, key.generation) && !record.is_live()
+        }
+        Grant::Rollback { key_set, to, .. } => *key_set == key.key_set && set.protecting == Some(*to),
+        Grant::SuspendKeySet(key_set) => *key_set == key.key_set && set.suspended,
+        Grant::ResumeKeySet(key_set) => *key_set == key.key_set && !set.suspended,
+        _ => false,
+    };
+    let mut grants: Vec<Grant> = Vec::new();
+    for action in record.rights.iter().filter_map(|id| tx.find::<Action>(id)) {
+        for grant in action.grants.iter().filter(holds) {
+            if !grants.contains(grant) {
+                grants.push(grant.clone());
+            }
+        }
+    }
+    Ok(grants)
+}
+
 fn generation(target: &RotateTarget) -> Grant {
     Grant::Generation { campaign: target.campaign, key_set: target.key_set, generation: target.generation }
+}
+
+/// Who is a member of a zone, or was.
+pub fn members_ever(zone: ZoneId) -> std::ops::RangeInclusive<(ZoneId, NodeId)> {
+    (zone, NodeId([0; 32]))..=(zone, NodeId([0xFF; 32]))
 }
 
 fn destroy(key: &KeyRef) -> Grant {

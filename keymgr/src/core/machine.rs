@@ -316,6 +316,9 @@ impl Request<'_> {
         let before = tx.mark();
         self.suppose_earlier(tx, by, &id);
         let (grants, quorum) = (grants::of(&act, tx)?, quorum(tx, &act)?);
+        if !grants.iter().all(|grant| grant.belongs_to(act.class())) {
+            return Err(Refusal::Unfit("nodes would not take that from an action of this class"));
+        }
         acts::carry_out(tx, id, &act, self.now)?;
         tx.back_to(before);
         let action = Action::propose(Proposal {

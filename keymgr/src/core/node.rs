@@ -109,7 +109,7 @@ pub struct Node {
     pub class: BackendClass,
     /// Proof by check value alone was approved.
     pub kcv_only: bool,
-    /// Actions by whose right it was let in, suspended and resumed, oldest first.
+    /// Actions by whose right it was let in, suspended, resumed and taken out of zones, oldest first.
     pub rights: Vec<ActionId>,
     /// Counts or not.
     pub standing: Standing,

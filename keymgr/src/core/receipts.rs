@@ -149,6 +149,9 @@ fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Res
     let node = tx.get::<Node>(id)?;
     if node.last_manifest() == Some(refused.message) && !node.has_answered() {
         tx.alarm(AlarmKind::NodeRefuses, id, text, now);
+    } else if !node.link.sent.iter().any(|sent| sent.hash == refused.message) {
+        // Somebody else speaks to the node in our name, or shows it what it had long ago.
+        tx.alarm(AlarmKind::NodeReports, id, format!("{text}, which was not sent to it now"), now);
     }
     Ok(Outcome::Done)
 }

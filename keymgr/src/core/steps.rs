@@ -121,10 +121,10 @@ fn check_plan(
 // With overlap in time the old key goes; where a selector tells the generation, the oldest beyond the limit.
 fn retiring(tx: &Change<'_>, set: &KeySet) -> Option<Generation> {
     match set.definition.overlap {
-        // A key that was ended before is gone from nodes already.
+        // A key that was revoked before is gone from nodes already; one whose period is over waits in its place.
         Overlap::Time => set.protecting.filter(|&generation| {
-            let key = KeyRef { key_set: set.id(), generation };
-            tx.find::<Key>(&key).is_some_and(Key::is_live)
+            let key = tx.find::<Key>(&KeyRef { key_set: set.id(), generation });
+            key.is_some_and(|key| !matches!(key.state(), KeyState::Compromised | KeyState::Destroyed))
         }),
         Overlap::Selector => {
             let keys = tx.keys_in::<Key>(keys_of(set.id()));

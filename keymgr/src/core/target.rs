@@ -6,7 +6,7 @@ use super::approval::Action;
 use super::campaign::{Campaign, Phase};
 use super::centre::Centre;
 use super::evidence::Shelf;
-use super::ids::{ActionId, Digest, NodeId};
+use super::ids::{ActionId, Digest, Generation, NodeId};
 use super::key::{Holders, Key, KeySet};
 use super::lifecycle::KeyState;
 use super::node::{Copy, Member, Node, Progress, Zone};
@@ -68,11 +68,11 @@ fn digest(root: Digest, target: &Target) -> Digest {
 
 fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> Result<(), Refusal> {
     let mut generations = Vec::new();
-    let follower_kept_back = node.suspended && !has_follower(tx, node, set);
+    let stays = stays_in_place(tx, node, set);
     for name in tx.keys_in::<Key>(keys_of(set.id())) {
         let key = tx.get::<Key>(&name)?;
         let copy = tx.find::<Copy>(&(node.id, name));
-        let Some(mut step) = step_of(tx, node, set, key, copy)? else { continue };
+        let Some(step) = step_of(tx, node, set, key, copy)? else { continue };
         if step.is_none_needed(copy) {
             continue;
         }
@@ -82,12 +82,11 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
             }
             continue;
         };
-        if node.suspended && copy.progress == Progress::Wrapped {
-            continue;
-        }
-        if follower_kept_back && copy.progress == Progress::Activated && step.step == Step::Accept {
-            step = Wanted::now(Step::Protect);
-        }
+        let step = match stays {
+            Some(generation) if generation == name.generation => Wanted::now(Step::Protect),
+            Some(_) if step.step == Step::Protect => Wanted::now(Step::Accept),
+            _ => step,
+        };
         target.rights.extend(&key.rights);
         generations.push(generation(node, key, copy, step));
     }
@@ -102,13 +101,23 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
     Ok(())
 }
 
-// A suspended node gets no new keys. One that is to follow the key that it protects with is not there then, and a
-// node does not take an order that leaves it without any: the order to suspend would be lost.
-fn has_follower(tx: &Change<'_>, node: &Node, set: &KeySet) -> bool {
-    set.protecting.is_none_or(|generation| {
-        let key = KeyRef { key_set: set.id(), generation };
-        tx.find::<Copy>(&(node.id, key)).is_some_and(|copy| copy.progress > Progress::Wrapped)
-    })
+// A suspended node gets no new keys. Where the key that is to follow the one it protects with is not known to be
+// there, the order leaves that one in its place: a node does not take an order that leaves it without any, and the
+// order to suspend must get through.
+fn stays_in_place(tx: &Change<'_>, node: &Node, set: &KeySet) -> Option<Generation> {
+    let progress = |key: &KeyRef| tx.find::<Copy>(&(node.id, *key)).map(|copy| copy.progress);
+    let of = |generation| KeyRef { key_set: set.id(), generation };
+    let follower = set.protecting.and_then(|generation| progress(&of(generation)));
+    if !node.suspended || follower.is_some_and(|progress| progress > Progress::Wrapped) {
+        return None;
+    }
+    let usable = |key: &&KeyRef| {
+        progress(key) == Some(Progress::Activated)
+            && tx
+                .find::<Key>(key)
+                .is_some_and(|key| key.suspect.is_none() && key.state() != KeyState::Destroyed)
+    };
+    tx.keys_in::<Key>(keys_of(set.id())).iter().find(usable).map(|key| key.generation)
 }
 
 /// A step, and when it is taken.
@@ -123,13 +132,11 @@ impl Wanted {
         Self { step, from: None }
     }
 
-    // What a node never had need not be taken from it; what it has erased need not be erased.
+    // What a node never had need not be taken from it; what it has erased need not be erased, and it does not take
+    // it again: one that left a zone and is back gets the next generation.
     fn is_none_needed(self, copy: Option<&Copy>) -> bool {
-        match self.step {
-            Step::Retire => copy.is_none(),
-            Step::Destroy => copy.is_none_or(|copy| copy.progress == Progress::Destroyed),
-            _ => false,
-        }
+        let erased = copy.is_some_and(|copy| copy.progress == Progress::Destroyed);
+        erased || (self.step >= Step::Retire && copy.is_none())
     }
 }
 
@@ -147,9 +154,14 @@ fn step_of(
             campaign.filter(|c| is_new && c.phase == Phase::Staging).map(|_| Wanted::now(Step::Stage))
         }
         KeyState::Active | KeyState::Suspended => Some(in_use(set, key, campaign, is_new)),
+        // Its period is over and no key follows yet: nodes stop by themselves and keep it in its place.
+        KeyState::Deactivated if set.protecting == Some(key.generation()) && key.suspect.is_none() => {
+            copy.filter(|copy| copy.progress > Progress::Wrapped).map(|_| Wanted::now(Step::Protect))
+        }
         KeyState::Deactivated | KeyState::Compromised => {
             let used = copy.is_some_and(|c| matches!(c.progress, Progress::Accepting | Progress::Activated));
-            let follow = used && key.suspect.is_none() && !protects_already(tx, node, set);
+            let in_flight = campaign.is_some_and(|c| c.in_flight().any(|g| g == key.generation()));
+            let follow = used && key.suspect.is_none() && (in_flight || !protects_already(tx, node, set));
             Some(Wanted::now(if follow { Step::Accept } else { Step::Retire }))
         }
         KeyState::Destroyed => Some(Wanted::now(Step::Destroy)),
@@ -178,8 +190,8 @@ fn in_use(set: &KeySet, key: &Key, campaign: Option<&Campaign>, is_new: bool) ->
 }
 
 fn generation(node: &Node, key: &Key, copy: &Copy, wanted: Wanted) -> GenerationTarget {
-    let deliver =
-        (copy.progress == Progress::Wrapped || node.resync.is_some()) && wanted.step <= Step::Protect;
+    let wanting = copy.progress == Progress::Wrapped || node.resync.is_some();
+    let deliver = wanting && wanted.step <= Step::Protect && !node.suspended;
     let protects = wanted.step == Step::Protect;
     GenerationTarget {
         generation: key.generation(),
@@ -224,11 +236,10 @@ pub fn draft(
     let document = centre.root.document()?;
     let sets: BTreeSet<_> = target.key_sets.iter().map(|set| set.definition.key_set).collect();
     let concerns = |grant: &Grant| match grant {
-        Grant::JoinZone { node: n, .. }
-        | Grant::LeaveZone { node: n, .. }
-        | Grant::SuspendNode(n)
-        | Grant::ResumeNode(n)
-        | Grant::KcvOnly(n) => *n == node.id,
+        // What holds now: it may have come, gone and come back, by actions of which it is not shown every one.
+        Grant::JoinZone { zone, node: n } => *n == node.id && node.zones.contains(zone),
+        Grant::LeaveZone { zone, node: n } => *n == node.id && !node.zones.contains(zone),
+        Grant::SuspendNode(n) | Grant::ResumeNode(n) | Grant::KcvOnly(n) => *n == node.id,
         Grant::KeySet(definition) => sets.contains(&definition.key_set),
         Grant::Generation { key_set, .. }
         | Grant::Rollback { key_set, .. }

@@ -99,7 +99,6 @@ fn look_at_key(tx: &mut Change<'_>, name: &KeyRef, now: u64) -> Result<(), Refus
     tx.edit::<Key>(name)?.warned_days = Some(0);
     if hard_stop && let Some(transition) = transition_between(Some(state), KeyState::Deactivated) {
         tx.edit::<Key>(name)?.apply(transition, now)?;
-        tx.edit::<KeySet>(&name.key_set)?.protecting = None;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use crate::core::centre::Limits;
 use crate::core::input::Founding;
-use crate::core::people::{CredentialKind, NewCredential, NewPerson, Role};
+use crate::core::people::{NewCredential, NewPerson, Role};
 use crate::person::{PersonRequest, RequestError};
 use keylink::action::ActionClass;
 use keylink::envelope::{EnvelopeError, Sign, bytes_of, strict};
@@ -172,16 +172,13 @@ impl Genesis {
         }
         let person = |founder: &Founder| {
             let request = PersonRequest::read(&founder.request.to_bytes())?;
+            let kind = request.kind();
             Ok(NewPerson {
                 id: founder.person,
                 name: request.name,
                 line: None,
                 roles: founder.roles.clone(),
-                credential: NewCredential {
-                    id: founder.credential,
-                    kind: CredentialKind::File,
-                    key: request.approval_key,
-                },
+                credential: NewCredential { id: founder.credential, kind, key: request.approval_key },
             })
         };
         let persons = self.founders.iter().map(person).collect::<Result<_, GenesisError>>()?;

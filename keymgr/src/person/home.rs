@@ -1,6 +1,6 @@
 //! The home folder of a person: keys encrypted, for nobody else to read.
 
-use super::channel_certificate::certify;
+use super::channel_certificate::{certify, channel_issuer};
 use super::key_file::KeyFileError;
 use super::request::{PersonRequest, RequestError, check_name};
 use crate::key_folder::{FolderError, KeyFolder};
@@ -17,6 +17,7 @@ const APPROVAL: &str = "approval.pem";
 const CHANNEL: &str = "channel.pem";
 const CERTIFICATE: &str = "channel.der";
 const NAME: &str = "name";
+const TOKEN: &str = "approval.token";
 
 /// Why a home folder cannot be used.
 #[derive(Debug, Error)]
@@ -33,6 +34,9 @@ pub enum HomeError {
     /// The name cannot be taken.
     #[error(transparent)]
     Name(#[from] RequestError),
+    /// The key in the token is not the one that this home was made with.
+    #[error("the key in the token is not this person's")]
+    OtherKey,
     /// No randomness, or a certificate that could not be made.
     #[error("keys could not be made")]
     Made,
@@ -44,8 +48,25 @@ pub struct Identity {
     pub name: String,
     /// Certificate of the channel, DER.
     pub channel_certificate: Vec<u8>,
-    approval: SigningKey,
+    /// The approval key is in a token.
+    pub in_token: bool,
+    approval: Approval,
     channel: Zeroizing<Vec<u8>>,
+}
+
+/// An approval key, wherever it is kept.
+pub type Approval = Box<dyn Sign + Send + Sync>;
+
+struct FileKey(SigningKey);
+
+impl Sign for FileKey {
+    fn key(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key().to_bytes())
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
 }
 
 impl core::fmt::Debug for Identity {
@@ -57,7 +78,7 @@ impl core::fmt::Debug for Identity {
 impl Identity {
     /// Verifying key of approvals.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.approval.verifying_key().to_bytes())
+        self.approval.key()
     }
 
     /// Private key of the channel, PKCS#8 in DER.
@@ -72,7 +93,7 @@ impl Sign for Identity {
     }
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.approval.sign(message).to_bytes()
+        self.approval.sign(message)
     }
 }
 
@@ -94,19 +115,56 @@ impl Home {
     /// Makes keys for a person and keeps them encrypted. Refuses a folder in which somebody lives.
     pub fn create(&self, name: &str, passphrase: &[u8]) -> Result<Identity, HomeError> {
         check_name(name)?;
-        if self.0.holds(APPROVAL) {
-            return Err(HomeError::Taken(self.path().to_owned()));
-        }
-        let identity = make(name)?;
-        let der = identity.approval.to_pkcs8_der().map_err(|_| HomeError::Made)?;
-        let approval = self.0.seal(APPROVAL, der.as_bytes(), passphrase)?;
-        let channel = self.0.seal(CHANNEL, &identity.channel, passphrase)?;
+        self.is_free()?;
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut()).map_err(|_| HomeError::Made)?;
+        let approval = SigningKey::from_bytes(&seed);
+        let der = approval.to_pkcs8_der().map_err(|_| HomeError::Made)?;
+        let sealed = self.0.seal(APPROVAL, der.as_bytes(), passphrase)?;
+        self.settle(name, passphrase, Box::new(FileKey(approval)), (APPROVAL, sealed.as_bytes()))
+    }
+
+    /// The same for a person whose approval key is in a token; `place` says where, for whoever opens it.
+    pub fn create_with(
+        &self,
+        name: &str,
+        passphrase: &[u8],
+        approval: Approval,
+        place: &str,
+    ) -> Result<Identity, HomeError> {
+        check_name(name)?;
+        self.is_free()?;
+        self.settle(name, passphrase, approval, (TOKEN, place.as_bytes()))
+    }
+
+    /// Refuses a folder in which somebody lives.
+    pub fn is_free(&self) -> Result<(), HomeError> {
+        let taken = self.0.holds(APPROVAL) || self.0.holds(TOKEN);
+        if taken { Err(HomeError::Taken(self.path().to_owned())) } else { Ok(()) }
+    }
+
+    // What says where the approval key is comes last: then somebody lives here.
+    fn settle(
+        &self,
+        name: &str,
+        passphrase: &[u8],
+        approval: Approval,
+        (file, content): (&str, &[u8]),
+    ) -> Result<Identity, HomeError> {
+        let (certificate, key) = certify(name, approval.as_ref()).ok_or(HomeError::Made)?;
+        let channel = self.0.seal(CHANNEL, &key, passphrase)?;
         self.0.make()?;
         self.0.write(NAME, name.as_bytes())?;
-        self.0.write(CERTIFICATE, &identity.channel_certificate)?;
+        self.0.write(CERTIFICATE, &certificate)?;
         self.0.write(CHANNEL, channel.as_bytes())?;
-        self.0.write(APPROVAL, approval.as_bytes())?;
-        Ok(identity)
+        self.0.write(file, content)?;
+        let (name, in_token) = (name.to_owned(), file == TOKEN);
+        Ok(Identity { name, channel_certificate: certificate, in_token, approval, channel: key })
+    }
+
+    /// Where the approval key is, if it is in a token.
+    pub fn token(&self) -> Result<Option<String>, HomeError> {
+        Ok(self.0.find(TOKEN)?.and_then(|place| String::from_utf8(place).ok()))
     }
 
     /// Opens the keys. Refuses a folder that others can read.
@@ -118,10 +176,29 @@ impl Home {
         let approval = self.0.unseal(APPROVAL, passphrase)?;
         let approval = SigningKey::from_pkcs8_der(&approval)
             .map_err(|_| self.0.key_failed(APPROVAL, KeyFileError::Format))?;
+        self.opened(passphrase, Box::new(FileKey(approval)))
+    }
+
+    /// Opens a home whose approval key is in a token, with that key.
+    pub fn open_with(&self, passphrase: &[u8], approval: Approval) -> Result<Identity, HomeError> {
+        if !self.0.holds(TOKEN) {
+            return Err(HomeError::Empty(self.path().to_owned()));
+        }
+        self.0.guard()?;
+        let identity = self.opened(passphrase, approval)?;
+        // The certificate of the channel is by this key, or the token holds another one.
+        match channel_issuer(&identity.channel_certificate) == Some(identity.public_key()) {
+            true => Ok(identity),
+            false => Err(HomeError::OtherKey),
+        }
+    }
+
+    fn opened(&self, passphrase: &[u8], approval: Approval) -> Result<Identity, HomeError> {
         let name = String::from_utf8(self.0.read(NAME)?).map_err(|_| RequestError::Name)?;
         Ok(Identity {
             name,
             channel_certificate: self.0.read(CERTIFICATE)?,
+            in_token: self.0.holds(TOKEN),
             approval,
             channel: self.0.unseal(CHANNEL, passphrase)?,
         })
@@ -142,12 +219,4 @@ impl Home {
     pub fn note(&self, file: &str) -> Result<Option<Vec<u8>>, HomeError> {
         Ok(self.0.find(file)?)
     }
-}
-
-fn make(name: &str) -> Result<Identity, HomeError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).map_err(|_| HomeError::Made)?;
-    let approval = SigningKey::from_bytes(&seed);
-    let (channel_certificate, channel) = certify(name, &approval).ok_or(HomeError::Made)?;
-    Ok(Identity { name: name.to_owned(), channel_certificate, approval, channel })
 }

@@ -10,6 +10,6 @@ mod key_file;
 mod request;
 
 pub use channel_certificate::{channel_issuer, named_node, spki_digest};
-pub use home::{Home, HomeError, Identity};
+pub use home::{Approval, Home, HomeError, Identity};
 pub use key_file::{KeyFileError, PASSPHRASE_MIN, open_key, seal_key};
 pub use request::{PersonRequest, RequestError};

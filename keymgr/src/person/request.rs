@@ -1,5 +1,6 @@
 //! What a person asks to be registered with: a public file, signed by the approval key that is in it.
 
+use crate::core::people::CredentialKind;
 use crate::person::Identity;
 use keylink::envelope::{Body, EnvelopeError, Signed};
 use keylink::ids::PublicKey;
@@ -14,6 +15,9 @@ pub struct PersonRequest {
     pub name: String,
     /// Ed25519 key that will sign approvals, and that certifies the person's channel keys.
     pub approval_key: PublicKey,
+    /// The key is in a token, by the person's own word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_token: bool,
 }
 
 impl Body for PersonRequest {
@@ -34,7 +38,13 @@ pub enum RequestError {
 impl PersonRequest {
     /// The request of an identity, signed.
     pub fn of(identity: &Identity) -> Signed {
-        Signed::seal(&Self { name: identity.name.clone(), approval_key: identity.public_key() }, identity)
+        let (name, approval_key) = (identity.name.clone(), identity.public_key());
+        Signed::seal(&Self { name, approval_key, in_token: identity.in_token }, identity)
+    }
+
+    /// How the secret half is kept, as it is registered.
+    pub const fn kind(&self) -> CredentialKind {
+        if self.in_token { CredentialKind::Token } else { CredentialKind::File }
     }
 
     /// Reads and proves a request.

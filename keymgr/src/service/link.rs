@@ -9,6 +9,7 @@ use crate::core::input::{Input, Judged, Outcome};
 use crate::core::node::{Node, RootKek};
 use crate::core::rows::TokenUse;
 use crate::core::table::{State, Table};
+use crate::failpoint::failpoint;
 use crate::writer::SubmitError;
 use hostcmd::managed::possession::{open_throw_away, pin_block};
 use keylink::action::Grant;
@@ -161,6 +162,7 @@ impl Manager {
             return Err(LinkProblem::Session);
         }
         self.submit(None, Input::Hello { node: hello.node, hello: signed }).await?;
+        failpoint!("link.hello");
         self.offer_root_kek(hello.node).await;
         Ok(self.mail_for(hello.node, hello.taken, hello.root).await)
     }
@@ -200,9 +202,17 @@ impl Manager {
                 self.root_kek_accepted(speaker, signed).await?;
                 continue;
             }
+            if let Some(counted) = self.counted_before(speaker, &signed).await {
+                last = Some(counted);
+                continue;
+            }
             let judged = self.judge(&signed).await;
+            failpoint!("link.before_receipt");
             match self.submit(None, Input::Said { node: speaker, signed, judged }).await {
-                Ok(Outcome::Counted { last: counted, .. }) => last = counted,
+                Ok(Outcome::Counted { last: counted, .. }) => {
+                    failpoint!("link.after_receipt");
+                    last = counted;
+                }
                 Ok(_) => {}
                 // A gap or a receipt of something unknown: what came before it was counted and is confirmed.
                 Err(SubmitError::Refused(refusal)) => {
@@ -212,6 +222,7 @@ impl Manager {
                 Err(problem) => return Err(problem.into()),
             }
         }
+        failpoint!("link.after_parcel");
         let messages = match (node, last) {
             (Some(node), Some(last)) => vec![self.counter_receipt(node, last)?],
             _ => Vec::new(),
@@ -270,6 +281,20 @@ impl Manager {
             self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
         }
         self.0.mail.take(node, taken, roots)
+    }
+
+    // A receipt that is in the store byte for byte is confirmed again and not written again: a node that repeats itself
+    // does not fill the log. Gives number and name of the last one counted.
+    async fn counted_before(&self, node: NodeId, signed: &Signed) -> Option<(U64, Digest)> {
+        let receipt: Receipt = signed.peek().ok()?;
+        let last = self.view(|core| {
+            let record = core.node(&node).filter(|record| record.is_served())?;
+            record.link.last_receipt().filter(|(number, _)| receipt.head.seq <= *number)
+        })?;
+        let key = [&node.0[..], &receipt.head.seq.0.to_be_bytes()].concat();
+        let row =
+            self.store().read(move |store| store.get(crate::store::Table::Receipts, &key)).await?.ok()??;
+        Signed::parse(&row.body).is_ok_and(|kept| kept == *signed).then_some(last)
     }
 
     // What the backend says of a proof of possession.

@@ -8,7 +8,7 @@ use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha512;
 use hpke::kem::DhP521HkdfSha512;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
-use paytypes::parity::{Weakness, weakness};
+use paytypes::parity::{Weakness, is_odd, weakness};
 use paytypes::{CipherKind, ClearKey, bytes};
 use std::collections::HashMap;
 use zeroize::Zeroizing;
@@ -98,17 +98,20 @@ pub fn seal_component(
 }
 
 impl Vault {
-    /// Check value of one sealed component, for the custodian to compare with his own.
+    /// Check value of one sealed component, for the custodian to compare with his own. Refuses what is no component of
+    /// this key: another length, all zero (the others would have the key among them), and for TDES a parity that is
+    /// not odd or parts that are weak or equal.
     pub fn component_check(
         &mut self,
         keys: &ComponentKeys,
         ceremony: &[u8],
-        kind: CipherKind,
+        spec: KeySpec,
         part: (&[u8], &ComponentBox),
     ) -> Result<String, VaultError> {
         let clear = keys.open(ceremony, part.0, part.1)?;
+        check_component(&clear, spec)?;
         self.run(|hsm| async move {
-            let key = load(&hsm, kind, &clear).await?;
+            let key = load(&hsm, spec.shape.kind, &clear).await?;
             check_value(&hsm, &key).await
         })
     }
@@ -136,13 +139,34 @@ impl Vault {
     }
 }
 
+fn is_zero(key: &ClearKey) -> Result<bool, VaultError> {
+    Ok(key.same_as(&ClearKey::new(&vec![0; key.len()]).map_err(|_| VaultError::Kind)?))
+}
+
+fn check_component(part: &ClearKey, spec: KeySpec) -> Result<(), VaultError> {
+    let wrong = |what| Err(VaultError::Components(what));
+    if part.len() != spec.shape.length {
+        return wrong("a component has the length of the key");
+    }
+    if is_zero(part)? {
+        return wrong("a component is all zero");
+    }
+    if spec.shape.kind == CipherKind::Tdes {
+        if !is_odd(part.expose()) {
+            return wrong("a component does not have odd parity: a digit is wrong");
+        }
+        if weakness(part.expose()) != Weakness::None {
+            return wrong("a component is a weak key or has equal parts");
+        }
+    }
+    Ok(())
+}
+
 fn combine(parts: &[ClearKey], spec: KeySpec) -> Result<ClearKey, VaultError> {
     if parts.len() < 2 {
         return Err(VaultError::Components("at least two are needed"));
     }
-    if parts.iter().any(|part| part.len() != spec.shape.length) {
-        return Err(VaultError::Components("a component has the length of the key"));
-    }
+    parts.iter().try_for_each(|part| check_component(part, spec))?;
     let equal = |(i, part): (usize, &ClearKey)| parts.iter().skip(i + 1).any(|other| part.same_as(other));
     if parts.iter().enumerate().any(equal) {
         return Err(VaultError::Components("two components are the same"));
@@ -158,8 +182,7 @@ fn combine(parts: &[ClearKey], spec: KeySpec) -> Result<ClearKey, VaultError> {
             return Err(VaultError::Components("the result is a weak key or has equal parts"));
         }
     }
-    let zero = ClearKey::new(&vec![0; spec.shape.length]).map_err(|_| VaultError::Kind)?;
-    if clear.same_as(&zero) {
+    if is_zero(&clear)? {
         return Err(VaultError::Components("the result is all zero"));
     }
     Ok(clear)

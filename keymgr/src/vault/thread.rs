@@ -3,8 +3,42 @@
 use super::{Vault, VaultError};
 use std::sync::mpsc;
 use tokio::sync::oneshot;
+use zeroize::Zeroize;
 
 type Job = Box<dyn FnOnce(&mut Vault) + Send>;
+
+// Deeper than any job goes.
+const SCRUBBED: usize = 512 << 10;
+
+// Job after job; before the thread rests, what they have left on its stack is overwritten: values that were moved
+// leave copies behind that nothing else wipes.
+fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>) {
+    loop {
+        let job = match waiting.try_recv() {
+            Ok(job) => job,
+            Err(_) => {
+                scrub_stack();
+                match waiting.recv() {
+                    Ok(job) => job,
+                    Err(_) => return,
+                }
+            }
+        };
+        run(vault, job);
+    }
+}
+
+#[inline(never)]
+fn run(vault: &mut Vault, job: Job) {
+    job(vault);
+}
+
+#[inline(never)]
+fn scrub_stack() {
+    let mut area = [0_u8; SCRUBBED];
+    area.zeroize();
+    std::hint::black_box(&area);
+}
 
 /// Handle of a vault that runs on its own thread; clones share it. The thread ends when the last is dropped.
 #[derive(Clone)]
@@ -28,9 +62,7 @@ impl VaultThread {
             .spawn(move || match open() {
                 Ok(mut vault) => {
                     let _ = told.send(Ok(()));
-                    for job in waiting {
-                        job(&mut vault);
-                    }
+                    work(&mut vault, &waiting);
                 }
                 Err(error) => {
                     let _ = told.send(Err(error));

@@ -1,7 +1,7 @@
 //! A ZMK from two custodians' components, then a key out and in again under it; nothing clear is found afterwards.
 
 use crate::house::Centre;
-use keylink::message::KeyKind;
+use keylink::message::{KeyKind, Shape};
 use keylink::{Digest, Generation, Signed};
 use keymgr::api::{KeyView, Problem};
 use keymgr::ceremony::{CeremonyView, Transcript, make};
@@ -13,6 +13,8 @@ use keymgr::vault::ComponentKey;
 use paytypes::{CipherKind, ClearKey};
 use serde_json::{Value, json};
 
+/// Components of two custodians.
+pub const CUSTODIANS: [[u8; 32]; 2] = [FIRST, SECOND];
 const FIRST: [u8; 32] = *b"canary component of custodian 1.";
 const SECOND: [u8; 32] = *b"CANARY COMPONENT OF CUSTODIAN 2!";
 
@@ -34,12 +36,7 @@ async fn part(client: &Client, open: &CeremonyView, number: u8, clear: &[u8]) ->
 #[tokio::test]
 async fn a_zmk_is_formed_and_used() {
     let mut centre = Centre::begin().await;
-    let mut wishes = crate::rotation::wishes("exchange", &[]);
-    (wishes.kind, wishes.shape) = (KeyKind::Zmk, keylink::message::Shape::Aes256);
-    let (_, acts) = plan_zone(&centre.operator, &wishes).await.unwrap();
-    centre.ask(&acts).await;
-    let sets: Vec<KeySet> = centre.operator.all("/key-sets").await.unwrap();
-    let zmk = sets.iter().find(|set| set.holders == Holders::Centre).unwrap().id();
+    let zmk = zmk_set(&centre, "exchange", Shape::Aes256).await;
     let [cora, carl] = [&centre.custodians[0], &centre.custodians[1]];
     let persons = vec![cora.me().await.unwrap().person, carl.me().await.unwrap().person];
     let act = Act::FormKey { key_set: zmk, custodians: persons };
@@ -74,6 +71,10 @@ async fn a_zmk_is_formed_and_used() {
     let signed: Signed = centre.operator.post(&finish, &json!({})).await.unwrap();
     let transcript: Transcript = signed.peek().unwrap();
     assert_eq!(transcript.parts.len(), 2);
+    // An answer that was lost can be had again, and by everybody.
+    let again: Signed = centre.operator.post(&finish, &json!({})).await.unwrap();
+    let kept: Signed = centre.auditor.get(&format!("{path}/transcript")).await.unwrap();
+    assert_eq!((&again, &kept), (&signed, &signed));
     let clear: Vec<u8> = FIRST.iter().zip(&SECOND).map(|(a, b)| a ^ b).collect();
     let right = keymgr::ceremony::check_of(CipherKind::Aes, &ClearKey::new(&clear).unwrap()).unwrap();
     assert_eq!(transcript.kcv, right, "the combined key is the XOR of the components");
@@ -84,7 +85,18 @@ async fn a_zmk_is_formed_and_used() {
     nothing_clear(&centre, &[&FIRST, &SECOND, &clear]);
 }
 
-async fn formed(centre: &Centre, key_set: keylink::KeySetId, parts: [&[u8]; 2]) -> Transcript {
+/// A zone with a key set whose keys stay at the centre and wrap others.
+pub async fn zmk_set(centre: &Centre, alias: &str, shape: Shape) -> keylink::KeySetId {
+    let mut wishes = crate::rotation::wishes(alias, &[]);
+    (wishes.kind, wishes.shape) = (KeyKind::Zmk, shape);
+    let (_, acts) = plan_zone(&centre.operator, &wishes).await.unwrap();
+    centre.ask(&acts).await;
+    let sets: Vec<KeySet> = centre.operator.all("/key-sets").await.unwrap();
+    let own = |set: &&KeySet| set.holders == Holders::Centre && set.definition.name.starts_with(alias);
+    sets.iter().find(own).unwrap().id()
+}
+
+pub async fn formed(centre: &Centre, key_set: keylink::KeySetId, parts: [&[u8]; 2]) -> Transcript {
     let mut custodians = Vec::new();
     for one in &centre.custodians {
         custodians.push(one.me().await.unwrap().person);
@@ -104,10 +116,7 @@ async fn formed(centre: &Centre, key_set: keylink::KeySetId, parts: [&[u8]; 2]) 
 // A key goes out under the ZMK, and comes in again as the next generation of another key set.
 async fn exchange(centre: &Centre, zmk: KeyRef) {
     for alias in ["partner a", "partner b"] {
-        let mut wishes = crate::rotation::wishes(alias, &[]);
-        (wishes.kind, wishes.shape) = (KeyKind::Zmk, keylink::message::Shape::Aes128);
-        let (_, plan) = plan_zone(&centre.operator, &wishes).await.unwrap();
-        centre.ask(&plan).await;
+        zmk_set(centre, alias, Shape::Aes128).await;
     }
     let sets: Vec<KeySet> = centre.operator.all("/key-sets").await.unwrap();
     let set = |name: &str| sets.iter().find(|set| set.definition.name.starts_with(name)).unwrap().id();
@@ -166,4 +175,68 @@ fn nothing_clear(centre: &Centre, secrets: &[&[u8]]) {
         }
     }
     assert!(files > 5);
+}
+
+// What a ceremony refuses: one custodian for two components, officers, all-zero and weak results, and everything after
+// it was given up.
+#[tokio::test]
+async fn refusals_of_ceremonies() {
+    let mut centre = Centre::begin().await;
+    let set = zmk_set(&centre, "exchange", Shape::Aes128).await;
+    let [cora, carl] = [&centre.custodians[0], &centre.custodians[1]];
+    let (one, two) = (cora.me().await.unwrap().person, carl.me().await.unwrap().person);
+    let officer = centre.officers[0].me().await.unwrap().person;
+    let form =
+        |custodians: &[keylink::PersonId]| Act::FormKey { key_set: set, custodians: custodians.to_vec() };
+    for custodians in [&[one, one][..], &[one], &[], &[one, officer], &[one, two, one]] {
+        assert!(centre.operator.propose(&form(custodians)).await.is_err(), "{custodians:?}");
+    }
+    let asked = centre.operator.propose(&form(&[one, two])).await.unwrap();
+    centre.approve_all().await;
+    let path = format!("/ceremonies/{}", asked.action);
+    let hand_in = async |by: &Client, number: u8, clear: &[u8]| {
+        let open: CeremonyView = by.get(&path).await.unwrap();
+        let signed = part(by, &open, number, clear).await;
+        by.post::<CeremonyView>(&format!("{path}/components"), &signed).await
+    };
+    let finish = async || centre.operator.post::<Signed>(&format!("{path}/finish"), &json!({})).await;
+    // Components of another length, and ones that cancel out.
+    assert!(hand_in(cora, 1, &FIRST).await.is_err(), "32 bytes for a key of 16");
+    hand_in(cora, 1, &FIRST[..16]).await.unwrap();
+    hand_in(carl, 2, &FIRST[..16]).await.unwrap();
+    assert_eq!(code(finish().await.unwrap_err()), "components");
+    // An all-zero component would leave the other custodian alone with the key.
+    hand_in(carl, 2, &[0; 16]).await.map_or_else(
+        |refused| assert_eq!(code(refused), "components"),
+        |_| panic!("an all-zero component is taken"),
+    );
+    // Given up: authenticated, in the log, and nothing of it is left.
+    let before = cora.get::<CeremonyView>(&path).await.unwrap();
+    let abandon = format!("/actions/{}/abandon", asked.action);
+    assert_eq!(code(carl.post::<Outcome>(&abandon, &json!({})).await.unwrap_err()), "role");
+    centre.operator.post::<Outcome>(&abandon, &json!({})).await.unwrap();
+    assert_eq!(code(finish().await.unwrap_err()), "unknown");
+    assert_eq!(code(cora.get::<CeremonyView>(&path).await.unwrap_err()), "unknown");
+    let late = part(cora, &before, 1, &FIRST[..16]).await;
+    let late = cora.post::<CeremonyView>(&format!("{path}/components"), &late).await;
+    assert_eq!(code(late.unwrap_err()), "unknown");
+    assert!(centre.operator.post::<Outcome>(&abandon, &json!({})).await.is_err(), "once");
+    let export = centre.auditor.bytes("/audit/export").await.unwrap();
+    assert!(String::from_utf8_lossy(&export).contains("action.abandon"));
+    // A ceremony that the manager's end has cut begins anew: another key, every component again.
+    let asked = centre.operator.propose(&form(&[one, two])).await.unwrap();
+    centre.approve_all().await;
+    let path = format!("/ceremonies/{}", asked.action);
+    let before: CeremonyView = centre.custodians[0].get(&path).await.unwrap();
+    let signed = part(&centre.custodians[0], &before, 1, &FIRST[..16]).await;
+    let components = format!("{path}/components");
+    centre.custodians[0].post::<CeremonyView>(&components, &signed).await.unwrap();
+    centre.end().await;
+    centre.again().await;
+    let after: CeremonyView = centre.custodians[0].get(&path).await.unwrap();
+    assert_ne!(after.fingerprint, before.fingerprint);
+    assert!(after.parts.iter().all(|part| part.check.is_none()));
+    let old = centre.custodians[0].post::<CeremonyView>(&components, &signed).await;
+    assert_eq!(code(old.unwrap_err()), "component", "sealed to a key that is gone");
+    centre.end().await;
 }

@@ -22,6 +22,8 @@ pub const PASSPHRASE: &[u8] = b"twelve or more";
 pub struct Centre {
     pub folder: tempfile::TempDir,
     pub address: ManagerAddress,
+    /// Where nodes speak.
+    pub link: String,
     pub officers: Vec<Client>,
     pub operator: Client,
     pub auditor: Client,
@@ -109,6 +111,7 @@ impl Centre {
         Self {
             folder,
             address,
+            link: format!("https://{}", settings.link),
             officers: clients,
             operator,
             auditor,

@@ -4,8 +4,15 @@
 
 mod campaigns;
 mod ceremony;
+mod channel;
+mod document;
 mod house;
+mod http;
+mod messages;
 mod nodes;
+mod raw;
 mod refusals;
 mod rotation;
+mod swapped;
+mod tokens;
 mod traffic;

@@ -52,6 +52,24 @@ pub async fn start_with(
     store: &Store,
     publish: Box<dyn Publish>,
 ) -> tokio::task::JoinHandle<()> {
+    let transport = HttpsTransport::new(&identity.url, &identity.tls()).unwrap();
+    begin(identity, store, publish, Arc::new(transport)).await
+}
+
+pub async fn start_over(
+    identity: &Identity,
+    store: &Store,
+    transport: Arc<dyn Transport>,
+) -> tokio::task::JoinHandle<()> {
+    begin(identity, store, Box::new(Nowhere), transport).await
+}
+
+async fn begin(
+    identity: &Identity,
+    store: &Store,
+    publish: Box<dyn Publish>,
+    transport: Arc<dyn Transport>,
+) -> tokio::task::JoinHandle<()> {
     let parts = Parts {
         store: store.clone(),
         installer: installer(),
@@ -62,10 +80,8 @@ pub async fn start_with(
         stored: None,
     };
     let side = NodeSide::start(identity, parts, Rules::default()).await.unwrap();
-    let transport: Arc<dyn Transport> =
-        Arc::new(HttpsTransport::new(&identity.url, &identity.tls()).unwrap());
     let (handle, requests) = SideHandle::new();
-    let pace = Pace { retry_longest: Duration::from_millis(300), ..Pace::default() };
+    let pace = Pace { pull_wait_s: 2, retry_longest: Duration::from_millis(300), ..Pace::default() };
     tokio::spawn(async move {
         let _handle = handle;
         run(side, Some(transport), requests, pace, core::future::pending()).await.unwrap();

@@ -44,8 +44,24 @@ async fn approvals_that_do_not_count() {
     // Signed by somebody else's key in the officer's name.
     let forged = sign(&view, kmc, ids, otto.identity(), utc_ms()).unwrap();
     assert_eq!(code(hand_in(otto, &view, &forged).await.unwrap_err()), "approval_credential");
-    // The requester, and a person without the role.
-    assert!(code(otto.approve(&view).await.unwrap_err()).starts_with("approval"));
+    // The requester, and persons without the role, whoever hands it in.
+    assert_eq!(code(otto.approve(&view).await.unwrap_err()), "approval_requester");
+    for other in [&centre.auditor, &centre.custodians[0]] {
+        assert_eq!(code(other.approve(&view).await.unwrap_err()), "role");
+        let (person, credential) = (other.me().await.unwrap().person, other.me().await.unwrap().credential);
+        let signed = sign(&view, kmc, (person, credential), other.identity(), utc_ms()).unwrap();
+        assert_eq!(code(hand_in(ada, &view, &signed).await.unwrap_err()), "approval_role");
+    }
+    // An officer who asks does not count either.
+    let hers = ada.propose(&zone("hers")).await.unwrap();
+    let own = ada.action(hers.action).await.unwrap();
+    assert_eq!(code(ada.approve(&own).await.unwrap_err()), "approval_requester");
+    // What was signed for one action is not for another, at whatever path it is handed in.
+    assert_eq!(code(hand_in(ada, &own, &good).await.unwrap_err()), "approval_other_content");
+    // A class of three counts nobody twice and nobody out of thin air.
+    let stranger =
+        sign(&view, kmc, (me.person, keylink::CredentialId([7; 16])), ada.identity(), utc_ms()).unwrap();
+    assert_eq!(code(hand_in(ada, &view, &stranger).await.unwrap_err()), "approval_credential");
     // Of another nonce, over its time, of another centre.
     let body: Approval = good.peek().unwrap();
     let late = utc_ms() - 1;

@@ -12,6 +12,7 @@ mod place;
 pub mod report;
 pub mod root;
 pub mod rotate;
+mod token_key;
 pub mod zone;
 
 use crate::exit::Exit;

@@ -1,12 +1,13 @@
 //! `payhsm person new|sign-root|enrol|list|revoke|roles|add-key|revoke-key`: persons and their keys.
 
 use super::place::{Place, block_on, confirmed, home_failure, show, table};
+use super::token_key::TokenKey;
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand, ValueEnum};
 use keylink::{CredentialId, PersonId};
 use keymgr::client::{Client, fresh_id};
 use keymgr::core::action::Act;
-use keymgr::core::people::{Credential, CredentialKind, NewCredential, NewPerson, Person as Record, Role};
+use keymgr::core::people::{Credential, NewCredential, NewPerson, Person as Record, Role};
 use keymgr::house::Genesis;
 use keymgr::person::{Home, PersonRequest};
 use serde_json::json;
@@ -42,6 +43,13 @@ pub struct New {
     /// Where the request goes; NAME.person in the working folder when missing.
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
+    /// The approval key is made in this PKCS#11 token (`pkcs11:token=…?module-path=…`), which needs Ed25519, and
+    /// stays there.
+    #[arg(long, value_name = "URI")]
+    token: Option<String>,
+    /// File with the PIN of the token; asked for when missing.
+    #[arg(long, value_name = "FILE", requires = "token")]
+    pin_file: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -185,7 +193,7 @@ fn find(client: &Client, name: &str) -> Result<Record, Failure> {
 fn credential(request: &PersonRequest) -> Result<NewCredential, Failure> {
     let (time, random) = fresh_id().map_err(super::place::failure)?;
     let id = CredentialId::new(time, random);
-    Ok(NewCredential { id, kind: CredentialKind::File, key: request.approval_key })
+    Ok(NewCredential { id, kind: request.kind(), key: request.approval_key })
 }
 
 fn newcomer(path: &Path, roles: BTreeSet<Role>, line: Option<String>) -> Result<NewPerson, Failure> {
@@ -197,7 +205,27 @@ fn newcomer(path: &Path, roles: BTreeSet<Role>, line: Option<String>) -> Result<
 
 fn new(args: &New) -> Exit {
     let home = args.place.home()?;
-    let identity = home.create(&args.name, args.place.passphrase()?.as_bytes()).map_err(home_failure)?;
+    let passphrase = args.place.passphrase()?;
+    let identity = match &args.token {
+        None => home.create(&args.name, passphrase.as_bytes()).map_err(home_failure)?,
+        Some(uri) => {
+            // Before a key is made that nobody would find again.
+            home.is_free().map_err(home_failure)?;
+            let place = TokenKey {
+                uri: uri.clone(),
+                pin_file: args
+                    .pin_file
+                    .as_ref()
+                    .map(std::path::absolute)
+                    .transpose()
+                    .map_err(Failure::usage)?,
+                label: format!("payhsm/approval/{}", args.name),
+            };
+            let key = place.make()?;
+            let note = serde_json::to_string(&place).map_err(Failure::environment)?;
+            home.create_with(&args.name, passphrase.as_bytes(), key, &note).map_err(home_failure)?
+        }
+    };
     let request = args.request.clone().unwrap_or_else(|| PathBuf::from(format!("{}.person", args.name)));
     Home::write_request(&identity, &request).map_err(home_failure)?;
     let report = json!({ "name": args.name, "key": identity.public_key(), "request": request });

@@ -1,5 +1,6 @@
 //! Whose program this is and which manager it speaks to: options that all verbs of people share.
 
+use super::token_key::TokenKey;
 use crate::exit::Failure;
 use crate::private::{open_line, secret_line};
 use clap::Args;
@@ -45,7 +46,15 @@ impl Place {
 
     /// The person's keys, opened.
     pub fn identity(&self) -> Result<Identity, Failure> {
-        self.home()?.open(self.passphrase()?.as_bytes()).map_err(home_failure)
+        let home = self.home()?;
+        match home.token().map_err(home_failure)? {
+            None => home.open(self.passphrase()?.as_bytes()).map_err(home_failure),
+            Some(note) => {
+                let place: TokenKey = serde_json::from_str(&note)
+                    .map_err(|_| Failure::environment("the home folder does not say where its token is"))?;
+                home.open_with(self.passphrase()?.as_bytes(), place.open()?).map_err(home_failure)
+            }
+        }
     }
 
     /// The connection of this person to the manager.
@@ -96,13 +105,13 @@ pub fn home_failure(error: HomeError) -> Failure {
 pub fn failure(problem: ClientProblem) -> Failure {
     match &problem {
         ClientProblem::Refused(refused) => match next_step(&refused.code) {
-            Some(step) => Failure::check(format!("{problem}\n{step}")),
+            Some(step) => Failure::check(format!("{problem}; {step}")),
             None => Failure::check(problem),
         },
         ClientProblem::Unsound(_) => Failure::check(problem),
         ClientProblem::Missing { .. } | ClientProblem::Wish(_) => Failure::usage(problem),
         ClientProblem::Unreachable(_) => Failure::environment(format!(
-            "{problem}\nnext: is `payhsm kmc serve` running, and is --manager its address and key?"
+            "{problem}; next: is `payhsm kmc serve` running, and is --manager its address and key?"
         )),
         ClientProblem::Answer(_) => Failure::environment(problem),
     }

@@ -1,11 +1,13 @@
 //! `payhsm rotate zone Z`: new keys for a zone. First what would happen, then the request.
 
 use super::campaign::watch;
-use super::place::{Place, block_on, confirmed, show};
+use super::place::{Place, block_on, confirmed, show, table};
 use super::{node, span_ms, when};
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand};
-use keymgr::client::{RotateWishes, Rotation, plan_rotation};
+use keymgr::api::{PreviewNodeView, PreviewView};
+use keymgr::client::{Client, RotateWishes, Rotation, plan_rotation};
+use keymgr::core::action::Act;
 use serde_json::json;
 
 /// Rotations.
@@ -65,10 +67,13 @@ pub fn run(verb: Rotate) -> Exit {
         emergency: args.emergency.then(|| args.reason.clone().unwrap_or_default()),
     };
     let plan = block_on(plan_rotation(&client, &args.zone, &wishes))?;
+    let previews = previews(&client, &plan)?;
     if args.dry_run {
-        return show(args.place.json, &plan, preview);
+        return show(args.place.json, &json!({ "rotation": plan, "previews": previews }), |_| {
+            preview(&plan, &previews)
+        });
     }
-    eprintln!("{}", preview(&plan));
+    eprintln!("{}", preview(&plan, &previews));
     confirmed(args.yes, "Ask for this?")?;
     let asked = block_on(client.propose(&plan.act))?;
     let campaigns: Vec<_> = plan.targets.iter().map(|target| target.campaign).collect();
@@ -84,22 +89,57 @@ pub fn run(verb: Rotate) -> Exit {
     Ok(())
 }
 
-fn preview(plan: &Rotation) -> String {
-    let mut text = format!("zone {}: {} new key(s)\n", plan.zone, plan.targets.len());
-    for target in &plan.targets {
+// As the manager sees it at this moment.
+fn previews(client: &Client, plan: &Rotation) -> Result<Vec<PreviewView>, Failure> {
+    block_on(async {
+        let mut all = Vec::new();
+        for target in &plan.targets {
+            let path =
+                format!("/key-sets/{}/preview?not_before={}", target.key_set, target.protect_not_before);
+            all.push(client.get(&path).await?);
+        }
+        Ok(all)
+    })
+}
+
+fn preview(plan: &Rotation, previews: &[PreviewView]) -> String {
+    let kind = if matches!(plan.act, Act::RotateAtOnce { .. }) {
+        ", emergency: the gate is not waited for"
+    } else {
+        ""
+    };
+    let mut text = format!("zone {}: {} new key(s){kind}\n", plan.zone, plan.targets.len());
+    for (target, seen) in plan.targets.iter().zip(previews) {
         text += &format!(
-            "  key set {} generation {}: protects not before {}, overlap {} s, done by {}\n",
+            "  key set {}, generation {} after {}: needs {} approvals\n    protects not before {}, old key processed until {} at the earliest, alarm if not done by {}\n",
             target.key_set,
             target.generation,
-            when(target.protect_not_before.0),
-            target.overlap_ms.0 / 1000,
+            seen.old.map_or_else(|| "none".to_owned(), |old| old.to_string()),
+            seen.quorum.persons(),
+            when(seen.protect_from),
+            when(seen.protect_from + target.overlap_ms.0),
             when(target.deadline.0)
         );
     }
-    let names = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
-    text += &format!("  waits for {} node(s): {}\n", plan.gated.len(), names(&plan.gated));
-    text += &format!("  does not wait for: {}\n", names(&plan.excepted));
-    text += &format!("  not heard for two minutes: {}\n", names(&plan.silent));
-    text += "  blocks in flight at the switch may fail unless hosts carry the generation or stay within the overlap";
+    let row = |node: &PreviewNodeView| {
+        let waited = if plan.gated.contains(&node.name) { "yes" } else { "no" };
+        let heard = if node.reachable { "heard" } else { "silent" };
+        let traffic = format!("{:?}", node.traffic);
+        let skew = format!("{} ms", node.skew_ms);
+        let obstacles = if node.obstacles.is_empty() { "none".to_owned() } else { node.obstacles.join(", ") };
+        vec![
+            node.name.clone(),
+            waited.to_owned(),
+            traffic,
+            heard.to_owned(),
+            skew,
+            format!("{:?}", node.class),
+            obstacles,
+        ]
+    };
+    let rows: Vec<_> = previews.iter().take(1).flat_map(|seen| seen.nodes.iter().map(row)).collect();
+    let head = ["node", "waited for", "traffic", "reachable", "clock", "class", "in the way"];
+    text += &format!("waits for {} of {} node(s)\n{}", plan.gated.len(), rows.len(), table(&head, &rows));
+    text += "blocks in flight at the switch may fail unless hosts carry the generation or stay within the overlap";
     text
 }

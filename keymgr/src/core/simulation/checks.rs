@@ -3,6 +3,7 @@
 use super::node::Told;
 use super::world::{SKEW_MS, World};
 use crate::core::action::{Act, KeyRef};
+use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::approval::{Action, ActionState};
 use crate::core::campaign::{Delivery, Mark, Phase};
 use crate::core::lifecycle::{KeyState, TABLE};
@@ -161,12 +162,7 @@ impl World {
             let promised = self.promised.iter().filter(|(_, until)| self.now < **until).map(|(key, _)| key);
             let on_its_way: BTreeSet<_> =
                 recent.chain(promised).filter(|key| key.key_set == zone.key_set).collect();
-            let in_zone = |n: &&super::node::Node| {
-                n.machine.as_ref().is_some_and(|m| m.state().zones.contains(&zone.id))
-                    || self.core.as_ref().is_some_and(|core| {
-                        core.state().node(&n.id).is_some_and(|node| node.zones.contains(&zone.id))
-                    })
-            };
+            let in_zone = |n: &&super::node::Node| self.members.contains(&(zone.id, n.id));
             for node in self.nodes.iter().filter(|n| n.serving && n.machine.is_some()).filter(in_zone) {
                 let lost = on_its_way.iter().find(|key| !node.processes(&zone.key_set, key.generation));
                 if let Some(key) = lost {
@@ -181,6 +177,10 @@ impl World {
 
     // What is protected now, and until when the plan lets blocks under the key before be on their way.
     fn note_traffic(&mut self) {
+        if let Some(core) = &self.core {
+            let zones = self.zones.iter().flat_map(|zone| core.state().members(&zone.id));
+            self.members = zones.map(|member| (member.zone, member.node)).collect();
+        }
         for node in self.nodes.iter().filter(|n| n.serving && n.machine.is_some()) {
             for zone in &self.zones {
                 if let Some(generation) = node.protects(&zone.key_set) {
@@ -250,12 +250,26 @@ impl World {
                 ));
             }
         }
+        silent.extend(self.who_refuses());
         for phase in ended {
             self.cover.hit("end", phase);
         }
         for what in silent {
             self.violated(what);
         }
+    }
+
+    /// A node that does not do what it is told although it is served. One that lies does not, in the end.
+    pub fn who_refuses(&self) -> Option<String> {
+        let core = self.core.as_ref()?;
+        let mut nodes = self.nodes.iter().filter(|node| !node.liar);
+        nodes.find_map(|node| {
+            let served = core.state().node(&node.id).is_some_and(|node| node.is_served());
+            let refuses =
+                |alarm: &&Alarm| alarm.kind == AlarmKind::NodeRefuses && alarm.subject == node.id.to_string();
+            let alarm = core.alarms().find(refuses).filter(|_| served)?;
+            Some(format!("{} cannot do what it is told: {}", node.name, alarm.text))
+        })
     }
 
     pub fn active_officers(&self) -> Vec<usize> {

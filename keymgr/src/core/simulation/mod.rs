@@ -12,8 +12,8 @@ mod cover;
 mod disk;
 mod node;
 mod officers;
-mod people;
-mod rng;
+pub(super) mod people;
+pub(super) mod rng;
 mod world;
 
 use super::planted::{self, Bug};
@@ -26,6 +26,8 @@ use world::World;
 /// Steps with faults, and steps in which everything heals.
 const STEPS: usize = 240;
 const CALM_STEPS: usize = 130;
+/// How often people put things in order before what still does not go is held against the machines.
+const TIDY_ROUNDS: usize = 4;
 
 struct Run {
     violation: Option<String>,
@@ -135,7 +137,7 @@ impl World {
     fn settle_quarantined(&mut self) {
         let Some(core) = &self.core else { return };
         for node in &mut self.nodes {
-            if core.state().node(&node.id).is_some_and(|n| !n.is_served()) {
+            if core.state().node(&node.id).is_some_and(|n| n.is_out_of_traffic()) {
                 node.serving = false;
             }
         }
@@ -172,12 +174,18 @@ impl World {
         self.check_end();
     }
 
-    // Holds end.
+    // Holds end, and what follows from that arrives. Where nodes refuse it, people put it in order.
     fn long_after(&mut self) {
         self.now += 8 * 86_400_000;
-        for _ in 0..12 {
-            self.now += 1_000;
-            self.step();
+        for _ in 0..TIDY_ROUNDS {
+            for _ in 0..14 {
+                self.now += 1_000;
+                self.step();
+            }
+            if self.violation.is_some() || self.who_refuses().is_none() {
+                return;
+            }
+            self.people_tidy();
         }
     }
 }

@@ -265,7 +265,7 @@ impl Node {
 
     /// The generation that every core protects with.
     pub fn protects(&self, id: &KeySetId) -> Option<Generation> {
-        let set = self.set(id).filter(|set| !set.suspended)?;
+        let set = self.set(id).filter(|set| !set.suspended && !set.stale)?;
         set.current.as_ref().map(|key| key.generation)
     }
 
@@ -282,7 +282,7 @@ impl Node {
         let sets = self.machine.iter().flat_map(|machine| &machine.state().key_sets);
         sets.filter_map(|set| {
             let next = set.generations.iter().find(|g| g.protect_from.is_some())?;
-            let until = set.protecting()?.generation;
+            let until = self.protects(&set.definition.key_set)?;
             Some((set.definition.key_set, until, next.campaign, next.protect_from?.0))
         })
     }

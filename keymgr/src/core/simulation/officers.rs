@@ -4,6 +4,7 @@
 use super::people::Human;
 use super::world::{Letter, World};
 use crate::core::action::{Act, KeyRef, Reaffirmed};
+use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::approval::ActionState;
 use crate::core::campaign::{Phase, RotateTarget, Source};
 use crate::core::ids::CampaignId;
@@ -36,6 +37,7 @@ impl World {
             90..93 => self.somebody_changes_their_mind(),
             93..95 => self.officer_is_replaced(),
             95..97 => self.node_is_suspended(),
+            97..99 => self.members_change(),
             _ => self.somebody_approves(),
         }
         self.root_follows();
@@ -253,6 +255,22 @@ impl World {
         }
     }
 
+    fn members_change(&mut self) {
+        let Some(core) = &self.core else { return };
+        let (Some(zone), n) = (self.zones.last().map(|zone| zone.id), self.rng.index(self.nodes.len()))
+        else {
+            return;
+        };
+        let node = self.nodes[n].id;
+        let nodes = BTreeSet::from([node]);
+        let member = core.state().node(&node).is_some_and(|node| node.zones.contains(&zone));
+        self.propose(if member {
+            Act::RemoveMembers { zone, nodes }
+        } else {
+            Act::AddMembers { zone, nodes }
+        });
+    }
+
     // ---- people ----
 
     fn somebody_changes_their_mind(&mut self) {
@@ -295,7 +313,7 @@ impl World {
     // When the officers have changed, the old and the new sign the next root document.
     pub fn root_follows(&mut self) {
         let Some(core) = &self.core else { return };
-        let behind = core.alarms().any(|a| a.kind == crate::core::alarm::AlarmKind::RootBehind);
+        let behind = core.alarms().any(|a| a.kind == AlarmKind::RootBehind);
         if !behind {
             return;
         }
@@ -329,14 +347,34 @@ impl World {
                 acts.push(Act::ResumeCampaign { campaign: campaign.id });
             }
         }
-        if core.alarms().any(|alarm| alarm.kind == crate::core::alarm::AlarmKind::NodeRefuses) {
+        if core.alarms().any(|alarm| alarm.kind == AlarmKind::NodeRefuses) {
             for zone in state.zones() {
                 acts.push(Act::Reaffirm(Reaffirmed::Zone(zone.id)));
             }
             for set in state.key_sets() {
                 acts.push(Act::Reaffirm(Reaffirmed::KeySet(set.id())));
-                for key in state.keys(&set.id()).filter(|key| key.is_live()) {
-                    acts.push(Act::Reaffirm(Reaffirmed::Key(key.name())));
+                for key in state.keys(&set.id()) {
+                    let name = key.name();
+                    acts.extend(
+                        [
+                            Reaffirmed::Key(name),
+                            Reaffirmed::End(name),
+                            Reaffirmed::RollBack(name),
+                            Reaffirmed::Suspension(name),
+                            Reaffirmed::Resumption(name),
+                        ]
+                        .map(Act::Reaffirm),
+                    );
+                }
+            }
+            // What was approved about a node itself is approved again by doing it again.
+            for node in state.nodes().filter(|node| node.is_served()) {
+                let refuses = |alarm: &&Alarm| {
+                    alarm.kind == AlarmKind::NodeRefuses && alarm.subject == node.id.to_string()
+                };
+                if core.alarms().any(|alarm| refuses(&alarm)) && node.rights.len() > 1 {
+                    acts.push(Act::SuspendNode { node: node.id, reason: "to begin anew".into() });
+                    acts.push(Act::ResumeNode { node: node.id });
                 }
             }
         }

@@ -81,6 +81,8 @@ pub struct World {
     pub overlaps: BTreeMap<CampaignId, u64>,
     /// Until when blocks under a key that no node protects with any more may be on their way.
     pub promised: BTreeMap<KeyRef, u64>,
+    /// Who belongs where, as the manager has it.
+    pub members: BTreeSet<(ZoneId, keylink::NodeId)>,
     /// Nodes hear and answer at once; elsewhere they ask now and then.
     prompt: bool,
     /// What happens is written down.
@@ -117,7 +119,7 @@ impl World {
         };
         let mut root = SignedRoot::new(&document);
         humans.iter().filter(|h| h.role == Role::SecurityOfficer).for_each(|h| root.sign(h.signer.as_ref()));
-        let (rough, liars) = (seed % 4 == 1, seed % 8 == 2);
+        let (rough, liars) = (matches!(seed % 8, 1 | 4 | 5), seed % 8 == 2);
         let mut world = Self {
             seed,
             rng,
@@ -142,6 +144,7 @@ impl World {
             protected: BTreeMap::new(),
             overlaps: BTreeMap::new(),
             promised: BTreeMap::new(),
+            members: BTreeSet::new(),
             prompt: seed % 2 == 0,
             telling,
             confirmed: BTreeMap::new(),
@@ -223,6 +226,11 @@ impl World {
         policy.overlap_ms = 8_000;
         policy.campaign_deadline_ms = 150_000;
         policy.originator_period_ms = 86_400_000;
+        policy.hard_stop = n == 0 && self.seed % 5 == 3;
+        if policy.hard_stop {
+            policy.originator_period_ms = 60_000 + self.rng.below(60_000);
+        }
+        let hard_stop = policy.hard_stop;
         if self.rng.chance(300) {
             policy.quorum = 3.try_into().expect("three are a quorum");
         }
@@ -238,7 +246,7 @@ impl World {
             shape: Shape::Tdes2,
             overlap: if n == 1 { Overlap::Selector } else { Overlap::Time },
             indices: Indices { base: 10 * n, odd: 10 * n + 1, even: 10 * n + 2 },
-            hard_stop: false,
+            hard_stop,
         };
         self.by_quorum(Act::CreateKeySet {
             definition,

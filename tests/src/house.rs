@@ -1,0 +1,225 @@
+//! A key management centre as people run it: the program `payhsm`, a home folder for each person, and the manager as
+//! a process of its own.
+
+use crate::server::program;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The bytes of a text in base64, as `openssl` reads it.
+pub fn base64(text: &str) -> Vec<u8> {
+    let mut child = Command::new("openssl")
+        .args(["base64", "-d", "-A"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl");
+    child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("written");
+    child.wait_with_output().expect("ends").stdout
+}
+
+/// A process that ends with its owner.
+pub struct Process(Child);
+
+impl Process {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a command came to.
+pub struct Ended {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// The folder in which all of it lies.
+pub struct House {
+    folder: tempfile::TempDir,
+    manager: Option<String>,
+    environment: Vec<(String, PathBuf)>,
+}
+
+const PASSPHRASE: &str = "correct horse battery";
+
+impl House {
+    /// Homes for persons; the first three are officers. Options of `kmc init` name what the others are.
+    pub fn found(persons: &[&str], options: &[&str]) -> Self {
+        Self::found_with(persons, &[], options)
+    }
+
+    /// The same, with homes for more, who are none of the first.
+    pub fn found_with(persons: &[&str], others: &[&str], options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let house = Self { folder, manager: None, environment: Vec::new() };
+        std::fs::write(house.path("passphrase"), PASSPHRASE).expect("written");
+        for name in persons.iter().chain(others) {
+            house.run(name, &["person", "new", name]);
+        }
+        let officers: Vec<String> = persons.iter().take(3).map(|name| format!("{name}.person")).collect();
+        let mut init =
+            vec!["kmc", "init", "--kmc", "kmc", "--listen", "127.0.0.1:0", "--link", "127.0.0.1:0"];
+        officers.iter().for_each(|file| init.extend(["--officer", file]));
+        init.extend(options);
+        house.run("admin", &init);
+        for name in &persons[..3] {
+            house.run(name, &["person", "sign-root", "kmc/genesis.json", "--yes"]);
+        }
+        house
+    }
+
+    /// A file of the folder.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    /// A variable that every command has from now on.
+    pub fn set(&mut self, name: &str, value: &Path) {
+        self.environment.push((name.to_owned(), value.to_path_buf()));
+    }
+
+    fn command(&self, who: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.args(args).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        command.env("PAYHSM_HOME", self.path(who)).env("PAYHSM_PASSPHRASE_FILE", self.path("passphrase"));
+        command.env("PAYHSM_KMC_PASSPHRASE_FILE", self.path("passphrase"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(manager) = &self.manager {
+            command.env("PAYHSM_MANAGER", manager);
+        }
+        command
+    }
+
+    /// Starts the manager; what it logs goes to `kmc.log`.
+    pub fn serve(&mut self, options: &[&str]) -> Process {
+        let log = File::options().create(true).append(true).open(self.path("kmc.log")).expect("log");
+        let args = [&["kmc", "serve", "--kmc", "kmc", "--insecure-test-lmk"], options].concat();
+        let mut command = self.command("admin", &args);
+        command.env("PAYHSM_LOG", "trace");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starts");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let process = Process(child);
+        loop {
+            let mut line = String::new();
+            assert!(out.read_line(&mut line).expect("read") > 0, "the manager ended early: {}", self.log());
+            if let Some(address) = line.strip_prefix("manager ") {
+                self.manager = Some(address.trim().to_owned());
+                return process;
+            }
+        }
+    }
+
+    /// Starts a node that asks by a token to be let in; gives `NAME=FINGERPRINT`, as its own screen shows it.
+    pub fn node(&self, name: &str) -> (Process, String) {
+        self.run("otto", &["node", "token", name]);
+        let token = format!("{name}.token");
+        let args = ["serve", "--insecure-test-lmk", "--listen", "127.0.0.1:0", "--data", name];
+        let more = ["--enrol", &token, "--node-name", name];
+        let mut command = self.command("admin", &[&args[..], &more].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let process = Process(child);
+        loop {
+            let mut line = String::new();
+            assert!(out.read_line(&mut line).expect("read") > 0, "node {name} ended early");
+            if let Some(id) = line.strip_prefix("node ").and_then(|rest| rest.split("id=").nth(1)) {
+                let id = id.split_whitespace().next().expect("an id").to_owned();
+                // What is printed later must not block the process.
+                std::thread::spawn(move || out.read_to_end(&mut Vec::new()));
+                return (process, format!("{name}={id}"));
+            }
+        }
+    }
+
+    /// What the manager has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("kmc.log")).unwrap_or_default()
+    }
+
+    /// Runs a command as a person, who types `typed`.
+    pub fn try_typed(&self, who: &str, args: &[&str], typed: &str) -> Ended {
+        let mut command = self.command(who, args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        // A program that does not read is not waited for.
+        let _ = child.stdin.take().expect("piped").write_all(typed.as_bytes());
+        let ended = child.wait_with_output().expect("ends");
+        Ended {
+            code: ended.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&ended.stdout).into_owned(),
+            err: String::from_utf8_lossy(&ended.stderr).into_owned(),
+        }
+    }
+
+    /// Runs a command as a person.
+    pub fn attempt(&self, who: &str, args: &[&str]) -> Ended {
+        self.try_typed(who, args, "")
+    }
+
+    /// The same where it must succeed; gives standard output.
+    pub fn run(&self, who: &str, args: &[&str]) -> String {
+        self.typed(who, args, "")
+    }
+
+    /// The same with something typed.
+    pub fn typed(&self, who: &str, args: &[&str], typed: &str) -> String {
+        let ended = self.try_typed(who, args, typed);
+        assert_eq!(ended.code, 0, "{who}: {args:?}\n{}\n{}", ended.out, ended.err);
+        ended.out
+    }
+
+    /// The JSON that a command prints.
+    pub fn json(&self, who: &str, args: &[&str]) -> serde_json::Value {
+        let out = self.run(who, &[args, &["--json"]].concat());
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{args:?}: {error}\n{out}"))
+    }
+
+    /// Somebody asks for something; two officers approve everything that waits. Gives the id of the last action.
+    pub fn approved(&self, who: &str, args: &[&str]) -> String {
+        let asked = self.json(who, args);
+        let last = asked.as_array().and_then(|all| all.last()).cloned().unwrap_or(asked);
+        let action = last["action"].as_str().expect("an action").to_owned();
+        for officer in ["ada", "ben"] {
+            self.run(officer, &["approve", "sign", "--all", "--yes"]);
+        }
+        let state = self.json("ada", &["approve", "show", &action])["state"].clone();
+        assert!(state == "done" || state == "approved", "{args:?}: {state}");
+        action
+    }
+
+    /// Every file of a folder below: name and content.
+    pub fn files(&self, folder: &str) -> Vec<(String, Vec<u8>)> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(self.path(folder)).expect("folder").flatten() {
+            let mut content = Vec::new();
+            if entry.path().is_file() {
+                File::open(entry.path()).and_then(|mut file| file.read_to_end(&mut content)).expect("read");
+                all.push((entry.file_name().to_string_lossy().into_owned(), content));
+            }
+        }
+        all
+    }
+
+    /// Waits until something is so.
+    pub fn until(&self, what: &str, mut so: impl FnMut(&Self) -> bool) {
+        let began = Instant::now();
+        while !so(self) {
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The OpenAPI document against what is sent: every path answers what its schema says, after a life of a centre with
+//! persons, nodes, zones, campaigns, ceremonies and alarms.
+
+use crate::ceremony::{CUSTODIANS, formed, zmk_set};
+use crate::house::Centre;
+use crate::nodes;
+use crate::raw::ask;
+use crate::rotation::{enrolled, rotate, wishes};
+use jsonschema::Validator;
+use keymgr::api::{ROUTES, Watched};
+use keymgr::client::plan_zone;
+use keymgr::core::action::{Act, KeyRef};
+use keymgr::core::campaign::Phase;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+fn schema(document: &Value, path: &str, method: &str, place: &str) -> Option<Validator> {
+    let operation = &document["paths"][format!("/api/v1{path}")][method];
+    let content = match place {
+        "body" => &operation["requestBody"]["content"],
+        "default" => &operation["responses"]["default"]["content"],
+        _ => &operation["responses"]["200"]["content"],
+    };
+    let kind = content.as_object()?.keys().find(|kind| kind.contains("json"))?;
+    let mut schema = content[kind]["schema"].clone();
+    schema["components"] = document["components"].clone();
+    Some(jsonschema::draft202012::new(&schema).unwrap())
+}
+
+fn judge(document: &Value, (method, path): (&str, &str), place: &str, value: &Value) {
+    let Some(schema) = schema(document, path, method, place) else {
+        panic!("{method} {path} has no {place}")
+    };
+    let wrong: Vec<String> =
+        schema.iter_errors(value).map(|e| format!("{} at {}", e, e.instance_path())).collect();
+    assert!(wrong.is_empty(), "{method} {path} {place}: {wrong:?}\n{value:.600}");
+}
+
+#[tokio::test]
+async fn every_answer_is_as_the_document_says() {
+    let mut centre = Centre::begin().await;
+    let document: Value = centre.auditor.get("/openapi.json").await.unwrap();
+    // Each write is judged, body and answer.
+    let post = async |by: &keymgr::client::Client, template: &str, id: &str, body: Value| -> Value {
+        judge(&document, ("post", template), "body", &body);
+        let answer: Value = by.post(&template.replace("{id}", id), &body).await.unwrap();
+        judge(&document, ("post", template), "200", &answer);
+        answer
+    };
+    post(&centre.operator, "/enrolment-tokens", "", json!({ "count": 1 })).await;
+    let asking = enrolled(&centre, &["n1", "n2"]).await;
+    let waiting: Value = centre.operator.get("/enrolments").await.unwrap();
+    assert_eq!(waiting.as_array().unwrap().len(), 2);
+    judge(&document, ("get", "/enrolments"), "200", &waiting);
+    let (_, acts) = plan_zone(&centre.operator, &wishes("east", &asking)).await.unwrap();
+    for act in &acts {
+        let asked = post(&centre.operator, "/actions", "", json!(act)).await;
+        let id = asked["proposed"]["action"].as_str().unwrap().to_owned();
+        let view: Value = centre.operator.get(&format!("/actions/{id}")).await.unwrap();
+        judge(&document, ("get", "/actions/{id}"), "200", &view);
+    }
+    centre.approve_all().await;
+    let mut identities = Vec::new();
+    for one in &asking {
+        let identity = one.once().await.unwrap();
+        nodes::start(&identity, &one.store).await;
+        identities.push(identity);
+    }
+    let campaign = rotate(&centre, "east").await;
+    assert_eq!(campaign.phase, Phase::Completed);
+    let zmk = zmk_set(&centre, "exchange", keylink::message::Shape::Aes256).await;
+    let transcript = formed(&centre, zmk, [&CUSTODIANS[0], &CUSTODIANS[1]]).await;
+    let custodians = vec![
+        centre.custodians[0].me().await.unwrap().person,
+        centre.custodians[1].me().await.unwrap().person,
+    ];
+    let open = centre.operator.propose(&Act::FormKey { key_set: zmk, custodians }).await.unwrap();
+    centre.approve_all().await;
+    let key = KeyRef { key_set: zmk, generation: transcript.generation };
+    let pending = centre.operator.propose(&Act::ActivateKey(key)).await.unwrap();
+    let node = identities[0].node().to_string();
+    post(&centre.operator, "/nodes/{id}/traffic", &node, json!({ "to": "drained" })).await;
+    post(&centre.operator, "/nodes/{id}/quarantine", &node, json!({ "reason": "a test" })).await;
+
+    let mut judged = BTreeSet::new();
+    for route in ROUTES.iter().filter(|route| route.method == "get") {
+        let id = match route.path.split('/').nth(1).unwrap() {
+            "nodes" => node.clone(),
+            "campaigns" => campaign.id.to_string(),
+            "key-sets" => campaign.plan.key_set.to_string(),
+            "actions" => pending.action.to_string(),
+            "ceremonies" if route.path.ends_with("transcript") => transcript.ceremony.to_string(),
+            "ceremonies" => open.action.to_string(),
+            _ => String::new(),
+        };
+        let path = route.path.replace("{id}", &id);
+        if ["/openapi.json", "/audit/export", "/campaigns/{id}/events"].contains(&route.path) {
+            continue;
+        }
+        let answer: Value = centre.officers[0].get(&path).await.unwrap();
+        judge(&document, ("get", route.path), "200", &answer);
+        if let Some(items) = answer.get("items") {
+            assert!(!items.as_array().unwrap().is_empty(), "{path} shows something");
+        }
+        judged.insert(route.path);
+    }
+    assert!(judged.len() > 20);
+    // A refusal is as every operation says.
+    let refusal =
+        ask(&centre.address, &centre.auditor, "DELETE /api/v1/actions/none", "idempotency-key: k\r\n", b"")
+            .await;
+    assert_eq!(refusal.code(), "role");
+    judge(&document, ("delete", "/actions/{id}"), "default", &serde_json::from_slice(&refusal.body).unwrap());
+    // What a schema does not allow is refused: a second judge agrees with the first.
+    let body = schema(&document, "/nodes/{id}/traffic", "post", "body").unwrap();
+    for bad in [json!({}), json!({ "to": "gone" }), json!({ "to": "drained", "more": 1 })] {
+        assert!(!body.is_valid(&bad));
+        assert!(centre.operator.post::<Value>(&format!("/nodes/{node}/traffic"), &bad).await.is_err());
+    }
+    // A stream of events ends with the campaign, and says what a poll says.
+    let mut states = Vec::new();
+    let last =
+        centre.operator.follow(campaign.id, |now: &Watched| states.push(now.seen.clone())).await.unwrap();
+    assert_eq!((states.len(), last.unwrap().campaign.phase), (1, Phase::Completed));
+    let polled: Watched = centre.operator.get(&format!("/campaigns/{}/watch", campaign.id)).await.unwrap();
+    assert_eq!(polled.seen, states[0]);
+    centre.end().await;
+}
+
+// Pages add up to the whole, whatever their size, and filters narrow.
+#[tokio::test]
+async fn lists_by_pages_and_filters() {
+    let mut centre = Centre::begin().await;
+    let all: Value = centre.auditor.get("/persons").await.unwrap();
+    let whole = all["items"].as_array().unwrap().clone();
+    assert_eq!((whole.len(), &all["next"]), (7, &Value::Null));
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let page: Value = centre.auditor.get(&format!("/persons?limit=2{after}")).await.unwrap();
+        found.extend(page["items"].as_array().unwrap().iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(found, whole);
+    let count = async |query: &str| -> usize {
+        let page: Value = centre.auditor.get(query).await.unwrap();
+        page["items"].as_array().unwrap().len()
+    };
+    assert_eq!(count("/persons?role=security_officer").await, 3);
+    assert_eq!(count("/persons?role=custodian&limit=1").await, 1);
+    assert_eq!(count("/persons?state=revoked").await, 0);
+    assert_eq!(count("/actions?state=pending").await, 0);
+    assert_eq!(count("/alarms?state=all").await, count("/alarms").await + count("/alarms?state=ended").await);
+    assert_eq!(count("/campaigns?live=true").await, 0);
+    centre.end().await;
+}

@@ -1,0 +1,57 @@
+//! Enrolment tokens: one node, one request, also through a restart of the manager.
+
+use crate::house::Centre;
+use crate::nodes::Asking;
+use gateway::node::{EnrolError, Enrolment, HttpsTransport, TlsIdentity, Transport, TransportError};
+use keylink::endpoint::Endpoint;
+use keylink::message::EnrolmentToken;
+use keymgr::api::{AskingView, Problem};
+use serde_json::json;
+
+async fn token(centre: &Centre) -> EnrolmentToken {
+    let all: Vec<EnrolmentToken> =
+        centre.operator.post("/enrolment-tokens", &json!({ "count": 1 })).await.unwrap();
+    all.into_iter().next().unwrap()
+}
+
+// What a second node is answered that came with the same token.
+async fn another(token: &EnrolmentToken) -> String {
+    let enrolment = Enrolment::new(token.clone()).unwrap();
+    let anonymous = TlsIdentity { certificate: String::new(), ..enrolment.identity().tls() };
+    let transport = HttpsTransport::new(&token.url, &anonymous).unwrap();
+    let request = enrolment.request("other", "C", keymgr::client::utc_ms());
+    match transport.post(Endpoint::Enrol, request.to_bytes()).await {
+        Err(TransportError::Refused(403, text)) => serde_json::from_str::<Problem>(&text).unwrap().detail,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_token_serves_one_node_and_a_restart_changes_nothing() {
+    let mut centre = Centre::begin().await;
+    let first = token(&centre).await;
+    let asking = Asking::ask(&first, "n1", centre.folder.path()).await;
+    centre.end().await;
+    centre.again().await;
+    // The same node asks again and waits on.
+    assert!(matches!(asking.once().await, Err(EnrolError::Waiting)));
+    // Another one voids the token for both.
+    assert!(another(&first).await.contains("void"));
+    assert!(matches!(asking.once().await, Err(EnrolError::Transport(TransportError::Refused(403, _)))));
+    let waiting: Vec<AskingView> = centre.operator.get("/enrolments").await.unwrap();
+    assert!(waiting.is_empty(), "nobody waits by a void token");
+    centre.end().await;
+    centre.again().await;
+    assert!(another(&first).await.contains("void"), "void for good");
+    // A token of another secret, and one that was altered.
+    let mut forged = token(&centre).await;
+    forged.secret.0[0] ^= 1;
+    assert!(another(&forged).await.contains("not valid"));
+    let mut aged = token(&centre).await;
+    aged.token.0[..6].copy_from_slice(&[0; 6]);
+    assert!(another(&aged).await.contains("not valid"));
+    let export = centre.auditor.bytes("/audit/export").await.unwrap();
+    let text = String::from_utf8_lossy(&export);
+    assert!(text.contains("enrolment.ask") && text.contains("enrolment.void"), "both are in the log");
+    centre.end().await;
+}

@@ -1,0 +1,8 @@
+//! Officers, custodians and operators at their own consoles: the program, a home folder each, a manager as a process.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod campaigns;
+mod ceremony;
+mod roots;
+mod token;
+mod verbs;

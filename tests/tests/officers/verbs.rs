@@ -1,0 +1,134 @@
+//! The verbs of point 6 one by one: text for people, `--json` for programs, exit codes, and what to do next.
+
+use serde_json::Value;
+use tests::house::{House, Process};
+
+fn house() -> (House, Process) {
+    let mut house = House::found(
+        &["ada", "ben", "cleo", "otto", "ida"],
+        &["--operator", "otto.person", "--auditor", "ida.person"],
+    );
+    let manager = house.serve(&[]);
+    (house, manager)
+}
+
+// Each verb that shows something prints JSON under --json and nothing else on standard output.
+#[test]
+fn every_verb_speaks_json() {
+    let (house, _manager) = house();
+    let waits = house.json("otto", &["zone", "new", "east"]);
+    assert!(waits.as_array().unwrap().len() >= 2);
+    for officer in ["ada", "ben"] {
+        let signed = house.json(officer, &["approve", "sign", "--all", "--yes"]);
+        assert_eq!(signed.as_array().unwrap().len(), waits.as_array().unwrap().len());
+    }
+    let lists: &[&[&str]] = &[
+        &["kmc", "status"],
+        &["kmc", "alarms"],
+        &["kmc", "verify"],
+        &["root", "show"],
+        &["person", "list"],
+        &["node", "list"],
+        &["node", "asking"],
+        &["zone", "list"],
+        &["zone", "show", "east"],
+        &["key", "list"],
+        &["key", "show", "east ZPK"],
+        &["key", "expiring"],
+        &["campaign", "list"],
+        &["approve", "list"],
+        &["rotate", "zone", "east", "--dry-run"],
+        &["report", "inventory"],
+        &["report", "expiring", "--days", "400"],
+        &["report", "nodes"],
+        &["report", "compliance"],
+    ];
+    for args in lists {
+        let _: Value = house.json("ida", args);
+        let text = house.run("ida", args);
+        assert!(serde_json::from_str::<Value>(&text).is_err(), "text for people: {args:?}\n{text}");
+    }
+    let tokens = house.json("otto", &["node", "token", "n1"]);
+    assert_eq!(tokens[0]["name"], "n1");
+    let withdrawn = house.json("otto", &["zone", "new", "west"]);
+    for one in withdrawn.as_array().unwrap() {
+        house.json("otto", &["approve", "withdraw", one["action"].as_str().unwrap()]);
+    }
+    assert_eq!(house.json("ada", &["approve", "list"]).as_array().unwrap().len(), 0);
+}
+
+// 0 done, 1 refused or does not hold, 2 usage, 3 environment; each says what to do next.
+#[test]
+fn exit_codes_and_what_to_do_next() {
+    let (house, manager) = house();
+    let ended = |who: &str, args: &[&str]| {
+        let ended = house.attempt(who, args);
+        (ended.code, ended.err)
+    };
+    let refused: &[(&str, &[&str], &str)] = &[
+        ("ida", &["zone", "new", "east"], "next: ask a person with that role"),
+        ("otto", &["campaign", "watch"], "there is no campaign"),
+        ("otto", &["ceremony", "show", "01998877-6655-7fff-bfff-000000000000"], "(unknown)"),
+    ];
+    house.run("mallory", &["person", "new", "mallory"]);
+    for (who, args, text) in refused {
+        let (code, said) = ended(who, args);
+        assert!(code == 1 && said.contains(text), "{who} {args:?}: {code} {said}");
+    }
+    assert!(ended("mallory", &["kmc", "status"]).1.contains("next: somebody who is registered asks"));
+    house.run("otto", &["zone", "new", "east"]);
+    let own = house.json("otto", &["approve", "list"]);
+    let action = own[0]["id"].as_str().unwrap();
+    let (code, said) = ended("otto", &["approve", "sign", action, "--yes"]);
+    assert!(code == 1 && said.contains("next: other officers approve"), "{said}");
+    house.run("ada", &["approve", "sign", action, "--yes"]);
+    let (code, said) = ended("ada", &["approve", "sign", action, "--yes"]);
+    assert!(code == 1 && said.contains("next: another officer approves"), "{said}");
+    let usage: &[&[&str]] = &[
+        &["zone"],
+        &["zone", "new", "x", "--shape", "ROT-13"],
+        &["zone", "show", "nowhere"],
+        &["rotate", "zone", "nowhere"],
+        &["rotate", "zone", "east", "--emergency"],
+        &["key", "show", "nothing"],
+        &["key", "suspend", "no generation"],
+        &["approve", "sign"],
+        &["approve", "sign", action],
+        &["node", "show", "nobody"],
+        &["root", "quorum", "rotate", "1"],
+        &["root", "quorum", "everything", "2"],
+        &["report", "everything"],
+        &["kmc", "status", "--manager", "http://nowhere"],
+    ];
+    for args in usage {
+        let (code, said) = ended("otto", args);
+        assert!(code == 2 && !said.is_empty(), "{args:?}: {code} {said}");
+    }
+    drop(manager);
+    let (code, said) = ended("otto", &["kmc", "status"]);
+    assert!(code == 3 && said.contains("next: is `payhsm kmc serve` running"), "{code} {said}");
+    assert_eq!(ended("nobody", &["kmc", "status"]).0, 3, "no home folder");
+}
+
+// A report is one file that prints, with nothing from elsewhere; a table for spreadsheets; and JSON.
+#[test]
+fn reports_in_three_forms() {
+    let (house, _manager) = house();
+    house.approved("otto", &["zone", "new", "east & <west>"]);
+    for report in ["inventory", "expiring", "nodes", "compliance"] {
+        let html = house.run("ida", &["report", report, "--html"]);
+        assert!(html.starts_with("<!doctype html>") && html.contains("@media print"), "{html:.80}");
+        assert!(!html.contains("http:") && !html.contains("https:") && !html.contains("<script"), "{report}");
+        let csv = house.run("ida", &["report", report, "--csv"]);
+        let json = house.json("ida", &["report", report]);
+        let columns: Vec<String> = json["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| format!("\"{}\"", name.as_str().unwrap()))
+            .collect();
+        assert_eq!(csv.lines().next().unwrap(), columns.join(","));
+        let facts = json["facts"].to_string();
+        assert!(facts.contains("backend class") && facts.contains("test master key"), "{facts}");
+    }
+}
