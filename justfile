@@ -12,6 +12,14 @@ fmt:
     cargo fmt --all
     rustfmt --edition 2024 hostcmd/src/commands/*.rs
 
+# What is proved at length: kills of manager and node, power loss, flipped bytes. Hours on a busy machine.
+proof:
+    PAYHSM_KILL_ROUNDS=1000 cargo test -p tests --test manager_kills -- --nocapture
+    PAYHSM_NODE_KILLS=200 cargo test -p tests --test node_kills -- --nocapture
+    PAYHSM_KILL_ROUNDS=1000 cargo test -p keymgr --test kill -- --nocapture
+    PAYHSM_POWER_IMAGES=10000 cargo test -p keymgr --test power -- --nocapture
+    PAYHSM_FLIPS=1000 cargo test -p keymgr --test tampering -- --nocapture
+
 # Unit, vector, property and end-to-end tests.
 test:
     cargo test --workspace

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program for people
 
 mod abuse;
+mod centre;
 mod client;
 mod curves;
 mod engine;
@@ -22,6 +23,7 @@ mod ratios;
 mod record;
 mod rows;
 mod server;
+mod staging;
 mod stats;
 mod store;
 mod token;
@@ -42,6 +44,8 @@ enum Verb {
     Ratios(ratios::Args),
     /// The store of the key management centre.
     Store(store::Args),
+    /// One key to thousands of nodes.
+    Staging(staging::Args),
     /// Measures how cost grows with depth, connections and number of keys.
     Curves(curves::Args),
     /// Both, for the record: writes benches/record, the plots, and the tables of docs/performance.md and README.
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
     let good = |()| ExitCode::SUCCESS;
     let done = match Cli::parse().verb {
         Verb::Store(args) => store::run(&args).map(good),
+        Verb::Staging(args) => staging::run(&args).map(good),
         Verb::Ratios(args) => ratios::run(&args).map(good),
         Verb::Curves(args) => curves::run(&args).map(good),
         Verb::Record(args) => record::run(&args).map(good),

@@ -5,6 +5,7 @@ use crate::host::Host;
 use crate::ratios::{self, figure, goal, method, sides};
 use crate::record::{self, folder};
 use crate::rows::Row;
+use crate::store;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -42,7 +43,14 @@ pub fn run() -> io::Result<()> {
     let page = root().join("docs/performance.md");
     between(&page, "ratios", &table(&ratios, |_| true))?;
     between(&page, "curves", &growth(&curves))?;
+    centre()?;
     between(&root().join("README.md"), "ratios", &table(&ratios, |row| README.contains(&row.id.as_str())))
+}
+
+/// Writes the table of the key management centre, when there are figures.
+pub fn centre() -> io::Result<()> {
+    let page = root().join("docs/performance.md");
+    store::table()?.map_or(Ok(()), |table| between(&page, "centre", &table))
 }
 
 // Replaces what stands between `<!-- NAME -->` and `<!-- /NAME -->`.

@@ -243,6 +243,12 @@ pub trait Stepped: Command {
     /// What is kept between two runs; used again for another request when one is done.
     type State: Default + 'static;
 
+    /// Makes a request that was read before ready to be read into again. One whose layout writes every field has
+    /// nothing to do.
+    fn renew(request: &mut Self::Request) {
+        *request = Self::Request::default();
+    }
+
     /// Begins: puts the first operations into the queue. The request is not needed any longer when it returns.
     fn begin(state: &mut Self::State, cx: &Cx, request: &Self::Request) -> Result<(), Code>;
 

@@ -2,10 +2,12 @@
 
 use crate::material::Material;
 use crate::random::RandomSource;
+use crate::sealed::{AesKeys, LaneKeys, PAYLOAD_MAX, Sealed};
 use hsm::{BlockAttributes, BlockFault, HsmError, KeyToken, LmkId, LmkPurpose, Scheme};
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{Algorithm, CipherKind, ClearKey, now};
-use tr31::sblock::{self, SBlock, SHeader, SKeys};
+use std::rc::Rc;
+use tr31::sblock::{self, SBlock, SHeader, SKeys, SVersion};
 use tr31::{Attributes, ErrorKind, KeyBlockError, OptionalBlocks, field};
 
 /// A loaded key-block LMK: what is derived from it once, and the LMK for the rest.
@@ -13,18 +15,34 @@ use tr31::{Attributes, ErrorKind, KeyBlockError, OptionalBlocks, field};
 pub(crate) struct BlockLmk {
     id: LmkId,
     keys: SKeys<SoftKey>,
+    pub(crate) many: ForMany,
     clear: SoftKey,
 }
+
+/// The derived keys for many blocks side by side, by the version of the blocks.
+#[derive(Debug)]
+pub(crate) enum ForMany {
+    Tdes(Rc<LaneKeys>),
+    Aes(Rc<AesKeys>),
+}
+
+/// A key that came out of a block: the cipher that it is for, and its header fields.
+pub(crate) type FromBlock = (ClearKey, CipherKind, BlockAttributes);
 
 impl BlockLmk {
     pub(crate) fn new(id: LmkId, kind: CipherKind, clear: &[u8]) -> Result<Self, HsmError> {
         let clear = SoftKey::new(kind, clear)?;
         let keys = ready(SKeys::new(&Soft, &clear))?;
-        Ok(Self { id, keys, clear })
+        let version = keys.version();
+        let (encryption, authentication) = keys.into_parts();
+        let many = match version {
+            SVersion::Tdes => ForMany::Tdes(Rc::new(LaneKeys::new(&encryption, &authentication)?)),
+            SVersion::Aes => ForMany::Aes(Rc::new(AesKeys::new(&encryption, &authentication)?)),
+        };
+        Ok(Self { id, keys: SKeys::from_parts(version, encryption, authentication), many, clear })
     }
 
-    /// Opens a block; gives the key, the cipher that it is for, and its header fields.
-    pub(crate) fn open(&self, text: &[u8]) -> Result<(ClearKey, CipherKind, BlockAttributes), HsmError> {
+    fn parse<'t>(&self, text: &'t [u8]) -> Result<SBlock<'t>, HsmError> {
         let block = SBlock::parse(text).map_err(fault)?;
         let header = block.header();
         if header.version != self.keys.version() {
@@ -33,13 +51,25 @@ impl BlockLmk {
         if header.lmk.index() != Some(self.id.0) {
             return Err(BlockFault::LmkId.into());
         }
-        let a = header.attributes;
+        Ok(block)
+    }
+
+    /// Looks at the block of an operation that is to be opened beside others; `None` when it is too long for
+    /// that and must be opened alone.
+    pub(crate) fn look(&self, op: usize, text: &[u8]) -> Result<Option<Sealed>, HsmError> {
+        let block = self.parse(text)?;
+        let (cut, of) = (block.cut(), block.header().attributes);
+        let fits = cut.payload >> 1 <= PAYLOAD_MAX;
+        Ok(fits.then_some(Sealed { op, cut, algorithm: of.algorithm, attributes: attributes(&of) }))
+    }
+
+    /// Opens a block alone.
+    pub(crate) fn open(&self, text: &[u8]) -> Result<FromBlock, HsmError> {
+        let block = self.parse(text)?;
+        let of = block.header().attributes;
         let clear = ready(sblock::open(&Soft, &self.keys, &block))?;
-        let kind = cipher_of(a.algorithm, clear.len())?;
-        let version = a.key_version;
-        let attributes =
-            BlockAttributes { usage: a.usage, mode: a.mode, version, exportability: a.exportability };
-        Ok((clear, kind, attributes))
+        let kind = cipher_of(of.algorithm, clear.len())?;
+        Ok((clear, kind, attributes(&of)))
     }
 
     /// Makes a block under this LMK.
@@ -79,6 +109,20 @@ impl BlockLmk {
         let key = made.unwrap_or(Err(paytypes::CipherError::Backend))?;
         Ok((key.shape().kind, key.expose().duplicate()))
     }
+}
+
+/// The key inside the key data of a block that was opened beside others.
+pub(crate) fn key_inside(sealed: &Sealed, data: &[u8]) -> Result<FromBlock, HsmError> {
+    let data = data.get(..sealed.cut.payload >> 1).unwrap_or_default();
+    let key = sblock::key_inside(sealed.algorithm, data).map_err(fault)?;
+    let clear = ClearKey::new(key).map_err(|_| BlockFault::Algorithm)?;
+    let kind = cipher_of(sealed.algorithm, clear.len())?;
+    Ok((clear, kind, sealed.attributes))
+}
+
+fn attributes(of: &Attributes) -> BlockAttributes {
+    let Attributes { usage, mode, key_version: version, exportability, .. } = *of;
+    BlockAttributes { usage, mode, version, exportability }
 }
 
 // Software ciphers are ready at the first poll.

@@ -2,12 +2,16 @@
 //! decryption, the parts of keys under a variant LMK) take one; chains give one block to every pass until
 //! they end. Nothing waits for more work than the batch brings.
 
+use crate::block::ForMany;
 use crate::chain::Chain;
 use crate::dukpt::Derivation;
+use crate::made;
 use crate::material::{Material, TdesKey};
+use crate::sealed::{AesKeys, InLanes, Sealed, TOGETHER, open_together};
 use core::ops::Range;
-use hsm::{HsmError, Op, OpBatch, OpView, Outcome};
+use hsm::{BlockOp, HsmError, Op, OpBatch, Outcome};
 use paytypes::{CipherError, Direction, MacAlgorithm, bytes};
+use std::rc::Rc;
 use tdes_lanes::{Job, Lanes};
 use zeroize::Zeroizing;
 
@@ -41,13 +45,6 @@ struct Task {
     jobs: Range<usize>,
 }
 
-/// One block under a DES key and nothing else: what most operations are.
-#[derive(Clone, Copy, Debug)]
-struct Single {
-    op: usize,
-    job: usize,
-}
-
 /// A key under a variant LMK, whose parts are in these jobs.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
@@ -60,27 +57,29 @@ struct Parts {
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     lanes: Lanes,
-    singles: Vec<Single>,
     opened: Vec<Parts>,
     tasks: Vec<Task>,
     derivations: Vec<Derivation>,
+    in_lanes: Vec<InLanes>,
+    /// Blocks of version 1, and of which LMK.
+    aes: Vec<(Sealed, Rc<AesKeys>)>,
+    /// In the first pass those of single blocks come first.
     jobs: Vec<Job>,
-    /// Jobs up to here belong to tasks.
+    /// Jobs up to here belong to single blocks and tasks.
     taken: usize,
 }
 
 impl Gather {
-    /// Takes an operation of one block in ECB under a DES key; false for any other.
-    #[inline]
-    pub(crate) fn single(&mut self, op: usize, view: &OpView<'_>) -> bool {
-        let Op::Ecb { key, way } = view.op else { return false };
-        let Ok(Material::Tdes(key)) = Material::of(key) else { return false };
-        let Ok(block) = <[u8; 8]>::try_from(&*view.data) else { return false };
-        let job = self.jobs.len();
-        self.jobs.push(key.job(u64::from_be_bytes(block), *way));
+    /// Takes the single blocks of a batch, before anything else of it.
+    pub(crate) fn single_blocks(&mut self, ops: &mut OpBatch) {
+        for op in ops.blocks() {
+            match Material::of(op.key()) {
+                Ok(Material::Tdes(key)) => push_block(&mut self.jobs, key, op),
+                Ok(Material::Aes(_)) => op.answer(Err(HsmError::Cipher(CipherError::DataLength))),
+                Err(error) => op.answer(Err(error)),
+            }
+        }
         self.taken = self.jobs.len();
-        self.singles.push(Single { op, job });
-        true
     }
 
     /// ECB: at once for AES, through the lanes for DES keys.
@@ -184,6 +183,33 @@ impl Gather {
         given
     }
 
+    /// Begins a block that is opened beside others.
+    pub(crate) fn sealed(&mut self, sealed: Sealed, keys: &ForMany, text: &[u8]) -> Begun {
+        match keys {
+            ForMany::Aes(keys) => self.aes.push((sealed, Rc::clone(keys))),
+            ForMany::Tdes(keys) => {
+                let mut block = InLanes::new(sealed, keys);
+                block.give(text, &mut self.jobs);
+                self.taken = self.jobs.len();
+                self.in_lanes.push(block);
+            }
+        }
+        Begun::Noted
+    }
+
+    // All blocks of version 1, which need no lanes.
+    fn open_aes(&mut self, ops: &mut OpBatch) {
+        type One = (Sealed, Rc<AesKeys>);
+        let alike = |(a, of_a): &One, (b, of_b): &One| a.cut == b.cut && Rc::ptr_eq(of_a, of_b);
+        for run in self.aes.chunk_by(alike) {
+            for some in run.chunks(TOGETHER) {
+                let Some((_, keys)) = some.first() else { continue };
+                open_together(keys, some, ops);
+            }
+        }
+        self.aes.clear();
+    }
+
     /// Takes the jobs of the parts of a key that is to be opened, which were given last.
     #[inline]
     pub(crate) fn open(&mut self, op: usize) -> Begun {
@@ -201,37 +227,36 @@ impl Gather {
         self.tasks.push(Task { op, work, jobs });
     }
 
-    /// Runs passes until every task is done. `open_parts` makes a key of its parts, `end_parts` something else.
-    pub(crate) fn run(
-        &mut self,
-        ops: &mut OpBatch,
-        open_parts: impl Fn(&Op, [u64; 3], usize) -> Result<Outcome, HsmError>,
-        end_parts: impl Fn(&Op, &[u8]) -> Result<Outcome, HsmError>,
-    ) {
+    /// Answers everything that was begun: blocks of version 1 first, then passes until all is done.
+    pub(crate) fn run(&mut self, ops: &mut OpBatch) {
+        self.open_aes(ops);
         let mut deriving = self.derivations.len();
         while !(self.jobs.is_empty() && self.tasks.is_empty()) {
             self.lanes.run(&mut self.jobs);
             let jobs = &self.jobs;
-            for Single { op, job } in self.singles.drain(..) {
-                let Some(view) = ops.view(op) else { continue };
-                if let (Ok(block), Some(job)) = (<&mut [u8; 8]>::try_from(view.data), jobs.get(job)) {
-                    *block = job.block().to_be_bytes();
-                    *view.outcome = Some(Ok(Outcome::Done));
-                }
+            for (op, job) in ops.blocks().iter_mut().filter(|op| op.is_open()).zip(jobs) {
+                op.answer(Ok(job.block().to_be_bytes()));
             }
             for Parts { op, job, count } in self.opened.drain(..) {
                 let Some(view) = ops.view(op) else { continue };
                 let mut parts = Zeroizing::new([0; 3]);
                 let jobs = jobs.get(job..job.saturating_add(count)).unwrap_or_default();
                 parts.iter_mut().zip(jobs).for_each(|(part, job)| *part = job.block());
-                *view.outcome = Some(open_parts(view.op, *parts, count));
+                *view.outcome = Some(made::key_of_parts(view.op, *parts, count));
             }
-            self.tasks.retain_mut(|task| !task.take(ops, jobs, &end_parts));
+            self.tasks.retain_mut(|task| !task.take(ops, jobs));
             for derivation in &mut self.derivations {
                 let Some(key) = derivation.take(jobs) else { continue };
                 deriving = deriving.saturating_sub(1);
                 if let Some(view) = ops.view(derivation.op()) {
-                    *view.outcome = Some(open_parts(view.op, *key, 2));
+                    *view.outcome = Some(made::key_of_parts(view.op, *key, 2));
+                }
+            }
+            for block in &mut self.in_lanes {
+                let Some(view) = ops.view(block.sealed.op) else { continue };
+                if let Some(data) = block.take(view.data, jobs) {
+                    let key = data.and_then(|data| made::key_of_block(&block.sealed, data.as_slice()));
+                    *view.outcome = Some(key);
                 }
             }
             self.jobs.clear();
@@ -239,11 +264,17 @@ impl Gather {
             for task in &mut self.tasks {
                 task.give(ops, &mut self.jobs);
             }
+            for block in &mut self.in_lanes {
+                if let Some(view) = ops.view(block.sealed.op) {
+                    block.give(view.data, &mut self.jobs);
+                }
+            }
             if deriving > 0 {
                 self.derivations.iter_mut().for_each(|derivation| derivation.give(&mut self.jobs));
             }
         }
         self.derivations.clear();
+        self.in_lanes.clear();
         self.taken = 0;
     }
 }
@@ -261,12 +292,7 @@ impl Task {
 
     // True when the operation is answered.
     #[inline]
-    fn take(
-        &mut self,
-        ops: &mut OpBatch,
-        jobs: &[Job],
-        end_parts: &impl Fn(&Op, &[u8]) -> Result<Outcome, HsmError>,
-    ) -> bool {
+    fn take(&mut self, ops: &mut OpBatch, jobs: &[Job]) -> bool {
         let Some(view) = ops.view(self.op) else { return true };
         let jobs = jobs.get(self.jobs.clone()).unwrap_or_default();
         let answer = match (&mut self.work, jobs) {
@@ -291,12 +317,28 @@ impl Task {
                 for (part, job) in parts.iter_mut().zip(jobs) {
                     *part = job.block().to_be_bytes();
                 }
-                end_parts(view.op, parts.get(..jobs.len()).unwrap_or_default().as_flattened())
+                made::token_of_parts(view.op, parts.get(..jobs.len()).unwrap_or_default().as_flattened())
             }
         };
         *view.outcome = Some(answer);
         true
     }
+}
+
+// Where there is room, the job is written where it stays; see `hsm::BlockOp`.
+#[inline(always)]
+fn push_block(jobs: &mut Vec<Job>, key: &TdesKey, op: &BlockOp) {
+    if jobs.len() == jobs.capacity() {
+        push_growing(jobs, key, op);
+    } else {
+        jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn push_growing(jobs: &mut Vec<Job>, key: &TdesKey, op: &BlockOp) {
+    jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
 }
 
 fn key_of(op: &Op) -> Option<&TdesKey> {

@@ -19,8 +19,10 @@ mod gather;
 pub mod key_file;
 mod lmk;
 mod lmk_check;
+mod made;
 mod material;
 mod random;
+mod sealed;
 mod simulator;
 mod variant;
 

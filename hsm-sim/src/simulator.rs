@@ -4,14 +4,15 @@
 use crate::block::BlockLmk;
 use crate::gather::{Begun, Gather, Work};
 use crate::lmk::{LmkKind, LmkSet};
-use crate::material::{Material, TdesKey};
+use crate::made::{self, session_key};
+use crate::material::Material;
 use crate::random::RandomSource;
 use crate::variant::VariantLmk;
 use hsm::{
-    Backend, BackendClass, Binding, HsmError, Hygiene, Key, KeyAttributes, KeyToken, KeyType, LmkId, LmkInfo,
-    LmkPair, LmkPurpose, Op, OpBatch, Outcome, Scheme, SealAs,
+    Backend, BackendClass, HsmError, Key, KeyType, LmkId, LmkInfo, LmkPair, LmkPurpose, Op, OpBatch, Outcome,
+    Scheme, SealAs,
 };
-use paytypes::parity::{Weakness, make_odd, parts_are_odd, weakness, weakness_of_parts};
+use paytypes::parity::{Weakness, make_odd, weakness};
 use paytypes::secret::KEY_LENGTH_MAX;
 use paytypes::{CipherKind, Direction, KeyShape, bytes, hex};
 use zeroize::Zeroizing;
@@ -125,10 +126,10 @@ impl Simulator {
                 self.gather.parts(|jobs| lmk.jobs(Direction::Decrypt, key_type, scheme, parts, jobs))?;
                 Ok(self.gather.open(index))
             }
-            Lmk::Block(lmk) if scheme == Scheme::S => {
-                let (clear, kind, block) = lmk.open(text)?;
-                Ok(Begun::Answer(Outcome::Key(opened(kind, clear.expose(), Binding::Block(block))?)))
-            }
+            Lmk::Block(lmk) if scheme == Scheme::S => match lmk.look(index, text)? {
+                Some(sealed) => Ok(self.gather.sealed(sealed, &lmk.many, text)),
+                None => Ok(Begun::Answer(made::key_from_block(lmk.open(text)?)?)),
+            },
             Lmk::Block(_) => Err(HsmError::Scheme),
         }
     }
@@ -190,12 +191,14 @@ impl Simulator {
 }
 
 impl Backend for Simulator {
+    fn takes_blocks(&self) -> bool {
+        true
+    }
+
     fn run(&mut self, ops: &mut OpBatch) {
+        self.gather.single_blocks(ops);
         for index in 0..ops.len() {
             let Some(view) = ops.view(index) else { continue };
-            if self.gather.single(index, &view) {
-                continue;
-            }
             match self.begin(index, view.op, view.iv, view.data) {
                 Ok(Begun::Answer(outcome)) => *view.outcome = Some(Ok(outcome)),
                 Err(error) => *view.outcome = Some(Err(error)),
@@ -203,7 +206,7 @@ impl Backend for Simulator {
                 Ok(Begun::Noted) => {}
             }
         }
-        self.gather.run(ops, open_parts, end_parts);
+        self.gather.run(ops);
     }
 
     fn lmks(&self) -> &[LmkInfo] {
@@ -212,30 +215,6 @@ impl Backend for Simulator {
 
     fn class(&self) -> BackendClass {
         BackendClass::C
-    }
-}
-
-// The parts of a key came out of the lanes.
-#[inline]
-fn open_parts(op: &Op, parts: [u64; 3], count: usize) -> Result<Outcome, HsmError> {
-    let binding = match op {
-        Op::Open { key_type, .. } => Binding::Variant(*key_type),
-        Op::Dukpt { .. } => Binding::Session,
-        _ => return Err(HsmError::Backend),
-    };
-    Ok(Outcome::Key(opened_tdes(TdesKey::of_parts(parts, count), binding)))
-}
-
-// The parts of a token came out of the lanes.
-fn end_parts(op: &Op, parts: &[u8]) -> Result<Outcome, HsmError> {
-    match op {
-        Op::Seal { form, .. } => match form.as_ref() {
-            SealAs::Variant { scheme, .. } => {
-                Ok(Outcome::Token(Box::new(KeyToken::new(*scheme, hex::encode(parts).as_bytes()))))
-            }
-            SealAs::Block { .. } => Err(HsmError::Scheme),
-        },
-        _ => Err(HsmError::Backend),
     }
 }
 
@@ -257,26 +236,6 @@ fn parts_of(text: &[u8], count: usize) -> Result<[u64; 3], HsmError> {
     Ok(parts)
 }
 
-#[inline]
-fn opened_tdes(key: TdesKey, binding: Binding) -> Key {
-    let parts = key.parts();
-    let hygiene = Hygiene { odd_parity: parts_are_odd(parts), weakness: weakness_of_parts(parts) };
-    Key::new(KeyAttributes { shape: key.shape(), binding, hygiene }, Material::Tdes(key))
-}
-
-fn opened(kind: CipherKind, clear: &[u8], binding: Binding) -> Result<Key, HsmError> {
-    match Material::new(kind, clear)? {
-        Material::Tdes(key) => Ok(opened_tdes(key, binding)),
-        aes @ Material::Aes(_) => {
-            Ok(Key::new(KeyAttributes { shape: aes.shape(), binding, hygiene: Hygiene::GOOD }, aes))
-        }
-    }
-}
-
-fn session_key(kind: CipherKind, clear: &[u8]) -> Result<Key, HsmError> {
-    opened(kind, clear, Binding::Session)
-}
-
 fn masked(key: &Key, mask: &[u8]) -> Result<Key, HsmError> {
     let material = Material::of(key)?;
     let mut clear = material.expose()?;
@@ -292,7 +251,7 @@ mod tests {
     use super::*;
     use core::pin::pin;
     use core::task::{Context, Poll, Waker};
-    use hsm::{BlockAttributes, BlockFault, Hsm};
+    use hsm::{BlockAttributes, BlockFault, Hsm, Hygiene, KeyToken};
     use paytypes::{Exportability, KeyUsage, KeyVersion, ModeOfUse};
 
     fn drive<T>(sim: &mut Simulator, hsm: Hsm, task: impl AsyncFnOnce(Hsm) -> T) -> T {

@@ -1,9 +1,10 @@
 //! Operations and the batch in which they wait for the backend.
 
+use crate::block_op::{BlockOp, Blocks};
 use crate::key::BlockAttributes;
 use crate::{HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Scheme};
 use paytypes::{CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
-use zeroize::{Zeroize, optimization_barrier};
+use zeroize::Zeroize;
 
 /// In which form a key is wrapped under an LMK.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,35 +128,21 @@ pub enum Outcome {
 #[derive(Debug)]
 struct Slot {
     op: Op,
-    data: Data,
+    // Initial value, then data, in `bytes`.
+    start: usize,
+    end: usize,
+    iv_length: usize,
     outcome: Option<Result<Outcome, HsmError>>,
 }
 
-/// Data of an operation. One block of DES without an initial value, the most frequent by far, lies where the
-/// operation does.
-#[derive(Debug)]
-enum Data {
-    Block([u8; 8]),
-    /// Initial value, then data, in [`OpBatch::bytes`].
-    Bytes {
-        start: usize,
-        end: usize,
-        iv_length: usize,
-    },
-}
-
-impl Slot {
-    // Leaves one without data.
-    fn take(&mut self) -> Self {
-        core::mem::replace(self, Self { op: Op::Random, data: Data::Block([0; 8]), outcome: None })
-    }
-}
-
-/// Operations that run together. Their data is wiped and its memory reused.
+/// Operations that run together. Their data lies in one buffer that is wiped and reused.
 #[derive(Debug, Default)]
 pub struct OpBatch {
     slots: Vec<Slot>,
     bytes: Vec<u8>,
+    blocks: Blocks,
+    /// Where the single blocks stand among the others, if they were put there.
+    spread_from: usize,
 }
 
 /// One operation as a backend sees it.
@@ -172,12 +159,34 @@ pub struct OpView<'a> {
 }
 
 impl OpBatch {
-    /// Number of operations.
+    /// Single blocks, apart from the other operations; for a backend that takes them so, see
+    /// [`crate::Backend::takes_blocks`].
+    pub fn blocks(&mut self) -> &mut [BlockOp] {
+        self.blocks.as_mut_slice()
+    }
+
+    /// Puts single blocks among the other operations.
+    pub(crate) fn spread(&mut self) {
+        self.spread_from = self.slots.len();
+        let mut blocks = core::mem::take(&mut self.blocks);
+        for op in blocks.as_mut_slice() {
+            self.push(Op::Ecb { key: op.key().share(), way: op.way() }, &[], &op.block());
+        }
+        blocks.clear();
+        self.blocks = blocks;
+    }
+
+    /// Operations of all kinds.
+    pub(crate) fn all(&self) -> usize {
+        self.slots.len().saturating_add(self.blocks.len())
+    }
+
+    /// Number of operations besides single blocks.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// True when nothing waits.
+    /// True when there are none.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -185,15 +194,10 @@ impl OpBatch {
     /// The operation at `index`.
     #[inline]
     pub fn view(&mut self, index: usize) -> Option<OpView<'_>> {
-        let Slot { op, data, outcome } = self.slots.get_mut(index)?;
-        let (iv, data) = match data {
-            Data::Block(block) => ([].as_slice(), block.as_mut_slice()),
-            Data::Bytes { start, end, iv_length } => {
-                let (iv, data) = self.bytes.get_mut(*start..*end)?.split_at_mut_checked(*iv_length)?;
-                (&*iv, data)
-            }
-        };
-        Some(OpView { op, iv, data, outcome })
+        let slot = self.slots.get_mut(index)?;
+        let both = self.bytes.get_mut(slot.start..slot.end)?;
+        let (iv, data) = both.split_at_mut_checked(slot.iv_length)?;
+        Some(OpView { op: &slot.op, iv, data, outcome: &mut slot.outcome })
     }
 
     /// Answers every operation in turn.
@@ -205,47 +209,32 @@ impl OpBatch {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn push(&mut self, op: Op, iv: &[u8], data: &[u8]) -> usize {
-        if self.slots.len() == self.slots.capacity() {
-            self.grow_slots();
-        }
-        let data = match (<[u8; 8]>::try_from(data), iv) {
-            (Ok(block), []) => Data::Block(block),
-            _ => self.keep(iv, data),
-        };
-        let index = self.slots.len();
-        self.slots.push(Slot { op, data, outcome: None });
-        index
-    }
-
-    fn keep(&mut self, iv: &[u8], data: &[u8]) -> Data {
         self.make_room(iv.len().saturating_add(data.len()));
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(iv);
-        self.bytes.extend_from_slice(data);
-        Data::Bytes { start, end: self.bytes.len(), iv_length: iv.len() }
-    }
-
-    /// One block of DES in ECB. Written where it stays: room is made apart, so that the operation need not be kept
-    /// elsewhere for the case that there is none.
-    #[inline(always)]
-    pub(crate) fn push_block(&mut self, key: Key, way: Direction, block: [u8; 8]) -> usize {
-        let index = self.slots.len();
-        if index == self.slots.capacity() {
-            return self.push(Op::Ecb { key, way }, &[], &block);
+        if !iv.is_empty() {
+            self.bytes.extend_from_slice(iv);
         }
-        self.slots.push(Slot { op: Op::Ecb { key, way }, data: Data::Block(block), outcome: None });
+        self.bytes.extend_from_slice(data);
+        let (end, index) = (self.bytes.len(), self.slots.len());
+        self.slots.push(Slot { op, start, end, iv_length: iv.len(), outcome: None });
         index
     }
 
-    // What a vector that grows by itself leaves behind is not wiped, so growth goes through here.
-    #[cold]
-    #[inline(never)]
-    fn grow_slots(&mut self) {
-        let mut larger = Vec::with_capacity(self.slots.len().saturating_mul(2).max(64));
-        larger.extend(self.slots.iter_mut().map(Slot::take));
-        self.slots = larger;
+    /// One block of DES in ECB.
+    #[inline(always)]
+    pub(crate) fn push_block(&mut self, key: Key, way: Direction, block: [u8; 8]) -> usize {
+        self.blocks.push(key, way, block)
+    }
+
+    /// The same for a single block as [`OpBatch::take_data`] for another operation.
+    #[inline(always)]
+    pub(crate) fn take_block(&mut self, index: usize, data: &mut [u8]) -> Result<(), HsmError> {
+        match self.blocks.take(index, data) {
+            Some(taken) => taken,
+            None => self.take_data(self.spread_from.saturating_add(index), data),
+        }
     }
 
     /// Takes the answer.
@@ -263,33 +252,16 @@ impl OpBatch {
             Some(Err(error)) => return Err(*error),
             _ => return Err(HsmError::Backend),
         }
-        let from = match (&slot.data, <&mut [u8; 8]>::try_from(&mut *data)) {
-            (Data::Block(result), Ok(block)) => {
-                *block = *result;
-                return Ok(());
-            }
-            (Data::Block(result), Err(_)) => result,
-            (Data::Bytes { start, end, iv_length }, _) => {
-                let both = self.bytes.get(*start..*end).unwrap_or_default();
-                both.get(*iv_length..).unwrap_or_default()
-            }
-        };
-        if from.len() != data.len() {
-            return Err(HsmError::Backend);
-        }
+        let from = slot.start.checked_add(slot.iv_length).and_then(|start| self.bytes.get(start..slot.end));
+        let from = from.filter(|from| from.len() == data.len()).ok_or(HsmError::Backend)?;
         data.copy_from_slice(from);
         Ok(())
     }
 
     /// Forgets everything and wipes the data; keeps the memory.
     pub(crate) fn clear(&mut self) {
-        for slot in &mut self.slots {
-            if let Data::Block(block) = &mut slot.data {
-                *block = [0; 8];
-            }
-        }
-        optimization_barrier(&self.slots);
         self.slots.clear();
+        self.blocks.clear();
         self.bytes.as_mut_slice().zeroize();
         self.bytes.clear();
     }

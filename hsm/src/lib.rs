@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 mod batch;
+mod block_op;
 mod cache;
 mod doorkeeper;
 mod error;
@@ -24,6 +25,7 @@ mod lmk_key;
 mod queue;
 mod token;
 
+pub use block_op::BlockOp;
 pub use batch::{Op, OpBatch, OpView, Outcome, SealAs};
 pub use error::{BlockFault, HsmError};
 pub use join::join;
@@ -52,6 +54,11 @@ pub enum BackendClass {
 pub trait Backend {
     /// Does all operations of the batch.
     fn run(&mut self, ops: &mut OpBatch);
+
+    /// True for a backend that answers [`OpBatch::blocks`] apart; any other finds them among the operations.
+    fn takes_blocks(&self) -> bool {
+        false
+    }
 
     /// The LMKs that are loaded, in ascending order of their identifiers.
     fn lmks(&self) -> &[LmkInfo];

@@ -45,10 +45,18 @@ struct Place {
     index: u32,
 }
 
+/// Bit of the index of a single block. A part of its own would make a place too large for two registers.
+const BLOCK: u32 = 1 << 31;
+
 impl Place {
     #[inline]
     fn index(self) -> usize {
-        usize::try_from(self.index).unwrap_or(usize::MAX)
+        usize::try_from(self.index & !BLOCK).unwrap_or(usize::MAX)
+    }
+
+    #[inline]
+    const fn is_block(self) -> bool {
+        self.index & BLOCK != 0
     }
 }
 
@@ -66,7 +74,7 @@ impl Hsm {
 
     /// Number of operations that wait for [`Hsm::run`].
     pub fn waiting(&self) -> usize {
-        self.0.queue.borrow().next.len()
+        self.0.queue.borrow().next.all()
     }
 
     /// Runs everything that waits, in one batch. Answers that nobody took since the last run are dropped.
@@ -79,6 +87,9 @@ impl Hsm {
             queue.next.clear();
             core::mem::take(&mut queue.ran)
         };
+        if !backend.takes_blocks() {
+            batch.spread();
+        }
         backend.run(&mut batch);
         self.0.queue.borrow_mut().ran = batch;
     }
@@ -96,26 +107,29 @@ impl Hsm {
 
     fn put(&self, op: Op, iv: &[u8], data: &[u8]) -> Place {
         let index = self.0.queue.borrow_mut().next.push(op, iv, data);
-        self.place(index)
+        self.place(index, 0)
+    }
+
+    // Electronic code book. One block of DES, which most operations are, is kept apart.
+    #[inline(always)]
+    fn put_ecb(&self, key: Key, way: Direction, data: &[u8]) -> Place {
+        match <[u8; 8]>::try_from(data) {
+            Ok(block) => self.place(self.0.queue.borrow_mut().next.push_block(key, way, block), BLOCK),
+            Err(_) => self.put(Op::Ecb { key, way }, &[], data),
+        }
     }
 
     #[inline]
-    fn place(&self, index: usize) -> Place {
+    fn place(&self, index: usize, kind: u32) -> Place {
         // A batch of so many operations does not exist; were it there, the last would have no answer.
-        Place { before: self.0.epoch.get(), index: u32::try_from(index).unwrap_or(u32::MAX) }
+        Place { before: self.0.epoch.get(), index: u32::try_from(index).unwrap_or(!BLOCK) | kind }
     }
 
     /// Electronic code book over whole blocks, for whoever waits without a future: [`Hsm::answer`] gives the
     /// result.
     #[inline(always)]
     pub fn ask_ecb(&self, key: Key, way: Direction, data: &[u8]) -> Asked {
-        match <[u8; 8]>::try_from(data) {
-            Ok(block) => {
-                let index = self.0.queue.borrow_mut().next.push_block(key, way, block);
-                Asked(self.place(index))
-            }
-            Err(_) => Asked(self.put(Op::Ecb { key, way }, &[], data)),
-        }
+        Asked(self.put_ecb(key, way, data))
     }
 
     /// A working key of TDES DUKPT, in the same manner; [`Hsm::answer_key`] gives it.
@@ -140,7 +154,7 @@ impl Hsm {
     #[inline]
     pub fn answer(&self, asked: &Asked, out: &mut [u8]) -> Poll<Result<(), HsmError>> {
         let place = asked.0;
-        self.answered(place, |queue| queue.ran.take_data(place.index(), out))
+        self.answered(place, |queue| queue.take_data(place, out))
     }
 
     // What an operation became, when the batch that it waits for has run.
@@ -270,7 +284,7 @@ impl Future for Change<'_, '_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { hsm, place, back } = &mut *self;
-        hsm.answered(*place, |queue| queue.ran.take_data(place.index(), back))
+        hsm.answered(*place, |queue| queue.take_data(*place, back))
     }
 }
 
@@ -290,23 +304,28 @@ enum State {
 impl Future for Opening {
     type Output = Result<Key, HsmError>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Asked(hsm, place) = &self.0 {
+            return hsm.answered(*place, |queue| queue.opened(place.index()));
+        }
         match core::mem::replace(&mut self.0, State::Given) {
             State::Cached(key) => Poll::Ready(Ok(key)),
-            State::Asked(hsm, place) => {
-                let answer = hsm.answered(place, |queue| queue.opened(place.index()));
-                if answer.is_pending() {
-                    self.0 = State::Asked(hsm, place);
-                }
-                answer
-            }
-            State::Given => Poll::Ready(Err(HsmError::Backend)),
+            _ => Poll::Ready(Err(HsmError::Backend)),
         }
     }
 }
 
 impl Queue {
+    #[inline(always)]
+    fn take_data(&mut self, place: Place, out: &mut [u8]) -> Result<(), HsmError> {
+        if place.is_block() {
+            self.ran.take_block(place.index(), out)
+        } else {
+            self.ran.take_data(place.index(), out)
+        }
+    }
+
     // Takes a key that was opened, and keeps it under the name by which it was asked for.
     fn opened(&mut self, index: usize) -> Result<Key, HsmError> {
         let key = key(self.ran.take(index)?).ok_or(HsmError::Backend)?;
@@ -357,7 +376,7 @@ impl Cipher for Hsm {
         way: Direction,
         data: &mut [u8],
     ) -> impl Future<Output = Result<(), CipherError>> {
-        ForFormula(self.change(Op::Ecb { key: key.share(), way }, &[], data))
+        ForFormula(Change { hsm: self, place: self.put_ecb(key.share(), way, data), back: data })
     }
 
     fn cbc(

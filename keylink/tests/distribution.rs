@@ -280,11 +280,18 @@ fn an_unknown_previous_asks_for_the_full_state() {
     guessed.resync = Some(Hex([6; 16]));
     let signed = side.seal(&centre, &guessed);
     assert_eq!(side.give(&signed)[0].kind, "resync", "a nonce that was not asked for");
-    let mut answer = side.manifest(&centre, targets, vec![rotate(&centre, 2)]);
+    let mut answer = side.manifest(&centre, targets.clone(), vec![rotate(&centre, 2)]);
     (answer.resync, answer.previous) = (Some(resync.nonce), None);
     let signed = side.seal(&centre, &answer);
     side.give(&signed);
     assert_eq!(side.deliver(), [Proven]);
+    // The wish was repeated before the answer came, and each of them is answered: nothing more is wished for, or
+    // manager and node would answer each other for ever.
+    let mut again = side.manifest(&centre, targets, vec![rotate(&centre, 2)]);
+    (again.resync, again.previous) = (Some(resync.nonce), None);
+    let signed = side.seal(&centre, &again);
+    assert!(side.give(&signed).iter().all(|said| said.kind != "resync"));
+    assert_eq!(side.deliver(), [Applied]);
 }
 
 #[test]

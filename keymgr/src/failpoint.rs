@@ -12,9 +12,9 @@ macro_rules! failpoint {
 }
 pub(crate) use failpoint;
 
-/// The names there are.
+/// Places of store, log and writer.
 #[cfg(feature = "failpoints")]
-pub const NAMES: &[&str] = &[
+pub const STORE: &[&str] = &[
     "takeover.before",
     "takeover.after",
     "writer.before_validate",
@@ -24,6 +24,23 @@ pub const NAMES: &[&str] = &[
     "store.before_commit",
     "checkpoint.before_sign",
     "checkpoint.after_persist",
+];
+
+/// Places of the service: before and after each thing that is done for a decision, and what nodes are answered.
+#[cfg(feature = "failpoints")]
+pub const SERVICE: &[&str] = &[
+    "labour.before_generate",
+    "labour.after_generate",
+    "labour.before_wrap",
+    "labour.after_wrap",
+    "labour.before_issue",
+    "labour.after_issue",
+    "labour.tick",
+    "link.hello",
+    "link.before_receipt",
+    "link.after_receipt",
+    "link.after_parcel",
+    "api.after_write",
 ];
 
 /// Kills the process if it is told to die here.

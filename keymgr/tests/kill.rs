@@ -9,7 +9,7 @@ mod common;
 use common::toy::{Counters, Input};
 use common::{BEGIN_MS, Place, key};
 use keylink::Instant3;
-use keymgr::failpoint::NAMES;
+use keymgr::failpoint::STORE as NAMES;
 use keymgr::store::{Location, Store};
 use keymgr::writer::{Options, SubmitError, Writer};
 use std::collections::BTreeMap;

@@ -96,7 +96,7 @@ pub fn reformat(
 }
 
 /// As [`reformat`], from a format and account to another, into a block that is there; gives the PIN length.
-#[inline]
+#[inline(always)]
 pub fn reformat_into(
     (from, old): (Format, &Account),
     (to, new): (Format, &Account),

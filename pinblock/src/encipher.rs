@@ -104,7 +104,7 @@ fn judge<C: Cipher>(
 
 /// Judges whether a block of so many bytes fits format and cipher, and gives what is XORed between the two
 /// passes of ISO 4: the PAN field; nothing for the formats of one pass.
-#[inline]
+#[inline(always)]
 pub fn passes(
     kind: CipherKind,
     format: Format,

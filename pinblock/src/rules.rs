@@ -130,7 +130,7 @@ const fn cell(from: Class, to: Class) -> Cell {
 
 /// Judges one translation. `relation` compares the account of the old block with that of the new one; it
 /// counts when both formats bind an account.
-#[inline]
+#[inline(always)]
 pub fn translation(
     from: Format,
     to: Format,

@@ -1,158 +1,169 @@
-//! A million keys: how long the questions of an officer take, and a start.
+//! A million keys, as the core keeps them: how long the questions of an officer take, and a start.
 
-use super::{Args, Figure, Place, key};
-use keylink::Instant3;
+use super::{Args, Figure, Place};
+use crate::centre::{Centre, Founded};
+use keylink::message::{Definition, Indices, KeyKind, Overlap, Scope, Shape};
+use keylink::{ActionId, Digest, Generation, KeySetId, PolicyId, ZoneId};
+use keymgr::api::{KeyView, Page};
+use keymgr::core::key::{Holders, KcvMethod, Key, KeySet, Material, Origin, Wrapper};
+use keymgr::core::lifecycle::Transition;
+use keymgr::core::table::Record;
 use keymgr::log::Entry;
-use keymgr::store::{Change, Row, Store, Stored, Table, Value, cursor};
-use keymgr::writer::{Decided, Machine, Options, Writer};
-use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use keymgr::store::Change;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-const NOW_MS: u64 = 1_800_000_000_000;
+/// Keys of a set: two that were, and two in use.
+const GENERATIONS: u32 = 4;
+/// The periods of keys in use end spread over so many days.
+const SPREAD_DAYS: u64 = 1095;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Generation {
-    id: u64,
-    set: u64,
-    state: String,
-    kcv: String,
-    block: String,
-    protect_until_ms: u64,
+fn spread(n: u64) -> u64 {
+    n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-impl Generation {
-    // Periods end spread over six years.
-    fn new(id: u64) -> Self {
-        Self {
-            id,
-            set: id / 2,
-            state: "active".into(),
-            kcv: format!("{:06X}", id % 0xff_ffff),
-            block: "D0112P0AE00N0000".repeat(9),
-            protect_until_ms: NOW_MS + id.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (2190 * DAY_MS),
-        }
-    }
+// As a UUID of version 7: time first, then what spreads.
+fn id(n: u64) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    id[8..].copy_from_slice(&spread(n).to_be_bytes());
+    id
 }
 
-impl Stored for Generation {
-    const TABLE: Table = Table::Generations;
-
-    fn key(&self) -> Vec<u8> {
-        // As a UUID of version 7: time first, then what spreads.
-        [self.id.to_be_bytes(), self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()].concat()
-    }
-
-    fn columns(&self) -> Vec<(&'static str, Value)> {
-        vec![
-            ("key_set", Value::Bytes([self.set.to_be_bytes(); 2].concat())),
-            ("number", self.id.into()),
-            ("state", self.state.as_str().into()),
-            ("kcv", self.kcv.as_str().into()),
-            ("expires_ms", self.protect_until_ms.into()),
-        ]
+fn set(n: u64) -> KeySet {
+    let definition = Definition {
+        key_set: KeySetId(id(n)),
+        name: format!("zone {} ZPK {n}", n % 500),
+        scope: Scope::Zone(ZoneId(id(n % 500))),
+        kind: KeyKind::Zpk,
+        shape: Shape::Tdes2,
+        overlap: Overlap::Time,
+        indices: Indices { base: 0, odd: 1, even: 2 },
+        hard_stop: false,
+    };
+    KeySet {
+        definition,
+        exportable: false,
+        live: true,
+        policy: PolicyId(id(1)),
+        holders: Holders::Members,
+        approved_by: ActionId(id(2)),
+        next_generation: Generation(GENERATIONS + 1),
+        protecting: Some(Generation(GENERATIONS)),
+        suspended: false,
+        live_campaign: None,
     }
 }
 
-struct Keys(HashMap<u64, Generation>);
-
-impl Machine for Keys {
-    type Input = u64;
-    type Outcome = ();
-    type Refusal = ();
-
-    fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
-        let keys = rows.filter(|row| row.table == Table::Generations).map(|row| {
-            let key: Generation = row.object().map_err(|error| error.to_string())?;
-            Ok((key.id, key))
-        });
-        Ok(Self(keys.collect::<Result<_, String>>()?))
-    }
-
-    fn handle(&mut self, _: Instant3, id: u64) -> Result<Decided<()>, ()> {
-        let key = self.0.get_mut(&id).ok_or(())?;
-        key.state = "suspended".into();
-        Ok(Decided { changes: vec![Change::put(key)], entry: entry("key.suspend"), outcome: () })
-    }
+fn key(set: &KeySet, n: u64, number: u32, now: u64) -> Result<Key, String> {
+    let material = Material {
+        block: "D0176P0TE00N0300".repeat(11),
+        kcv: format!("{:06X}", n % 0xff_ffff),
+        kcv_method: KcvMethod::Zeros,
+        wrapped_by: Wrapper::Master,
+        wrapper_strength_bits: 256,
+        arrived_under: None,
+    };
+    let nonce = Digest::of(&n.to_be_bytes());
+    let mut key = Key::born(set, Generation(number), Origin::Generated, material, nonce, now - 100 * DAY_MS);
+    key.by_right(ActionId(id(n)));
+    let day = spread(n) % SPREAD_DAYS;
+    let mut step = |transition| key.apply(transition, now).map_err(|error| format!("{error:?}"));
+    step(Transition::T4)?;
+    let until = if number + 2 > GENERATIONS {
+        now + day * DAY_MS + spread(n) % DAY_MS
+    } else {
+        step(Transition::T8)?;
+        now - (day + 1) * DAY_MS
+    };
+    key.windows.originator_from = Some(until - 30 * DAY_MS);
+    key.windows.originator_until = Some(until);
+    key.warned_days = Some(0);
+    Ok(key)
 }
 
 fn entry(action: &str) -> Entry {
     Entry { actor: "bench".into(), action: action.into(), decision: "allowed".into(), ..Entry::default() }
 }
 
-/// Loads the keys, asks, and starts anew.
-pub fn run(args: &Args, place: &Place) -> Result<Vec<Figure>, String> {
-    let text = |error: keymgr::store::Error| error.to_string();
+fn fill(keys: u64, founded: &Founded, place: &Place, now: u64) -> Result<(), String> {
     let begin = Instant::now();
-    let mut ledger = place.lead().map_err(text)?;
-    let mut next = 0;
-    while next < args.keys {
-        let end = args.keys.min(next + 1024);
-        let batch = (next..end).map(|id| (entry("key.make"), vec![Change::put(&Generation::new(id))]));
-        ledger.commit(batch.collect(), NOW_MS, true).map_err(text)?;
-        next = end;
+    let mut ledger = founded.lead(&place.location)?;
+    let sets = keys.div_ceil(GENERATIONS.into());
+    for first in (0..sets).step_by(256) {
+        let batch = (first..sets.min(first + 256)).map(|n| {
+            let set = set(n);
+            let mut changes: Vec<Change> = vec![Record::KeySet(set.clone()).to_change()];
+            for number in 1..=GENERATIONS {
+                let key = key(&set, n * u64::from(GENERATIONS) + u64::from(number), number, now)?;
+                changes.push(Record::Key(key).to_change());
+            }
+            Ok((entry("key.make"), changes))
+        });
+        let batch = batch.collect::<Result<_, String>>()?;
+        ledger.commit(batch, now, true).map_err(|error| error.to_string())?;
     }
-    ledger.checkpoint().map_err(text)?;
-    drop(ledger);
-    eprintln!("{} keys loaded in {:.1} s", args.keys, begin.elapsed().as_secs_f64());
+    ledger.checkpoint().map_err(|error| error.to_string())?;
+    eprintln!("{} keys of {sets} sets loaded in {:.1} s", keys, begin.elapsed().as_secs_f64());
+    Ok(())
+}
 
-    let mut store = Store::read(&place.location).map_err(text)?;
-    let expiry = median(|| expiring(&mut store, args.keys))?;
-    let mut seed = 1u64;
-    let page = median(|| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let after = Generation::new((seed >> 20) % args.keys.saturating_sub(101).max(1)).key();
-        let page = store.page(Table::Generations, Some(&after), 100).map_err(text)?;
-        if page.len() == 100.min(args.keys as usize) { Ok(()) } else { Err("a page is short".to_owned()) }
-    })?;
-    drop(store);
+/// Loads the keys, starts anew, and asks.
+pub fn run(args: &Args, place: &Place) -> Result<Vec<Figure>, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(ask(args, place))
+}
+
+async fn ask(args: &Args, place: &Place) -> Result<Vec<Figure>, String> {
+    let folder = TempDir::new_in(&args.folder).map_err(|error| error.to_string())?;
+    let founded = Founded::new(folder.path(), &place.location)?;
+    founded.serve().await?.end().await;
+    let now = keymgr::client::utc_ms();
+    tokio::task::block_in_place(|| fill(args.keys, &founded, place, now))?;
+
+    let begin = Instant::now();
+    let centre = founded.serve().await?;
+    let first: Page<KeyView> = get(&centre, "/keys").await?;
+    let start = begin.elapsed();
+    let wanted = usize::try_from(args.keys).unwrap_or(usize::MAX).min(100);
+    let mut next = first.next;
+    let mut pages = Vec::new();
+    for _ in 0..11 {
+        let Some(after) = next else { break };
+        let begin = Instant::now();
+        let page: Page<KeyView> = get(&centre, &format!("/keys?limit=100&after={after}")).await?;
+        pages.push(begin.elapsed());
+        if page.items.len() != wanted && page.next.is_some() {
+            return Err(format!("a page of {}", page.items.len()));
+        }
+        next = page.next;
+    }
+    let (mut expiry, mut found) = (Vec::new(), 0);
+    for _ in 0..11 {
+        let begin = Instant::now();
+        let all: Result<Vec<KeyView>, _> = centre.operator.all("/keys/expiring?days=30").await;
+        found = all.map_err(|error| error.to_string())?.len() as u64;
+        expiry.push(begin.elapsed());
+    }
+    eprintln!("{found} keys expire in 30 days");
+    let expected = args.keys / 2 * 30 / SPREAD_DAYS;
+    if found < expected * 9 / 10 || found > expected * 11 / 10 + 10 {
+        return Err(format!("{found} keys expire, about {expected} should"));
+    }
+    centre.end().await;
     Ok(vec![
-        Figure::at_most("keys expiring in 30 days, all rows", expiry, 100.0),
-        Figure::at_most("list page of 100 keys", page, 50.0),
-        Figure::at_most("start to serving", start(place)?, 5000.0),
+        Figure::at_most("keys expiring in 30 days, all of them", median(expiry), 100.0),
+        Figure::at_most("list page of 100 keys", median(pages), 50.0),
+        Figure::at_most("start to serving", start, 5000.0),
     ])
 }
 
-// All keys that expire in thirty days, page by page, and their count.
-fn expiring(store: &mut Store, keys: u64) -> Result<(), String> {
-    let text = |error: keymgr::store::Error| error.to_string();
-    let until = NOW_MS + 30 * DAY_MS;
-    let count = store.count_until(Table::Generations, "expires_ms", until).map_err(text)?;
-    let (mut seen, mut after) = (0, None);
-    loop {
-        let page =
-            store.page_until(Table::Generations, "expires_ms", until, after.as_ref(), 5000).map_err(text)?;
-        let Some(last) = page.last() else { break };
-        after = Some(cursor(last, "expires_ms"));
-        seen += page.len() as u64;
-    }
-    let expected = keys / 73;
-    let close = count > expected / 2 && count < expected * 2 + 10;
-    if seen == count && close {
-        Ok(())
-    } else {
-        Err(format!("{seen} of {count} keys expire, about {expected} should"))
-    }
+async fn get<T: serde::de::DeserializeOwned>(centre: &Centre, path: &str) -> Result<T, String> {
+    centre.operator.get(path).await.map_err(|error| error.to_string())
 }
 
-fn start(place: &Place) -> Result<Duration, String> {
-    let location = place.location.clone();
-    let begin = Instant::now();
-    let clock = || Instant3 { utc_ms: NOW_MS, ..Instant3::default() };
-    let options = Options::new(move || Store::lead(&location), key, clock, "bench");
-    let writer = Writer::<Keys>::start(options).map_err(|error| error.to_string())?;
-    writer.submit_blocking(None, 0).map_err(|_| "the first request is refused".to_owned())?;
-    Ok(begin.elapsed())
-}
-
-fn median(mut once: impl FnMut() -> Result<(), String>) -> Result<Duration, String> {
-    let mut times = Vec::new();
-    for _ in 0..11 {
-        let begin = Instant::now();
-        once()?;
-        times.push(begin.elapsed());
-    }
+fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
-    Ok(times[times.len() / 2])
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }

@@ -2,13 +2,19 @@
 
 mod inventory;
 mod receipts;
+mod recorded;
 mod verification;
 
+pub use recorded::{keep, table};
+
+use crate::host::Host;
+use crate::page;
 use clap::ValueEnum;
 use ed25519_dalek::SigningKey;
 use keymgr::log::{CheckpointKey, Ledger};
 use keymgr::store::{Error, Location, Store};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -43,6 +49,9 @@ pub struct Args {
     /// One JSON document.
     #[arg(long)]
     json: bool,
+    /// Keeps the figures in benches/record and writes the table of docs/performance.md.
+    #[arg(long)]
+    record: bool,
 }
 
 /// One part.
@@ -56,24 +65,29 @@ pub enum Part {
     Verification,
 }
 
+/// Name and value of what durability rests on.
+pub type Settings = Vec<(String, String)>;
+
 /// One figure against its goal.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
-    what: &'static str,
+    what: String,
     value: f64,
-    unit: &'static str,
+    unit: String,
     goal: f64,
     /// Whether more is better.
     more: bool,
 }
 
 impl Figure {
-    fn at_least(what: &'static str, value: f64, unit: &'static str, goal: f64) -> Self {
-        Self { what, value, unit, goal, more: true }
+    fn at_least(what: &str, value: f64, unit: &str, goal: f64) -> Self {
+        Self { what: what.to_owned(), value, unit: unit.to_owned(), goal, more: true }
     }
 
-    fn at_most(what: &'static str, time: Duration, goal_ms: f64) -> Self {
-        Self { what, value: time.as_secs_f64() * 1e3, unit: "ms", goal: goal_ms, more: false }
+    /// A time with the most it may be.
+    pub fn at_most(what: &str, time: Duration, goal_ms: f64) -> Self {
+        let value = time.as_secs_f64() * 1e3;
+        Self { what: what.to_owned(), value, unit: "ms".to_owned(), goal: goal_ms, more: false }
     }
 
     fn holds(&self) -> bool {
@@ -83,16 +97,22 @@ impl Figure {
 
 /// Where one part has its store.
 pub struct Place {
-    location: Location,
+    /// The store.
+    pub location: Location,
     _folder: Option<TempDir>,
     _cluster: Option<std::sync::Arc<postgres::Cluster>>,
 }
 
 impl Place {
     fn new(args: &Args) -> Result<Self, String> {
-        match args.store.as_str() {
+        Self::of(&args.store, &args.folder)
+    }
+
+    /// A new one: `sqlite` in this folder, `postgres`, or an address.
+    pub fn of(store: &str, folder: &Path) -> Result<Self, String> {
+        match store {
             "sqlite" => {
-                let folder = TempDir::new_in(&args.folder).map_err(|error| error.to_string())?;
+                let folder = TempDir::new_in(folder).map_err(|error| error.to_string())?;
                 let location = Location::Sqlite(folder.path().join("kmc.db"));
                 Ok(Self { location, _folder: Some(folder), _cluster: None })
             }
@@ -118,6 +138,7 @@ fn key() -> CheckpointKey {
 /// Measures and prints; an error if an answer is wrong. Goals that are missed are shown, not judged: figures
 /// depend on the machine.
 pub fn run(args: &Args) -> std::io::Result<()> {
+    let host = Host::look();
     let mut figures = Vec::new();
     let mut settings = Vec::new();
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
@@ -134,9 +155,15 @@ pub fn run(args: &Args) -> std::io::Result<()> {
     part(Part::Inventory, inventory::run)?;
     part(Part::Receipts, receipts::run)?;
     part(Part::Verification, verification::run)?;
-    if args.json {
+    print(&figures, &settings, args.json);
+    if args.record { keep(&figures, &settings, &host).and_then(|()| page::centre()) } else { Ok(()) }
+}
+
+/// Prints figures and what durability rested on.
+pub fn print(figures: &[Figure], settings: &[(String, String)], json: bool) {
+    if json {
         println!("{}", serde_json::json!({ "settings": settings, "figures": figures }));
-        return Ok(());
+        return;
     }
     for (name, value) in settings {
         println!("{name:<22} {value}");
@@ -149,5 +176,4 @@ pub fn run(args: &Args) -> std::io::Result<()> {
             figure.what, figure.value, figure.unit, figure.goal
         );
     }
-    Ok(())
 }

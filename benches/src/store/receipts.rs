@@ -22,10 +22,9 @@ impl Machine for Receipts {
     fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
         let mut last = HashMap::new();
         for row in rows.filter(|row| row.table == Table::Receipts) {
-            let seq = row.column("seq").int().unwrap_or_default().cast_unsigned();
-            let node =
-                row.column("node").bytes().and_then(|node| node.try_into().ok()).map(u64::from_be_bytes);
-            let node = node.ok_or("a receipt without a node")?;
+            let halves = row.key.split_first_chunk::<8>().ok_or("a receipt without a node")?;
+            let node = u64::from_be_bytes(*halves.0);
+            let seq = halves.1.try_into().map(u64::from_be_bytes).map_err(|_| "a receipt without a number")?;
             let known: &mut u64 = last.entry(node).or_default();
             *known = seq.max(*known);
         }

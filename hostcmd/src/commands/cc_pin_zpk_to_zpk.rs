@@ -110,6 +110,10 @@ impl Command for PinZpkToZpk {
 impl Stepped for PinZpkToZpk {
     type State = Translation;
 
+    // Every field is written, whatever was there.
+    #[inline]
+    fn renew(_: &mut Request) {}
+
     #[inline]
     fn begin(state: &mut Translation, cx: &Cx, r: &Request) -> Result<(), Code> {
         let (from, to) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
@@ -126,5 +130,44 @@ impl Stepped for PinZpkToZpk {
         reply.pin_length = Number(length.into());
         reply.format = state.new_format();
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+    use crate::wire::{Reader, Writer};
+
+    // What a frame says, as it would be written.
+    fn read(request: &mut Request, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut reader = Reader::new(text, text, 2, &Settings::STRICT);
+        if request.walk(&mut reader).is_ok() {
+            request.walk(&mut Writer::new(&mut out, &Settings::STRICT, false, None)).unwrap();
+        }
+        out
+    }
+
+    #[test]
+    fn a_request_is_what_was_read_last() {
+        let block = |cipher: &str| format!("S10096P0{cipher}B00N0000{}", "5".repeat(80));
+        let (aes, tdes) = (block("A"), block("T"));
+        let wide = format!("CC{aes}{tdes}12{}4801401234567890;", "9".repeat(32));
+        let pan = format!("CC{tdes}{aes}120123456789ABCDEF01484000001234562;");
+        let triple = format!("CCU{}T{}12FEDCBA98765432100404123456789012345678", "1".repeat(32), "2".repeat(48));
+        let cut = b"CCU0000000000000000000000000000";
+        let examples = PinZpkToZpk::EXAMPLES.iter().map(|example| example.request);
+        let made = [&wide, &pan, &triple].map(|text| text.as_bytes());
+        let texts: Vec<&[u8]> = examples.chain(made).chain([cut.as_slice()]).collect();
+        let mut again = Request::default();
+        for first in &texts {
+            for second in &texts {
+                read(&mut again, first);
+                let fresh = read(&mut Request::default(), second);
+                assert_eq!(read(&mut again, second), fresh);
+                assert_eq!(fresh.is_empty(), *second == cut, "{}", String::from_utf8_lossy(second));
+            }
+        }
     }
 }

@@ -311,3 +311,63 @@ impl Engine {
         Finished::Reply { row: slot.row, code: slot.code }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+    use hsm::{BackendClass, LmkId, OpBatch};
+
+    struct Idle;
+
+    impl Backend for Idle {
+        fn run(&mut self, _: &mut OpBatch) {}
+        fn lmks(&self) -> &[LmkInfo] {
+            &[]
+        }
+        fn class(&self) -> BackendClass {
+            BackendClass::C
+        }
+    }
+
+    // Panics in the second of three commands, with half a reply written.
+    #[derive(Default)]
+    struct Shaky {
+        started: usize,
+        abandoned: Rc<Cell<Option<usize>>>,
+    }
+
+    impl Runner for Shaky {
+        fn start(&mut self, _: &mut Cx, _: Frame<'_>, _: &mut Slot) -> Option<usize> {
+            self.started += 1;
+            Some(self.started)
+        }
+        fn poll(&mut self, running: usize, _: &Hsm, _: &Port, out: &mut Vec<u8>) -> Option<Code> {
+            out.extend_from_slice(b"NDxx");
+            assert!(running != 2, "a handler that panics");
+            Some(Code::OK)
+        }
+        fn abandon(&mut self, running: usize) {
+            self.abandoned.set(Some(running));
+        }
+    }
+
+    #[test]
+    fn a_handler_that_panics_costs_its_own_command_only() {
+        let mut engine = Engine::new(Box::new(Idle), Unit::default());
+        let abandoned = Rc::default();
+        let row = table::find(*b"NC").unwrap();
+        engine.runners[row] = Box::new(Shaky { started: 0, abandoned: Rc::clone(&abandoned) });
+        let port = Rc::new(Port::new(LmkId(0), Settings::STRICT));
+        let frames: [&[u8]; 3] = [b"0001NC", b"0002NC", b"0003NC"];
+        let tickets = frames.map(|frame| engine.submit(&port, frame));
+        engine.run();
+        let replies = tickets.map(|ticket| {
+            let mut out = Vec::new();
+            engine.finish(ticket, &mut out);
+            out
+        });
+        assert_eq!(replies, [&b"0001NDxx"[..], b"0002ND41", b"0003NDxx"]);
+        assert_eq!((abandoned.get(), engine.running()), (Some(2), 0));
+    }
+}

@@ -12,7 +12,7 @@ use hsm::Hsm;
 use std::panic::catch_unwind;
 
 struct Steps<C: Stepped> {
-    /// The request that was read last. Reading writes all of its fields, so that it is made once.
+    /// The request that was read last, to be renewed.
     request: C::Request,
     states: Vec<C::State>,
     free: Vec<usize>,
@@ -34,6 +34,7 @@ impl<C: Stepped> Runner for Steps<C> {
         let mut refused = Code::INTERNAL;
         // A handler that panics costs its own command an error code and nothing else.
         let begun = catch_unwind(AssertUnwindSafe(|| {
+            C::renew(request);
             let begun = parse::<C>(request, cx, frame, head).and_then(|()| C::begin(state, cx, request));
             begun.map_err(|code| refused = code).is_ok()
         }));

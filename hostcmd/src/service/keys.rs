@@ -157,7 +157,7 @@ pub struct OpeningKey<'r> {
 impl Future for OpeningKey<'_> {
     type Output = Result<Key, Code>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let opening = match &mut self.opening {
             Ok(opening) => opening,

@@ -35,12 +35,14 @@ pub struct Translation {
     reserved: Option<Code>,
     /// What waits, but for keys.
     asked: Option<Asked>,
+    /// Keys that are being opened; not with the step, because it is long and moves.
+    opening: Option<OpeningTwo<'static>>,
     step: Step,
 }
 
 enum Step {
-    /// The keys are being opened; apart, because it is long and keys that were seen before need none of it.
-    Keys(Box<OpeningTwo<'static>>),
+    /// The keys are being opened.
+    Keys,
     /// The block is in the first pass of two; source and destination.
     FirstPass(Key, Key),
     /// The block is in its last pass; the random filler of the new block, and the destination.
@@ -64,6 +66,7 @@ impl Default for Translation {
             pin_length: 0,
             reserved: None,
             asked: None,
+            opening: None,
             step: Step::NewLastPass,
         }
     }
@@ -136,7 +139,8 @@ impl Translation {
         block: &PinBlockText,
     ) {
         self.block = *block;
-        self.step = Step::Keys(Box::new(keys::open_two(cx, source, destination)));
+        self.opening = Some(keys::open_two(cx, source, destination));
+        self.step = Step::Keys;
     }
 
     /// Begins with keys that are at hand.
@@ -176,7 +180,7 @@ impl Translation {
     }
 
     // Randomness is drawn only for formats whose filler is random.
-    #[inline]
+    #[inline(always)]
     fn last_pass(&mut self, hsm: &Hsm, source: Key, destination: Key, bytes: &[u8]) {
         self.asked = Some(hsm.ask_ecb(source, Direction::Decrypt, bytes));
         let random = pins::has_random_fill(self.to).then(|| hsm.ask_random::<RANDOM_LENGTH>());
@@ -243,18 +247,17 @@ impl Translation {
                 xor_into(block.expose_mut(), &field);
                 self.asked = Some(hsm.ask_ecb(key, Direction::Encrypt, block.expose()));
             }
-            Step::Keys(_) | Step::NewLastPass => return Err(Code::INTERNAL),
+            Step::Keys | Step::NewLastPass => return Err(Code::INTERNAL),
         }
         Ok(())
     }
 
     fn go_on_with_keys(&mut self, hsm: &Hsm) -> Poll<Result<(), Code>> {
-        if let Step::Keys(keys) = &mut self.step {
-            let mut cx = Context::from_waker(Waker::noop());
-            let (source, destination) = ready!(Pin::new(keys.as_mut()).poll(&mut cx))?;
-            let block = self.block;
-            self.begin(hsm, source, destination, &block)?;
-        }
+        let Some(keys) = &mut self.opening else { return Poll::Ready(Err(Code::INTERNAL)) };
+        let keys = ready!(Pin::new(keys).poll(&mut Context::from_waker(Waker::noop())));
+        self.opening = None;
+        let ((source, destination), block) = (keys?, self.block);
+        self.begin(hsm, source, destination, &block)?;
         Poll::Pending
     }
 
@@ -267,7 +270,7 @@ impl Translation {
                 ready!(hsm.answer(asked, made.room_for(self.to)))?;
                 return Poll::Ready(Ok(self.pin_length));
             }
-            Step::Keys(_) => return self.go_on_with_keys(hsm).map_ok(|()| 0),
+            Step::Keys => return self.go_on_with_keys(hsm).map_ok(|()| 0),
             Step::FirstPass(..) | Step::LastPass(..) => self.from,
             Step::NewFirstPass(..) => self.to,
         };

@@ -50,6 +50,8 @@ pub struct Machine {
     guard: Guard,
     installing: Option<Installing>,
     resync: Option<[u8; 16]>,
+    // The last wish that was answered.
+    resynced: Option<[u8; 16]>,
     /// An offer of a root KEK that is with the backend.
     pub(super) offered: Option<message::Head>,
     /// Alarm conditions that were told already.
@@ -82,6 +84,7 @@ impl Machine {
             guard,
             installing: None,
             resync: None,
+            resynced: None,
             offered: None,
             told: Vec::new(),
             said: 0,
@@ -135,7 +138,7 @@ impl Machine {
     pub fn boot(&mut self, now: Instant3) -> Effects {
         self.guard = Guard::new(now, self.rules.skew_max_ms);
         self.installing = None;
-        self.resync = None;
+        (self.resync, self.resynced) = (None, None);
         self.offered = None;
         self.said = 0;
         self.told.clear();
@@ -353,7 +356,8 @@ impl Machine {
 
     fn connects(&self, manifest: &Manifest) -> bool {
         match (manifest.resync, manifest.previous) {
-            (Some(nonce), _) => self.resync == Some(nonce.0),
+            // A wish that was repeated before it was answered is answered more than once.
+            (Some(nonce), _) => [self.resync, self.resynced].contains(&Some(nonce.0)),
             (None, None) => self.state.manifests.is_empty(),
             (None, Some(previous)) => self.state.manifests.contains(&previous),
         }
@@ -386,7 +390,7 @@ impl Machine {
         self.state = plan.next;
         self.state.outbox = outbox;
         self.state.receipt = receipt;
-        self.resync = None;
+        self.resynced = self.resync.take().or(self.resynced);
         self.floors(&manifest.head, hash);
         self.state.manifests.push(hash);
         let surplus = self.state.manifests.len().saturating_sub(MANIFESTS_KEPT);

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 
 /// Records in a page when nobody says, and at most.
 const LIMIT: usize = 100;
@@ -25,6 +25,11 @@ pub struct PageQuery {
 }
 
 impl PageQuery {
+    /// How many records.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX)
+    }
+
     pub(super) fn page(&self) -> Self {
         self.clone()
     }
@@ -64,11 +69,31 @@ where
     State: Table<R>,
     <State as Table<R>>::Key: Serialize + DeserializeOwned,
 {
-    let limit = query.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+    mapped_in(manager, query, .., wanted, view)
+}
+
+/// The same, of the records whose names are within a range.
+pub(super) fn mapped_in<R, V>(
+    manager: &Manager,
+    query: &PageQuery,
+    within: impl RangeBounds<<State as Table<R>>::Key>,
+    wanted: impl Fn(&R) -> bool,
+    view: impl Fn(&R) -> V,
+) -> Result<Page<V>, Problem>
+where
+    State: Table<R>,
+    <State as Table<R>>::Key: Serialize + DeserializeOwned,
+{
+    let limit = query.limit();
     let after: Option<<State as Table<R>>::Key> = query.after.as_deref().map(read_cursor).transpose()?;
-    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let start = match &after {
+        // A cursor of another list begins no range that ends before it.
+        Some(after) if !within.contains(after) => return Ok(Page { items: Vec::new(), next: None }),
+        Some(after) => Bound::Excluded(after.clone()),
+        None => within.start_bound().cloned(),
+    };
     manager.view(|core| {
-        let rows = Table::<R>::rows(core.state()).range((start, Bound::Unbounded));
+        let rows = Table::<R>::rows(core.state()).range((start, within.end_bound().cloned()));
         let mut found = rows.filter(|(_, record)| wanted(record)).take(limit + 1);
         let mut items = Vec::new();
         let mut last = None;
@@ -81,11 +106,11 @@ where
     })
 }
 
-fn write_cursor(key: &impl Serialize) -> String {
+pub(super) fn write_cursor(key: &impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
 }
 
-fn read_cursor<K: DeserializeOwned>(text: &str) -> Result<K, Problem> {
+pub(super) fn read_cursor<K: DeserializeOwned>(text: &str) -> Result<K, Problem> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Problem::malformed("not a cursor"))?;
     serde_json::from_slice(&bytes).map_err(|_| Problem::malformed("not a cursor"))
 }

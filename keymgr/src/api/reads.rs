@@ -6,12 +6,13 @@ use super::filters::{
     ActionFilter, ActionWord, AlarmFilter, AlarmWord, CampaignFilter, ExpiringFilter, HolderFilter,
     KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter, PreviewFilter,
 };
-use super::lists::{Page, PageQuery, mapped, page};
+use super::lists::{Page, PageQuery, mapped, mapped_in, page, read_cursor, write_cursor};
 use super::problem::Problem;
 use super::views::{
     AskingView, CountsView, HeadView, HolderView, KeyView, Me, NodeView, PreviewView, StatusView,
 };
 use crate::core::Core;
+use crate::core::action::KeyRef;
 use crate::core::alarm::Alarm;
 use crate::core::approval::Action;
 use crate::core::campaign::{Campaign, Delivery};
@@ -20,8 +21,10 @@ use crate::core::key::{Key, KeySet};
 use crate::core::node::{Copy, Member, Node, Zone};
 use crate::core::people::{Credential, Person};
 use crate::core::policy::Policy;
-use crate::core::table::{State as Records, Table};
+use crate::core::table::{State as Records, Table, keys_of};
+use crate::core::{named, row_key};
 use crate::service::Manager;
+use crate::store;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -116,6 +119,7 @@ pub(super) async fn status(State(manager): State<Manager>) -> Json<StatusView> {
     });
     Json(StatusView {
         counts,
+        store: standing.settings.into_iter().collect(),
         backend_class,
         test_master_key,
         leading: standing.leading,
@@ -186,24 +190,41 @@ pub(super) async fn keys(
     State(manager): State<Manager>,
     Asked(f): Asked<KeyFilter>,
 ) -> Answer<Page<KeyView>> {
-    let wanted = |key: &Key| {
-        f.key_set.is_none_or(|set| key.set() == set) && f.state.is_none_or(|state| key.state() == state)
-    };
-    mapped(&manager, &f.page(), wanted, KeyView::of).map(Json)
+    let wanted = |key: &Key| f.state.is_none_or(|state| key.state() == state);
+    match f.key_set {
+        Some(set) => mapped_in(&manager, &f.page(), keys_of(set), wanted, KeyView::of),
+        None => mapped(&manager, &f.page(), wanted, KeyView::of),
+    }
+    .map(Json)
 }
 
-/// Keys that stop to protect within so many days (30).
+/// Keys that stop to protect within so many days (30), those that stop first in front: places from the index of the
+/// store, records from memory.
 pub(super) async fn expiring(
     State(manager): State<Manager>,
     Asked(f): Asked<ExpiringFilter>,
 ) -> Answer<Page<KeyView>> {
     let until = manager.now().utc_ms.saturating_add(f.days.unwrap_or(30).saturating_mul(86_400_000));
-    let ends = |key: &Key| {
-        f.key_set.is_none_or(|set| key.set() == set)
-            && key.is_live()
-            && key.windows.originator_until.is_some_and(|end| end <= until)
-    };
-    mapped(&manager, &f.page(), ends, KeyView::of).map(Json)
+    let (query, limit) = (f.page(), f.page().limit());
+    let after: Option<(i64, KeyRef)> = query.after.as_deref().map(read_cursor).transpose()?;
+    let after = after.map(|(ms, key)| (store::Value::Int(ms), row_key(&key)));
+    let most = u32::try_from(limit).unwrap_or(u32::MAX).saturating_add(1);
+    let places = manager.store().read(move |store| {
+        store.places_until(store::Table::Generations, "expires_ms", until, after.as_ref(), most)
+    });
+    let unready =
+        || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "the store cannot be read now");
+    let mut places = places.await.and_then(Result::ok).ok_or_else(unready)?;
+    let more = places.len() > limit;
+    places.truncate(limit);
+    let places: Vec<(i64, KeyRef)> =
+        places.iter().filter_map(|(ms, key)| Some((ms.int()?, named(key)?))).collect();
+    let next = places.last().filter(|_| more).map(write_cursor);
+    let wanted = |key: &&Key| key.is_live() && f.key_set.is_none_or(|set| key.set() == set);
+    let items = manager.view(|core| {
+        places.iter().filter_map(|(_, key)| core.key(key)).filter(wanted).map(KeyView::of).collect()
+    });
+    Ok(Json(Page { items, next }))
 }
 
 /// Which node holds which key.

@@ -21,6 +21,8 @@ use std::collections::BTreeSet;
 pub struct StatusView {
     /// How much of everything there is.
     pub counts: CountsView,
+    /// What durability rests on: the store's engine and settings, by name.
+    pub store: std::collections::BTreeMap<String, String>,
     /// What the backend may claim: `A`, `B` or `C`.
     pub backend_class: String,
     /// The master key is a public test key, which protects nothing.

@@ -13,6 +13,7 @@ use crate::core::node::Traffic;
 use crate::core::people::Credential;
 use crate::core::table::Table;
 use crate::core::verified::Verified;
+use crate::failpoint::failpoint;
 use crate::service::{Manager, kcv_method, label_of, spec_of};
 use crate::vault::{KeySpec, Receiver};
 use axum::extract::State;
@@ -33,7 +34,9 @@ fn own_key(headers: &HeaderMap, caller: &Caller) -> Option<String> {
 }
 
 async fn submit(manager: &Manager, headers: &HeaderMap, caller: &Caller, input: Input) -> Answer<Outcome> {
-    Ok(Json(manager.submit(own_key(headers, caller), input).await?))
+    let outcome = manager.submit(own_key(headers, caller), input).await?;
+    failpoint!("api.after_write");
+    Ok(Json(outcome))
 }
 
 /// Asks for an action.

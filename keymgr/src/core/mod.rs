@@ -26,8 +26,11 @@ pub mod people;
 mod planted;
 pub mod policy;
 pub mod preview;
+mod reading;
 mod receipts;
 pub mod refusal;
+#[cfg(test)]
+mod refusals;
 mod root;
 pub mod rows;
 #[cfg(test)]
@@ -41,3 +44,4 @@ pub mod verified;
 
 pub use machine::{Core, Effects, Note};
 pub use refusal::Refusal;
+pub use stored::{named, row_key};

@@ -79,57 +79,64 @@ impl Refusal {
     pub fn exists<R>(key: &impl std::fmt::Debug) -> Self {
         Self::Exists { table: table_of::<R>(), key: format!("{key:?}") }
     }
+}
 
-    /// A stable word.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Unknown { .. } => "unknown",
-            Self::Exists { .. } => "exists",
-            Self::Founded => "founded",
-            Self::NotFounded => "not_founded",
-            Self::Forbidden => "forbidden",
-            Self::NotRequester => "not_requester",
-            Self::Approval(error) => match error {
-                ApprovalError::NotPending => "approval_not_pending",
-                ApprovalError::Expired => "approval_expired",
-                ApprovalError::OtherContent => "approval_other_content",
-                ApprovalError::Credential => "approval_credential",
-                ApprovalError::Role => "approval_role",
-                ApprovalError::Requester => "approval_requester",
-                ApprovalError::Twice => "approval_twice",
-                ApprovalError::Times => "approval_times",
-            },
-            Self::Move(_) => "illegal_move",
-            Self::Conflict(_) => "separation",
-            Self::Policy(_) => "policy",
-            Self::Root(_) => "root",
-            Self::Link(error) => match error {
-                LinkError::Envelope(_) => "message_signature",
-                LinkError::Head(_) => "message_head",
-                LinkError::Foreign => "message_foreign",
-                LinkError::Gap(_) => "receipt_gap",
-                LinkError::Replayed => "message_replayed",
-                LinkError::Unbound => "receipt_unbound",
-                LinkError::Quarantined(_) => "node_quarantined",
-            },
-            Self::TooFewOfficers => "too_few_officers",
-            Self::Unfit(_) => "unfit",
-            Self::TestAndLive => "test_and_live",
-            Self::CampaignLives => "campaign_lives",
-            Self::ZoneLocked => "zone_locked",
-            Self::Outdated(_) => "outdated",
-            Self::Phase => "phase",
-            Self::InTraffic(_) => "in_traffic",
-            Self::NotReady => "not_ready",
-            Self::Suspended => "suspended",
-            Self::InUse(_) => "in_use",
-            Self::Strength => "strength",
-            Self::NotExportable => "not_exportable",
-            Self::NotMember => "not_member",
-            Self::NotDue => "not_due",
-            Self::Value(_) => "value",
+macro_rules! codes {
+    ($($refusal:pat => $word:literal,)*) => {
+        impl Refusal {
+            /// Every stable word.
+            pub const CODES: &[&str] = &[$($word),*];
+
+            /// A stable word.
+            pub fn code(&self) -> &'static str {
+                match self { $($refusal => $word,)* }
+            }
         }
-    }
+    };
+}
+
+codes! {
+    Self::Unknown { .. } => "unknown",
+    Self::Exists { .. } => "exists",
+    Self::Founded => "founded",
+    Self::NotFounded => "not_founded",
+    Self::Forbidden => "forbidden",
+    Self::NotRequester => "not_requester",
+    Self::Approval(ApprovalError::NotPending) => "approval_not_pending",
+    Self::Approval(ApprovalError::Expired) => "approval_expired",
+    Self::Approval(ApprovalError::OtherContent) => "approval_other_content",
+    Self::Approval(ApprovalError::Credential) => "approval_credential",
+    Self::Approval(ApprovalError::Role) => "approval_role",
+    Self::Approval(ApprovalError::Requester) => "approval_requester",
+    Self::Approval(ApprovalError::Twice) => "approval_twice",
+    Self::Approval(ApprovalError::Times) => "approval_times",
+    Self::Move(_) => "illegal_move",
+    Self::Conflict(_) => "separation",
+    Self::Policy(_) => "policy",
+    Self::Root(_) => "root",
+    Self::Link(LinkError::Envelope(_)) => "message_signature",
+    Self::Link(LinkError::Head(_)) => "message_head",
+    Self::Link(LinkError::Foreign) => "message_foreign",
+    Self::Link(LinkError::Gap(_)) => "receipt_gap",
+    Self::Link(LinkError::Replayed) => "message_replayed",
+    Self::Link(LinkError::Unbound) => "receipt_unbound",
+    Self::Link(LinkError::Quarantined(_)) => "node_quarantined",
+    Self::TooFewOfficers => "too_few_officers",
+    Self::Unfit(_) => "unfit",
+    Self::TestAndLive => "test_and_live",
+    Self::CampaignLives => "campaign_lives",
+    Self::ZoneLocked => "zone_locked",
+    Self::Outdated(_) => "outdated",
+    Self::Phase => "phase",
+    Self::InTraffic(_) => "in_traffic",
+    Self::NotReady => "not_ready",
+    Self::Suspended => "suspended",
+    Self::InUse(_) => "in_use",
+    Self::Strength => "strength",
+    Self::NotExportable => "not_exportable",
+    Self::NotMember => "not_member",
+    Self::NotDue => "not_due",
+    Self::Value(_) => "value",
 }
 
 fn table_of<R>() -> &'static str {

@@ -5,7 +5,7 @@ use super::alarm::Alarm;
 use super::approval::Action;
 use super::campaign::{Campaign, Delivery};
 use super::centre::Centre;
-use super::ids::Digest;
+use super::ids::{Digest, Generation, KeySetId};
 use super::input::{Outcome, Told};
 use super::key::{Key, KeySet};
 use super::machine::{Core, Note};
@@ -88,14 +88,15 @@ stored! {
         ("policy", bytes(&s.policy.0)),
         ("state", if s.live_campaign.is_some() { "changing" } else { "stable" }.into()),
     ];
-    Key in Generations, key |k| name_of(&k.name()), columns |k| vec![
+    Key in Generations, key |k| row_key(&k.name()), columns |k| vec![
         ("key_set", bytes(&k.set().0)),
         ("number", k.generation().0.into()),
         ("state", word(&k.state())),
         ("kcv", k.material.as_ref().map(|m| m.kcv.as_str()).into()),
-        ("expires_ms", k.windows.originator_until.into()),
+        // Of keys out of use nobody asks when they expire, and they become ever more.
+        ("expires_ms", k.windows.originator_until.filter(|_| k.is_live()).into()),
     ];
-    Copy in WrappedCopies, key |c| [&c.node.0[..], &name_of(&c.key())].concat(), columns |c| vec![
+    Copy in WrappedCopies, key |c| [&c.node.0[..], &row_key(&c.key())].concat(), columns |c| vec![
         ("key_set", bytes(&c.key_set.0)), ("number", c.generation.0.into()), ("node", bytes(&c.node.0)),
     ];
     Action in Actions, key |a| a.id.0.to_vec(), columns |a| vec![
@@ -122,7 +123,15 @@ stored! {
     ];
 }
 
-fn name_of(key: &KeyRef) -> Vec<u8> {
+/// The key that the row of a generation names.
+pub fn named(key: &[u8]) -> Option<KeyRef> {
+    let (set, number) = key.split_first_chunk::<16>()?;
+    let generation = Generation(u32::from_be_bytes(number.try_into().ok()?));
+    Some(KeyRef { key_set: KeySetId(*set), generation })
+}
+
+/// The key of the row of a generation.
+pub fn row_key(key: &KeyRef) -> Vec<u8> {
     [&key.key_set.0[..], &key.generation.0.to_be_bytes()].concat()
 }
 
@@ -286,14 +295,26 @@ impl Machine for Core {
     type Outcome = Outcome;
     type Refusal = Refusal;
 
+    const TABLES: &'static [Table] = &[
+        Table::Meta,
+        Table::Persons,
+        Table::Credentials,
+        Table::Policies,
+        Table::Zones,
+        Table::ZoneMembers,
+        Table::Nodes,
+        Table::Enrolments,
+        Table::KeySets,
+        Table::Generations,
+        Table::WrappedCopies,
+        Table::Actions,
+        Table::Campaigns,
+        Table::Deliveries,
+        Table::Alarms,
+    ];
+
     fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
-        let mut records = Vec::new();
-        for row in rows {
-            let record = Record::of_row(&row);
-            let named = |error| format!("{} {}: {error}", row.table.name(), hex::encode(&row.key));
-            records.extend(record.map_err(named)?);
-        }
-        Ok(Self::load(records))
+        Ok(Self::load(super::reading::records(rows)?))
     }
 
     fn handle(&mut self, now: Instant3, told: Told) -> Result<Decided<Outcome>, Refusal> {
@@ -316,5 +337,27 @@ pub(super) fn entry(note: Note) -> Entry {
         decision: "allowed".to_owned(),
         action_hash: note.action_hash.map(|Digest(hash)| hash),
         approvals: note.approvals.into_iter().map(|Digest(hash)| hash).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_that_is_read_again_is_read_at_a_start() {
+        // A record of the core is evidence, or its table is read.
+        for &table in Table::ALL {
+            let body = |body: &str| Row { table, key: b"centre".to_vec(), columns: vec![], body: body.into(), log_seq: 0 };
+            let is_read = !matches!(Record::of_row(&body("{}")), Ok(None));
+            assert_eq!(is_read, Core::TABLES.contains(&table), "{}", table.name());
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_generation_reads_again() {
+        let key = KeyRef { key_set: KeySetId([7; 16]), generation: Generation(0x0102_0304) };
+        assert_eq!(named(&row_key(&key)), Some(key));
+        assert_eq!((named(b""), named(&[0; 19]), named(&[0; 21])), (None, None, None));
     }
 }

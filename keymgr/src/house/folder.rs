@@ -123,20 +123,20 @@ impl House {
 
     /// Opens the keys.
     pub fn open(&self, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
-        let signing = |file| {
-            let der = self.0.unseal(file, passphrase)?;
-            SigningKey::from_pkcs8_der(&der)
-                .map_err(|_| HouseError::from(self.0.key_failed(file, KeyFileError::Format)))
+        // A passphrase is made costly to try; the files are tried side by side.
+        let [manifest, checkpoint, authority, channel] = std::thread::scope(|scope| {
+            [MANIFEST, CHECKPOINT, AUTHORITY, CHANNEL]
+                .map(|file| scope.spawn(move || self.0.unseal(file, passphrase)))
+                .map(|opening| opening.join().map_err(|_| HouseError::Random).and_then(|opened| Ok(opened?)))
+        });
+        let signing = |file, der: Zeroizing<Vec<u8>>| {
+            SigningKey::from_pkcs8_der(&der).map_err(|_| HouseError::from(self.0.key_failed(file, KeyFileError::Format)))
         };
-        let authority = self.0.unseal(AUTHORITY, passphrase)?;
         Ok(HouseKeys {
-            manifest: signing(MANIFEST)?,
-            checkpoint: signing(CHECKPOINT)?,
-            authority: Authority::new(self.read(AUTHORITY_CERTIFICATE)?, &authority)?,
-            channel: ServerKey {
-                certificate: self.read(CHANNEL_CERTIFICATE)?,
-                key: self.0.unseal(CHANNEL, passphrase)?,
-            },
+            manifest: signing(MANIFEST, manifest?)?,
+            checkpoint: signing(CHECKPOINT, checkpoint?)?,
+            authority: Authority::new(self.read(AUTHORITY_CERTIFICATE)?, &authority?)?,
+            channel: ServerKey { certificate: self.read(CHANNEL_CERTIFICATE)?, key: channel? },
         })
     }
 

@@ -46,6 +46,12 @@ async fn keys(client: &Client, title: &str, path: &str) -> Result<Report, Client
     let sets: Vec<KeySet> = client.all("/key-sets").await?;
     let zones: Vec<Zone> = client.all("/zones").await?;
     let holders: Vec<HolderView> = client.all("/holders").await?;
+    let sets: BTreeMap<_, _> = sets.iter().map(|set| (set.id(), set)).collect();
+    let mut held: BTreeMap<_, BTreeMap<String, usize>> = BTreeMap::new();
+    for holder in &holders {
+        let counts = held.entry((holder.key_set, holder.generation)).or_default();
+        *counts.entry(format!("{:?}", holder.progress)).or_default() += 1;
+    }
     let zone = |set: &KeySet| match set.definition.scope {
         Scope::Zone(id) => {
             zones.iter().find(|z| z.id == id).map_or_else(|| id.to_string(), |z| z.alias.clone())
@@ -53,13 +59,9 @@ async fn keys(client: &Client, title: &str, path: &str) -> Result<Report, Client
         Scope::Node(id) => id.to_string(),
     };
     let row = |key: &KeyView| {
-        let set = sets.iter().find(|set| set.id() == key.key_set);
-        let held = holders.iter().filter(|h| h.key_set == key.key_set && h.generation == key.generation);
-        let held: BTreeMap<String, usize> = held.fold(BTreeMap::new(), |mut counts, h| {
-            *counts.entry(format!("{:?}", h.progress)).or_default() += 1;
-            counts
-        });
-        let held: Vec<String> = held.iter().map(|(progress, count)| format!("{progress} {count}")).collect();
+        let set = sets.get(&key.key_set).copied();
+        let held = held.get(&(key.key_set, key.generation)).into_iter().flatten();
+        let held: Vec<String> = held.map(|(progress, count)| format!("{progress} {count}")).collect();
         vec![
             set.map_or_else(|| key.key_set.to_string(), |set| set.definition.name.clone()),
             key.generation.to_string(),

@@ -9,6 +9,7 @@ use crate::core::due::Work;
 use crate::core::input::{Input, Outcome, WrappedFor};
 use crate::core::key::{Material, Wrapper};
 use crate::core::target::Draft;
+use crate::failpoint::failpoint;
 use crate::vault::{KeySpec, Vault, VaultError};
 use hostcmd::managed::possession::make_throw_away;
 use keylink::manager::challenge_of;
@@ -31,6 +32,7 @@ impl Manager {
             if ticked.elapsed() >= TICK {
                 ticked = tokio::time::Instant::now();
                 self.keep_epoch().await;
+                failpoint!("labour.tick");
                 let _ = self.submit(None, Input::Tick).await;
             }
             if !self.round().await {
@@ -72,12 +74,14 @@ impl Manager {
         });
         let mut done = false;
         for (campaign, spec, label) in due {
+            failpoint!("labour.before_generate");
             let made = self.vault().call(move |vault| material(vault, spec, &label)).await;
             let input = match made {
                 Ok(material) => Input::Generated { campaign, material },
                 Err(error) => Input::GenerateFailed { campaign, reason: error.to_string() },
             };
             done |= matches!(input, Input::Generated { .. }) && self.submit(None, input).await.is_ok();
+            failpoint!("labour.after_generate");
         }
         done
     }
@@ -119,10 +123,11 @@ impl Manager {
                 Ok(jobs.into_iter().filter_map(one).collect::<Vec<_>>())
             })
             .await;
-        match wrapped {
-            Ok(list) if !list.is_empty() => self.submit(None, Input::Wrapped(list)).await.is_ok(),
-            _ => false,
-        }
+        let Ok(list) = wrapped else { return false };
+        failpoint!("labour.before_wrap");
+        let done = !list.is_empty() && self.submit(None, Input::Wrapped(list)).await.is_ok();
+        failpoint!("labour.after_wrap");
+        done
     }
 
     async fn issue(&self, drafts: Vec<Draft>) -> bool {
@@ -131,9 +136,11 @@ impl Manager {
         }
         let signed: Vec<Signed> =
             drafts.iter().map(|draft| Signed::seal(&draft.body, &self.0.parts.signer)).collect();
+        failpoint!("labour.before_issue");
         match self.submit(None, Input::Issue(signed.clone())).await {
             // What was not taken is drafted anew; it is not sent, since only what is stored is sent.
             Ok(Outcome::Issued(taken)) => {
+                failpoint!("labour.after_issue");
                 signed.into_iter().for_each(|signed| self.post(signed));
                 taken > 0
             }

@@ -9,6 +9,7 @@ use crate::core::input::{Input, Judged, Outcome};
 use crate::core::node::{Node, RootKek};
 use crate::core::rows::TokenUse;
 use crate::core::table::{State, Table};
+use crate::failpoint::failpoint;
 use crate::writer::SubmitError;
 use hostcmd::managed::possession::{open_throw_away, pin_block};
 use keylink::action::Grant;
@@ -161,6 +162,7 @@ impl Manager {
             return Err(LinkProblem::Session);
         }
         self.submit(None, Input::Hello { node: hello.node, hello: signed }).await?;
+        failpoint!("link.hello");
         self.offer_root_kek(hello.node).await;
         Ok(self.mail_for(hello.node, hello.taken, hello.root).await)
     }
@@ -205,8 +207,12 @@ impl Manager {
                 continue;
             }
             let judged = self.judge(&signed).await;
+            failpoint!("link.before_receipt");
             match self.submit(None, Input::Said { node: speaker, signed, judged }).await {
-                Ok(Outcome::Counted { last: counted, .. }) => last = counted,
+                Ok(Outcome::Counted { last: counted, .. }) => {
+                    failpoint!("link.after_receipt");
+                    last = counted;
+                }
                 Ok(_) => {}
                 // A gap or a receipt of something unknown: what came before it was counted and is confirmed.
                 Err(SubmitError::Refused(refusal)) => {
@@ -216,6 +222,7 @@ impl Manager {
                 Err(problem) => return Err(problem.into()),
             }
         }
+        failpoint!("link.after_parcel");
         let messages = match (node, last) {
             (Some(node), Some(last)) => vec![self.counter_receipt(node, last)?],
             _ => Vec::new(),

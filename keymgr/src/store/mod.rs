@@ -12,6 +12,7 @@ mod lines;
 mod location;
 mod migrate;
 mod postgres;
+mod postgres_tls;
 mod queries;
 mod row;
 mod schema;

@@ -4,6 +4,7 @@
 use super::engine::{Dialect, Each, Engine, Fence, Statement, judge};
 use super::error::Error;
 use super::location::without_password;
+use super::postgres_tls::Way;
 use super::value::Value;
 use crate::failpoint::failpoint;
 use bytes::BytesMut;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, NoTls};
 
 // The number of the session lock: the letters PAYH.
 const LEADER_LOCK: i64 = 0x5041_5948;
@@ -29,6 +30,7 @@ pub(super) struct Postgres {
     runtime: Option<Runtime>,
     client: Client,
     prepared: HashMap<String, tokio_postgres::Statement>,
+    tls: &'static str,
 }
 
 impl Postgres {
@@ -54,18 +56,25 @@ impl Postgres {
     }
 
     fn connect(url: &str) -> Result<Self, Error> {
-        let mut config: Config = url
-            .parse()
-            .map_err(|_| Error::Location(format!("{} is not understood", without_password(url))))?;
+        let Way { mut config, tls, mode } = Way::of(url)?;
         config.application_name("payhsm kmc");
         config.connect_timeout(Duration::from_secs(10));
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let client = runtime.block_on(async {
-            let (client, connection) = config.connect(NoTls).await?;
-            tokio::spawn(connection);
-            Ok::<_, tokio_postgres::Error>(client)
+            Ok::<_, tokio_postgres::Error>(match tls {
+                Some(tls) => {
+                    let (client, connection) = config.connect(tls).await?;
+                    tokio::spawn(connection);
+                    client
+                }
+                None => {
+                    let (client, connection) = config.connect(NoTls).await?;
+                    tokio::spawn(connection);
+                    client
+                }
+            })
         })?;
-        let mut store = Self { runtime: Some(runtime), client, prepared: HashMap::new() };
+        let mut store = Self { runtime: Some(runtime), client, prepared: HashMap::new(), tls: mode };
         store.run(
             "SET synchronous_commit = on; SET client_min_messages = warning; SET lock_timeout = '10s'; \
              SET idle_in_transaction_session_timeout = 0; SET client_encoding = 'UTF8'",
@@ -213,6 +222,7 @@ impl Engine for Postgres {
         for name in ["fsync", "synchronous_commit", "full_page_writes"] {
             settings.push((name.to_owned(), self.setting(name)?));
         }
+        settings.push(("tls".to_owned(), self.tls.to_owned()));
         Ok(settings)
     }
 }

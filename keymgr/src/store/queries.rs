@@ -41,6 +41,16 @@ impl Store {
         }
     }
 
+    /// Every row of a table in no order, without its columns: for those who only want the objects.
+    pub fn each_body(
+        &mut self,
+        table: Table,
+        each: &mut dyn FnMut(Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let sql = format!("SELECT key, body, log_seq FROM {}", table.name());
+        self.engine.query(&Statement::new(sql, Vec::new()), &mut |values| each(row(table, values)?))
+    }
+
     /// The rows whose column has this value, after this key, in key order.
     pub fn page_where(
         &mut self,
@@ -75,6 +85,35 @@ impl Store {
              ORDER BY {column}, key LIMIT ?4"
         );
         self.rows(table, sql, vec![most.into(), value, Value::Bytes(key), limit.into()])
+    }
+
+    /// The places of the rows that [`Store::page_until`] gives, read from the index alone: for those who have the
+    /// records at hand.
+    pub fn places_until(
+        &mut self,
+        table: Table,
+        column: &'static str,
+        most: u64,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Cursor>, Error> {
+        let first: Cursor = (Value::Int(i64::MIN), Vec::new());
+        let (value, key) = after.unwrap_or(&first).clone();
+        let sql = format!(
+            "SELECT {column}, key FROM {} WHERE {column} <= ?1 AND ({column}, key) > (?2, ?3) \
+             ORDER BY {column}, key LIMIT ?4",
+            table.name()
+        );
+        let mut places = Vec::new();
+        let statement = Statement::new(sql, vec![most.into(), value, Value::Bytes(key), limit.into()]);
+        self.engine.query(&statement, &mut |mut values| match (values.pop(), values.pop()) {
+            (Some(Value::Bytes(key)), Some(value)) => {
+                places.push((value, key));
+                Ok(())
+            }
+            _ => Err(Error::unreadable(table, b"", "a key holds what is never written")),
+        })?;
+        Ok(places)
     }
 
     /// How many rows have a column of at most this number.

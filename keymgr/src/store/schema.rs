@@ -52,7 +52,7 @@ tables! {
     Idempotency "idempotency" { request: Bytes, expires_ms: Int } by [expires_ms];
     /// Key sets: one key of the field with all its generations.
     KeySets "key_sets" { alias: Text, kind: Text, scope: Bytes, policy: Bytes, state: Text } by [alias, scope];
-    /// Generations; `expires_ms` is the end of the originator period.
+    /// Generations; `expires_ms` is the end of the originator period, of those that nodes may hold.
     Generations "generations" { key_set: Bytes, number: Int, state: Text, kcv: Text, expires_ms: Int }
         by [key_set, state, expires_ms];
     /// Key blocks under the master key or a node's root KEK.

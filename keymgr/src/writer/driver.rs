@@ -6,7 +6,7 @@ use super::{Job, Options, Shared, Standing, SubmitError, idempotency};
 use crate::failpoint::failpoint;
 use crate::log::{Entry, Ledger};
 use crate::store::{Error, Row, Store, Table};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ pub(super) struct Driver<M: Machine> {
     shared: Arc<Shared<M>>,
     full: bool,
     commits: u64,
+    settings: Vec<(String, String)>,
     expected: usize,
     signed: Instant,
     expired: Instant,
@@ -36,34 +37,36 @@ pub(super) fn open<M: Machine>(options: &mut Options) -> Result<(Ledger, M), Err
     Ok((ledger, machine))
 }
 
+// Rows are read on a thread of their own: the database works while the machine takes in what came before.
 fn load<M: Machine>(store: &mut Store) -> Result<M, Error> {
-    const AT_ONCE: u32 = 4096;
-    let mut failed = None;
-    let mut tables = Table::ALL.iter().copied();
-    let (mut table, mut after): (Option<Table>, Option<Vec<u8>>) = (tables.next(), None);
-    let mut page: std::vec::IntoIter<Row> = Vec::new().into_iter();
-    let mut rows = std::iter::from_fn(|| {
-        loop {
-            if let Some(row) = page.next() {
-                return Some(row);
-            }
-            match store.page(table?, after.as_deref(), AT_ONCE) {
-                Ok(next) if next.is_empty() => (table, after) = (tables.next(), None),
-                Ok(next) => {
-                    after = next.last().map(|row| row.key.clone());
-                    page = next.into_iter();
-                }
-                Err(error) => {
-                    (table, failed) = (None, Some(error));
-                }
-            }
+    const AHEAD: usize = 16;
+    let (pieces, rows) = sync_channel::<Vec<Row>>(AHEAD);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || read(store, M::TABLES, &pieces));
+        let machine = M::load(&mut rows.into_iter().flatten());
+        let read = reading.join().unwrap_or_else(|_| Err(Error::Log("the reading thread panicked".to_owned())));
+        // A machine that gave up has stopped the reading.
+        match machine {
+            Ok(machine) => read.map(|()| machine),
+            Err(why) => Err(Error::Log(why)),
         }
-    });
-    let machine = M::load(&mut rows);
-    match failed {
-        Some(error) => Err(error),
-        None => machine.map_err(Error::Log),
+    })
+}
+
+fn read(store: &mut Store, tables: &[Table], pieces: &SyncSender<Vec<Row>>) -> Result<(), Error> {
+    const PIECE: usize = 1024;
+    let given_up = |_| Error::Log("the state was not taken".to_owned());
+    let mut piece = Vec::with_capacity(PIECE);
+    for &table in tables {
+        store.each_body(table, &mut |row| {
+            piece.push(row);
+            if piece.len() < PIECE {
+                return Ok(());
+            }
+            pieces.send(std::mem::replace(&mut piece, Vec::with_capacity(PIECE))).map_err(given_up)
+        })?;
     }
+    pieces.send(piece).map_err(given_up)
 }
 
 impl<M: Machine> Driver<M> {
@@ -75,6 +78,7 @@ impl<M: Machine> Driver<M> {
             shared,
             full: false,
             commits: 0,
+            settings: Vec::new(),
             expected: 1,
             signed: now,
             expired: now,
@@ -83,13 +87,19 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Tells everybody how the writer stands.
-    pub fn show(&self) {
+    pub fn show(&mut self) {
+        if self.settings.is_empty()
+            && let Some(ledger) = &mut self.ledger
+        {
+            self.settings = ledger.store().settings().unwrap_or_default();
+        }
         let mut standing = self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let ledger = self.ledger.as_ref();
         *standing = Standing {
             leading: ledger.is_some(),
             full: self.full,
             commits: self.commits,
+            settings: self.settings.clone(),
             epoch: ledger.map_or(standing.epoch, Ledger::epoch),
             log_size: ledger.map_or(standing.log_size, Ledger::size),
             checkpoint: ledger
@@ -189,6 +199,7 @@ impl<M: Machine> Driver<M> {
             Ok((ledger, machine)) => {
                 *self.shared.machine.write().unwrap_or_else(PoisonError::into_inner) = machine;
                 tracing::warn!(epoch = ledger.epoch(), "leading again");
+                self.settings.clear();
                 self.ledger = Some(ledger);
             }
             Err(error) => tracing::error!(%error, "the store cannot be led"),
@@ -222,6 +233,7 @@ impl<M: Machine> Driver<M> {
     // If the store cannot be opened now, readers see nothing rather than what may not be so, and the next
     // request tries again.
     fn reload(&mut self, machine: &mut M) {
+        self.settings.clear();
         match open::<M>(&mut self.options) {
             Ok((ledger, loaded)) => (*machine, self.ledger) = (loaded, Some(ledger)),
             Err(error) => {

@@ -24,6 +24,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
 /// How a writer works, and what it is given from outside.
@@ -120,6 +121,8 @@ pub struct Standing {
     pub checkpoint: Option<(u64, String)>,
     /// Commits since the start.
     pub commits: u64,
+    /// What durability rests on, as the writing session has it: name and value.
+    pub settings: Vec<(String, String)>,
 }
 
 struct Shared<M> {
@@ -157,6 +160,14 @@ impl<M: Machine> Drop for Writer<M> {
         // The queue closes before the thread is awaited.
         self.queue = None;
         self.thread = None;
+    }
+}
+
+// Readers wait for a commit, which takes as long as a disk: other tasks of their thread need not.
+fn waiting<T>(wait: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+        _ => wait(),
     }
 }
 
@@ -211,13 +222,21 @@ impl<M: Machine> Writer<M> {
 
     /// Looks at committed state.
     pub fn view<T>(&self, look: impl FnOnce(&M) -> T) -> T {
-        look(&self.shared.machine.read().unwrap_or_else(PoisonError::into_inner))
+        let machine = match self.shared.machine.try_read() {
+            Ok(machine) => machine,
+            Err(_) => waiting(|| self.shared.machine.read().unwrap_or_else(PoisonError::into_inner)),
+        };
+        look(&machine)
     }
 
     /// Looks at committed state with what the machine has worked out from it at hand. Only such memories may
     /// change here, never what rows say.
     pub fn look_aside<T>(&self, look: impl FnOnce(&mut M) -> T) -> T {
-        look(&mut self.shared.machine.write().unwrap_or_else(PoisonError::into_inner))
+        let mut machine = match self.shared.machine.try_write() {
+            Ok(machine) => machine,
+            Err(_) => waiting(|| self.shared.machine.write().unwrap_or_else(PoisonError::into_inner)),
+        };
+        look(&mut machine)
     }
 
     /// How the writer stands.

@@ -15,6 +15,7 @@ pub struct Cluster {
     folder: TempDir,
     watch: Child,
     user: String,
+    port: u16,
 }
 
 /// The cluster of this process, started if none runs; `None`, with a word on it, where the package is missing.
@@ -32,9 +33,14 @@ pub fn cluster() -> Option<Arc<Cluster>> {
         eprintln!("SKIP the package `postgresql` is missing: the shared store is not tested");
         return None;
     };
-    let cluster = Arc::new(Cluster::start(&programs));
+    let cluster = Arc::new(Cluster::start(&programs, None));
     *running = Arc::downgrade(&cluster);
     Some(cluster)
+}
+
+/// A cluster of its own that listens at this port of loopback too; `None` as [`cluster`].
+pub fn listening(port: u16) -> Option<Cluster> {
+    Some(Cluster::start(&programs()?, Some(port)))
 }
 
 fn programs() -> Option<PathBuf> {
@@ -45,7 +51,7 @@ fn programs() -> Option<PathBuf> {
 }
 
 // The server refuses to run as root: then the package's own user runs it.
-fn other_user() -> Option<(u32, u32)> {
+pub fn other_user() -> Option<(u32, u32)> {
     let root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
     let accounts = fs::read_to_string("/etc/passwd").ok()?;
     let line = accounts.lines().find(|line| line.starts_with("postgres:"))?;
@@ -55,7 +61,7 @@ fn other_user() -> Option<(u32, u32)> {
 }
 
 impl Cluster {
-    fn start(programs: &Path) -> Self {
+    fn start(programs: &Path, port: Option<u16>) -> Self {
         let folder = tempfile::Builder::new().prefix("payhsm-pg").tempdir().unwrap();
         let user = other_user();
         if let Some((uid, gid)) = user {
@@ -76,14 +82,17 @@ impl Cluster {
         let mut watch = Command::new("sh");
         watch
             .arg("-c")
-            .arg("\"$0\" -D \"$1\" -k \"$2\" -c listen_addresses='' -c max_connections=50 & pid=$!; read line; kill -INT $pid; wait $pid")
+            .arg("\"$0\" -D \"$1\" -k \"$2\" -c listen_addresses=\"$3\" -p \"$4\" -c max_connections=50 & pid=$!; read line; kill -INT $pid; wait $pid")
             .arg(programs.join("postgres"))
             .arg(&data)
             .arg(folder.path())
+            .arg(port.map_or("", |_| "127.0.0.1"))
+            .arg(port.unwrap_or(5432).to_string())
             .stdin(Stdio::piped())
             .stderr(fs::File::create(folder.path().join("log")).unwrap());
         run(&mut watch);
-        let cluster = Self { watch: watch.spawn().unwrap(), user: "kmc".to_owned(), folder };
+        let port = port.unwrap_or(5432);
+        let cluster = Self { watch: watch.spawn().unwrap(), user: "kmc".to_owned(), folder, port };
         let until = Instant::now() + Duration::from_secs(60);
         while cluster.try_run("postgres", "SELECT 1").is_err() {
             assert!(Instant::now() < until, "the cluster does not start");
@@ -103,7 +112,12 @@ impl Cluster {
     /// The address of a database.
     pub fn url(&self, database: &str) -> String {
         let folder = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://{}@{folder}/{database}", self.user)
+        format!("postgres://{}@{folder}:{}/{database}", self.user, self.port)
+    }
+
+    /// Its folder, in which `data` is the server's.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Runs SQL beside the store, as somebody with access to the database can.

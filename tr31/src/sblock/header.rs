@@ -135,6 +135,18 @@ pub fn declared_length(text: &[u8]) -> Option<usize> {
     front::declared(text)
 }
 
+/// Lengths in characters of the parts of a block's text, in their order. The header is whole cipher blocks, key
+/// data whole cipher blocks in hex, the MAC the first bytes of one in hex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Header with its optional blocks, whose first cipher block is the initial value of the key data.
+    pub header: usize,
+    /// Encrypted key data; MAC of header and this as they stand here, encrypted.
+    pub payload: usize,
+    /// MAC.
+    pub mac: usize,
+}
+
 /// A parsed block. Nothing is proved yet.
 pub struct SBlock<'a> {
     pub(super) header: SHeader<'a>,
@@ -172,6 +184,13 @@ impl<'a> SBlock<'a> {
     /// The text that was parsed.
     pub const fn text(&self) -> &'a [u8] {
         self.text
+    }
+
+    /// Where its parts stand, for whoever proves and decrypts many blocks side by side.
+    pub fn cut(&self) -> Cut {
+        let mac = self.header.version.scheme().mac_length.saturating_mul(2);
+        let payload = self.text.len().saturating_sub(self.header_length).saturating_sub(mac);
+        Cut { header: self.header_length, payload, mac }
     }
 }
 

@@ -10,7 +10,7 @@ mod open;
 mod seal;
 mod usage;
 
-pub use header::{LmkId, SBlock, SHeader, SVersion, declared_length};
-pub use open::{SKeys, open, open_long};
+pub use header::{Cut, LmkId, SBlock, SHeader, SVersion, declared_length};
+pub use open::{SKeys, key_inside, open, open_long};
 pub use seal::{seal, sealed_length};
 pub use usage::{usage_name, usages, x9143_usage};

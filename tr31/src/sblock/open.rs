@@ -3,10 +3,10 @@
 use crate::binding::inner_key;
 use crate::block::{check_length, open_text};
 use crate::error::{ErrorKind, KeyBlockError, field};
-use crate::sblock::header::{SBlock, SVersion};
+use crate::sblock::header::{Cut, SBlock, SVersion};
 use crate::scheme::BlockKeys;
 use crate::work::Work;
-use paytypes::{Cipher, CipherKind, ClearBytes, ClearKey};
+use paytypes::{Algorithm, Cipher, CipherKind, ClearBytes, ClearKey};
 
 /// KBEK and KBAK of an LMK or ZMK, derived once and kept.
 pub struct SKeys<K> {
@@ -90,9 +90,18 @@ async fn prove<C: Cipher>(
 }
 
 fn key<'w>(block: &SBlock<'_>, work: &'w Work) -> Result<&'w [u8], KeyBlockError> {
-    let mac = block.header.version.scheme().mac_length.saturating_mul(2);
-    let key = inner_key(work.after(block.header_length))
-        .map_err(|error| error.at(block.text.len().saturating_sub(mac)))?;
-    check_length(block.header.attributes.algorithm, key.len())?;
+    let Cut { header, payload, .. } = block.cut();
+    let data = work.after(block.header_length);
+    key_inside(block.header.attributes.algorithm, data).map_err(|error| match error.kind {
+        ErrorKind::MacMismatch => error.at(header.saturating_add(payload)),
+        _ => error,
+    })
+}
+
+/// The key inside the key data of a block that was proved and decrypted, with the refusals of [`open_long`]; for
+/// whoever does that for many blocks side by side, see [`SBlock::cut`].
+pub fn key_inside(algorithm: Algorithm, data: &[u8]) -> Result<&[u8], KeyBlockError> {
+    let key = inner_key(data)?;
+    check_length(algorithm, key.len())?;
     Ok(key)
 }

@@ -12,8 +12,8 @@ mod cover;
 mod disk;
 mod node;
 mod officers;
-mod people;
-mod rng;
+pub(super) mod people;
+pub(super) mod rng;
 mod world;
 
 use super::planted::{self, Bug};

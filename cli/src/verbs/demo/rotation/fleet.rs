@@ -40,6 +40,8 @@ pub struct Seen {
     pub checkpoint: Option<String>,
     /// Key sets whose newest key it protects with or is ordered to, from the second generation.
     pub ordered: usize,
+    /// The last message it has taken, its last receipt, and how many of them are not confirmed.
+    pub at: (u64, u64, usize),
 }
 
 struct Running {
@@ -328,6 +330,7 @@ impl Seen {
         Self {
             checkpoint: state.checkpoint.as_ref().map(|checkpoint| checkpoint.note.clone()),
             ordered: state.key_sets.iter().filter(ordered).count(),
+            at: (state.seq.0, state.receipt.0.0, state.outbox.len()),
         }
     }
 }

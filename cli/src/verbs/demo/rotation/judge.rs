@@ -6,6 +6,7 @@ use super::load::SKEW_MS;
 use super::people::{People, called};
 use super::receipts::{KINDS, Receipts};
 use super::report::{Report, Stage, Tally};
+use super::unit::own_program;
 use super::units::UnitKill;
 use super::watch;
 use crate::exit::Failure;
@@ -16,7 +17,7 @@ use keymgr::core::campaign::{Campaign, Mark, Phase};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// A node in traffic carries at least so many transactions a second, and one that was away so many after its return.
@@ -240,7 +241,7 @@ fn verified(
 ) -> Result<(), Failure> {
     let file = folder.join("export");
     std::fs::write(&file, export).map_err(Failure::environment)?;
-    let mut verify = Command::new(std::env::current_exe().map_err(Failure::environment)?);
+    let mut verify = own_program()?;
     verify.args(["audit", "verify", "--require-head", "--signatures", "--json"]).arg(&file);
     verify.args(heads.iter().flat_map(|head| ["--head".as_ref(), head.as_os_str()]));
     let out = verify.stdin(Stdio::null()).output().map_err(Failure::environment)?;

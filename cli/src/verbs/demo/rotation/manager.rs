@@ -1,11 +1,12 @@
 //! The manager as a process of its own: `payhsm kmc serve` of the same executable, killed by its number.
 
+use super::unit::own_program;
 use crate::exit::Failure;
 use keymgr::client::ManagerAddress;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
 /// Passphrase of the folders of a run: everything in them is gone after it.
 pub const PASSPHRASE: &str = "for one demonstration";
@@ -25,13 +26,12 @@ impl Manager {
         let pass = folder.join("passphrase");
         std::fs::write(&pass, PASSPHRASE).map_err(Failure::environment)?;
         let log = File::options().create(true).append(true).open(folder.join("manager.log"));
-        let mut child = Command::new(std::env::current_exe().map_err(Failure::environment)?)
+        let mut child = own_program()?
             .args(["kmc", "serve", "--insecure-test-lmk", "--end-with-parent", "--kmc"])
             .arg(folder.join("kmc"))
             .arg("--kmc-passphrase-file")
             .arg(&pass)
             .env("PAYHSM_LOG", "warn")
-            .env_remove("PAYHSM_STORE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.map_err(Failure::environment)?)

@@ -193,7 +193,8 @@ impl<'a> Run<'a> {
             }
             if began.elapsed() > Duration::from_secs(self.args.limit) {
                 let told: Vec<String> = all.iter().map(|c| format!("{:?} {:?}", c.phase, c.counts)).collect();
-                let told = told.join(", ");
+                let behind = self.fleet.seen().map(|seen| format!("{:?}", seen.at)).collect::<Vec<_>>();
+                let told = format!("{}; nodes at {}", told.join(", "), behind.join(" "));
                 return Err(Failure::check(format!("the first keys are not there in time: {told}")));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -92,11 +92,20 @@ impl Unit {
     }
 }
 
+/// This executable, with nothing of the caller's settings.
+pub fn own_program() -> Result<Command, Failure> {
+    let mut command = Command::new(std::env::current_exe().map_err(Failure::environment)?);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PAYHSM_")) {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
 // Returns with its last line of greeting: who it is, while it asks; else where it listens.
 fn run(data: &Path, name: &str, holds: bool) -> Result<(Child, String), Failure> {
     let log =
         File::options().create(true).append(true).open(data.join("log")).map_err(Failure::environment)?;
-    let mut command = Command::new(std::env::current_exe().map_err(Failure::environment)?);
+    let mut command = own_program()?;
     command
         .args(["serve", "--insecure-test-lmk", "--end-with-parent", "--cores", "1", "--node-name", name])
         .arg("--config")

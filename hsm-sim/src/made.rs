@@ -1,0 +1,63 @@
+//! Keys and tokens, made of what came out of the ciphers.
+
+use crate::block::{self, FromBlock};
+use crate::material::{Material, TdesKey};
+use crate::sealed::Sealed;
+use hsm::{Binding, HsmError, Hygiene, Key, KeyAttributes, KeyToken, Op, Outcome, SealAs};
+use paytypes::parity::{parts_are_odd, weakness_of_parts};
+use paytypes::{CipherKind, hex};
+
+/// A key whose parts came out of the lanes.
+#[inline]
+pub(crate) fn key_of_parts(op: &Op, parts: [u64; 3], count: usize) -> Result<Outcome, HsmError> {
+    let binding = match op {
+        Op::Open { key_type, .. } => Binding::Variant(*key_type),
+        Op::Dukpt { .. } => Binding::Session,
+        _ => return Err(HsmError::Backend),
+    };
+    Ok(Outcome::Key(opened_tdes(TdesKey::of_parts(parts, count), binding)))
+}
+
+/// A token whose parts came out of the lanes.
+pub(crate) fn token_of_parts(op: &Op, parts: &[u8]) -> Result<Outcome, HsmError> {
+    match op {
+        Op::Seal { form, .. } => match form.as_ref() {
+            SealAs::Variant { scheme, .. } => {
+                Ok(Outcome::Token(Box::new(KeyToken::new(*scheme, hex::encode(parts).as_bytes()))))
+            }
+            SealAs::Block { .. } => Err(HsmError::Scheme),
+        },
+        _ => Err(HsmError::Backend),
+    }
+}
+
+/// A key that was opened beside others, out of its key data.
+pub(crate) fn key_of_block(sealed: &Sealed, data: &[u8]) -> Result<Outcome, HsmError> {
+    key_from_block(block::key_inside(sealed, data)?)
+}
+
+/// A key that came out of a block.
+pub(crate) fn key_from_block((clear, kind, attributes): FromBlock) -> Result<Outcome, HsmError> {
+    Ok(Outcome::Key(opened(kind, clear.expose(), Binding::Block(attributes))?))
+}
+
+/// A key for the moment of a command.
+pub(crate) fn session_key(kind: CipherKind, clear: &[u8]) -> Result<Key, HsmError> {
+    opened(kind, clear, Binding::Session)
+}
+
+#[inline]
+fn opened_tdes(key: TdesKey, binding: Binding) -> Key {
+    let parts = key.parts();
+    let hygiene = Hygiene { odd_parity: parts_are_odd(parts), weakness: weakness_of_parts(parts) };
+    Key::new(KeyAttributes { shape: key.shape(), binding, hygiene }, Material::Tdes(key))
+}
+
+fn opened(kind: CipherKind, clear: &[u8], binding: Binding) -> Result<Key, HsmError> {
+    match Material::new(kind, clear)? {
+        Material::Tdes(key) => Ok(opened_tdes(key, binding)),
+        aes @ Material::Aes(_) => {
+            Ok(Key::new(KeyAttributes { shape: aes.shape(), binding, hygiene: Hygiene::GOOD }, aes))
+        }
+    }
+}

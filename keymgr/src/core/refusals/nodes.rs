@@ -1,0 +1,263 @@
+//! Nodes: what they say, what they are told, and when they may serve.
+
+use super::Case;
+use super::house::{House, NOW, OPERATOR, zone};
+use crate::core::action::Act;
+use crate::core::ids::Digest;
+use crate::core::input::{Input, Judged};
+use crate::core::node::{BackendClass, NewNode, Traffic};
+use crate::core::people::Role;
+use keylink::message::{Audience, Hello, Manifest, Pull, Receipt, ReceiptKind, StatusBeat};
+use keylink::wire::U64;
+use keylink::{KmcId, Sign, Signed, SoftSigner};
+
+pub const CASES: &[Case] = &[
+    ("a node let in twice", "exists", |house| {
+        let new = NewNode {
+            key: house.nodes[0].key(),
+            csr: Digest::default(),
+            name: "again".into(),
+            class: BackendClass::C,
+        };
+        house.unproposed(Act::EnrolNodes(vec![new]))
+    }),
+    ("a node without a name", "value", |house| {
+        let new = NewNode {
+            key: SoftSigner::new(&[9; 32]).key(),
+            csr: Digest::default(),
+            name: " ".into(),
+            class: BackendClass::C,
+        };
+        house.unproposed(Act::EnrolNodes(vec![new]))
+    }),
+    ("a member let into its zone again", "exists", |house| {
+        house.unproposed(Act::AddMembers { zone: zone(), nodes: [house.node(0)].into() })
+    }),
+    ("a node taken out of a zone where it is not", "not_member", |house| {
+        house.unproposed(Act::RemoveMembers { zone: zone(), nodes: [house.node(2)].into() })
+    }),
+    ("a node in traffic taken out of its zone", "in_traffic", |house| {
+        house.unproposed(Act::RemoveMembers { zone: zone(), nodes: [house.node(0)].into() })
+    }),
+    ("a node in traffic let into a zone that has a key", "in_traffic", |house| {
+        let (by, node) = (house.by(OPERATOR), house.node(2));
+        house.must(Input::Traffic { by, node, to: Traffic::InTraffic });
+        let campaign = house.emergency(1);
+        for _ in 0..4 {
+            house.now += 3_700_000;
+            house.must(Input::Tick);
+        }
+        assert!(house.core.campaign(&campaign).is_some_and(|campaign| !campaign.phase.is_live()));
+        house.unproposed(Act::AddMembers { zone: zone(), nodes: [node].into() })
+    }),
+    ("a revoked node let into a zone", "suspended", |house| {
+        house.carry(Act::RevokeNode { node: house.node(2) });
+        house.unproposed(Act::AddMembers { zone: zone(), nodes: [house.node(2)].into() })
+    }),
+    ("a node resumed that is not suspended", "value", |house| {
+        house.unproposed(Act::ResumeNode { node: house.node(0) })
+    }),
+    ("a suspended node back in traffic", "suspended", |house| {
+        house.carry(Act::SuspendNode { node: house.node(0), reason: "odd".into() });
+        let (by, node) = (house.by(OPERATOR), house.node(0));
+        house.refused(Input::Traffic { by, node, to: Traffic::InTraffic })
+    }),
+    ("a node back in traffic without the key that protects", "not_ready", |house| {
+        house.zone_key();
+        let (by, node) = (house.by(OPERATOR), house.node(0));
+        house.must(Input::Traffic { by, node, to: Traffic::Drained });
+        house.refused(Input::Traffic { by, node, to: Traffic::InTraffic })
+    }),
+    ("traffic declared by an auditor", "forbidden", |house| {
+        let auditor = house.people.iter().find(|human| human.role == Role::Auditor).expect("there").by;
+        house.refused(Input::Traffic { by: auditor, node: house.node(0), to: Traffic::Offline })
+    }),
+    ("a root KEK with a number that does not rise", "outdated", |house| {
+        house.refused(Input::RootKek { node: house.node(0), kek: House::kek(1, 256) })
+    }),
+    // ---- what nodes say ----
+    ("a message that another key has signed", "message_signature", |house| {
+        let beat = house.beat(1);
+        let signed = Signed::seal(&beat, &house.nodes[1]);
+        house.refused(Input::Beat { node: house.node(0), beat: signed, skew_ms: 0 })
+    }),
+    ("a receipt that was changed on its way", "message_signature", |house| {
+        let mut signed = Signed::seal(&house.receipt(1), &house.nodes[0]);
+        signed.payload.push(b' ');
+        house.refused(Input::Said { node: house.node(0), signed, judged: Judged::None })
+    }),
+    ("a message of a kind that nodes do not send", "message_signature", |house| {
+        let beat = house.beat(1);
+        house.say(0, &beat).expect_err("refused")
+    }),
+    ("a message for another centre", "message_head", |house| {
+        let mut receipt = house.receipt(1);
+        receipt.head.kmc = KmcId::default();
+        house.say(0, &receipt).expect_err("refused")
+    }),
+    ("a misdirected receipt", "message_head", |house| {
+        let mut receipt = house.receipt(1);
+        receipt.head.audience = Audience::Node(house.node(1));
+        house.say(0, &receipt).expect_err("refused")
+    }),
+    ("an expired receipt", "message_head", |house| {
+        let receipt = house.receipt(1);
+        house.now += 60_001;
+        house.say(0, &receipt).expect_err("refused")
+    }),
+    ("a node that speaks for another", "message_foreign", |house| {
+        let mut receipt = house.receipt(1);
+        receipt.node = house.node(1);
+        house.say(0, &receipt).expect_err("refused")
+    }),
+    ("a receipt before the one that comes first", "receipt_gap", |house| {
+        let receipt = house.receipt(2);
+        house.say(0, &receipt).expect_err("refused")
+    }),
+    ("a receipt for a message that was not sent", "receipt_unbound", |house| {
+        let receipt = house.receipt(1);
+        house.say(0, &receipt).expect_err("refused")
+    }),
+    ("a beat that comes again", "message_replayed", |house| {
+        let signed = Signed::seal(&house.beat(1), &house.nodes[0]);
+        house.must(Input::Beat { node: house.node(0), beat: signed.clone(), skew_ms: 0 });
+        house.refused(Input::Beat { node: house.node(0), beat: signed, skew_ms: 0 })
+    }),
+    ("a request for mail that comes again", "message_replayed", |house| {
+        let pull = Pull {
+            head: house.head(1),
+            node: house.node(0),
+            boot_id: U64(1),
+            taken: (U64(0), U64(0)),
+            root: 1,
+            wait_s: 0,
+        };
+        let signed = Signed::seal(&pull, &house.nodes[0]);
+        house.must(Input::Pull { node: house.node(0), pull: signed.clone() });
+        house.refused(Input::Pull { node: house.node(0), pull: signed })
+    }),
+    ("a hello of an earlier boot", "message_replayed", |house| {
+        for boot in [1, 2] {
+            house.hello(boot).expect("allowed");
+        }
+        house.hello(1).expect_err("refused")
+    }),
+    ("anything of a node in two places", "node_quarantined", |house| {
+        // Two first receipts that answer nothing, of which the node itself has formed the key.
+        let mut receipt = house.receipt(1);
+        (receipt.kind, receipt.message_seq) = (ReceiptKind::KekInstalled, U64(0));
+        house.say(0, &receipt).expect("allowed");
+        receipt.utc_ms.0 += 1;
+        house.say(0, &receipt).expect("it is noted");
+        assert!(house.core.node(&house.node(0)).is_some_and(|node| node.quarantined.is_some()));
+        house.say(0, &receipt).expect_err("refused")
+    }),
+    ("a revoked node", "suspended", |house| {
+        house.carry(Act::RevokeNode { node: house.node(0) });
+        house.hello(1).expect_err("refused")
+    }),
+    ("a node that is not known", "unknown", |house| {
+        house.nodes[0] = SoftSigner::new(&[9; 32]);
+        house.hello(1).expect_err("refused")
+    }),
+    // ---- what nodes are told ----
+    ("a manifest that is not due", "not_due", |house| {
+        let manifest = house.manifest(|_| ());
+        house.must(Input::Issue(vec![manifest.clone()]));
+        house.refused(Input::Issue(vec![manifest]))
+    }),
+    ("a manifest with another number", "not_due", |house| {
+        let manifest = house.manifest(|body| body.head.seq.0 += 1);
+        house.refused(Input::Issue(vec![manifest]))
+    }),
+    ("a manifest of an earlier epoch", "not_due", |house| {
+        let manifest = house.manifest(|_| ());
+        house.must(Input::TakeOver { epoch: 2 });
+        house.refused(Input::Issue(vec![manifest]))
+    }),
+    ("a manifest with other keys than are due", "not_due", |house| {
+        let manifest = house.manifest(|body| body.key_sets.clear());
+        house.refused(Input::Issue(vec![manifest]))
+    }),
+    ("a manifest upon one that the node has not taken", "not_due", |house| {
+        let manifest = house.manifest(|body| body.previous = Some(Digest::default()));
+        house.refused(Input::Issue(vec![manifest]))
+    }),
+    ("an offer with a number that is not the next", "not_due", |house| {
+        let mut manifest = house.manifest(|_| ());
+        manifest.kind = "root-kek-offer".into();
+        house.refused(Input::Post { node: house.node(0), signed: manifest })
+    }),
+];
+
+impl House {
+    /// A receipt of the first node with a number, that answers nothing.
+    fn receipt(&self, number: u64) -> Receipt {
+        Receipt {
+            head: self.head(number),
+            node: self.node(0),
+            boot_id: U64(1),
+            previous: None,
+            kind: ReceiptKind::Applied,
+            campaign: None,
+            key_set: None,
+            generation: None,
+            usage: None,
+            kcv: None,
+            block: None,
+            message_seq: U64(7),
+            message: Digest::default(),
+            possession: None,
+            utc_ms: U64(self.now),
+            checkpoint: None,
+        }
+    }
+
+    fn beat(&self, seq: u64) -> StatusBeat {
+        StatusBeat {
+            head: self.head(seq),
+            node: self.node(0),
+            boot_id: U64(1),
+            utc_ms: U64(self.now),
+            mono_ms: U64(1),
+            ready: true,
+            suspended: false,
+            manifest: None,
+            table: U64(0),
+            uses: vec![],
+            alarms: vec![],
+            checkpoint: None,
+        }
+    }
+
+    fn hello(&mut self, boot: u64) -> Result<crate::core::input::Outcome, super::Refusal> {
+        let hello = Hello {
+            head: self.head(1),
+            node: self.node(0),
+            boot_id: U64(boot),
+            protocol: 1,
+            software: "test".into(),
+            backend_class: "C".into(),
+            root: 1,
+            taken: (U64(0), U64(0)),
+            receipt: (U64(0), None),
+            exporter: None,
+            utc_ms: U64(NOW),
+        };
+        let hello = Signed::seal(&hello, &self.nodes[0]);
+        self.tell(Input::Hello { node: self.node(0), hello })
+    }
+
+    /// The manifest that is due at the first node, as it is or changed.
+    fn manifest(&mut self, change: impl FnOnce(&mut Manifest)) -> Signed {
+        let key = self.zone_key();
+        self.must(Input::Wrapped(vec![self.wrapped(0, key)]));
+        self.hello(1).expect("allowed");
+        let now = self.now;
+        let work = self.core.work(now, None, 16);
+        let node = self.node(0);
+        let mut body = work.sign.into_iter().find(|draft| draft.node == node).expect("is due").body;
+        change(&mut body);
+        Signed::seal(&body, &self.manager)
+    }
+}

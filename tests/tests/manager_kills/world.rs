@@ -1,0 +1,357 @@
+//! Officers, an operator, nodes, zones, and the manager that dies under them.
+
+use crate::child::{self, Plain};
+use crate::journal::{Journal, Told, Written, lost};
+use crate::nodes::{Asking, installer};
+use gateway::node::{
+    HttpsTransport, Identity, NodeSide, Nowhere, Pace, Parts, SideHandle, Store as NodeStore, SystemClock,
+    Transport, run,
+};
+use keylink::PublicKey;
+use keylink::message::{EnrolmentToken, KeyKind, Overlap, Shape};
+use keylink::node::{About, Rules};
+use keylink::root::Recovery;
+use keymgr::audit::{Head, Options, Report, verify_store};
+use keymgr::client::{
+    Client, ClientProblem, ManagerAddress, RotateWishes, ZoneWishes, plan_rotation, plan_zone,
+};
+use keymgr::core::action::Act;
+use keymgr::core::campaign::{Campaign, Mark, Phase};
+use keymgr::core::node::{BackendClass, NewNode, Zone};
+use keymgr::core::people::Role;
+use keymgr::house::{Authority, Beginning, Genesis, House, Settings};
+use keymgr::person::{Home, PersonRequest};
+use keymgr::server::GENESIS;
+use keymgr::store::{Location, Store};
+use serde_json::{Value, json};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const NODES: [&str; 2] = ["n1", "n2"];
+const ZONES: [&str; 3] = ["east", "north", "west"];
+
+pub struct World {
+    folder: tempfile::TempDir,
+    location: Location,
+    officers: Vec<Client>,
+    operator: Client,
+    journal: Arc<Mutex<Journal>>,
+    // How much of the journal was found in the store.
+    checked: usize,
+}
+
+fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+impl World {
+    /// A centre with zones whose nodes hold their first keys.
+    pub async fn begin(store: Option<String>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (world, plain) = Self::found(folder, store);
+        plain.write(world.folder.path());
+        let mut manager = child::start(world.folder.path(), "").await;
+        world.enrol().await;
+        let ended = Instant::now() + Duration::from_secs(120);
+        while world.campaigns().await.unwrap().iter().filter(|c| !c.phase.is_live()).count() < ZONES.len() {
+            assert!(Instant::now() < ended, "the first keys are not there in time");
+            world.step().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for node in NODES {
+            world.in_traffic(node).await;
+        }
+        manager.kill().unwrap();
+        manager.wait().unwrap();
+        world
+    }
+
+    fn found(folder: tempfile::TempDir, store: Option<String>) -> (Self, Plain) {
+        let names = ["Ada", "Ben", "Cleo", "Otto"];
+        let make = |name: &&str| Home::at(folder.path().join(name)).create(name, b"twelve or more").unwrap();
+        let identities: Vec<_> = names.iter().map(make).collect();
+        let role = |at| if at < 3 { Role::SecurityOfficer } else { Role::Operator };
+        let persons = identities.iter().enumerate();
+        let persons: Vec<_> = persons.map(|(at, one)| (PersonRequest::of(one), [role(at)].into())).collect();
+        let settings = Settings {
+            name: "killed centre".to_owned(),
+            store: store.clone().unwrap_or_else(|| "store.db".to_owned()),
+            listen: free_address(),
+            link: free_address(),
+            names: vec!["127.0.0.1".to_owned()],
+            live: false,
+        };
+        let utc_ms = keymgr::client::utc_ms();
+        let (certificate, key) = Authority::generate("killed centre", utc_ms).unwrap();
+        let authority = Authority::new(certificate.clone(), &key).unwrap();
+        let channel = authority.listener(&settings.names, utc_ms, 30).unwrap();
+        let plain = Plain {
+            manifest: [0x31; 32],
+            checkpoint: [0x32; 32],
+            authority: (certificate, key.to_vec()),
+            channel: (channel.certificate.clone(), channel.key.to_vec()),
+        };
+        let keys = plain.keys();
+        let mut genesis = Genesis::draft(&Beginning {
+            name: &settings.name,
+            manifest: PublicKey(keys.manifest.verifying_key().to_bytes()),
+            checkpoint: PublicKey(keys.checkpoint.verifying_key().to_bytes()),
+            authority: keys.authority.certificate(),
+            persons: &persons,
+            recovery: Recovery::default(),
+            utc_ms,
+        })
+        .unwrap();
+        identities.iter().take(3).for_each(|officer| genesis.sign(officer).unwrap());
+        let house = House::at(folder.path().join("kmc"));
+        std::fs::create_dir(folder.path().join("kmc")).unwrap();
+        house.write(GENESIS, &genesis.to_bytes()).unwrap();
+        house.write("kmc.toml", toml_of(&settings).as_bytes()).unwrap();
+        let address =
+            ManagerAddress { url: format!("https://{}", settings.listen), key: channel.digest().unwrap() };
+        let mut officers: Vec<Client> =
+            identities.into_iter().map(|identity| Client::new(&address, identity).unwrap()).collect();
+        let operator = officers.pop().unwrap();
+        let location = match store {
+            Some(url) => Location::Postgres(url),
+            None => Location::Sqlite(folder.path().join("kmc").join("store.db")),
+        };
+        (Self { folder, location, officers, operator, journal: Arc::default(), checked: 0 }, plain)
+    }
+
+    pub fn name(&self) -> &'static str {
+        if matches!(self.location, Location::Sqlite(_)) { "sqlite" } else { "postgresql" }
+    }
+
+    pub fn journal(&self) -> String {
+        self.journal.lock().unwrap().to_string()
+    }
+
+    async fn enrol(&self) {
+        let body = json!({ "count": NODES.len() });
+        let tokens: Vec<EnrolmentToken> = self.operator.post("/enrolment-tokens", &body).await.unwrap();
+        let mut asking = Vec::new();
+        for (token, name) in tokens.iter().zip(NODES) {
+            asking.push(Asking::ask(token, name, self.folder.path()).await);
+        }
+        let waiting: Vec<Value> = self.operator.get("/enrolments").await.unwrap();
+        let word = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
+        let list = waiting.iter().map(|one| NewNode {
+            key: word(one, "key").parse().unwrap(),
+            csr: word(one, "csr").parse().unwrap(),
+            name: word(one, "name"),
+            class: BackendClass::C,
+        });
+        self.operator.propose(&Act::EnrolNodes(list.collect())).await.unwrap();
+        for zone in ZONES {
+            let wishes = ZoneWishes {
+                alias: zone.to_owned(),
+                nodes: asking.iter().map(|one| one.enrolment.fingerprints().0).collect(),
+                live: false,
+                kind: KeyKind::Zpk,
+                shape: Shape::Tdes2,
+                base: None,
+                overlap: Overlap::Time,
+                overlap_ms: Some(2_000),
+                lead_ms: Some(100),
+                exportable: false,
+            };
+            let (_, acts) = plan_zone(&self.operator, &wishes).await.unwrap();
+            for act in acts {
+                self.operator.propose(&act).await.unwrap();
+            }
+            self.approve().await.unwrap();
+        }
+        for one in asking {
+            let identity = one.once().await.unwrap();
+            self.node(&identity, one.store.clone()).await;
+        }
+    }
+
+    // The node side of `serve`, for as long as this test lasts.
+    async fn node(&self, identity: &Identity, store: NodeStore) {
+        let parts = Parts {
+            store,
+            installer: installer(),
+            publish: Box::new(Nowhere),
+            clock: Arc::new(SystemClock::new().unwrap()),
+            about: About { software: "test".into(), backend_class: "C".into() },
+            ready: Arc::new(|| true),
+            stored: None,
+        };
+        let side = NodeSide::start(identity, parts, Rules::default()).await.unwrap();
+        let https = HttpsTransport::new(&identity.url, &identity.tls()).unwrap();
+        let transport: Arc<dyn Transport> =
+            Arc::new(Written { node: identity.node(), https, journal: Arc::clone(&self.journal) });
+        let (handle, requests) = SideHandle::new();
+        let pace = Pace { retry_longest: Duration::from_millis(60), ..Pace::default() };
+        tokio::spawn(async move {
+            let _handle = handle;
+            run(side, Some(transport), requests, pace, std::future::pending()).await.unwrap();
+        });
+    }
+
+    async fn in_traffic(&self, name: &str) {
+        let nodes: Vec<Value> = self.operator.all("/nodes").await.unwrap();
+        let node = nodes.iter().find(|node| node["name"] == name).unwrap()["id"].as_str().unwrap().to_owned();
+        let to = json!({ "to": "in_traffic" });
+        let _: Value = self.operator.post(&format!("/nodes/{node}/traffic"), &to).await.unwrap();
+    }
+
+    async fn campaigns(&self) -> Result<Vec<Campaign>, ClientProblem> {
+        let campaigns: Vec<Campaign> = self.operator.all("/campaigns").await?;
+        campaigns.iter().for_each(|campaign| self.journal.lock().unwrap().saw(campaign));
+        Ok(campaigns)
+    }
+
+    fn told(&self, told: Told) {
+        self.journal.lock().unwrap().told.push(told);
+    }
+
+    // Whatever waits is approved by two.
+    async fn approve(&self) -> Result<(), ClientProblem> {
+        for officer in &self.officers[..2] {
+            let me = officer.me().await?.person;
+            for view in officer.pending().await? {
+                if view.action.approvals.iter().all(|given| given.person != me) {
+                    officer.approve(&view).await?;
+                    self.told(Told::Approved(view.action.id, me));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // A zone at rest is rotated.
+    async fn step(&self) -> Result<(), ClientProblem> {
+        self.approve().await?;
+        let campaigns = self.campaigns().await?;
+        let zones: Vec<Zone> = self.operator.all("/zones").await?;
+        for zone in zones {
+            if campaigns.iter().any(|campaign| campaign.zone == zone.id && campaign.phase.is_live()) {
+                continue;
+            }
+            let plan = plan_rotation(&self.operator, &zone.alias, &RotateWishes::default()).await?;
+            let proposed = self.operator.propose(&plan.act).await?;
+            self.told(Told::Proposed(proposed.action, proposed.hash));
+            self.approve().await?;
+        }
+        Ok(())
+    }
+
+    /// A manager that is to die at a place. True when it did.
+    pub async fn until_killed(&mut self, failpoint: &str, longest: Duration) -> bool {
+        let began = Instant::now();
+        let mut manager = child::start(self.folder.path(), failpoint).await;
+        loop {
+            if let Some(status) = manager.try_wait().unwrap() {
+                assert_eq!(status.signal(), Some(9), "{failpoint}: it ended by itself: {status}");
+                return true;
+            }
+            if began.elapsed() > longest {
+                manager.kill().unwrap();
+                manager.wait().unwrap();
+                return false;
+            }
+            // A call that is cut off has told nothing.
+            let _ = tokio::time::timeout(Duration::from_millis(500), self.step()).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The journal against the store, as the dead manager left it.
+    pub async fn check(&mut self, whole: bool) {
+        let (told, phases, heads) = {
+            let journal = self.journal.lock().unwrap();
+            let from = if whole { 0 } else { self.checked };
+            (journal.told[from..].to_vec(), journal.phases.clone(), newest(&journal))
+        };
+        self.checked = self.journal.lock().unwrap().told.len();
+        let location = self.location.clone();
+        let (lost, report) = tokio::task::spawn_blocking(move || {
+            let mut store = Store::read(&location).unwrap();
+            let lost = lost(&mut store, &told, &phases);
+            (lost, whole.then(|| judged(&mut store, heads, false)))
+        })
+        .await
+        .unwrap();
+        assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
+        if let Some(report) = report {
+            assert_sound(&report);
+        }
+    }
+
+    /// A manager that lives: every rotation comes to its end, and the log holds.
+    pub async fn settle(&mut self) {
+        let mut manager: Child = child::start(self.folder.path(), "").await;
+        let until = Instant::now() + Duration::from_secs(120);
+        let campaigns = loop {
+            let _ = self.approve().await;
+            let campaigns = self.campaigns().await.unwrap();
+            if campaigns.iter().all(|campaign| !campaign.phase.is_live()) {
+                break campaigns;
+            }
+            assert!(Instant::now() < until, "{:?}", campaigns.iter().find(|c| c.phase.is_live()));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        let count = u32::try_from(NODES.len()).unwrap();
+        for campaign in &campaigns {
+            assert_eq!(campaign.phase, Phase::Completed, "{campaign:?}");
+            for mark in [Mark::Proven, Mark::Accepting, Mark::Activated] {
+                assert_eq!(campaign.counts.of(mark), count, "{campaign:?}");
+            }
+        }
+        // No generation was made twice or left out.
+        let mut numbers: Vec<_> = campaigns.iter().map(|c| (c.zone, c.new_generation().0)).collect();
+        numbers.sort();
+        let (mut zone, mut last) = (None, 0);
+        for (of, number) in numbers {
+            last = if zone == Some(of) { last + 1 } else { 1 };
+            zone = Some(of);
+            assert_eq!(number, last, "generations of {of}");
+        }
+        manager.kill().unwrap();
+        manager.wait().unwrap();
+        self.check(true).await;
+        let (location, heads) = (self.location.clone(), newest(&self.journal.lock().unwrap()));
+        let report = tokio::task::spawn_blocking(move || judged(&mut Store::read(&location).unwrap(), heads, true));
+        assert_sound(&report.await.unwrap());
+    }
+
+    /// What durability rests on, as a writing session has it.
+    pub async fn settings(&self) -> Vec<(String, String)> {
+        let location = self.location.clone();
+        tokio::task::spawn_blocking(move || Store::lead(&location).unwrap().settings().unwrap()).await.unwrap()
+    }
+}
+
+// The newest checkpoints that nodes were shown.
+fn newest(journal: &Journal) -> Vec<Head> {
+    let notes = journal.heads.iter().rev().take(3);
+    notes.map(|(size, note)| Head::parse(&format!("node at {size}"), note.as_bytes()).unwrap()).collect()
+}
+
+fn judged(store: &mut Store, heads: Vec<Head>, signatures: bool) -> (Report, usize) {
+    let wanted = heads.len();
+    (verify_store(store, Options { heads, signatures, ..Options::default() }).unwrap(), wanted)
+}
+
+fn assert_sound((report, heads): &(Report, usize)) {
+    // The end of the log that no checkpoint covers is the next manager's to take over.
+    let other = report.findings.iter().find(|finding| finding.kind != "uncovered");
+    assert!(other.is_none(), "{other:?}");
+    assert_eq!(report.heads, *heads as u64, "a checkpoint that a node was shown does not stand");
+}
+
+fn toml_of(settings: &Settings) -> String {
+    let text = |value: &str| format!("{value:?}");
+    format!(
+        "name = {}\nstore = {}\nlisten = {}\nlink = {}\nnames = [\"127.0.0.1\"]\nlive = false\n",
+        text(&settings.name),
+        text(&settings.store),
+        text(&settings.listen),
+        text(&settings.link)
+    )
+}
