@@ -111,10 +111,7 @@ impl Wire for Writer<'_> {
     fn hex_word(&mut self, name: &'static str, show: Show, value: &mut [u8; 8]) -> Step {
         // Each half as it comes out of the registers.
         let mut text = paytypes::hex::encode_word(*value);
-        text.as_chunks_mut::<8>()
-            .0
-            .iter_mut()
-            .try_for_each(|half| self.exact(name, Alphabet::Hex, show, half))
+        text.as_chunks_mut::<8>().0.iter_mut().try_for_each(|half| self.exact(name, Alphabet::Hex, show, half))
     }
 
     #[inline]

@@ -265,7 +265,8 @@ impl Fleet {
             Some(Sabotage::LostReceipt) => Arc::new(Losing::new(https, Arc::clone(&self.losing))),
             _ => Arc::new(https),
         };
-        let transport: Arc<dyn Transport> = Arc::new(Gated::new(transport, Arc::clone(&self.gate), number));
+        let transport: Arc<dyn Transport> =
+            Arc::new(Gated::new(transport, Arc::clone(&self.gate), number));
         let (handle, requests) = SideHandle::new();
         let pace = Pace { retry_longest: Duration::from_millis(500), ..Pace::default() };
         let (stop, stopped) = oneshot::channel::<()>();

@@ -186,8 +186,7 @@ impl Transport for Gated {
             if !proofs.is_empty() {
                 self.gate.confirm(&proofs);
             }
-            let mail =
-                endpoint == Endpoint::Pull && matches!(&answer, Answer::Taken(body) if !body.is_empty());
+            let mail = endpoint == Endpoint::Pull && matches!(&answer, Answer::Taken(body) if !body.is_empty());
             if mail && !self.gate.mail(self.node).await {
                 return Err(TransportError::Unreachable("lost with the manager".to_owned()));
             }

@@ -1,6 +1,5 @@
 //! The verdict: every sentence of what the run is to show, as a thing that must hold, with what was found.
 
-use super::RotationArgs;
 use super::fleet::{Fleet, HOLDING};
 use super::load::SKEW_MS;
 use super::people::{People, called};
@@ -8,6 +7,7 @@ use super::receipts::{KINDS, Receipts};
 use super::report::{Report, Stage, Tally};
 use super::units::UnitKill;
 use super::watch;
+use super::RotationArgs;
 use crate::exit::Failure;
 use keylink::CampaignId;
 use keylink::message::ReceiptKind;
@@ -24,11 +24,7 @@ const NODE_RATE: f64 = 5.0;
 const AFTER_RETURN: u64 = 100;
 
 fn named(all: &[String], nothing: &str) -> String {
-    if all.is_empty() {
-        nothing.to_owned()
-    } else {
-        all.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
-    }
+    if all.is_empty() { nothing.to_owned() } else { all.iter().take(5).cloned().collect::<Vec<_>>().join(", ") }
 }
 
 /// Judges what the load has seen.
@@ -38,7 +34,8 @@ pub fn load(report: &mut Report, args: &RotationArgs, tally: &Tally, campaigns: 
     report.check("no transaction is refused", tally.refused() == 0, found);
     report.check("no PIN is wrong", tally.wrong == 0, format!("{} of {}", tally.wrong, tally.begun));
     let once = tally.requests == tally.begun + tally.blocks;
-    let found = format!("{} requests for {} PINs and {} blocks", tally.requests, tally.begun, tally.blocks);
+    let found =
+        format!("{} requests for {} PINs and {} blocks", tally.requests, tally.begun, tally.blocks);
     report.check("nothing is asked twice", once, found);
     let rate = tally.begun as f64 / tally.seconds.max(f64::MIN_POSITIVE);
     let enough = rate >= f64::from(args.rate);
@@ -77,11 +74,7 @@ fn protection(report: &mut Report, tally: &Tally, campaigns: &[Campaign]) {
     report.check("no node protects before all accept and its time has come", early.is_none(), found);
     let one = |(node, n): (&usize, &u64)| format!("node-{node:03} {n} blocks under the old generation");
     let stale: Vec<String> = tally.stale.iter().map(one).collect();
-    report.check(
-        "no node protects with the old key once all are activated",
-        stale.is_empty(),
-        named(&stale, "nobody"),
-    );
+    report.check("no node protects with the old key once all are activated", stale.is_empty(), named(&stale, "nobody"));
 }
 
 /// Judges nodes that were away, and those that are processes.
@@ -123,8 +116,7 @@ pub fn nodes(
 
 /// Judges how the rotation was asked for and how it ended.
 pub async fn campaigns(report: &mut Report, people: &People, campaigns: &[Campaign]) -> Result<(), Failure> {
-    let ended =
-        campaigns.iter().all(|c| matches!(c.phase, Phase::Completed | Phase::CompletedWithExceptions));
+    let ended = campaigns.iter().all(|c| matches!(c.phase, Phase::Completed | Phase::CompletedWithExceptions));
     let phases: Vec<String> = campaigns.iter().map(|campaign| format!("{:?}", campaign.phase)).collect();
     report.check("the campaigns are completed", ended, phases.join(", "));
     let last_began = campaigns.iter().map(|campaign| campaign.began).max().unwrap_or_default();
@@ -149,11 +141,7 @@ pub async fn campaigns(report: &mut Report, people: &People, campaigns: &[Campai
 }
 
 /// Waits for the last receipts of nodes that came back late, when all is well.
-pub async fn last_receipts(
-    people: &People,
-    args: &RotationArgs,
-    campaigns: &[Campaign],
-) -> Result<(), Failure> {
+pub async fn last_receipts(people: &People, args: &RotationArgs, campaigns: &[Campaign]) -> Result<(), Failure> {
     let ids: Vec<CampaignId> = campaigns.iter().map(|campaign| campaign.id).collect();
     let wanted = usize::from(args.nodes) * usize::from(args.zones);
     let ended = campaigns.iter().all(|campaign| !campaign.phase.is_live());
@@ -185,8 +173,7 @@ pub async fn log(
     let counts: Vec<String> =
         KINDS.iter().map(|(_, name)| format!("{name} {}", receipts.of_kind(name))).collect();
     let wrong = receipts.wrong(&fleet.members, campaigns.len());
-    let found =
-        format!("{} of {wanted} each: {}", counts.join(", "), named(&wrong, "none missing, none twice"));
+    let found = format!("{} of {wanted} each: {}", counts.join(", "), named(&wrong, "none missing, none twice"));
     report.check("every receipt is there", wrong.is_empty(), found);
     let found = named(&receipts.bad, "by the keys of the nodes, all hold");
     report.check("every receipt is verified", receipts.bad.is_empty(), found);
@@ -257,10 +244,7 @@ fn verified(
         of("entries"),
         heads.len(),
     );
-    report.check(
-        "`payhsm audit verify --require-head --signatures` holds with heads of two nodes",
-        holds,
-        found,
-    );
+    report.check("`payhsm audit verify --require-head --signatures` holds with heads of two nodes", holds, found);
     Ok(())
 }
+

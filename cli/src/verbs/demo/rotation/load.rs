@@ -283,9 +283,7 @@ impl Load {
                 let asked = self.seats.get_mut(node).and_then(|seat| seat.unanswered.remove(&ticket));
                 match asked {
                     Some(asked) => self.answered(asked, &reply),
-                    None => {
-                        self.tally.refuse(self.stage, format!("node-{node:03} answers what nobody asked"))
-                    }
+                    None => self.tally.refuse(self.stage, format!("node-{node:03} answers what nobody asked")),
                 }
             }
             Order::Hung { node, why } => {

@@ -76,9 +76,7 @@ impl RotationArgs {
 /// Runs it.
 pub fn run(args: &RotationArgs) -> Exit {
     if usize::from(args.processes) + args.away() + 1 >= usize::from(args.nodes) {
-        return Err(Failure::usage(
-            "too few nodes: besides processes and nodes that are away two are needed",
-        ));
+        return Err(Failure::usage("too few nodes: besides processes and nodes that are away two are needed"));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     // On this thread: the manager ends with the thread that has begun it.

@@ -17,8 +17,7 @@ pub const KINDS: [(ReceiptKind, &str); 4] = [
 
 // The generation of which a campaign wants a receipt: the old one is what retires.
 fn meant(campaign: &Campaign, kind: ReceiptKind) -> Option<(KeySetId, Generation)> {
-    let generation =
-        if kind == ReceiptKind::Retired { campaign.retiring? } else { campaign.new_generation() };
+    let generation = if kind == ReceiptKind::Retired { campaign.retiring? } else { campaign.new_generation() };
     Some((campaign.plan.key_set, generation))
 }
 
@@ -51,8 +50,7 @@ fn body(line: &str) -> Option<Vec<u8>> {
 impl Receipts {
     /// Opens every receipt of an export with the key of the node that it names, and counts those of campaigns.
     pub fn of(export: &str, members: &[Member], campaigns: &[Campaign]) -> Self {
-        let keys: HashMap<NodeId, &PublicKey> =
-            members.iter().map(|member| (member.id, &member.key)).collect();
+        let keys: HashMap<NodeId, &PublicKey> = members.iter().map(|member| (member.id, &member.key)).collect();
         let mut all = Self::default();
         for line in export.lines().filter(|line| line.starts_with("row receipts ")) {
             match Self::open(line, &keys) {

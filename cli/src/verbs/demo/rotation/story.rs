@@ -253,7 +253,9 @@ impl<'a> Run<'a> {
         self.kills.arm(&self.fleet, &self.manager, 0);
         let (mut now, mut stages, mut all) = (Stage::Before, Vec::new(), Vec::new());
         while approved.elapsed() <= Duration::from_secs(self.args.limit) {
-            self.kills.follow(&ids, &self.fleet, &self.people, &mut self.manager, &mut self.report).await?;
+            self.kills
+                .follow(&ids, &self.fleet, &self.people, &mut self.manager, &mut self.report)
+                .await?;
             // Killed meanwhile, perhaps.
             let Ok(seen) = watch::look_once(&self.people, &ids).await else {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -300,8 +302,10 @@ impl<'a> Run<'a> {
             let mut caught_up = false;
             while !caught_up && began.elapsed() < Duration::from_secs(60) {
                 let all = watch::deliveries(&self.people, ids).await?;
-                caught_up =
-                    all.iter().filter(|one| one.node == id).all(|one| one.marks.contains(&Mark::Activated));
+                caught_up = all
+                    .iter()
+                    .filter(|one| one.node == id)
+                    .all(|one| one.marks.contains(&Mark::Activated));
                 if !caught_up {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }

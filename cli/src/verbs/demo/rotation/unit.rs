@@ -39,8 +39,7 @@ impl Unit {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.map_err(Failure::environment)?;
         let config = format!("[[listener]]\nlisten = \"{address}/00\"\ngeneration_trailer = true\n");
-        let put =
-            |file: &str, text: &str| std::fs::write(data.join(file), text).map_err(Failure::environment);
+        let put = |file: &str, text: &str| std::fs::write(data.join(file), text).map_err(Failure::environment);
         put("payhsm.toml", &config)?;
         put("token", &token.to_line())?;
         // As if it had stopped before: it does so once.
@@ -94,8 +93,7 @@ impl Unit {
 
 // Returns with its last line of greeting: who it is, while it asks; else where it listens.
 fn run(data: &Path, name: &str, holds: bool) -> Result<(Child, String), Failure> {
-    let log =
-        File::options().create(true).append(true).open(data.join("log")).map_err(Failure::environment)?;
+    let log = File::options().create(true).append(true).open(data.join("log")).map_err(Failure::environment)?;
     let mut command = Command::new(std::env::current_exe().map_err(Failure::environment)?);
     command
         .args(["serve", "--insecure-test-lmk", "--end-with-parent", "--cores", "1", "--node-name", name])

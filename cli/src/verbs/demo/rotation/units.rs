@@ -100,10 +100,8 @@ impl Holding {
                 let (receipt, drained_ms) = (*receipt, ms(*since));
                 // The manager may be gone for a moment, too.
                 let Ok(all) = watch::deliveries_once(people, ids).await else { return Ok(()) };
-                let known_before = all
-                    .iter()
-                    .filter(|one| Some(one.node) == id)
-                    .any(|one| one.marks.contains(&Mark::Proven));
+                let known_before =
+                    all.iter().filter(|one| Some(one.node) == id).any(|one| one.marks.contains(&Mark::Proven));
                 let before = unit.pid();
                 unit.kill()?;
                 let killed = Instant::now();
