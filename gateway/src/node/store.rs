@@ -42,6 +42,7 @@ struct Put {
 pub struct Store {
     puts: mpsc::Sender<Put>,
     reads: Arc<Mutex<Connection>>,
+    settings: Arc<[(String, String)]>,
     // Held as long as the store lives: two processes that sign for one node would look like a clone.
     _lock: Arc<File>,
 }
@@ -63,11 +64,17 @@ impl Store {
             "CREATE TABLE IF NOT EXISTS node (id BLOB PRIMARY KEY, body BLOB NOT NULL, sum BLOB NOT NULL)
              WITHOUT ROWID, STRICT",
         )?;
+        let settings = Arc::from(settings(&write)?);
         let reads = Arc::new(Mutex::new(connect(path)?));
         let (puts, queue) = mpsc::channel();
         let thread = std::thread::Builder::new().name("node-store".to_owned());
         thread.spawn(move || write_for_ever(write, &queue)).map_err(|_| StoreError::Closed)?;
-        Ok(Self { puts, reads, _lock: Arc::new(lock) })
+        Ok(Self { puts, reads, settings, _lock: Arc::new(lock) })
+    }
+
+    /// What durability rests on, as the writing connection has it: name and value.
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.settings
     }
 
     /// The stored state of a node.
@@ -96,6 +103,13 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
+}
+
+fn settings(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> {
+    let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+    let word = if synchronous == 2 { "FULL".to_owned() } else { synchronous.to_string() };
+    Ok(vec![("journal_mode".to_owned(), journal), ("synchronous".to_owned(), word)])
 }
 
 // The id is in it: a state that is moved to another node's row is damaged too.
@@ -141,6 +155,8 @@ mod tests {
         let path = folder.path().join("nodes.sqlite");
         let (a, b) = (NodeId([1; 32]), NodeId([2; 32]));
         let store = Store::open(&path).unwrap();
+        let settings = [("journal_mode", "wal"), ("synchronous", "FULL")];
+        assert_eq!(store.settings(), settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(store.load(a).unwrap(), None);
         let puts = (0..200u8).map(|n| store.put(if n % 2 == 0 { a } else { b }, vec![n; 100]));
         for put in puts.collect::<Vec<_>>() {

@@ -1,50 +1,63 @@
-//! Many rows as records: rows are read on this thread and decoded on the others, since a start of a large centre is
-//! little else.
+//! Many rows as records: rows come from this thread, are decoded on others, and are taken in here as they get ready,
+//! since a start of a large centre is little else. Never more than a few pieces are on their way.
 
 use super::table::Record;
 use crate::store::Row;
 use std::num::NonZero;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{available_parallelism, scope};
 
 /// Rows that are decoded at once.
-const PIECE: usize = 4096;
+const PIECE: usize = 1024;
 /// Pieces that wait for a thread.
 const AHEAD: usize = 4;
 
-/// The records of rows, in their order. An error names the row.
-pub(super) fn records(rows: &mut dyn Iterator<Item = Row>) -> Result<Vec<Record>, String> {
+type Decoded = Result<Vec<Record>, String>;
+
+/// Gives the records of rows, in no order. An error names the row.
+pub(super) fn each_record(
+    rows: &mut dyn Iterator<Item = Row>,
+    take: &mut dyn FnMut(Record),
+) -> Result<(), String> {
     let threads = available_parallelism().map_or(1, NonZero::get);
     scope(|scope| {
-        let (queues, workers): (Vec<_>, Vec<_>) = (0..threads)
+        let (done, ready) = channel::<Decoded>();
+        let queues: Vec<_> = (0..threads)
             .map(|_| {
                 let (queue, pieces) = sync_channel::<Vec<Row>>(AHEAD);
-                (queue, scope.spawn(move || pieces.iter().map(|piece| decode(&piece)).collect::<Vec<_>>()))
+                let done = done.clone();
+                scope.spawn(move || decode_all(&pieces, &done));
+                queue
             })
-            .unzip();
-        // In turn, so that the order is found again.
+            .collect();
+        drop(done);
         for queue in queues.iter().cycle() {
             let piece: Vec<Row> = rows.take(PIECE).collect();
             if piece.is_empty() || queue.send(piece).is_err() {
                 break;
             }
+            while let Ok(decoded) = ready.try_recv() {
+                decoded?.into_iter().for_each(&mut *take);
+            }
         }
         drop(queues);
-        let panicked = |_| "a thread that reads records has panicked".to_owned();
-        let mut decoded = Vec::new();
-        for worker in workers {
-            decoded.push(worker.join().map_err(panicked)?.into_iter());
-        }
-        let mut records = Vec::new();
-        for turn in (0..threads).cycle() {
-            let Some(piece) = decoded[turn].next() else { break };
-            records.append(&mut piece?);
-        }
-        Ok(records)
+        ready.iter().try_for_each(|decoded| {
+            decoded?.into_iter().for_each(&mut *take);
+            Ok(())
+        })
     })
 }
 
-fn decode(piece: &[Row]) -> Result<Vec<Record>, String> {
+fn decode_all(pieces: &Receiver<Vec<Row>>, done: &Sender<Decoded>) {
+    for piece in pieces {
+        // Whoever has seen an error of another piece does not listen any more.
+        if done.send(decode(&piece)).is_err() {
+            return;
+        }
+    }
+}
+
+fn decode(piece: &[Row]) -> Decoded {
     let mut records = Vec::with_capacity(piece.len());
     for row in piece {
         let record = Record::of_row(row);

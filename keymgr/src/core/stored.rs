@@ -14,7 +14,7 @@ use super::people::{Credential, Person, Standing};
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::rows::{Approval, Ceremony, Manifest, Receipt, TokenUse};
-use super::table::Record;
+use super::table::{Record, State};
 use crate::log::Entry;
 use crate::store::{Change, Row, Stored, Table, Value};
 use crate::writer::{Decided, Machine};
@@ -314,7 +314,9 @@ impl Machine for Core {
     ];
 
     fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
-        Ok(Self::load(super::reading::records(rows)?))
+        let mut state = State::default();
+        super::reading::each_record(rows, &mut |record| state.absorb(record))?;
+        Ok(Self::of(state))
     }
 
     fn handle(&mut self, now: Instant3, told: Told) -> Result<Decided<Outcome>, Refusal> {

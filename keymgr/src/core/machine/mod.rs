@@ -66,6 +66,11 @@ impl Core {
     pub fn load(records: impl IntoIterator<Item = Record>) -> Self {
         let mut state = State::default();
         records.into_iter().for_each(|record| state.absorb(record));
+        Self::of(state)
+    }
+
+    /// The core over these records.
+    pub(super) fn of(state: State) -> Self {
         let (watch, due) = (Watch::of(&state), Due::of(&state));
         Self { state, watch, due }
     }
