@@ -204,6 +204,12 @@ impl Bench {
         Ok(made)
     }
 
+    // CC with half as many other keys again: more than the key cache holds.
+    fn others(&mut self, lmk: LmkId) -> io::Result<Vec<Exchange>> {
+        let keys = self.unseen / 2;
+        self.maker.translations(lmk, keys, keys / 2)
+    }
+
     fn dukpt(&mut self, lmk: LmkId) -> io::Result<Vec<Exchange>> {
         if let Some(made) = self.made.get(&(lmk.0, "dukpt")) {
             return Ok(made.clone());

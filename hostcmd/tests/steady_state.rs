@@ -5,7 +5,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use hostcmd::{Engine, Finished, Port, Settings, Ticket, Unit};
-use hsm::LmkId;
+use hsm::{Hsm, LmkId};
 use hsm_sim::{LmkSet, Options, Simulator};
 use serde::Deserialize;
 use std::alloc::System;
@@ -101,8 +101,12 @@ struct Line {
 
 impl Line {
     fn new(lmk: u8) -> Self {
+        Self::with_queue(lmk, Hsm::new())
+    }
+
+    fn with_queue(lmk: u8, hsm: Hsm) -> Self {
         let simulator = Simulator::new(&LmkSet::public_test(), Options::default()).unwrap();
-        let engine = Engine::new(Box::new(simulator), Unit::default());
+        let engine = Engine::with_queue(Box::new(simulator), Unit::default(), hsm);
         let port = Rc::new(Port::new(LmkId(lmk), Settings::LEGACY));
         Self { engine, port, tickets: Vec::new(), replies: Vec::new() }
     }
@@ -145,5 +149,21 @@ fn translation_allocates_nothing() {
         for size in [1, 16, 64] {
             steady_state_allocates_nothing("CC", lmk, size);
         }
+    }
+}
+
+// Without a cache every key is one that was never seen.
+#[test]
+fn a_key_that_is_opened_or_derived_allocates_itself_and_nothing_else() {
+    for (command, cache, lmk, keys) in
+        [("CC", 0, 0, 2), ("CC", 0, 1, 2), ("CC", 0, 2, 2), ("G0", 1 << 20, 0, 1)]
+    {
+        let frames = requests(command, lmk);
+        let mut line = Line::with_queue(lmk, Hsm::with_cache(cache));
+        for _ in 0..3 {
+            line.batch(&frames, 64);
+        }
+        let allocations = allocations_of(|| (0..10).for_each(|_| line.batch(&frames, 64)));
+        assert_eq!(allocations, 10 * 64 * keys, "{command} under LMK {lmk}");
     }
 }

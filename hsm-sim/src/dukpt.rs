@@ -86,7 +86,7 @@ impl Derivation {
     /// Takes the results of a pass; the working key when it is done.
     #[inline]
     pub(crate) fn take(&mut self, jobs: &[Job]) -> Option<Zeroizing<[u64; 3]>> {
-        let [first, second] = jobs.get(self.job..).and_then(|jobs| jobs.first_chunk::<2>())?;
+        let [first, second] = jobs.get(self.job..)?.first_chunk()?;
         let (first, second) = (first.block(), second.block());
         match self.step {
             Step::Done => return None,
@@ -173,7 +173,7 @@ mod tests {
     // Counters of one to ten ones, all purposes, several devices and base keys: all derived in one batch.
     #[test]
     fn all_at_once_are_as_by_steps() {
-        let bdks = [[0x3Bu8; 16], core::array::from_fn(|n| (n as u8 * 17) ^ 0x5A)];
+        let bdks = [[0x3Bu8; 16], core::array::from_fn(|n| n as u8 * 17 ^ 0x5A)];
         let counters = [1, 2, 3, 0x10_0000, 0x1F_F800, 0x15_5555 & !1, 0x3FF, 0x800, 0x0F_0F00];
         let mut wanted = Vec::new();
         for (device, counter) in (0u64..).zip(counters) {

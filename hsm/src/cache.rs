@@ -57,12 +57,26 @@ impl Entry {
     }
 }
 
+/// Place of an entry in the ring, and bits of its hash that the table does not look at: a name that is not there
+/// is found to be so without a look at an entry, which is far away in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    at: u32,
+    bits: u32,
+}
+
+impl Place {
+    const fn new(at: u32, hash: u64) -> Self {
+        Self { at, bits: (hash >> 25) as u32 }
+    }
+}
+
 /// The cache. The table hashes with a random key, so that a host cannot aim at one bucket.
 pub(crate) struct KeyCache {
     capacity: usize,
     bytes: usize,
     hasher: RandomState,
-    places: HashTable<u32>,
+    places: HashTable<Place>,
     ring: Vec<Entry>,
     hand: usize,
     door: Doorkeeper,
@@ -96,23 +110,25 @@ impl KeyCache {
 
     #[inline]
     pub(crate) fn get(&mut self, name: &Name<'_>) -> Option<Key> {
-        let ring = &self.ring;
-        let place = *self.places.find(name.hash, |place| at(ring, *place).is_some_and(|e| e.is(name)))?;
-        let entry = self.ring.get_mut(usize::try_from(place).ok()?)?;
+        let place = self.find(name)?;
+        let entry = self.ring.get_mut(usize::try_from(place.at).ok()?)?;
         entry.used = true;
         Some(entry.key.share())
     }
 
-    fn holds(&self, name: &Name<'_>) -> bool {
+    #[inline]
+    fn find(&self, name: &Name<'_>) -> Option<Place> {
         let ring = &self.ring;
-        self.places.find(name.hash, |place| at(ring, *place).is_some_and(|e| e.is(name))).is_some()
+        let looked_for = Place::new(0, name.hash).bits;
+        let is = |place: &Place| place.bits == looked_for && at(ring, *place).is_some_and(|e| e.is(name));
+        self.places.find(name.hash, is).copied()
     }
 
     /// Keeps a key. A cache that is full takes it only when it was asked for before, see [`Doorkeeper`].
     pub(crate) fn put(&mut self, name: &Name<'_>, key: &Key) {
         let cost = cost_of(name, key);
         let full = self.bytes.saturating_add(cost) > self.capacity;
-        if cost > self.capacity || full && !self.door.admits(name.hash) || self.holds(name) {
+        if cost > self.capacity || full && !self.door.admits(name.hash) || self.find(name).is_some() {
             return;
         }
         let mut place = None;
@@ -147,12 +163,14 @@ impl KeyCache {
 
     fn insert(&mut self, hash: u64, place: u32) {
         let ring = &self.ring;
-        self.places.insert_unique(hash, place, |place| at(ring, *place).map_or(0, |entry| entry.hash));
+        self.places.insert_unique(hash, Place::new(place, hash), |place| {
+            at(ring, *place).map_or(0, |entry| entry.hash)
+        });
     }
 
     // The table forgets a place.
     fn remove(&mut self, hash: u64, place: u32) {
-        if let Ok(found) = self.places.find_entry(hash, |known| *known == place) {
+        if let Ok(found) = self.places.find_entry(hash, |known| known.at == place) {
             found.remove();
         }
     }
@@ -229,8 +247,8 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 }
 
 #[inline]
-fn at(ring: &[Entry], place: u32) -> Option<&Entry> {
-    ring.get(usize::try_from(place).ok()?)
+fn at(ring: &[Entry], place: Place) -> Option<&Entry> {
+    ring.get(usize::try_from(place.at).ok()?)
 }
 
 fn cost_of(name: &Name<'_>, key: &Key) -> usize {
@@ -279,9 +297,9 @@ mod tests {
 
     #[test]
     fn an_entry_costs_what_it_says() {
-        // Four bytes and a control byte of the table at half filling; the allocator's own part of the body.
+        // Eight bytes and a control byte of the table at half filling; the allocator's own part of the body.
         let body = size_of::<KeyAttributes>() + 2 * size_of::<usize>() + 48 + 16;
-        assert!(size_of::<Entry>() + 2 * 5 + body <= ENTRY_COST, "{} + {body}", size_of::<Entry>());
+        assert!(size_of::<Entry>() + 2 * 9 + body <= ENTRY_COST, "{} + {body}", size_of::<Entry>());
     }
 
     #[test]
@@ -345,9 +363,9 @@ mod tests {
             assert_eq!(cache.places.len(), cache.ring.len());
             assert_eq!(cache.bytes, cache.ring.iter().map(|e| e.cost as usize).sum::<usize>());
             for place in &cache.places {
-                let text = cache.ring[*place as usize].text.clone();
+                let text = cache.ring[place.at as usize].text.clone();
                 let name = cache.name(MEANING, &text);
-                assert!(cache.ring[*place as usize].is(&name));
+                assert!(cache.ring[place.at as usize].is(&name));
             }
         }
     }

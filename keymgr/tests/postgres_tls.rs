@@ -54,7 +54,8 @@ impl Server {
         let data = cluster.folder().join("data");
         certified(&data, authority, "127.0.0.1", "server");
         private(&data.join("root.crt"), &authority.pem());
-        let rules = "local all all trust\nhostssl all carded 127.0.0.1/32 cert\nhostssl all kmc 127.0.0.1/32 trust\n";
+        let rules =
+            "local all all trust\nhostssl all carded 127.0.0.1/32 cert\nhostssl all kmc 127.0.0.1/32 trust\n";
         private(&data.join("pg_hba.conf"), rules);
         for sql in [
             "CREATE ROLE carded LOGIN SUPERUSER",

@@ -143,7 +143,7 @@ fn a_manager_holds_no_component_and_no_key_in_the_clear() {
         names.contains(&"store.db".to_owned()) && names.contains(&"store.db-wal".to_owned()),
         "{names:?}"
     );
-    assert!(house.log().len() > 10_000, "a log at its finest");
+    assert!(house.log().contains("public test LMK"), "there is a log");
     let export = std::fs::read(house.path("export.txt")).unwrap();
     assert!(!control.found_in(&export).is_empty() && seen > 15);
     assert!(canaries.found_in(&zmk).len() >= 4, "and it finds what it looks for");

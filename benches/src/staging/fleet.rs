@@ -216,8 +216,7 @@ struct Talk {
 
 impl Talk {
     async fn begin(member: &mut Member) -> Result<Self, String> {
-        let transport =
-            HttpsTransport::new(&member.identity.url, &member.identity.tls()).map_err(text)?;
+        let transport = HttpsTransport::new(&member.identity.url, &member.identity.tls()).map_err(text)?;
         let mut talk = Self { transport, said: Vec::new() };
         let hello = member.side.hello().to_bytes();
         talk.post(member, Endpoint::Hello, hello).await?;

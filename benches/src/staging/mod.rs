@@ -97,8 +97,7 @@ async fn tell(args: &Args, place: &Place) -> Result<(Vec<Figure>, Settings), Str
         let asked = async {
             centre.ask(&[plan.act]).await?;
             let look = || async {
-                let found: Result<Campaign, _> =
-                    centre.operator.get(&format!("/campaigns/{campaign}")).await;
+                let found: Result<Campaign, _> = centre.operator.get(&format!("/campaigns/{campaign}")).await;
                 found.map_err(|error| error.to_string())
             };
             while look().await?.phase <= Phase::Staging {
@@ -133,7 +132,10 @@ async fn tell(args: &Args, place: &Place) -> Result<(Vec<Figure>, Settings), Str
     if proven != wanted || receipts < 2 * wanted {
         return Err(format!("{proven} nodes hold the key, {receipts} receipts are stored"));
     }
-    Ok((vec![Figure::at_most(&format!("one key staged to {} nodes", args.nodes), done, args.goal_ms())], settings))
+    Ok((
+        vec![Figure::at_most(&format!("one key staged to {} nodes", args.nodes), done, args.goal_ms())],
+        settings,
+    ))
 }
 
 // What this process has had of all cores.

@@ -24,7 +24,8 @@ impl Machine for Receipts {
         for row in rows.filter(|row| row.table == Table::Receipts) {
             let halves = row.key.split_first_chunk::<8>().ok_or("a receipt without a node")?;
             let node = u64::from_be_bytes(*halves.0);
-            let seq = halves.1.try_into().map(u64::from_be_bytes).map_err(|_| "a receipt without a number")?;
+            let seq =
+                halves.1.try_into().map(u64::from_be_bytes).map_err(|_| "a receipt without a number")?;
             let known: &mut u64 = last.entry(node).or_default();
             *known = seq.max(*known);
         }

@@ -40,6 +40,7 @@ mod stored;
 pub mod table;
 pub mod target;
 mod tick;
+mod traffic;
 pub mod verified;
 
 pub use machine::{Core, Effects, Note};

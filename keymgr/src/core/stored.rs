@@ -348,7 +348,13 @@ mod tests {
     fn every_table_that_is_read_again_is_read_at_a_start() {
         // A record of the core is evidence, or its table is read.
         for &table in Table::ALL {
-            let body = |body: &str| Row { table, key: b"centre".to_vec(), columns: vec![], body: body.into(), log_seq: 0 };
+            let body = |body: &str| Row {
+                table,
+                key: b"centre".to_vec(),
+                columns: vec![],
+                body: body.into(),
+                log_seq: 0,
+            };
             let is_read = !matches!(Record::of_row(&body("{}")), Ok(None));
             assert_eq!(is_read, Core::TABLES.contains(&table), "{}", table.name());
         }

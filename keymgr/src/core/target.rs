@@ -85,6 +85,7 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
         let step = match stays {
             Some(generation) if generation == name.generation => Wanted::now(Step::Protect),
             Some(_) if step.step == Step::Protect => Wanted::now(Step::Accept),
+            Some(_) if step.step == Step::Accept && !key.is_live() => Wanted::now(Step::Retire),
             _ => step,
         };
         target.rights.extend(&key.rights);
@@ -101,23 +102,29 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
     Ok(())
 }
 
-// A suspended node gets no new keys. Where the key that is to follow the one it protects with is not known to be
-// there, the order leaves that one in its place: a node does not take an order that leaves it without any, and the
-// order to suspend must get through.
+// Whether a node keeps the key that it protects with for now, although another is to follow.
+//
+// A suspended node gets no new keys; where the one that is to follow is not known to be there, the order to suspend
+// must still get through, and a node does not take an order that leaves it without any. Where that one was revoked,
+// none is to follow. And a node that was away gives up what it merely processes with before it switches: it holds no
+// more keys at once than the others.
 fn stays_in_place(tx: &Change<'_>, node: &Node, set: &KeySet) -> Option<Generation> {
-    let progress = |key: &KeyRef| tx.find::<Copy>(&(node.id, *key)).map(|copy| copy.progress);
-    let of = |generation| KeyRef { key_set: set.id(), generation };
-    let follower = set.protecting.and_then(|generation| progress(&of(generation)));
-    if !node.suspended || follower.is_some_and(|progress| progress > Progress::Wrapped) {
+    let held = |generation| {
+        let key = KeyRef { key_set: set.id(), generation };
+        Some((tx.find::<Key>(&key)?, tx.find::<Copy>(&(node.id, key))?.progress))
+    };
+    let keys: Vec<_> =
+        tx.keys_in::<Key>(keys_of(set.id())).iter().filter_map(|key| held(key.generation)).collect();
+    let usable = |key: &Key| key.suspect.is_none() && key.state() != KeyState::Destroyed;
+    let (now, _) = keys.iter().find(|(key, progress)| *progress == Progress::Activated && usable(key))?;
+    if set.protecting == Some(now.generation()) {
         return None;
     }
-    let usable = |key: &&KeyRef| {
-        progress(key) == Some(Progress::Activated)
-            && tx
-                .find::<Key>(key)
-                .is_some_and(|key| key.suspect.is_none() && key.state() != KeyState::Destroyed)
-    };
-    tx.keys_in::<Key>(keys_of(set.id())).iter().find(usable).map(|key| key.generation)
+    let name = |generation| KeyRef { key_set: set.id(), generation };
+    let lost = set.protecting.and_then(|g| tx.find::<Key>(&name(g))).is_some_and(|key| !usable(key));
+    let follows = set.protecting.and_then(held).is_some_and(|(_, progress)| progress > Progress::Wrapped);
+    let surplus = keys.iter().any(|(key, progress)| *progress == Progress::Accepting && !key.is_live());
+    (lost || surplus || (node.suspended && !follows)).then(|| now.generation())
 }
 
 /// A step, and when it is taken.

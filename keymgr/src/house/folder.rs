@@ -130,7 +130,8 @@ impl House {
                 .map(|opening| opening.join().map_err(|_| HouseError::Random).and_then(|opened| Ok(opened?)))
         });
         let signing = |file, der: Zeroizing<Vec<u8>>| {
-            SigningKey::from_pkcs8_der(&der).map_err(|_| HouseError::from(self.0.key_failed(file, KeyFileError::Format)))
+            SigningKey::from_pkcs8_der(&der)
+                .map_err(|_| HouseError::from(self.0.key_failed(file, KeyFileError::Format)))
         };
         Ok(HouseKeys {
             manifest: signing(MANIFEST, manifest?)?,

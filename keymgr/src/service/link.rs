@@ -12,7 +12,7 @@ use crate::core::table::{State, Table};
 use crate::failpoint::failpoint;
 use crate::writer::SubmitError;
 use hostcmd::managed::possession::{open_throw_away, pin_block};
-use keylink::action::Grant;
+use keylink::action::{Evidence, Grant};
 use keylink::envelope::{Body, EnvelopeError, bytes_of, strict};
 use keylink::manager::{challenge_of, possession_holds};
 use keylink::message::{
@@ -354,28 +354,33 @@ impl Manager {
             Some(evidence)
         });
         let Some(evidence) = found else { return Ok(()) };
-        if self.0.offers.is_open(node, now) {
+        if !self.0.offers.begin(node, now) {
             return Ok(());
         }
+        match self.make_offer(node, number, evidence).await {
+            Ok(offered) => self.0.offers.open(node, offered.hash(), number, now),
+            Err(problem) => {
+                self.0.offers.give_up(node);
+                return Err(problem);
+            }
+        }
+        Ok(())
+    }
+
+    async fn make_offer(&self, node: NodeId, number: u32, evidence: Evidence) -> Result<Signed, LinkProblem> {
         let public = self.vault().call(move |vault| vault.offer_root_kek(node)).await;
         let public = Blob(public.map_err(|error| LinkProblem::Unready(error.to_string()))?);
         let mut nonce = Hex([0; 32]);
         getrandom::fill(&mut nonce.0).map_err(|error| LinkProblem::Unready(error.to_string()))?;
-        let offered = self
-            .post_next(
-                node,
-                |head| {
-                    let (public, evidence) = (public.clone(), evidence.clone());
-                    Signed::seal(
-                        &RootKekOffer { head, number, public, nonce, evidence },
-                        &self.0.parts.signer,
-                    )
-                },
-                |signed| Input::Post { node, signed },
-            )
-            .await?;
-        self.0.offers.open(node, offered.hash(), number, now);
-        Ok(())
+        self.post_next(
+            node,
+            |head| {
+                let (public, evidence) = (public.clone(), evidence.clone());
+                Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer)
+            },
+            |signed| Input::Post { node, signed },
+        )
+        .await
     }
 
     // Another message may take the number that this one was signed with; then it is signed anew.

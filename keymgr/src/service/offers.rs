@@ -20,10 +20,21 @@ struct Offer {
 pub struct Offers(Mutex<HashMap<NodeId, Offer>>);
 
 impl Offers {
-    /// True when a node has an offer that it may still answer.
-    pub fn is_open(&self, node: NodeId, now: u64) -> bool {
-        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get(&node).is_some_and(|offer| now.saturating_sub(offer.since_ms) < OPEN_MS)
+    /// Takes the place of a node's offer, which is about to be made. False when the node has one that it may still
+    /// answer, or that another of its requests is making: a second one would void the answer to the first, and a
+    /// node takes a confirmation that is not for its answer for an intrusion.
+    pub fn begin(&self, node: NodeId, now: u64) -> bool {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.get(&node).is_some_and(|offer| now.saturating_sub(offer.since_ms) < OPEN_MS) {
+            return false;
+        }
+        open.insert(node, Offer { hash: Digest::default(), number: 0, since_ms: now, answered: true });
+        true
+    }
+
+    /// The offer could not be made.
+    pub fn give_up(&self, node: NodeId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
     }
 
     /// An offer was made.
@@ -52,12 +63,17 @@ mod tests {
     #[test]
     fn an_offer_is_answered_once_and_not_repeated_while_its_answer_is_judged() {
         let (offers, node, hash) = (Offers::default(), NodeId([1; 32]), Digest([2; 32]));
-        assert!(!offers.is_open(node, 0));
+        assert!(offers.begin(node, 1_000));
+        // Another request of the node while the offer is made.
+        assert!(!offers.begin(node, 1_000));
+        assert_eq!(offers.take(node, Digest::default()), None);
         offers.open(node, hash, 1, 1_000);
         assert_eq!(offers.take(node, Digest([3; 32])), None);
         assert_eq!(offers.take(node, hash), Some((hash, 1)));
         assert_eq!(offers.take(node, hash), None);
-        assert!(offers.is_open(node, 1_000 + OPEN_MS - 1));
-        assert!(!offers.is_open(node, 1_000 + OPEN_MS));
+        assert!(!offers.begin(node, 1_000 + OPEN_MS - 1));
+        assert!(offers.begin(node, 1_000 + OPEN_MS));
+        offers.give_up(node);
+        assert!(offers.begin(node, 1_000 + OPEN_MS));
     }
 }

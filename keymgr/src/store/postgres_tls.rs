@@ -53,7 +53,8 @@ impl Way {
         let word = |name: &str| words.iter().find(|(word, _)| *word == name).map(|(_, value)| value.as_str());
         let certificates = word("sslrootcert").map(roots).transpose()?;
         let judge = |named| -> Result<Judge, Error> {
-            let missing = || wrong("sslmode=verify-… needs sslrootcert=FILE, the certificate that the server's is of");
+            let missing =
+                || wrong("sslmode=verify-… needs sslrootcert=FILE, the certificate that the server's is of");
             Judge::new(Some(certificates.clone().ok_or_else(missing)?), named)
         };
         let (mode, judge) = match word("sslmode") {
@@ -98,7 +99,11 @@ fn unescape(text: &str) -> Result<String, Error> {
         bytes.push(match byte {
             b'%' => {
                 let digits = [rest.next().unwrap_or_default(), rest.next().unwrap_or_default()];
-                *hex::decode(digits).ok().as_deref().and_then(<[u8]>::first).ok_or_else(|| wrong("not an address"))?
+                *hex::decode(digits)
+                    .ok()
+                    .as_deref()
+                    .and_then(<[u8]>::first)
+                    .ok_or_else(|| wrong("not an address"))?
             }
             other => other,
         });
@@ -137,7 +142,8 @@ struct Judge {
 impl Judge {
     fn new(roots: Option<Arc<RootCertStore>>, named: bool) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = |roots| WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+        let verifier =
+            |roots| WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
         let chain = roots.map(verifier).transpose().map_err(wrong)?;
         Ok(Self { provider, chain, named })
     }
@@ -168,7 +174,12 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -177,7 +188,12 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -279,15 +295,22 @@ mod tests {
 
     #[test]
     fn another_host_needs_a_word_and_a_verification_needs_a_root() {
-        for near in ["postgres://kmc@%2Frun%2Fpg/kmc", "postgres://kmc@127.0.0.1/kmc", "postgres://kmc@localhost/kmc"] {
+        for near in
+            ["postgres://kmc@%2Frun%2Fpg/kmc", "postgres://kmc@127.0.0.1/kmc", "postgres://kmc@localhost/kmc"]
+        {
             assert!(Way::of(near).unwrap().tls.is_none(), "{near}");
         }
         assert!(refused("postgres://kmc@db.example/kmc").contains("sslmode=verify-full"));
         assert!(Way::of("postgres://kmc@db.example/kmc?sslmode=disable").unwrap().tls.is_none());
-        assert!(Way::of("postgres://kmc@db.example/kmc?sslmode=require&connect_timeout=3").unwrap().tls.is_some());
+        assert!(
+            Way::of("postgres://kmc@db.example/kmc?sslmode=require&connect_timeout=3").unwrap().tls.is_some()
+        );
         assert!(refused("postgres://kmc@db.example/kmc?sslmode=verify-full").contains("sslrootcert"));
         assert!(refused("postgres://kmc@db.example/kmc?sslmode=prefer").contains("sslmode is"));
-        assert!(refused("postgres://kmc@h/kmc?sslmode=verify-ca&sslrootcert=/no/such%20file").contains("such file"));
+        assert!(
+            refused("postgres://kmc@h/kmc?sslmode=verify-ca&sslrootcert=/no/such%20file")
+                .contains("such file")
+        );
     }
 
     #[test]

@@ -44,7 +44,8 @@ fn load<M: Machine>(store: &mut Store) -> Result<M, Error> {
     std::thread::scope(|scope| {
         let reading = scope.spawn(move || read(store, M::TABLES, &pieces));
         let machine = M::load(&mut rows.into_iter().flatten());
-        let read = reading.join().unwrap_or_else(|_| Err(Error::Log("the reading thread panicked".to_owned())));
+        let read =
+            reading.join().unwrap_or_else(|_| Err(Error::Log("the reading thread panicked".to_owned())));
         // A machine that gave up has stopped the reading.
         match machine {
             Ok(machine) => read.map(|()| machine),

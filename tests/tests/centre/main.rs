@@ -2,6 +2,7 @@
 //! `serve` uses, one zone, one rotation, and the log verified at the end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod campaigns;
 mod ceremony;
 mod channel;
 mod document;
@@ -14,3 +15,4 @@ mod refusals;
 mod rotation;
 mod swapped;
 mod tokens;
+mod traffic;

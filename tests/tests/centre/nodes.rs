@@ -2,7 +2,7 @@
 
 use gateway::node::{
     EnrolError, Enrolment, HttpsTransport, Identity, Installer, InstallerLmks, NodeSide, Nowhere, Pace,
-    Parts, SideHandle, Store, SystemClock, TlsIdentity, Transport, join, run,
+    Parts, Publish, SideHandle, Store, SystemClock, TlsIdentity, Transport, join, run,
 };
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
@@ -44,8 +44,16 @@ impl Asking {
 }
 
 pub async fn start(identity: &Identity, store: &Store) -> tokio::task::JoinHandle<()> {
+    start_with(identity, store, Box::new(Nowhere)).await
+}
+
+pub async fn start_with(
+    identity: &Identity,
+    store: &Store,
+    publish: Box<dyn Publish>,
+) -> tokio::task::JoinHandle<()> {
     let transport = HttpsTransport::new(&identity.url, &identity.tls()).unwrap();
-    start_over(identity, store, Arc::new(transport)).await
+    begin(identity, store, publish, Arc::new(transport)).await
 }
 
 pub async fn start_over(
@@ -53,10 +61,19 @@ pub async fn start_over(
     store: &Store,
     transport: Arc<dyn Transport>,
 ) -> tokio::task::JoinHandle<()> {
+    begin(identity, store, Box::new(Nowhere), transport).await
+}
+
+async fn begin(
+    identity: &Identity,
+    store: &Store,
+    publish: Box<dyn Publish>,
+    transport: Arc<dyn Transport>,
+) -> tokio::task::JoinHandle<()> {
     let parts = Parts {
         store: store.clone(),
         installer: installer(),
-        publish: Box::new(Nowhere),
+        publish,
         clock: Arc::new(SystemClock::new().unwrap()),
         about: About { software: "test".into(), backend_class: "C".into() },
         ready: Arc::new(|| true),

@@ -353,8 +353,8 @@ impl House {
         plan.campaign
     }
 
-    // Nobody answers; in an emergency nobody is waited for.
-    fn end(&mut self, campaign: CampaignId) {
+    /// Nobody answers; in an emergency nobody is waited for.
+    pub fn end(&mut self, campaign: CampaignId) {
         for _ in 0..4 {
             self.now += 3_700_000;
             self.must(Input::Tick);
@@ -376,4 +376,22 @@ impl House {
     pub fn wrapped(&self, n: usize, key: crate::core::action::KeyRef) -> WrappedFor {
         WrappedFor { node: self.node(n), key, block: "B".into(), throw_away: None, root_kek: 1 }
     }
+}
+
+/// After an abort the next number would be as odd as that of the key that protects: a fixed index would mean either.
+#[test]
+fn a_number_that_hosts_could_not_tell_from_the_present_one_is_passed_over() {
+    let mut house = House::founded();
+    house.zone_key();
+    house.end(super::house::campaign(1));
+    let campaign = house.begin(2);
+    house.carry(Act::AbortCampaign { campaign });
+    let state = house.core.state();
+    let next = state.key_set(&zpk()).map(|set| set.next_generation);
+    assert_eq!(next, Some(Generation(4)));
+    for number in [2, 3] {
+        let row = state.key(&key(zpk(), number)).expect("a missing number has a row");
+        assert!(row.aborted && row.material.is_none());
+    }
+    house.begin(3);
 }

@@ -2,7 +2,7 @@
 //!
 //! A new word in [`Refusal::CODES`] without a case fails the test.
 
-mod house;
+pub(super) mod house;
 mod keys;
 mod nodes;
 mod people;

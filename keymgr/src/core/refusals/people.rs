@@ -10,10 +10,10 @@ use crate::core::kind::KeyKind;
 use crate::core::people::{CredentialKind, NewCredential, Role};
 use crate::core::simulation::people::Human;
 use crate::core::simulation::rng::Rng;
+use keylink::KmcId;
 use keylink::action::ActionClass;
 use keylink::root::SignedRoot;
 use keylink::wire::{Hex, U64};
-use keylink::KmcId;
 
 pub const CASES: &[Case] = &[
     ("anything before the centre is founded", "not_founded", |_| House::new().refused(Input::Tick)),

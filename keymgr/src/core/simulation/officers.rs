@@ -60,6 +60,7 @@ impl World {
             0..7 => self.operator(),
             _ => self.anybody().by,
         };
+        self.say(|| format!("somebody asks: {act:?}"));
         if let Some(Ok(Outcome::Proposed { action, hash, nonce, .. })) = self.tell(Input::Propose { by, act })
         {
             self.proposals.push((action, hash, nonce));

@@ -272,6 +272,7 @@ impl World {
     /// People do what they should, at once. False when it is not possible.
     pub fn by_quorum(&mut self, act: Act) -> bool {
         let by = self.operator();
+        self.say(|| format!("people do: {act:?}"));
         let proposed = self.tell(Input::Propose { by, act });
         let Some(Ok(Outcome::Proposed { hash, nonce, quorum, .. })) = proposed else { return false };
         for n in self.active_officers().into_iter().take(quorum.persons()) {

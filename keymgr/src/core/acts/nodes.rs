@@ -1,0 +1,75 @@
+//! Nodes that are let in, suspended and resumed.
+
+use crate::core::alarm::AlarmKind;
+use crate::core::centre::Centre;
+use crate::core::ids::{ActionId, NodeId};
+use crate::core::node::{NewNode, Node, Traffic};
+use crate::core::people::Standing;
+use crate::core::refusal::Refusal;
+use crate::core::table::Change;
+use keylink::manager::Link;
+use std::collections::BTreeSet;
+
+pub(super) fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<(), Refusal> {
+    if new.name.trim().is_empty() {
+        return Err(Refusal::Value("a node has a name"));
+    }
+    let kmc = tx.get::<Centre>(&())?.kmc;
+    tx.add(Node {
+        id: NodeId::of(&new.key),
+        name: new.name.clone(),
+        csr: new.csr,
+        class: new.class,
+        kcv_only: false,
+        rights: vec![action],
+        standing: Standing::Active,
+        traffic: Traffic::Drained,
+        quarantined: None,
+        suspended: false,
+        resync: None,
+        zones: BTreeSet::new(),
+        root_kek: None,
+        seen_utc_ms: 0,
+        skew_ms: 0,
+        link: Link::new(kmc, new.key),
+        ordered: keylink::Digest::default(),
+    })
+}
+
+pub(super) fn suspend_node(
+    tx: &mut Change<'_>,
+    action: ActionId,
+    node: &NodeId,
+    reason: &str,
+    now: u64,
+) -> Result<(), Refusal> {
+    let record = tx.edit::<Node>(node)?;
+    record.suspended = true;
+    record.rights.push(action);
+    tx.alarm(AlarmKind::Quarantined, node, reason.to_owned(), now);
+    Ok(())
+}
+
+pub(super) fn resume_node(
+    tx: &mut Change<'_>,
+    action: ActionId,
+    node: &NodeId,
+    now: u64,
+) -> Result<(), Refusal> {
+    let record = tx.edit::<Node>(node)?;
+    if record.is_served() || record.standing == Standing::Revoked {
+        return Err(Refusal::Value("the node is not suspended"));
+    }
+    if record.link.quarantine.is_some() {
+        return Err(Refusal::Value("its receipts do not follow: enrol the node anew, with another key"));
+    }
+    record.quarantined = None;
+    record.suspended = false;
+    // It comes back out of traffic, and returns when it has the keys.
+    if record.traffic == Traffic::InTraffic {
+        record.traffic = Traffic::Drained;
+    }
+    record.rights.push(action);
+    tx.calm(AlarmKind::Quarantined, node, now);
+    Ok(())
+}

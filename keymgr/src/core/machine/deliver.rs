@@ -1,0 +1,104 @@
+//! What goes to nodes: keys wrapped for them, and messages with the next number.
+
+use crate::core::centre::Centre;
+use crate::core::ids::NodeId;
+use crate::core::input::WrappedFor;
+use crate::core::key::{Key, KeySet};
+use crate::core::node::{Copy, Node, Progress, RootKek};
+use crate::core::people::Standing;
+use crate::core::refusal::Refusal;
+use crate::core::table::{Change, Record};
+use crate::core::{due, kind, rows, target};
+use keylink::Signed;
+use keylink::message::{Manifest, RootKekConfirm, RootKekOffer, Scope};
+
+pub(super) fn root_kek(tx: &mut Change<'_>, id: &NodeId, kek: RootKek) -> Result<(), Refusal> {
+    let node = tx.edit::<Node>(id)?;
+    let before = node.root_kek.as_ref().map_or(0, |kek| kek.number);
+    if kek.number <= before {
+        return Err(Refusal::Outdated("the number of a root KEK only grows"));
+    }
+    node.root_kek = Some(kek);
+    Ok(())
+}
+
+pub(super) fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusal> {
+    let node = tx.get::<Node>(&new.node)?;
+    let key = tx.get::<Key>(&new.key)?;
+    if tx.find::<Copy>(&(new.node, new.key)).is_some() {
+        return Err(Refusal::exists::<Copy>(&(new.node, new.key)));
+    }
+    if !key.is_live() {
+        return Err(Refusal::Outdated("the key is out of use"));
+    }
+    let zone = match tx.get::<KeySet>(&new.key.key_set)?.definition.scope {
+        Scope::Zone(zone) => zone,
+        Scope::Node(_) => return Err(Refusal::NotMember),
+    };
+    if !node.zones.contains(&zone) {
+        return Err(Refusal::NotMember);
+    }
+    let kek = node.root_kek.as_ref().filter(|kek| kek.number == new.root_kek);
+    let kek = kek.ok_or(Refusal::Outdated("the node has another root KEK now"))?;
+    if kek.strength_bits < kind::strength_bits(key.attributes().shape) {
+        return Err(Refusal::Strength);
+    }
+    let kcv = key.material.as_ref().map(|m| m.kcv.clone()).unwrap_or_default();
+    tx.add(Copy {
+        node: new.node,
+        key_set: new.key.key_set,
+        generation: new.key.generation,
+        block: new.block,
+        throw_away: new.throw_away,
+        root_kek: new.root_kek,
+        kcv,
+        progress: Progress::Wrapped,
+        refused: None,
+    })
+}
+
+// An offer or a confirmation of a root KEK takes the next number of its node.
+pub(super) fn post(tx: &mut Change<'_>, id: &NodeId, signed: &Signed) -> Result<(), Refusal> {
+    let head = match signed.kind.as_str() {
+        <RootKekOffer as keylink::Body>::KIND => signed.peek::<RootKekOffer>().map(|offer| offer.head),
+        <RootKekConfirm as keylink::Body>::KIND => {
+            signed.peek::<RootKekConfirm>().map(|confirm| confirm.head)
+        }
+        _ => return Err(Refusal::NotDue),
+    };
+    let head = head.map_err(|_| Refusal::NotDue)?;
+    let epoch = tx.get::<Centre>(&())?.epoch;
+    let node = tx.edit::<Node>(id)?;
+    if node.standing == Standing::Revoked {
+        return Err(Refusal::Suspended);
+    }
+    if node.link.next_head(epoch, head.not_after.0) != head {
+        return Err(Refusal::NotDue);
+    }
+    node.link.sent(head.seq, signed);
+    Ok(())
+}
+
+// A manifest that was drafted is taken only if it is still what is due.
+pub(super) fn issue(tx: &mut Change<'_>, signed: Signed) -> Result<NodeId, Refusal> {
+    let body: Manifest = signed.peek().map_err(|_| Refusal::NotDue)?;
+    let keylink::message::Audience::Node(id) = body.head.audience else { return Err(Refusal::NotDue) };
+    let target = target::of(tx, &id)?;
+    let centre = tx.get::<Centre>(&())?;
+    let (epoch, kmc, root) = (centre.epoch, centre.kmc, centre.root.hash());
+    let node = tx.get::<Node>(&id)?;
+    let due = due::is_due(node, &target);
+    let same = body.key_sets == target.key_sets && body.suspended == target.suspended && body.root == root;
+    let head = node.link.clone().next_head(epoch, body.head.not_after.0);
+    let connects = body.previous == node.link.previous() && body.resync == node.resync;
+    if !due || !same || !connects || head != body.head || head.kmc != kmc || !target.missing.is_empty() {
+        return Err(Refusal::NotDue);
+    }
+    let node = tx.edit::<Node>(&id)?;
+    let head = node.link.next_head(epoch, body.head.not_after.0);
+    node.link.sent(head.seq, &signed);
+    node.ordered = target.digest;
+    node.resync = None;
+    tx.keep(Record::Manifest(rows::Manifest { node: id, epoch: head.epoch, seq: head.seq, signed }));
+    Ok(id)
+}

@@ -1,0 +1,303 @@
+//! The machine: one request in, the records to write and the line for the log out. All it knows is in its
+//! records; what it keeps besides them can be derived from them at any time.
+
+mod approve;
+mod deliver;
+mod read;
+
+pub use approve::quorum;
+
+use crate::core::alarm::AlarmKind;
+use crate::core::approval::{Action, ActionState};
+use crate::core::campaign::{Campaign, Phase};
+use crate::core::centre::Centre;
+use crate::core::due::Due;
+use crate::core::ids::{ActionId, Digest, Fresh, NodeId};
+use crate::core::input::{Caller, Input, Outcome, Told};
+use crate::core::node::Node;
+use crate::core::people::Role;
+use crate::core::refusal::Refusal;
+use crate::core::table::{Change, Record, State};
+use crate::core::tick::Watch;
+use crate::core::traffic;
+use crate::core::{acts, enrolment, planted, receipts, root, rows, steps, tick};
+use approve::{approved, may, own_pending};
+use deliver::{issue, post, root_kek, wrapped};
+use keylink::Instant3;
+
+/// What happened, for the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// Person, node, or `centre`.
+    pub actor: String,
+    /// Credential, if a person acted.
+    pub credential: String,
+    /// What was done, in dotted words.
+    pub word: &'static str,
+    /// To what.
+    pub objects: Vec<String>,
+    /// Hash of the exact action, where one is concerned.
+    pub action_hash: Option<Digest>,
+    /// Hashes of the approvals that carried it.
+    pub approvals: Vec<Digest>,
+}
+
+/// What follows from a request.
+#[derive(Clone, Debug)]
+pub struct Effects {
+    /// Records to write, together with the note, or not at all.
+    pub records: Vec<Record>,
+    /// The line for the log.
+    pub note: Note,
+    /// The answer, once written.
+    pub outcome: Outcome,
+}
+
+/// The core of the key management centre.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Core {
+    pub(in crate::core) state: State,
+    pub(in crate::core) watch: Watch,
+    pub(in crate::core) due: Due,
+}
+
+impl Core {
+    /// The core that a set of records makes.
+    pub fn load(records: impl IntoIterator<Item = Record>) -> Self {
+        let mut state = State::default();
+        records.into_iter().for_each(|record| state.absorb(record));
+        let (watch, due) = (Watch::of(&state), Due::of(&state));
+        Self { state, watch, due }
+    }
+
+    /// Takes in a record that was not at hand.
+    pub fn absorb(&mut self, record: Record) {
+        self.take_in(record);
+    }
+
+    /// All records at hand.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// One request. After a refusal everything is as before.
+    pub fn handle(&mut self, now: Instant3, told: Told) -> Result<Effects, Refusal> {
+        let mut tx = Change::new(&self.state);
+        let mut note = Note { actor: "centre".to_owned(), ..Note::default() };
+        if !matches!(told.input, Input::Found(_)) && tx.find::<Centre>(&()).is_none() {
+            return Err(Refusal::NotFounded);
+        }
+        let request = Request { now: now.utc_ms, fresh: told.fresh, watch: &self.watch };
+        let outcome = request.handle(&mut tx, told.input, &mut note)?;
+        let mut records = tx.into_records();
+        records.iter().cloned().for_each(|record| self.take_in(record));
+        if planted::campaign_not_written() {
+            records.retain(|record| !matches!(record, Record::Campaign(c) if c.phase == Phase::Protecting));
+        }
+        Ok(Effects { records, note, outcome })
+    }
+
+    fn take_in(&mut self, record: Record) {
+        match &record {
+            Record::Action(new) => self.watch.action(self.state.actions.get(&new.id), new),
+            Record::Campaign(new) => self.watch.campaign(new),
+            Record::Node(new) => self.watch.node(self.state.nodes.get(&new.id), new),
+            Record::Key(new) => self.watch.key(self.state.keys.get(&new.name()), new),
+            _ => {}
+        }
+        self.due.note(&self.state, &record);
+        self.state.absorb(record);
+    }
+}
+
+struct Request<'a> {
+    now: u64,
+    fresh: Fresh,
+    watch: &'a Watch,
+}
+
+impl Request<'_> {
+    fn handle(&self, tx: &mut Change<'_>, input: Input, note: &mut Note) -> Result<Outcome, Refusal> {
+        let now = self.now;
+        match input {
+            Input::Found(founding) => {
+                note.word = "centre.found";
+                root::found(tx, &founding, now)?;
+            }
+            Input::TakeOver { epoch } => {
+                note.word = "centre.take_over";
+                let centre = tx.edit::<Centre>(&())?;
+                if epoch <= centre.epoch {
+                    return Err(Refusal::Outdated("the epoch only grows"));
+                }
+                centre.epoch = epoch;
+            }
+            Input::Propose { by, act } => {
+                note.by(by);
+                note.word = "action.propose";
+                let mut random = [0; 10];
+                random.copy_from_slice(&self.fresh.draw("action", 0).0[..10]);
+                return self.propose(tx, by, ActionId::new(now, random), 1, act, note);
+            }
+            Input::Edit { by, action, act } => {
+                note.by(by);
+                note.word = "action.edit";
+                let version = own_pending(tx, by, &action)?.details().map_or(1, |details| details.version);
+                return self.propose(tx, by, action, version + 1, act, note);
+            }
+            Input::Withdraw { by, action } => {
+                note.by(by);
+                note.word = "action.withdraw";
+                note.objects.push(action.to_string());
+                own_pending(tx, by, &action)?;
+                tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
+            }
+            Input::Abandon { by, action } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                approved(tx, &action, note)?;
+                note.word = "action.abandon";
+                tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
+            }
+            Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
+            Input::Approve(approval) => return self.approve(tx, &approval, note),
+            Input::InstallRoot(document) => {
+                note.word = "root.install";
+                note.objects.push(document.hash().to_string());
+                root::install(tx, &document, now)?;
+            }
+            Input::Pause { by, campaign } => {
+                note.by(by);
+                note.word = "campaign.pause";
+                note.objects.push(campaign.to_string());
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                steps::pause(tx, &campaign)?;
+            }
+            Input::Quarantine { by, node, reason } => {
+                note.by(by);
+                note.word = "node.quarantine";
+                note.objects.push(node.to_string());
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                tx.edit::<Node>(&node)?.quarantined = Some(reason.clone());
+                tx.alarm(AlarmKind::Quarantined, &node, reason, now);
+            }
+            Input::Traffic { by, node, to } => {
+                note.by(by);
+                note.word = "node.traffic";
+                note.objects.push(node.to_string());
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                traffic::traffic(tx, &node, to, now)?;
+            }
+            Input::RootKek { node, kek } => {
+                note.word = "node.root_kek";
+                note.objects.push(node.to_string());
+                root_kek(tx, &node, kek)?;
+            }
+            Input::KekAgreed { node, kek, confirm } => {
+                note.word = "node.root_kek";
+                note.objects.push(node.to_string());
+                root_kek(tx, &node, kek)?;
+                post(tx, &node, &confirm)?;
+            }
+            Input::Generated { campaign, material } => {
+                note.word = "key.generate";
+                note.objects.push(campaign.to_string());
+                steps::generated(tx, campaign, material, self.fresh.draw("challenge", 0), now)?;
+            }
+            Input::GenerateFailed { campaign, reason } => {
+                note.word = "key.generate_failed";
+                note.objects.push(campaign.to_string());
+                if tx.get::<Campaign>(&campaign)?.phase != Phase::Generating {
+                    return Err(Refusal::Phase);
+                }
+                tx.alarm(AlarmKind::Backend, &campaign, reason, now);
+            }
+            Input::Wrapped(copies) => {
+                note.word = "key.wrap";
+                for copy in copies {
+                    note.objects.push(format!("{} {}", copy.node, copy.key));
+                    wrapped(tx, copy)?;
+                }
+            }
+            Input::Formed { action, origin, material } => {
+                note.word = "key.form";
+                let act = approved(tx, &action, note)?;
+                let nonce = self.fresh.draw("challenge", 0);
+                acts::formed(tx, action, &act, origin, material, nonce, now)?;
+                tx.edit::<Action>(&action)?.state = ActionState::Done;
+            }
+            Input::FormedFrom { action, origin, material, transcript, evidence } => {
+                note.objects.push(transcript.hash().to_string());
+                note.objects.extend(evidence.iter().map(ToString::to_string));
+                tx.keep(Record::Ceremony(rows::Ceremony { action, signed: transcript }));
+                return self.handle(tx, Input::Formed { action, origin, material }, note);
+            }
+            Input::Exported { action, block } => {
+                note.word = "key.export";
+                let act = approved(tx, &action, note)?;
+                note.objects.push(block.to_string());
+                acts::exported(tx, action, &act)?;
+                tx.edit::<Action>(&action)?.state = ActionState::Done;
+            }
+            Input::Post { node, signed } => {
+                note.word = "node.message";
+                note.objects.push(node.to_string());
+                post(tx, &node, &signed)?;
+            }
+            Input::Issue(manifests) => {
+                note.word = "manifest.issue";
+                let offered = manifests.len();
+                let mut issued = 0;
+                for signed in manifests {
+                    match issue(tx, signed) {
+                        Ok(node) => {
+                            note.objects.push(node.to_string());
+                            issued += 1;
+                        }
+                        // Outdated meanwhile: the next draft is the right one.
+                        Err(refusal) if offered == 1 => return Err(refusal),
+                        Err(_) => {}
+                    }
+                }
+                if issued == 0 {
+                    return Err(Refusal::NotDue);
+                }
+                return Ok(Outcome::Issued(issued));
+            }
+            Input::Hello { node, hello } => {
+                note.node("node.hello", &node);
+                return receipts::hello(tx, &node, &hello, now);
+            }
+            Input::Pull { node, pull } => {
+                note.node("node.pull", &node);
+                return receipts::pull(tx, &node, &pull, now);
+            }
+            Input::Beat { node, beat, skew_ms } => {
+                note.node("node.beat", &node);
+                return receipts::beat(tx, &node, &beat, skew_ms, now);
+            }
+            Input::Said { node, signed, judged } => {
+                note.node("node.said", &node);
+                note.objects.push(signed.hash().to_string());
+                return receipts::said(tx, &node, &signed, judged, now);
+            }
+            Input::Tick => {
+                note.word = "centre.tick";
+                tick::tick(tx, self.watch, now)?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+impl Note {
+    fn by(&mut self, by: Caller) {
+        self.actor = by.person.to_string();
+        self.credential = by.credential.to_string();
+    }
+
+    fn node(&mut self, word: &'static str, node: &NodeId) {
+        self.actor = node.to_string();
+        self.word = word;
+    }
+}

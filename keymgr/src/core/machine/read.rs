@@ -1,0 +1,114 @@
+//! What can be read without asking for anything.
+
+use super::Core;
+use crate::core::action::KeyRef;
+use crate::core::alarm::Alarm;
+use crate::core::approval::{Action, ActionState};
+use crate::core::campaign::{Campaign, Phase, Source};
+use crate::core::centre::Centre;
+use crate::core::ids::{ActionId, CampaignId, KeySetId, KmcId, NodeId};
+use crate::core::key::{Key, KeySet};
+use crate::core::lifecycle::KeyState;
+use crate::core::node::{Copy, Node};
+use crate::core::refusal::Refusal;
+use crate::core::table::Change;
+use crate::core::{root, target};
+use keylink::root::{RootDocument, SignedRoot};
+use std::collections::BTreeSet;
+
+impl Core {
+    /// Alarms that last.
+    pub fn alarms(&self) -> impl Iterator<Item = &Alarm> {
+        self.state.alarms.values().filter(|alarm| alarm.ended_utc_ms.is_none())
+    }
+
+    /// The centre's id; none before it is founded.
+    pub fn kmc(&self) -> Option<KmcId> {
+        self.state.centre.get(&()).map(|centre| centre.kmc)
+    }
+
+    /// The fencing epoch.
+    pub fn epoch(&self) -> u64 {
+        self.state.centre.get(&()).map_or(0, |centre| centre.epoch)
+    }
+
+    /// The root documents, oldest first.
+    pub fn roots(&self) -> Vec<SignedRoot> {
+        let all = |centre: &Centre| centre.former.iter().chain([&centre.root]).cloned().collect();
+        self.state.centre.get(&()).map_or_else(Vec::new, all)
+    }
+
+    /// A node.
+    pub fn node(&self, id: &NodeId) -> Option<&Node> {
+        self.state.nodes.get(id)
+    }
+
+    /// A key.
+    pub fn key(&self, key: &KeyRef) -> Option<&Key> {
+        self.state.keys.get(key)
+    }
+
+    /// A key as a node has it.
+    pub fn copy(&self, node: &NodeId, key: &KeyRef) -> Option<&Copy> {
+        self.state.copies.get(&(*node, *key))
+    }
+
+    /// A key set.
+    pub fn key_set(&self, id: &KeySetId) -> Option<&KeySet> {
+        self.state.key_sets.get(id)
+    }
+
+    /// The challenge of a key at a node.
+    pub fn challenge(&self, key: &KeyRef, node: &NodeId) -> Option<keylink::wire::Hex<32>> {
+        self.state.keys.get(key).map(|key| target::challenge(key, *node))
+    }
+
+    /// The part of the first of these actions that concerns somebody, as they judge it.
+    pub fn evidence(
+        &self,
+        actions: &[ActionId],
+        utc_ms: u64,
+        concerns: impl Fn(&keylink::action::Grant) -> bool,
+    ) -> Option<keylink::action::Evidence> {
+        let document = self.state.centre.get(&())?.root.document().ok()?;
+        let mut shelf = crate::core::evidence::Shelf::default();
+        let show = |id| shelf.show(self.state.actions.get(id)?, &document, utc_ms, &concerns);
+        actions.iter().find_map(show)
+    }
+
+    /// A campaign.
+    pub fn campaign(&self, id: &CampaignId) -> Option<&Campaign> {
+        self.state.campaigns.get(id)
+    }
+
+    /// The holders of a key, and how far it has come at each.
+    pub fn holders(&self, key: &KeyRef) -> impl Iterator<Item = &Copy> {
+        let key = *key;
+        self.state.copies.values().filter(move |copy| copy.key() == key)
+    }
+
+    /// The next root document, by the register: to be signed by officers of the old and the new one.
+    pub fn next_root(&self, now_utc_ms: u64) -> Result<RootDocument, Refusal> {
+        root::draft(&Change::new(&self.state), now_utc_ms)
+    }
+
+    /// Campaigns whose key is to be made in the backend.
+    pub fn to_generate(&self) -> Vec<CampaignId> {
+        let wants = |id: &&CampaignId| {
+            let campaign = self.state.campaigns.get(id);
+            campaign.is_some_and(|c| c.phase == Phase::Generating && c.plan.source == Source::Generate)
+        };
+        self.watch.campaigns.iter().filter(wants).copied().collect()
+    }
+
+    /// Approved actions that the shell has to perform.
+    pub fn to_perform(&self) -> BTreeSet<ActionId> {
+        let approved = |action: &&Action| action.state == ActionState::Approved;
+        self.state.actions.values().filter(approved).map(|action| action.id).collect()
+    }
+
+    /// States of the keys of a set, for lists.
+    pub fn keys_in_state(&self, state: KeyState) -> impl Iterator<Item = &Key> {
+        self.state.keys.values().filter(move |key| key.state() == state)
+    }
+}

@@ -1,0 +1,185 @@
+//! The steps of a campaign: what each does to keys, and when it is taken. A step is taken here and nowhere
+//! else; what nodes are told follows from the records that it leaves ([`super::target`]).
+
+mod begin;
+mod birth;
+mod steer;
+mod time;
+
+pub use begin::begin;
+pub use birth::{bear, generated};
+pub use steer::{abort, except, key_lost, pause, resume, roll_back};
+pub use time::tick;
+
+use crate::core::action::KeyRef;
+use crate::core::alarm::AlarmKind;
+use crate::core::campaign::{Campaign, Delivery, Phase};
+use crate::core::centre::Centre;
+use crate::core::ids::{CampaignId, NodeId};
+use crate::core::key::{Key, KeySet};
+use crate::core::lifecycle::{KeyState, Transition};
+use crate::core::node::Node;
+use crate::core::planted;
+use crate::core::policy::Policy;
+use crate::core::refusal::Refusal;
+use crate::core::table::Change;
+use birth::number_next;
+use steer::rolled_back;
+
+/// Takes every step that may be taken now.
+pub fn advance(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
+    loop {
+        let campaign = tx.get::<Campaign>(&id)?;
+        let gate = campaign.phase.awaits().is_none_or(|mark| campaign.counts.all(mark));
+        if !gate {
+            return Ok(());
+        }
+        let goes_on = !campaign.paused;
+        match campaign.phase {
+            Phase::Staging if goes_on => accept(tx, id, now)?,
+            Phase::Accepting if goes_on && clocks_agree(tx, id)? => protect(tx, id, now)?,
+            Phase::Protecting => overlap(tx, id, now)?,
+            Phase::Overlap if goes_on && is_over(campaign, now) => retire(tx, id, now)?,
+            Phase::Retiring => complete(tx, id, now)?,
+            Phase::Withdrawing => end(tx, id, Phase::Aborted, now)?,
+            Phase::RollingBack if campaign.overlap_until.is_none() => {
+                // What was protected with the new key may still be on its way.
+                let until = now + campaign.plan.overlap_ms.0;
+                tx.edit::<Campaign>(&id)?.overlap_until = Some(until);
+            }
+            Phase::RollingBack if is_over(campaign, now) => rolled_back(tx, id, now)?,
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn is_over(campaign: &Campaign, now: u64) -> bool {
+    campaign.overlap_until.is_some_and(|until| now >= until) || planted::overlap_ignored()
+}
+
+// Nobody is told a time while somebody's clock is wrong.
+fn clocks_agree(tx: &Change<'_>, id: CampaignId) -> Result<bool, Refusal> {
+    let limit = tx.get::<Centre>(&())?.limits.skew_max_ms;
+    let off = |node: &NodeId| tx.find::<Node>(node).is_some_and(|n| n.skew_ms.unsigned_abs() > limit);
+    let gated = |key: &(CampaignId, NodeId)| tx.find::<Delivery>(key).is_some_and(|d| d.gated);
+    Ok(!deliveries(tx, id).iter().filter(|key| gated(key)).any(|(_, node)| off(node)))
+}
+
+fn keys(tx: &Change<'_>, id: CampaignId) -> Result<(KeyRef, Option<KeyRef>), Refusal> {
+    let campaign = tx.get::<Campaign>(&id)?;
+    let of = |generation| KeyRef { key_set: campaign.plan.key_set, generation };
+    Ok((of(campaign.new_generation()), campaign.old.map(of)))
+}
+
+// ACCEPT: all gated nodes have proved the key (T4).
+fn accept(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
+    let (new, _) = keys(tx, id)?;
+    let key = tx.edit::<Key>(&new)?;
+    key.apply(Transition::T4, now)?;
+    key.windows.recipient_from = Some(now);
+    tx.edit::<Campaign>(&id)?.phase = Phase::Accepting;
+    Ok(())
+}
+
+// PROTECT: all gated nodes process with it. The one step that nodes take by the clock.
+fn protect(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
+    let (new, old) = keys(tx, id)?;
+    let campaign = tx.get::<Campaign>(&id)?;
+    let (planned, not_before) = (campaign.emergency.is_none(), campaign.plan.protect_not_before.0);
+    let policy = tx.get::<Policy>(&tx.get::<KeySet>(&new.key_set)?.policy)?;
+    let (lead, period) = (policy.protect_lead_ms, policy.originator_period_ms);
+    let earliest = now + lead;
+    let from = if planned { policy.next_change_at(earliest.max(not_before)) } else { Some(earliest) };
+    let Some(from) = from else {
+        tx.alarm(AlarmKind::Deadline, &id, "no change window opens within five weeks".to_owned(), now);
+        tx.edit::<Campaign>(&id)?.paused = true;
+        return Ok(());
+    };
+    let windows = &mut tx.edit::<Key>(&new)?.windows;
+    windows.originator_from = Some(from);
+    windows.originator_until = Some(from + period);
+    if let Some(old) = old {
+        let windows = &mut tx.edit::<Key>(&old)?.windows;
+        let until = windows.originator_until.replace(from);
+        tx.edit::<Campaign>(&id)?.old_until = until;
+    }
+    tx.edit::<KeySet>(&new.key_set)?.protecting = Some(new.generation);
+    let campaign = tx.edit::<Campaign>(&id)?;
+    campaign.protect_from = Some(from);
+    campaign.phase = Phase::Protecting;
+    Ok(())
+}
+
+// All gated nodes protect with it. What was protected with the old key before may still be on its way.
+fn overlap(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
+    let skew = tx.get::<Centre>(&())?.limits.skew_max_ms;
+    let campaign = tx.edit::<Campaign>(&id)?;
+    let planned = campaign.protect_from.unwrap_or(now) + campaign.plan.overlap_ms.0;
+    let least = if campaign.emergency.is_some() { now } else { now + 2 * skew };
+    campaign.overlap_until = Some(planned.max(least));
+    campaign.phase = Phase::Overlap;
+    tx.calm(AlarmKind::SwitchLate, &id, now);
+    Ok(())
+}
+
+// RETIRE: the overlap is over (T8, or T6 when the key was the reason).
+fn retire(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
+    let campaign = tx.get::<Campaign>(&id)?;
+    let (key_set, emergency) = (campaign.plan.key_set, campaign.emergency.is_some());
+    let Some(generation) = campaign.retiring else { return complete(tx, id, now) };
+    let key = tx.edit::<Key>(&KeyRef { key_set, generation })?;
+    key.windows.recipient_until = Some(now);
+    match key.state() {
+        KeyState::Active if emergency => key.apply(Transition::T6, now)?,
+        KeyState::Active => key.apply(Transition::T8, now)?,
+        KeyState::Suspended => key.apply(Transition::T12, now)?,
+        // Revoked meanwhile: nodes were told already.
+        _ => {}
+    }
+    tx.edit::<Campaign>(&id)?.phase = Phase::Retiring;
+    Ok(())
+}
+
+fn complete(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
+    let campaign = tx.get::<Campaign>(&id)?.clone();
+    let owing = |key: &(CampaignId, NodeId)| {
+        tx.find::<Delivery>(key).is_some_and(|d| !d.gated && !campaign.is_settled_by(d))
+    };
+    let named: Vec<_> = deliveries(tx, id).into_iter().filter(owing).map(|(_, node)| node).collect();
+    tx.edit::<Campaign>(&id)?.counts.excepted = u32::try_from(named.len()).unwrap_or(u32::MAX);
+    if named.is_empty() {
+        return end(tx, id, Phase::Completed, now);
+    }
+    let names: Vec<_> =
+        named.iter().take(20).filter_map(|node| tx.find::<Node>(node)).map(|n| n.name.clone()).collect();
+    let text = format!("{} nodes have not caught up: {}", named.len(), names.join(", "));
+    tx.alarm(AlarmKind::Exceptions, &id, text, now);
+    end(tx, id, Phase::CompletedWithExceptions, now)
+}
+
+fn end(tx: &mut Change<'_>, id: CampaignId, phase: Phase, now: u64) -> Result<(), Refusal> {
+    let campaign = tx.edit::<Campaign>(&id)?;
+    campaign.phase = phase;
+    campaign.ended = Some(now);
+    let key_set = campaign.plan.key_set;
+    tx.edit::<KeySet>(&key_set)?.live_campaign = None;
+    number_next(tx, key_set, now)?;
+    for kind in [AlarmKind::Deadline, AlarmKind::SwitchLate, AlarmKind::Backend] {
+        tx.calm(kind, &id, now);
+    }
+    Ok(())
+}
+
+/// A node that was excepted has caught up with a campaign that has ended.
+pub fn settle(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
+    let campaign = tx.get::<Campaign>(&id)?;
+    if campaign.phase == Phase::CompletedWithExceptions && campaign.counts.excepted == 0 {
+        tx.edit::<Campaign>(&id)?.phase = Phase::Completed;
+        tx.calm(AlarmKind::Exceptions, &id, now);
+    }
+    Ok(())
+}
+
+fn deliveries(tx: &Change<'_>, id: CampaignId) -> Vec<(CampaignId, NodeId)> {
+    tx.keys_in::<Delivery>((id, NodeId([0; 32]))..=(id, NodeId([0xFF; 32])))
+}
