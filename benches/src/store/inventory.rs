@@ -52,6 +52,7 @@ fn set(n: u64) -> KeySet {
         next_generation: Generation(GENERATIONS + 1),
         protecting: Some(Generation(GENERATIONS)),
         suspended: false,
+        stilled_by: None,
         live_campaign: None,
     }
 }

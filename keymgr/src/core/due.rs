@@ -59,7 +59,7 @@ impl Due {
                 }
             }
             Record::KeySet(new) => {
-                let known = |set: &KeySet| (set.suspended, set.approved_by, set.protecting);
+                let known = |set: &KeySet| (set.suspended, set.stilled_by, set.approved_by, set.protecting);
                 if state.key_sets.get(&new.id()).map(known) != Some(known(new))
                     && let Scope::Zone(zone) = new.definition.scope
                 {

@@ -44,6 +44,9 @@ pub struct KeySet {
     pub protecting: Option<Generation>,
     /// Nodes neither protect nor process with it for now.
     pub suspended: bool,
+    /// The action that said so last, or that it is over. Nodes are shown it, whatever keys they still hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stilled_by: Option<ActionId>,
     /// The campaign that is changing it.
     pub live_campaign: Option<CampaignId>,
 }
@@ -354,6 +357,7 @@ mod tests {
             next_generation: Generation(1),
             protecting: None,
             suspended: false,
+            stilled_by: None,
             live_campaign: None,
         }
     }

@@ -93,6 +93,7 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
     }
     if !generations.is_empty() {
         target.rights.insert(set.approved_by);
+        target.rights.extend(set.stilled_by);
         target.key_sets.push(KeySetTarget {
             definition: set.definition.clone(),
             suspended: set.suspended,
@@ -121,7 +122,8 @@ fn stays_in_place(tx: &Change<'_>, node: &Node, set: &KeySet) -> Option<Generati
         return None;
     }
     let name = |generation| KeyRef { key_set: set.id(), generation };
-    let lost = set.protecting.and_then(|g| tx.find::<Key>(&name(g))).is_some_and(|key| !usable(key));
+    let revoked = |generation| tx.find::<Key>(&name(generation)).is_some_and(|key| !usable(key));
+    let lost = set.protecting.map_or_else(|| now.is_live(), revoked);
     let follows = set.protecting.and_then(held).is_some_and(|(_, progress)| progress > Progress::Wrapped);
     let surplus = keys.iter().any(|(key, progress)| *progress == Progress::Accepting && !key.is_live());
     (lost || surplus || (node.suspended && !follows)).then(|| now.generation())

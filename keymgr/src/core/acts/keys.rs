@@ -94,6 +94,7 @@ pub(super) fn resume_key(
     let set = tx.edit::<KeySet>(&key.key_set)?;
     let other = set.suspended && set.protecting == Some(key.generation);
     set.suspended &= set.protecting != Some(key.generation);
+    set.stilled_by = Some(action);
     let record = tx.edit::<Key>(key)?;
     record.by_right(action);
     if other && record.state() == KeyState::Active {

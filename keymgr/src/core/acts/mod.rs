@@ -67,6 +67,7 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
                 next_generation: Generation(1),
                 protecting: None,
                 suspended: false,
+                stilled_by: None,
                 live_campaign: None,
             },
         ),
@@ -103,7 +104,8 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
                 return Err(Refusal::Unfit("only the key that protects is suspended"));
             }
             not_in_campaign(tx, key)?;
-            tx.edit::<KeySet>(&key.key_set)?.suspended = true;
+            let set = tx.edit::<KeySet>(&key.key_set)?;
+            (set.suspended, set.stilled_by) = (true, Some(id));
             shift(tx, id, key, KeyState::Suspended, now)
         }
         Act::ResumeKey(key) => resume_key(tx, id, key, now),

@@ -30,6 +30,9 @@ pub(super) fn reaffirm(tx: &mut Change<'_>, action: ActionId, what: &Reaffirmed)
                 return Err(Refusal::Unfit("nothing that was approved about the key is still to be done"));
             }
             tx.edit::<Key>(key)?.by_right(action);
+            if matches!(what, Reaffirmed::Suspension(_) | Reaffirmed::Resumption(_)) {
+                tx.edit::<KeySet>(&key.key_set)?.stilled_by = Some(action);
+            }
         }
     }
     Ok(())

@@ -308,7 +308,7 @@ fn no_seed_breaks_a_rule() {
         often("end", end, 10);
     }
     for reason in ["Replayed", "Epoch", "Audience", "Expired", "Clock", "NotApproved", "Rollback"] {
-        often("node says", reason, 50);
+        often("node says", reason, 10);
     }
 }
 
