@@ -181,7 +181,8 @@ impl World {
             }
             let sets = stored.key_sets.iter();
             let set = sets.clone().find(|set| json!(set.definition.key_set) == holder["key_set"]);
-            let found = set.and_then(|set| set.generations.iter().find(|g| json!(g.generation) == holder["generation"]));
+            let found = set
+                .and_then(|set| set.generations.iter().find(|g| json!(g.generation) == holder["generation"]));
             let found = found.unwrap_or_else(|| panic!("receipted and not there: {holder}"));
             let same = |key: &&Value| {
                 key["key_set"] == holder["key_set"] && key["generation"] == holder["generation"]
@@ -200,7 +201,8 @@ impl World {
     // The next process: PINs go out under the base index and come back by it.
     async fn again(&mut self) {
         let server = started(&self.data, &[]).await;
-        let bases: Vec<u16> = self.before.as_ref().unwrap().key_sets.iter().map(|s| s.definition.indices.base).collect();
+        let bases: Vec<u16> =
+            self.before.as_ref().unwrap().key_sets.iter().map(|s| s.definition.indices.base).collect();
         let traffic = tokio::task::spawn_blocking(move || {
             let mut wire = server.connect(0);
             let mut ask = |request: String| text(&wire.exchange(request.as_bytes()).unwrap());
@@ -224,7 +226,9 @@ impl World {
 
 fn floors(before: &NodeState, now: &NodeState) {
     assert!((now.epoch, now.seq) >= (before.epoch, before.seq), "{} after {}", now.seq, before.seq);
-    assert!(now.protocol >= before.protocol && now.table >= before.table && now.receipt.0 >= before.receipt.0);
+    assert!(
+        now.protocol >= before.protocol && now.table >= before.table && now.receipt.0 >= before.receipt.0
+    );
     assert!(now.checkpoint.as_ref().map(|c| c.size) >= before.checkpoint.as_ref().map(|c| c.size));
     for old in &before.key_sets {
         let set = now.key_set(old.definition.key_set).expect("a key set is gone");

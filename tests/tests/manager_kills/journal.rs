@@ -52,9 +52,13 @@ impl Journal {
                 CounterReceipt::KIND => {
                     let body: CounterReceipt = signed.peek().unwrap();
                     let Some(&last) = self.waiting.get(&(node, body.receipt)) else { continue };
+                    let confirmed: Vec<_> = self
+                        .waiting
+                        .iter()
+                        .filter(|((of, _), number)| *of == node && **number <= last)
+                        .collect();
                     let confirmed: Vec<_> =
-                        self.waiting.iter().filter(|((of, _), number)| *of == node && **number <= last).collect();
-                    let confirmed: Vec<_> = confirmed.into_iter().map(|(key, number)| (*key, *number)).collect();
+                        confirmed.into_iter().map(|(key, number)| (*key, *number)).collect();
                     for ((node, hash), number) in confirmed {
                         self.waiting.remove(&(node, hash));
                         self.told.push(Told::Receipt(node, number, hash));

@@ -39,7 +39,11 @@ async fn rounds(world: &mut World, rounds: u64) {
         world.check(round % 10 == 9).await;
     }
     world.settle().await;
-    println!("{}: {rounds} kills, {elsewhere} of them at moments of their own; {}", world.name(), world.journal());
+    println!(
+        "{}: {rounds} kills, {elsewhere} of them at moments of their own; {}",
+        world.name(),
+        world.journal()
+    );
     println!("settings {:?}", world.settings().await);
     println!("places {at:?}");
     assert!(at.values().sum::<u64>() * 2 >= rounds, "the places are not passed: {at:?}");

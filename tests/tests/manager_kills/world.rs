@@ -316,14 +316,17 @@ impl World {
         manager.wait().unwrap();
         self.check(true).await;
         let (location, heads) = (self.location.clone(), newest(&self.journal.lock().unwrap()));
-        let report = tokio::task::spawn_blocking(move || judged(&mut Store::read(&location).unwrap(), heads, true));
+        let report =
+            tokio::task::spawn_blocking(move || judged(&mut Store::read(&location).unwrap(), heads, true));
         assert_sound(&report.await.unwrap());
     }
 
     /// What durability rests on, as a writing session has it.
     pub async fn settings(&self) -> Vec<(String, String)> {
         let location = self.location.clone();
-        tokio::task::spawn_blocking(move || Store::lead(&location).unwrap().settings().unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || Store::lead(&location).unwrap().settings().unwrap())
+            .await
+            .unwrap()
     }
 }
 

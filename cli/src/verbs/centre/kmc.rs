@@ -311,10 +311,14 @@ fn ready(server: &Server) -> std::io::Result<()> {
     writeln!(out, "manager https://{api}#{key}")?;
     // What durability rests on, so that nobody has to guess.
     let settings = server.manager().writer().standing().settings;
-    let words: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "-"))).collect();
+    let words: Vec<String> =
+        settings.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "-"))).collect();
     writeln!(out, "store {}", words.join(" "))?;
     for (name, value) in &settings {
-        if matches!((name.as_str(), value.as_str()), ("fsync" | "synchronous_commit" | "full_page_writes", "off")) {
+        if matches!(
+            (name.as_str(), value.as_str()),
+            ("fsync" | "synchronous_commit" | "full_page_writes", "off")
+        ) {
             tracing::warn!("{name} is off at the database: a power loss can lose what was acknowledged");
         }
     }
