@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../../keymgr/tests/common/postgres.rs"]
-#[allow(dead_code, missing_docs)]
+#[allow(dead_code, missing_docs, clippy::print_stderr)] // it tells when it is skipped
 mod postgres;
 
 use serde_json::Value;
