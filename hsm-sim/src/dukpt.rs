@@ -173,7 +173,7 @@ mod tests {
     // Counters of one to ten ones, all purposes, several devices and base keys: all derived in one batch.
     #[test]
     fn all_at_once_are_as_by_steps() {
-        let bdks = [[0x3Bu8; 16], core::array::from_fn(|n| n as u8 * 17 ^ 0x5A)];
+        let bdks = [[0x3Bu8; 16], core::array::from_fn(|n| (n as u8 * 17) ^ 0x5A)];
         let counters = [1, 2, 3, 0x10_0000, 0x1F_F800, 0x15_5555 & !1, 0x3FF, 0x800, 0x0F_0F00];
         let mut wanted = Vec::new();
         for (device, counter) in (0u64..).zip(counters) {

@@ -48,7 +48,8 @@ const READ: usize = 64 * 1024;
 /// bound of the batch's memory.
 const FULL: usize = 512;
 
-/// Where the engine is.
+/// Where the engine is. One for each core, so its size is nobody's concern; a box would cost the path a step.
+#[allow(clippy::large_enum_variant)]
 enum Crypto {
     /// On this thread.
     Here(RefCell<Engine>, Arc<BackendFactory>),

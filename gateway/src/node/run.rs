@@ -130,7 +130,12 @@ impl Talk {
         }
     }
 
+    // What else is under way ends too: a pull and a parcel that go down with a manager are one failure, not two, and
+    // the next hello waits for no pull that belongs to an earlier session.
     fn failed(&mut self, error: &TransportError, pace: Pace) {
+        for asked in [self.pulling.take(), self.sending.take()].into_iter().flatten() {
+            asked.abort();
+        }
         let random = getrandom::u64().unwrap_or_default();
         let wait = self.retry.next(random).min(pace.retry_longest);
         tracing::debug!(%error, wait_ms = wait.as_millis(), "manager not reached");

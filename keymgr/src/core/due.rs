@@ -40,11 +40,10 @@ impl Due {
     /// A record is about to be taken in over what is.
     pub(super) fn note(&mut self, state: &State, record: &Record) {
         match record {
-            Record::Node(new) => {
-                if state.nodes.get(&new.id).is_none_or(|old| concerns_orders(old, new)) {
-                    self.nodes.insert(new.id);
-                }
+            Record::Node(new) if state.nodes.get(&new.id).is_none_or(|old| concerns_orders(old, new)) => {
+                self.nodes.insert(new.id);
             }
+            Record::Node(_) => {}
             Record::Copy(copy) => {
                 self.missing.remove(&(copy.node, copy.key()));
                 self.nodes.insert(copy.node);

@@ -116,7 +116,8 @@ mod tests {
         let campaign = house.emergency(2);
         let (none, proven) = (None, Some(Progress::Proven));
         let (processes, protects) = (Some(Progress::Accepting), Some(Progress::Activated));
-        let cases: [(Phase, u32, Option<Progress>, Option<Progress>, bool); 15] = [
+        type Case = (Phase, u32, Option<Progress>, Option<Progress>, bool);
+        let cases: [Case; 15] = [
             (Staging, 1, protects, none, true),
             (Staging, 1, processes, none, false),
             (Accepting, 1, protects, processes, true),

@@ -77,8 +77,11 @@ impl Way {
     }
 }
 
+// A word of ours and what it says.
+type Said = (&'static str, String);
+
 // The address without the words, and the words.
-fn split(url: &str) -> Result<(String, Vec<(&'static str, String)>), Error> {
+fn split(url: &str) -> Result<(String, Vec<Said>), Error> {
     let Some((place, parameters)) = url.split_once('?') else { return Ok((url.to_owned(), Vec::new())) };
     let (mut kept, mut words) = (Vec::new(), Vec::new());
     for parameter in parameters.split('&') {

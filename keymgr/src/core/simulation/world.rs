@@ -145,7 +145,7 @@ impl World {
             overlaps: BTreeMap::new(),
             promised: BTreeMap::new(),
             members: BTreeSet::new(),
-            prompt: seed % 2 == 0,
+            prompt: seed.is_multiple_of(2),
             telling,
             confirmed: BTreeMap::new(),
             cover: Cover::default(),
