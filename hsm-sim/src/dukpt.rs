@@ -1,6 +1,7 @@
 //! Working keys of TDES DUKPT (ANSI X9.24-1:2009 annex A), as two jobs in every pass: all derivations in flight
 //! take their steps side by side, and no key in between leaves the lanes' side of the seam.
 
+use crate::jobs::Jobs;
 use crate::material::TdesKey;
 use hsm::HsmError;
 use paytypes::CipherError;
@@ -61,7 +62,7 @@ impl Derivation {
         ksn: &[u8],
         mask: &[u8],
         enciphered: bool,
-        jobs: &mut Vec<Job>,
+        jobs: &mut Jobs,
     ) -> Result<Self, HsmError> {
         let [left, right] = base.two().ok_or(HsmError::KeyLength)?;
         let wrong = HsmError::Cipher(CipherError::DataLength);
@@ -71,9 +72,9 @@ impl Derivation {
         let last = u64::from_be_bytes([c, d, e, f, g, h, i, j]);
         let first = u64::from_be_bytes([a, b, c, d, e, f, g, h & 0xE0]);
         let job = jobs.len();
-        jobs.push(Job::double([left, right], first, tdes_lanes::Direction::Encrypt));
+        jobs.push(|| Job::double([left, right], first, tdes_lanes::Direction::Encrypt));
         let masked = [left ^ DERIVATION_MASK, right ^ DERIVATION_MASK];
-        jobs.push(Job::double(masked, first, tdes_lanes::Direction::Encrypt));
+        jobs.push(|| Job::double(masked, first, tdes_lanes::Direction::Encrypt));
         let (register, left) = (last & !COUNTER, last & COUNTER);
         Ok(Self { op, job, step: Step::Initial, enciphered, register, left, mask, halves: [0; 2] })
     }
@@ -113,7 +114,7 @@ impl Derivation {
 
     /// The jobs of the next pass.
     #[inline]
-    pub(crate) fn give(&mut self, jobs: &mut Vec<Job>) {
+    pub(crate) fn give(&mut self, jobs: &mut Jobs) {
         let [left, right] = self.halves;
         self.job = jobs.len();
         match self.step {
@@ -129,12 +130,12 @@ impl Derivation {
                     block ^ DERIVATION_MASK,
                     tdes_lanes::Direction::Encrypt,
                 );
-                jobs.push(masked);
-                jobs.push(Job::single(left, block, tdes_lanes::Direction::Encrypt));
+                jobs.push(|| masked);
+                jobs.push(|| Job::single(left, block, tdes_lanes::Direction::Encrypt));
             }
             Step::Itself => {
                 for half in self.halves {
-                    jobs.push(Job::double([left, right], half, tdes_lanes::Direction::Encrypt));
+                    jobs.push(|| Job::double([left, right], half, tdes_lanes::Direction::Encrypt));
                 }
             }
         }
@@ -225,7 +226,8 @@ mod tests {
         assert_eq!(derived(CipherKind::Des, &[0x3B; 8]), Some(CipherError::KeyLength));
         assert_eq!(derived(CipherKind::Aes, &[0x3B; 16]), Some(CipherError::KeyLength));
         let key = crate::material::TdesKey::new(&[0x3B; 16]).unwrap();
-        let short = super::Derivation::begin(0, &key, &[1; 9], &[0; 8], false, &mut Vec::new());
+        let short =
+            super::Derivation::begin(0, &key, &[1; 9], &[0; 8], false, &mut crate::jobs::Jobs::default());
         assert_eq!(short.err(), Some(HsmError::Cipher(CipherError::DataLength)));
     }
 }

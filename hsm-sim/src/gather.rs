@@ -5,11 +5,12 @@
 use crate::block::ForMany;
 use crate::chain::Chain;
 use crate::dukpt::Derivation;
+use crate::jobs::Jobs;
 use crate::made;
 use crate::material::{Material, TdesKey};
 use crate::sealed::{AesKeys, InLanes, Sealed, TOGETHER, open_together};
 use core::ops::Range;
-use hsm::{BlockOp, HsmError, Op, OpBatch, Outcome};
+use hsm::{HsmError, Op, OpBatch, Outcome};
 use paytypes::{CipherError, Direction, MacAlgorithm, bytes};
 use std::rc::Rc;
 use tdes_lanes::{Job, Lanes};
@@ -64,7 +65,7 @@ pub(crate) struct Gather {
     /// Blocks of version 1, and of which LMK.
     aes: Vec<(Sealed, Rc<AesKeys>)>,
     /// In the first pass those of single blocks come first.
-    jobs: Vec<Job>,
+    jobs: Jobs,
     /// Jobs up to here belong to single blocks and tasks.
     taken: usize,
 }
@@ -74,7 +75,9 @@ impl Gather {
     pub(crate) fn single_blocks(&mut self, ops: &mut OpBatch) {
         for op in ops.blocks() {
             match Material::of(op.key()) {
-                Ok(Material::Tdes(key)) => push_block(&mut self.jobs, key, op),
+                Ok(Material::Tdes(key)) => {
+                    self.jobs.push(|| key.job(u64::from_be_bytes(op.block()), op.way()));
+                }
                 Ok(Material::Aes(_)) => op.answer(Err(HsmError::Cipher(CipherError::DataLength))),
                 Err(error) => op.answer(Err(error)),
             }
@@ -143,15 +146,18 @@ impl Gather {
     fn blocks(&mut self, key: &TdesKey, way: Direction, data: &[u8], work: Work) -> Result<Begun, HsmError> {
         match data.as_chunks::<8>() {
             ([], []) => return Ok(Begun::Answer(Outcome::Done)),
-            ([block], []) => self.jobs.push(key.job(u64::from_be_bytes(*block), way)),
-            (blocks, []) => self.jobs.extend(blocks.iter().map(|b| key.job(u64::from_be_bytes(*b), way))),
+            (blocks, []) => {
+                for block in blocks {
+                    self.jobs.push(|| key.job(u64::from_be_bytes(*block), way));
+                }
+            }
             _ => return Err(HsmError::Cipher(CipherError::DataLength)),
         }
         Ok(Begun::Work(work))
     }
 
     fn chain(&mut self, chain: Chain, key: &TdesKey, data: &[u8]) -> Begun {
-        self.jobs.push(chain.job(key, data));
+        self.jobs.push(|| chain.job(key, data));
         Begun::Work(Work::Chain(chain))
     }
 
@@ -174,7 +180,7 @@ impl Gather {
     /// Takes the jobs of the parts of a key.
     pub(crate) fn parts(
         &mut self,
-        give: impl FnOnce(&mut Vec<Job>) -> Result<(), HsmError>,
+        give: impl FnOnce(&mut Jobs) -> Result<(), HsmError>,
     ) -> Result<(), HsmError> {
         let given = give(&mut self.jobs);
         if given.is_err() {
@@ -234,7 +240,7 @@ impl Gather {
         while !(self.jobs.is_empty() && self.tasks.is_empty()) {
             self.lanes.run(&mut self.jobs);
             let jobs = &self.jobs;
-            for (op, job) in ops.blocks().iter_mut().filter(|op| op.is_open()).zip(jobs) {
+            for (op, job) in ops.blocks().iter_mut().filter(|op| op.is_open()).zip(jobs.iter()) {
                 op.answer(Ok(job.block().to_be_bytes()));
             }
             for Parts { op, job, count } in self.opened.drain(..) {
@@ -280,12 +286,12 @@ impl Gather {
 }
 
 impl Task {
-    fn give(&mut self, ops: &mut OpBatch, jobs: &mut Vec<Job>) {
+    fn give(&mut self, ops: &mut OpBatch, jobs: &mut Jobs) {
         let start = jobs.len();
         if let Some(view) = ops.view(self.op)
             && let (Work::Chain(chain), Some(key)) = (&self.work, key_of(view.op))
         {
-            jobs.push(chain.job(key, view.data));
+            jobs.push(|| chain.job(key, view.data));
         }
         self.jobs = start..jobs.len();
     }
@@ -323,22 +329,6 @@ impl Task {
         *view.outcome = Some(answer);
         true
     }
-}
-
-// Where there is room, the job is written where it stays; see `hsm::BlockOp`.
-#[inline(always)]
-fn push_block(jobs: &mut Vec<Job>, key: &TdesKey, op: &BlockOp) {
-    if jobs.len() == jobs.capacity() {
-        push_growing(jobs, key, op);
-    } else {
-        jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn push_growing(jobs: &mut Vec<Job>, key: &TdesKey, op: &BlockOp) {
-    jobs.push(key.job(u64::from_be_bytes(op.block()), op.way()));
 }
 
 fn key_of(op: &Op) -> Option<&TdesKey> {

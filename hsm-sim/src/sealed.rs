@@ -5,6 +5,7 @@
 //!
 //! What a block is, is `tr31`'s to say; a test holds each opening against the one of that crate.
 
+use crate::jobs::Jobs;
 use crate::made;
 use crate::material::TdesKey;
 use hsm::{BlockAttributes, BlockFault, HsmError, OpBatch};
@@ -125,16 +126,16 @@ impl InLanes {
 
     /// The jobs of the next pass.
     #[inline]
-    pub(crate) fn give(&mut self, text: &[u8], jobs: &mut Vec<Job>) {
+    pub(crate) fn give(&mut self, text: &[u8], jobs: &mut Jobs) {
         self.job = jobs.len();
         match self.state {
             State::Proving => {
                 let block = self.link ^ self.word(text, self.next);
-                jobs.push(self.keys.authentication.job(block, Direction::Encrypt));
+                jobs.push(|| self.keys.authentication.job(block, Direction::Encrypt));
             }
             State::Decrypting => {
                 for index in self.sealed.header::<8>()..self.sealed.count::<8>() {
-                    jobs.push(self.keys.encryption.job(self.word(text, index), Direction::Decrypt));
+                    jobs.push(|| self.keys.encryption.job(self.word(text, index), Direction::Decrypt));
                 }
             }
             State::Done => {}

@@ -1,11 +1,11 @@
 //! Keys under a variant LMK: pair by key type, variant byte into the left half, scheme byte into the right
 //! half, each 8-byte part encrypted alone (host-commands.md section 4).
 
+use crate::jobs::Jobs;
 use crate::lmk::VARIANT_LENGTH;
 use crate::material::TdesKey;
 use hsm::{HsmError, KeyType, LmkPair, Scheme};
 use paytypes::{ClearKey, Direction};
-use tdes_lanes::Job;
 
 /// XORed into byte 0 of the pair; index is the variant digit, 0 is no variant.
 const VARIANTS: [u8; 10] = [0x00, 0xA6, 0x5A, 0x6A, 0xDE, 0x2B, 0x50, 0x74, 0x9C, 0xFA];
@@ -66,7 +66,7 @@ impl VariantLmk {
         key_type: KeyType,
         scheme: Scheme,
         parts: &[u64],
-        jobs: &mut Vec<Job>,
+        jobs: &mut Jobs,
     ) -> Result<(), HsmError> {
         if scheme.key_length().map(|length| length >> 3) != Some(parts.len()) {
             return Err(HsmError::KeyLength);
@@ -78,7 +78,7 @@ impl VariantLmk {
             _ => 0,
         };
         let working = self.working(pair, key_type.variant(), scheme)?;
-        jobs.extend(working.iter().zip(parts).map(|(key, part)| key.job(*part, way)));
+        working.iter().zip(parts).for_each(|(key, part)| jobs.push(|| key.job(*part, way)));
         Ok(())
     }
 }
@@ -114,7 +114,7 @@ mod tests {
         let mut lmk = VariantLmk::new(set.iter().next().unwrap().clear.expose()).unwrap();
         let mut run = |way, text: &[u8]| {
             let key = hex::decode::<16>(text).unwrap();
-            let mut jobs = Vec::new();
+            let mut jobs = Jobs::default();
             let key = key.as_chunks().0.iter().map(|part| u64::from_be_bytes(*part)).collect::<Vec<_>>();
             lmk.jobs(way, KeyType::new(*b"209").unwrap(), Scheme::U, &key, &mut jobs).unwrap();
             tdes_lanes::Lanes::new().run(&mut jobs);
@@ -130,7 +130,7 @@ mod tests {
     fn length_and_type_are_checked() {
         let set = LmkSet::public_test();
         let mut lmk = VariantLmk::new(set.iter().next().unwrap().clear.expose()).unwrap();
-        let mut jobs = Vec::new();
+        let mut jobs = Jobs::default();
         let mut run = |key_type, scheme| lmk.jobs(Direction::Encrypt, key_type, scheme, &[0; 2], &mut jobs);
         assert_eq!(run(KeyType::ZPK, Scheme::T), Err(HsmError::KeyLength));
         assert_eq!(run(KeyType::FROM_BLOCK, Scheme::U), Err(HsmError::KeyType));

@@ -3,6 +3,7 @@
 use crate::block_op::{BlockOp, Blocks};
 use crate::key::BlockAttributes;
 use crate::{HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Scheme};
+use core::fmt;
 use paytypes::{CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
 use zeroize::Zeroize;
 
@@ -136,7 +137,7 @@ struct Slot {
 }
 
 /// Operations that run together. Their data lies in one buffer that is wiped and reused.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct OpBatch {
     slots: Vec<Slot>,
     bytes: Vec<u8>,
@@ -146,7 +147,6 @@ pub struct OpBatch {
 }
 
 /// One operation as a backend sees it.
-#[derive(Debug)]
 pub struct OpView<'a> {
     /// What to do.
     pub op: &'a Op,
@@ -156,6 +156,20 @@ pub struct OpView<'a> {
     pub data: &'a mut [u8],
     /// Where the answer goes.
     pub outcome: &'a mut Option<Result<Outcome, HsmError>>,
+}
+
+// Data are PIN blocks, and what else is not for logs.
+impl fmt::Debug for OpBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (operations, bytes) = (self.all(), self.bytes.len());
+        write!(f, "OpBatch({operations} operations, {bytes} bytes)")
+    }
+}
+
+impl fmt::Debug for OpView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpView({:?}, {} bytes)", self.op, self.data.len())
+    }
 }
 
 impl OpBatch {
@@ -281,5 +295,18 @@ impl OpBatch {
         larger.extend_from_slice(&self.bytes);
         self.bytes.as_mut_slice().zeroize();
         self.bytes = larger;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_data_in_debug() {
+        let mut batch = OpBatch::default();
+        batch.push(Op::Random, &[0xA5; 8], &[0xA5; 3]);
+        assert_eq!(format!("{batch:?}"), "OpBatch(1 operations, 11 bytes)");
+        assert_eq!(format!("{:?}", batch.view(0).unwrap()), "OpView(Random, 3 bytes)");
     }
 }
