@@ -116,7 +116,6 @@ fn stays_in_place(tx: &Change<'_>, node: &Node, set: &KeySet) -> Option<Generati
     };
     let keys: Vec<_> =
         tx.keys_in::<Key>(keys_of(set.id())).iter().filter_map(|key| held(key.generation)).collect();
-    let usable = |key: &Key| key.suspect.is_none() && key.state() != KeyState::Destroyed;
     let (now, _) = keys.iter().find(|(key, progress)| *progress == Progress::Activated && usable(key))?;
     if set.protecting == Some(now.generation()) {
         return None;
@@ -177,12 +176,18 @@ fn step_of(
     })
 }
 
-// A node gives a key up only when it protects with the one that follows: two orders for a node that was away.
+// A node gives a key up only when it protects with the one that follows: two orders for a node that was away. One that
+// was revoked is no such key: what else there is stays until the next one protects.
 fn protects_already(tx: &Change<'_>, node: &Node, set: &KeySet) -> bool {
     set.protecting.is_none_or(|generation| {
         let key = KeyRef { key_set: set.id(), generation };
-        tx.find::<Copy>(&(node.id, key)).is_some_and(|copy| copy.progress == Progress::Activated)
+        tx.find::<Key>(&key).is_some_and(usable)
+            && tx.find::<Copy>(&(node.id, key)).is_some_and(|copy| copy.progress == Progress::Activated)
     })
+}
+
+fn usable(key: &Key) -> bool {
+    key.suspect.is_none() && key.state() != KeyState::Destroyed
 }
 
 fn in_use(set: &KeySet, key: &Key, campaign: Option<&Campaign>, is_new: bool) -> Wanted {
