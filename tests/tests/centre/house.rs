@@ -14,6 +14,7 @@ use keymgr::person::{Home, PersonRequest};
 use keymgr::server::{GENESIS, Server};
 use keymgr::vault::{Vault, VaultThread};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -40,9 +41,15 @@ fn vault() -> VaultThread {
     .unwrap()
 }
 
-// A port that stays the same through restarts.
+// A port that stays the same through restarts: outside of the range from which the system gives ports to whoever asks
+// for any, so that no connection of another test takes it while the centre is down.
 fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = 20_000 + std::process::id() % 100 * 100;
+    std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed) % 100)
+        .map(|port| format!("127.0.0.1:{port}"))
+        .find(|address| std::net::TcpListener::bind(address).is_ok())
+        .unwrap()
 }
 
 pub async fn serve(folder: &Path) -> (ManagerAddress, oneshot::Sender<()>, JoinHandle<()>) {
