@@ -279,7 +279,10 @@ fn serve(args: Serve) -> Exit {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::environment)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::environment)?;
         let server = Server::start(&house, &settings, keys, vault).await.map_err(start_failure)?;
-        ready(&server).map_err(|e| Failure::environment(format!("standard output: {e}")))?;
+        // Whoever has started it may have stopped reading: that is no reason to end.
+        if let Err(error) = ready(&server) {
+            tracing::warn!(%error, "standard output");
+        }
         server
             .run(async {
                 tokio::select! {
@@ -306,14 +309,11 @@ fn start_failure(error: keymgr::server::ServerError) -> Failure {
 fn ready(server: &Server) -> std::io::Result<()> {
     let address = |address: Option<std::net::SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
     let (api, link, key) = (address(server.api()), address(server.link()), server.key());
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "ready api={api} link={link} key={key}")?;
-    writeln!(out, "manager https://{api}#{key}")?;
     // What durability rests on, so that nobody has to guess.
     let settings = server.manager().writer().standing().settings;
     let words: Vec<String> =
         settings.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "-"))).collect();
-    writeln!(out, "store {}", words.join(" "))?;
+    let store = words.join(" ");
     for (name, value) in &settings {
         if matches!(
             (name.as_str(), value.as_str()),
@@ -322,6 +322,10 @@ fn ready(server: &Server) -> std::io::Result<()> {
             tracing::warn!("{name} is off at the database: a power loss can lose what was acknowledged");
         }
     }
+    // In one piece: who waits for one of these lines may close the pipe after it.
+    let text = format!("ready api={api} link={link} key={key}\nmanager https://{api}#{key}\nstore {store}\n");
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
     out.flush()
 }
 
