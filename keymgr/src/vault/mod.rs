@@ -84,7 +84,11 @@ impl Vault {
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             match work.as_mut().poll(&mut cx) {
-                Poll::Ready(done) => return done,
+                Poll::Ready(done) => {
+                    // The queue keeps the last batch, and with it the keys of its operations, until the next one runs.
+                    self.hsm.run(self.backend.as_mut());
+                    return done;
+                }
                 Poll::Pending => self.hsm.run(self.backend.as_mut()),
             }
         }
