@@ -3,14 +3,14 @@
 use std::fs;
 use std::process::Command;
 
-/// Children of a process, whichever of its threads started them.
+/// Children of a process, whichever of its threads started them. Read from every process's own entry: the list that
+/// a thread's `children` file gives may lack some while others end (proc(5)).
 pub fn children(pid: u32) -> Vec<u32> {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let of_task = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
-    let text: Vec<_> = tasks.flatten().map(of_task).collect();
-    let mut all: Vec<u32> = text.iter().flat_map(|t| t.split_whitespace()).flat_map(str::parse).collect();
-    all.sort_unstable();
-    all
+    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+    let ids = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut children: Vec<u32> = ids.filter(|id| status(*id, "PPid").parse() == Ok(pid)).collect();
+    children.sort_unstable();
+    children
 }
 
 /// Sends a signal by its name.

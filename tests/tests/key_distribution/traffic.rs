@@ -71,7 +71,6 @@ async fn start(running: &Running, folder: &std::path::Path) -> Started {
 }
 
 #[tokio::test]
-#[ignore = "in about half of the runs an armed switch does not happen while the manager is away: to be found and mended"]
 async fn traffic_goes_on_through_a_rotation_and_without_a_manager() {
     let folder = tempfile::tempdir().unwrap();
     let running = gateway();
@@ -124,9 +123,13 @@ async fn traffic_goes_on_through_a_rotation_and_without_a_manager() {
     let before = asked.load(Relaxed);
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     assert!(asked.load(Relaxed) > before, "traffic without a manager");
+    // The new state is on the disk before a core uses it, and a disk may take seconds for one flush.
     let mut probe = TcpStream::connect(address).unwrap();
-    let switched = ask(&mut probe, &format!("CCK101K10012{of_old}0101{ACCOUNT}"));
-    assert_eq!(switched, good[1], "switched while the manager was away");
+    let due = std::time::Instant::now();
+    while ask(&mut probe, &format!("CCK101K10012{of_old}0101{ACCOUNT}")) != good[1] {
+        assert!(due.elapsed().as_secs() < 20, "no switch while the manager was away");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     manager.with(|state| state.away = false);
     manager.wait(node, ReceiptKind::Activated, 2).await;
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
