@@ -70,3 +70,17 @@ fn a_revoked_key_is_followed_by_none_but_the_next() {
     let revoked = [(&[T4, T8][..], Some(Activated)), (&[T4, T6], Some(Accepting))];
     assert_eq!(told(2, &revoked), [(1, Step::Protect), (2, Step::Retire)]);
 }
+
+#[test]
+fn a_node_two_keys_behind_goes_through_the_one_between() {
+    for between in [Accepting, Wrapped] {
+        let keys = [(&[T4, T8][..], Some(Activated)), (&[T4], Some(between)), (&[T4], Some(Wrapped))];
+        let expected = [(1, Step::Accept), (2, Step::Protect), (3, Step::Accept)];
+        assert_eq!(told(3, &keys), expected, "{between:?}");
+    }
+    // Then it gives the oldest up, and follows the others.
+    let keys = [(&[T4, T8][..], Some(Accepting)), (&[T4], Some(Activated)), (&[T4], Some(Accepting))];
+    assert_eq!(told(3, &keys), [(1, Step::Retire), (2, Step::Protect), (3, Step::Accept)]);
+    let keys = [(&[T4, T8][..], Some(Progress::Retired)), (&[T4], Some(Activated)), (&[T4], Some(Accepting))];
+    assert_eq!(told(3, &keys), [(1, Step::Retire), (2, Step::Accept), (3, Step::Protect)]);
+}
