@@ -107,7 +107,7 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
 //
 // A suspended node gets no new keys; where the one that is to follow is not known to be there, the order to suspend
 // must still get through, and a node does not take an order that leaves it without any. Where that one was revoked,
-// none is to follow. And a node that was away gives up what it merely processes with before it switches: it holds no
+// none is to follow; where its period was over before it came to the node, the next one follows. And a node that was away gives up what it merely processes with before it switches: it holds no
 // more keys at once than the others.
 fn stays_in_place(tx: &Change<'_>, node: &Node, set: &KeySet) -> Option<Generation> {
     let held = |generation| {
@@ -124,8 +124,10 @@ fn stays_in_place(tx: &Change<'_>, node: &Node, set: &KeySet) -> Option<Generati
     let revoked = |generation| tx.find::<Key>(&name(generation)).is_some_and(|key| !usable(key));
     let lost = set.protecting.map_or_else(|| now.is_live(), revoked);
     let follows = set.protecting.and_then(held).is_some_and(|(_, progress)| progress > Progress::Wrapped);
+    let over = |generation| tx.find::<Key>(&name(generation)).is_some_and(|key| !key.is_live());
+    let late = !follows && set.protecting.is_some_and(over);
     let surplus = keys.iter().any(|(key, progress)| *progress == Progress::Accepting && !key.is_live());
-    (lost || surplus || (node.suspended && !follows)).then(|| now.generation())
+    (lost || late || surplus || (node.suspended && !follows)).then(|| now.generation())
 }
 
 /// A step, and when it is taken.
@@ -276,3 +278,6 @@ pub fn draft(
     };
     Ok(Draft { node: node.id, body })
 }
+
+#[cfg(test)]
+mod tests;
