@@ -32,7 +32,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 const NODES: [&str; 2] = ["n1", "n2"];
-const ZONES: [&str; 3] = ["east", "north", "west"];
+/// A rotation takes two seconds and more, since that is the shortest overlap: of so many zones, some are always at work.
+const ZONES: [&str; 8] = ["east", "home", "isles", "north", "polar", "south", "upper", "west"];
 
 pub struct World {
     folder: tempfile::TempDir,
@@ -165,7 +166,7 @@ impl World {
                 shape: Shape::Tdes2,
                 base: None,
                 overlap: Overlap::Time,
-                overlap_ms: Some(300),
+                overlap_ms: Some(2_000),
                 lead_ms: Some(50),
                 exportable: false,
             };
