@@ -84,7 +84,7 @@ async fn a_zmk_is_formed_and_used() {
     let options = keymgr::audit::Options { signatures: true, ..Default::default() };
     let report = keymgr::audit::verify_export(&mut export.as_slice(), options).unwrap();
     assert!(report.holds, "{:?}", report.findings);
-    assert_eq!(report.signatures.unwrap().ceremonies, 1);
+    assert_eq!(report.signatures.unwrap().ceremonies, 2, "the ZMK and the partner's key");
     centre.end().await;
     nothing_clear(&centre, &[&FIRST, &SECOND, &clear]);
 }
