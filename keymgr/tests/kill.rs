@@ -120,6 +120,7 @@ fn rounds(place: &Place, rounds: u64, seed: u64) -> Counted {
         Place::Postgres(cluster, database) => cluster.url(database),
     };
     let mut counted = Counted { place: place.name(), rounds, kills: 0, acknowledged: 0 };
+    println!("{} seed {seed}: {rounds} rounds", place.name());
     let (mut draw, mut tail) = (draws(seed), Tail::default());
     for round in 0..rounds {
         let name = NAMES[usize::try_from(round).unwrap() % NAMES.len()];

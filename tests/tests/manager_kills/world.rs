@@ -130,7 +130,8 @@ impl World {
             Some(url) => Location::Postgres(url),
             None => Location::Sqlite(folder.path().join("kmc").join("store.db")),
         };
-        (Self { folder, location, officers, operator, journal: Arc::default(), checked: 0, tail: Tail::default(), sides: Mutex::default() }, plain)
+        let (journal, tail, sides) = (Arc::default(), Tail::default(), Mutex::default());
+        (Self { folder, location, officers, operator, journal, checked: 0, tail, sides }, plain)
     }
 
     pub fn name(&self) -> &'static str {
