@@ -107,6 +107,9 @@ pub fn rotation(bench: &mut Bench, id: &str) -> io::Result<Row> {
         Ok(p99)
     };
     let pairs = bench.many_pairs(SHORTER, calm, rotated)?;
+    if generations == 0 {
+        return Err(io::Error::other("no key was rotated"));
+    }
     Ok(row.of_latencies(("alone", &format!("through {generations} generations")), &pairs))
 }
 
