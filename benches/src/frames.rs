@@ -109,7 +109,7 @@ impl Maker {
 
     /// So many CC from wrapped ZPKs to the ZPK that an index names, under the variant LMK: with the replies that are
     /// right while the key there is the one or the other.
-    pub fn to_index(
+    pub fn translations_to(
         &mut self,
         index: &str,
         clear: &[[u8; 16]; 2],
@@ -250,7 +250,7 @@ mod tests {
             assert_eq!((exchanges.len(), keys.len() > 1 || lmk != VARIANT), (10, true));
             assert!(exchanges.iter().all(|(_, reply)| reply.starts_with("CD0005") && reply.len() == 24));
         }
-        let replies = maker.to_index(rotation::INDEX, &rotation::CLEAR, 4).unwrap();
+        let replies = maker.translations_to(rotation::INDEX, &rotation::CLEAR, 4).unwrap();
         assert!(replies.iter().flatten().all(|(request, _)| request.contains(rotation::INDEX)));
         assert!(replies[0].iter().zip(&replies[1]).all(|(a, b)| a.0 == b.0 && a.1 != b.1));
         let dukpt = maker.dukpt(VARIANT, 3).unwrap();

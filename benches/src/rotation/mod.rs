@@ -90,7 +90,7 @@ impl Rotation {
     pub fn obey(&mut self) -> io::Result<()> {
         let (orders, queue) = mpsc::channel();
         std::thread::spawn(move || {
-            for order in io::stdin().bytes().map_while(Result::ok) {
+            for order in io::stdin().lock().bytes().map_while(Result::ok) {
                 let _main_thread_has_ended = orders.send(order);
             }
         });

@@ -116,7 +116,7 @@ pub fn rotation(bench: &mut Bench, id: &str) -> io::Result<Row> {
 // Two replies are right: one for each value that the key has in turn.
 fn frames_to_rotated(bench: &mut Bench) -> io::Result<Vec<Batch>> {
     let [mut frames, other] =
-        bench.maker.to_index(INDEX, &CLEAR, FRAMES)?.map(|exchanges| frames::batches(&exchanges, 1));
+        bench.maker.translations_to(INDEX, &CLEAR, FRAMES)?.map(|exchanges| frames::batches(&exchanges, 1));
     frames.iter_mut().zip(other).for_each(|(batch, other)| batch.or = other.reply);
     Ok(frames)
 }
