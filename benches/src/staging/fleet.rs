@@ -219,6 +219,7 @@ impl Talk {
     async fn begin(member: &mut Member) -> Result<Self, String> {
         let transport = HttpsTransport::new(&member.identity.url, &member.identity.tls()).map_err(text)?;
         let mut talk = Self { transport, said: Vec::new() };
+        member.side.bind(talk.transport.session().await);
         let hello = member.side.hello().to_bytes();
         talk.post(member, Endpoint::Hello, hello).await?;
         Ok(talk)
