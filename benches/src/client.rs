@@ -13,6 +13,8 @@ pub struct Batch {
     pub request: Vec<u8>,
     /// All replies with their length fields.
     pub reply: Vec<u8>,
+    /// What they may be as well, where there are two of them; else empty.
+    pub or: Vec<u8>,
     /// Number of frames.
     pub frames: u64,
 }

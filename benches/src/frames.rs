@@ -3,6 +3,8 @@
 use crate::client::Batch;
 use hostcmd::{Authorised, Engine, Port, Settings, Unit};
 use hsm::LmkId;
+use paytypes::soft::{Soft, SoftKey};
+use paytypes::{Cipher, CipherKind, Direction, now};
 use std::io;
 use std::rc::Rc;
 
@@ -18,8 +20,21 @@ const AT_ONCE: usize = 512;
 /// About 650 random blocks hold one of ISO format 1.
 const TRIES_MAX: u64 = 1_000_000;
 
+/// A ZMK under the variant LMK of the public test keys, and in the clear (tests/vectors/wire-examples.json, A8).
+const ZMK: (&str, [u8; 16]) = (
+    "U3619544286BF03725946C2F53DEEAF75",
+    [0xBC, 0xBA, 0xA2, 0x86, 0x34, 0x43, 0x2C, 0x37, 0x79, 0xB6, 0x38, 0x0B, 0xFD, 0xA4, 0x0D, 0x08],
+);
+
 /// A request and its reply, behind the header.
 pub type Exchange = (String, String);
+
+/// A PIN block that is to be translated.
+struct Stored {
+    key: String,
+    account: String,
+    block: String,
+}
 
 /// An engine to make frames with.
 pub struct Maker {
@@ -71,17 +86,57 @@ impl Maker {
             .collect())
     }
 
+    // So many blocks, each under one of these ZPKs, with its own PIN and account.
+    fn blocks(&mut self, lmk: LmkId, keys: &[String], count: usize) -> io::Result<Vec<Stored>> {
+        let account = |n: usize| format!("{:012}", n * 104_729 % 1_000_000_000_000);
+        let of = |n: usize| keys[n % keys.len()].clone();
+        let each = |make: &dyn Fn(usize) -> String| (0..count).map(make).collect::<Vec<_>>();
+        let pins = self.ask(lmk, &each(&|n| format!("JA{}05", account(n))))?;
+        let blocks = self.ask(lmk, &each(&|n| format!("JG{}01{}{}", of(n), account(n), pins[n])))?;
+        let stored = |(n, block)| Stored { key: of(n), account: account(n), block };
+        Ok(blocks.into_iter().enumerate().map(stored).collect())
+    }
+
     /// So many CC, each between two of so many ZPKs, with its own PIN and account.
     pub fn translations(&mut self, lmk: LmkId, keys: usize, count: usize) -> io::Result<Vec<Exchange>> {
         let keys = self.keys(lmk, ("001", "P0T2B00N00"), keys.max(2))?;
-        let pair = |n: usize| (&keys[n * 2 % keys.len()], &keys[(n * 2 + 1) % keys.len()]);
-        let account = |n: usize| format!("{:012}", n * 104_729 % 1_000_000_000_000);
-        let each = |make: &dyn Fn(usize) -> String| (0..count).map(make).collect::<Vec<_>>();
-        let stored = self.ask(lmk, &each(&|n| format!("JA{}05", account(n))))?;
-        let blocks = each(&|n| format!("JG{}01{}{}", pair(n).0, account(n), stored[n]));
-        let blocks = self.ask(lmk, &blocks)?;
-        let requests = each(&|n| format!("CC{}{}12{}0101{}", pair(n).0, pair(n).1, blocks[n], account(n)));
-        self.exchanges(lmk, requests)
+        let (from, to): (Vec<_>, Vec<_>) =
+            keys.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).unzip();
+        let blocks = self.blocks(lmk, &from, count)?;
+        let translated = blocks.iter().enumerate().map(|(n, block)| block.to(&to[n % to.len()]));
+        self.exchanges(lmk, translated.collect())
+    }
+
+    /// So many CC from wrapped ZPKs to the ZPK that an index names, under the variant LMK: with the replies that are
+    /// right while the key there is the one or the other.
+    pub fn translations_to(
+        &mut self,
+        index: &str,
+        clear: &[[u8; 16]; 2],
+        count: usize,
+    ) -> io::Result<[Vec<Exchange>; 2]> {
+        let from = self.keys(VARIANT, ("001", "P0T2B00N00"), 64)?;
+        let blocks = self.blocks(VARIANT, &from, count)?;
+        let mut under = |clear| {
+            let to = self.import(clear)?;
+            let wrapped = self.exchanges(VARIANT, blocks.iter().map(|block| block.to(&to)).collect())?;
+            let named = blocks.iter().zip(wrapped).map(|(block, (_, reply))| (block.to(index), reply));
+            Ok::<_, io::Error>(named.collect())
+        };
+        Ok([under(&clear[0])?, under(&clear[1])?])
+    }
+
+    // A ZPK of a known value, under the variant LMK.
+    fn import(&mut self, clear: &[u8; 16]) -> io::Result<String> {
+        let (zmk, zmk_clear) = ZMK;
+        let zmk_clear = SoftKey::new(CipherKind::Tdes, &zmk_clear).map_err(io::Error::other)?;
+        let mut under_zmk = *clear;
+        let ciphered = now(Soft.ecb(&zmk_clear, Direction::Encrypt, &mut under_zmk));
+        ciphered.ok_or_else(|| io::Error::other("no cipher"))?.map_err(io::Error::other)?;
+        let under_zmk = hex::encode_upper(under_zmk);
+        let mut reply = self.ask(VARIANT, &[format!("A6001{zmk}X{under_zmk}U")])?.swap_remove(0);
+        reply.truncate(reply.len().saturating_sub(6));
+        Ok(reply)
     }
 
     /// So many G0 from TDES DUKPT, each of another device and with a counter of up to ten ones. No command makes
@@ -116,6 +171,13 @@ impl Maker {
             (request, reply)
         };
         Ok(requests.into_iter().zip(replies).map(whole).collect())
+    }
+}
+
+impl Stored {
+    fn to(&self, key: &str) -> String {
+        let Self { key: from, account, block } = self;
+        format!("CC{from}{key}12{block}0101{account}")
     }
 }
 
@@ -166,6 +228,7 @@ fn append(out: &mut Vec<u8>, header: &str, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rotation;
 
     #[test]
     fn batches_hold_as_many_frames_as_they_are_deep() {
@@ -187,6 +250,9 @@ mod tests {
             assert_eq!((exchanges.len(), keys.len() > 1 || lmk != VARIANT), (10, true));
             assert!(exchanges.iter().all(|(_, reply)| reply.starts_with("CD0005") && reply.len() == 24));
         }
+        let replies = maker.translations_to(rotation::INDEX, &rotation::CLEAR, 4).unwrap();
+        assert!(replies.iter().flatten().all(|(request, _)| request.contains(rotation::INDEX)));
+        assert!(replies[0].iter().zip(&replies[1]).all(|(a, b)| a.0 == b.0 && a.1 != b.1));
         let dukpt = maker.dukpt(VARIANT, 3).unwrap();
         assert!(dukpt.iter().all(|(request, reply)| request.starts_with("G0U") && reply.starts_with("G100")));
     }

@@ -9,6 +9,9 @@
 mod abuse;
 mod centre;
 mod client;
+// What the manager in memory signs with.
+#[path = "../../keylink/tests/common/mod.rs"]
+mod common;
 mod curves;
 mod engine;
 mod frames;
@@ -21,6 +24,7 @@ mod page;
 mod pkcs11;
 mod ratios;
 mod record;
+mod rotation;
 mod rows;
 mod server;
 mod staging;

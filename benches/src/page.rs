@@ -2,6 +2,7 @@
 
 use crate::curves;
 use crate::host::Host;
+use crate::pkcs11;
 use crate::ratios::{self, figure, goal, method, sides};
 use crate::record::{self, folder};
 use crate::rows::Row;
@@ -10,22 +11,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// Rows that the README shows.
-const README: [&str; 12] = [
-    "cc-8x64",
-    "cc-64x16",
-    "cc-1000x1",
-    "cc-1x1",
-    "openssl",
-    "lanes-avx2",
-    "lanes-avx512",
-    "unseen-variant",
-    "unseen-aes",
-    "g0-8x64",
-    "open-half",
-    "second-core",
-];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -44,7 +29,10 @@ pub fn run() -> io::Result<()> {
     between(&page, "ratios", &table(&ratios, |_| true))?;
     between(&page, "curves", &growth(&curves))?;
     centre()?;
-    between(&root().join("README.md"), "ratios", &table(&ratios, |row| README.contains(&row.id.as_str())))
+    let readme = root().join("README.md");
+    between(&readme, "ratios", &table(&ratios, |row| row.must.is_some()))?;
+    let token = folder().join("token.json");
+    if token.exists() { between(&readme, "token", &pkcs11::table(&record::read(&token)?)) } else { Ok(()) }
 }
 
 /// Writes the table of the key management centre, when there are figures.

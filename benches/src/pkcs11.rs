@@ -4,10 +4,14 @@
 use crate::client::{self, Plan};
 use crate::frames::{self, Maker};
 use crate::host::{self, Host};
+use crate::ratios::grouped;
+use crate::record;
 use crate::server::{Kind, Server};
 use crate::token::{Folder, KEYS, LMK, What, measure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Arguments.
@@ -15,13 +19,16 @@ use std::time::Duration;
 pub struct Args {
     /// Interleaved rounds.
     #[arg(long, default_value_t = 5)]
-    pairs: usize,
+    pub pairs: usize,
     /// Seconds of one measurement.
     #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
+    pub seconds: f64,
     /// One JSON document instead of the table.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
+    /// Writes the document to a file as well.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 /// Connections and depth of the gateway's rows.
@@ -30,7 +37,7 @@ const SHAPES: [(usize, usize); 3] = [(8, 64), (64, 16), (1, 1)];
 const DEPTHS: [usize; 2] = [512, 1];
 
 /// One row: translations a second, and against the direct loop of the same round.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Row {
     what: String,
     per_second: f64,
@@ -39,11 +46,12 @@ struct Row {
     ratio_high: f64,
 }
 
-#[derive(Debug, Serialize)]
-struct Document {
+/// What a run gave.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Document {
     schema: u32,
     host: Host,
-    module: &'static str,
+    module: String,
     keys: usize,
     pairs: usize,
     seconds: f64,
@@ -54,6 +62,7 @@ struct Document {
 
 /// Measures and prints.
 pub fn run(args: &Args) -> io::Result<()> {
+    let host = Host::look();
     host::pin(&[1]);
     let folder = Folder::new()?;
     // The first process puts the LMK on the token.
@@ -77,7 +86,7 @@ pub fn run(args: &Args) -> io::Result<()> {
         }
         rounds.push((direct, rates));
     }
-    report(args, &rounds)
+    report(args, host, &rounds)
 }
 
 fn engine_rows() -> impl Iterator<Item = (What, usize)> {
@@ -93,7 +102,7 @@ fn names() -> Vec<String> {
     gateway.chain(engine).collect()
 }
 
-fn report(args: &Args, rounds: &[(f64, Vec<f64>)]) -> io::Result<()> {
+fn report(args: &Args, host: Host, rounds: &[(f64, Vec<f64>)]) -> io::Result<()> {
     let column = |at: usize| rounds.iter().map(|(_, rates)| rates[at]).collect::<Vec<_>>();
     let ratios = |at: usize| rounds.iter().map(|(direct, rates)| rates[at] / direct).collect::<Vec<_>>();
     let rows = names().into_iter().enumerate().map(|(at, what)| {
@@ -107,8 +116,8 @@ fn report(args: &Args, rounds: &[(f64, Vec<f64>)]) -> io::Result<()> {
     let mut against = rounds.iter().map(|(_, rates)| rates[seen] / rates[anew]).collect::<Vec<_>>();
     let document = Document {
         schema: 1,
-        host: Host::look(),
-        module: "SoftHSM2",
+        host,
+        module: "SoftHSM2".to_owned(),
         keys: KEYS,
         pairs: rounds.len(),
         seconds: args.seconds,
@@ -116,6 +125,9 @@ fn report(args: &Args, rounds: &[(f64, Vec<f64>)]) -> io::Result<()> {
         cached_to_uncached: median(&mut against),
         rows,
     };
+    if let Some(path) = &args.record {
+        record::write(path, &document)?;
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&document)?);
     } else {
@@ -143,4 +155,24 @@ fn print(document: &Document) {
         println!("{:<44} {:>12.0}  {ratio}", r.what, r.per_second);
     }
     println!("\nkeys seen to keys opened anew, batches of 512: {:.1}", document.cached_to_uncached);
+}
+
+/// The table for a document.
+pub fn table(document: &Document) -> String {
+    let mut out = String::from("| | CC a second | against the loop |\n|---|---|---|\n");
+    let mut add = |what: &str, per_second: f64, ratio: &str| {
+        let _never_fails = writeln!(out, "| {what} | {} | {ratio} |", grouped(per_second));
+    };
+    let direct = "direct loop, one session, the faster of single- and multi-part calls";
+    add(direct, document.direct_per_second, "1");
+    for Row { what, per_second, ratio, ratio_low, ratio_high } in &document.rows {
+        add(what, *per_second, &format!("{ratio:.2} ({ratio_low:.2}–{ratio_high:.2})"));
+    }
+    let Host { cpu, cores, kernel, commit, load_average, day, .. } = &document.host;
+    let Document { module, keys, pairs, seconds, .. } = document;
+    out + &format!(
+        "\n{module}, AES key-block LMK, {keys} keys; medians of {pairs} interleaved rounds of {seconds} s, in brackets the \
+         lowest and the highest. {cpu}, {cores} processors, Linux {kernel}, commit {commit}, load average \
+         {load_average} before, {day}.\n"
+    )
 }

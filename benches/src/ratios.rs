@@ -154,7 +154,8 @@ pub fn sides(row: &Row) -> String {
     row.sides.iter().map(side).collect::<Vec<_>>().join("; ")
 }
 
-fn grouped(value: f64) -> String {
+/// A whole number with its thousands apart.
+pub fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let first = digits.len() % 3;
     let (head, tail) = digits.split_at(first);

@@ -302,6 +302,7 @@ pub fn all() -> Vec<Wanted> {
         let id = format!("peer-{}", kind.name());
         add(&id, Box::new(move |bench, id| others::beside(bench, id, kind)));
     }
+    add("rotation", Box::new(others::rotation));
     rows
 }
 

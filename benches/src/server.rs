@@ -1,6 +1,7 @@
 //! The servers that are measured: the gateway's own loop with an engine, or without one (echo).
 
 use crate::host;
+use crate::rotation::{self, Rotation};
 use clap::ValueEnum;
 use gateway::{BackendFactory, Config, Gateway, Limits, ListenSpec, ListenerConfig};
 use hostcmd::Authorised;
@@ -8,7 +9,7 @@ use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, RandomSource, Simulator};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 /// Length of the reply to CC: header, `CD00`, PIN length, block, format.
@@ -23,6 +24,8 @@ pub enum Kind {
     Echo,
     /// Runs it.
     Engine,
+    /// Runs it, while keys that it may name are rotated.
+    Rotating,
     /// Runs it on the token that the environment names.
     Token,
 }
@@ -56,15 +59,19 @@ pub fn run(args: &Args) -> io::Result<()> {
             let token = crate::token::open()?;
             Arc::new(move || Box::new(token.backend()))
         }
-        Kind::Echo | Kind::Engine => Arc::new(backend),
+        Kind::Echo | Kind::Engine | Kind::Rotating => Arc::new(backend),
     };
     let running = Gateway::start(config, factory).map_err(io::Error::other)?;
+    let mut rotation = (args.kind == Kind::Rotating).then(|| Rotation::start(&running)).transpose()?;
     for listener in running.listeners() {
         println!("{} {}", listener.lmk, listener.address);
     }
     println!();
     io::stdout().flush()?;
-    io::stdin().read_to_end(&mut Vec::new())?;
+    match &mut rotation {
+        Some(rotation) => rotation.obey()?,
+        None => io::stdin().read_to_end(&mut Vec::new()).map(drop)?,
+    }
     running.wait();
     Ok(())
 }
@@ -79,6 +86,7 @@ pub fn backend() -> Box<dyn hsm::Backend> {
 /// A server process.
 pub struct Server {
     child: Child,
+    output: BufReader<ChildStdout>,
     ports: Vec<(LmkId, SocketAddr)>,
 }
 
@@ -103,20 +111,37 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no output of the server"))?;
-        let mut ports = Vec::new();
-        for line in BufReader::new(stdout).lines() {
+        let (mut ports, mut output) = (Vec::new(), BufReader::new(stdout));
+        for line in output.by_ref().lines() {
             let line = line?;
             let Some((lmk, address)) = line.split_once(' ') else { break };
             let (lmk, address) = (lmk.parse(), address.parse());
             ports.push((LmkId(lmk.map_err(io::Error::other)?), address.map_err(io::Error::other)?));
         }
-        Ok(Self { child, ports })
+        Ok(Self { child, output, ports })
     }
 
     /// Port of an LMK.
     pub fn address(&self, lmk: LmkId) -> io::Result<SocketAddr> {
         let port = self.ports.iter().find(|(id, _)| *id == lmk);
         port.map(|(_, address)| *address).ok_or_else(|| io::Error::other("the server has no such port"))
+    }
+
+    /// Begins to rotate keys, or ends it.
+    fn order(&mut self) -> io::Result<()> {
+        let input = self.child.stdin.as_mut().ok_or_else(|| io::Error::other("no input of the server"))?;
+        input.write_all(rotation::ORDER)?;
+        input.flush()
+    }
+
+    /// Does something while keys are rotated; with the number of generations that came into use meanwhile.
+    pub fn rotating<T>(&mut self, work: impl FnOnce() -> io::Result<T>) -> io::Result<(T, u32)> {
+        self.order()?;
+        let done = work();
+        self.order()?;
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        Ok((done?, line.trim().parse().map_err(io::Error::other)?))
     }
 
     /// Processor time of the server so far, in seconds.

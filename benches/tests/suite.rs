@@ -13,7 +13,7 @@ fn rows_are_measured_and_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("record.json");
     let short = ["--pairs", "1", "--seconds", "0.05", "--record", file.to_str().unwrap(), "--json"];
-    let rows = ["--rows", "cc-1x1,cc-aes-8x64,openssl,g0,second-core,open-half,peer-slow"];
+    let rows = ["--rows", "cc-1x1,cc-aes-8x64,openssl,g0,second-core,open-half,peer-slow,rotation"];
     let output = benches(&[&["ratios"], &rows[..], &short].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -21,7 +21,12 @@ fn rows_are_measured_and_recorded() {
     assert_eq!(document, recorded);
     assert!(document["host"]["commit"].is_string() && document["host"]["cores"].as_u64() > Some(0));
     let rows = document["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 8);
+    assert_eq!(rows.len(), 9);
+    let through = rows[8]["sides"][1]["name"].as_str().unwrap();
+    assert!(
+        through.starts_with("through ") && !through.contains(" 0 "),
+        "keys were rotated meanwhile: {through}"
+    );
     for row in rows.iter().filter(|row| row["skipped"].is_null()) {
         assert!(row["figure"]["median"].as_f64() > Some(0.0), "{row}");
         assert_eq!(row["must"].is_null(), row["must_reached"].is_null(), "{row}");

@@ -135,7 +135,7 @@ pub(crate) fn seal(
     let keys = keys_of(lmk);
     let attributes = Attributes {
         usage: form.attributes.usage,
-        algorithm: algorithm_of(kind),
+        algorithm: kind.algorithm(),
         mode: form.attributes.mode,
         key_version: form.attributes.version,
         exportability: form.attributes.exportability,
@@ -165,21 +165,6 @@ fn lmk_id(id: LmkId) -> Result<sblock::LmkId, HsmError> {
     sblock::LmkId::new(id.0).ok_or(HsmError::NoSuchLmk)
 }
 
-const fn algorithm_of(kind: CipherKind) -> Algorithm {
-    match kind {
-        CipherKind::Aes => Algorithm::AES,
-        CipherKind::Tdes => Algorithm::TDES,
-        CipherKind::Des => Algorithm::DES,
-    }
-}
-
 fn cipher_of(algorithm: Algorithm, length: usize) -> Result<CipherKind, HsmError> {
-    let kind = match algorithm {
-        Algorithm::AES => CipherKind::Aes,
-        Algorithm::TDES if length == 8 => CipherKind::Des,
-        Algorithm::TDES => CipherKind::Tdes,
-        Algorithm::DES => CipherKind::Des,
-        _ => return Err(BlockFault::Algorithm.into()),
-    };
-    if kind.takes(length) { Ok(kind) } else { Err(BlockFault::Algorithm.into()) }
+    CipherKind::of_block(algorithm, length).ok_or_else(|| BlockFault::Algorithm.into())
 }

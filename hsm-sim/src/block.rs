@@ -85,7 +85,7 @@ impl BlockLmk {
         let version = self.keys.version();
         let attributes = Attributes {
             usage: attributes.usage,
-            algorithm: algorithm_of(key.shape().kind),
+            algorithm: key.shape().kind.algorithm(),
             mode: attributes.mode,
             key_version: attributes.version,
             exportability: attributes.exportability,
@@ -129,23 +129,8 @@ fn ready<T>(future: impl Future<Output = Result<T, KeyBlockError>>) -> Result<T,
     now(future).unwrap_or(Err(KeyBlockError::from(paytypes::CipherError::Backend))).map_err(fault)
 }
 
-fn algorithm_of(kind: CipherKind) -> Algorithm {
-    match kind {
-        CipherKind::Aes => Algorithm::AES,
-        CipherKind::Tdes => Algorithm::TDES,
-        CipherKind::Des => Algorithm::DES,
-    }
-}
-
 fn cipher_of(algorithm: Algorithm, length: usize) -> Result<CipherKind, HsmError> {
-    let kind = match algorithm {
-        Algorithm::AES => CipherKind::Aes,
-        Algorithm::TDES if length == 8 => CipherKind::Des,
-        Algorithm::TDES => CipherKind::Tdes,
-        Algorithm::DES => CipherKind::Des,
-        _ => return Err(BlockFault::Algorithm.into()),
-    };
-    if kind.takes(length) { Ok(kind) } else { Err(BlockFault::Algorithm.into()) }
+    CipherKind::of_block(algorithm, length).ok_or_else(|| BlockFault::Algorithm.into())
 }
 
 /// What a host may know of a key block's fault.

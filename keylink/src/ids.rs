@@ -1,7 +1,7 @@
 //! Names of things. Who and what is named by a hash of its key or first document cannot be named twice; the
 //! rest are UUIDs of version 7, made of time and randomness that the caller gives.
 
-use crate::wire::{read_text, unhex, with_hex};
+use crate::wire::{read_text, unhex, unhex_digits, with_hex};
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -172,11 +172,18 @@ fn with_uuid<T>(bytes: &[u8; 16], take: impl FnOnce(&str) -> T) -> T {
 }
 
 fn read_uuid(text: &str) -> Option<[u8; 16]> {
-    if text.len() != UUID_TEXT {
-        return None;
+    let text: &[u8; UUID_TEXT] = text.as_bytes().try_into().ok()?;
+    let mut places = text.iter();
+    let mut digits = [0; 32];
+    for (at, pair) in digits.chunks_exact_mut(2).enumerate() {
+        for digit in pair {
+            *digit = *places.next()?;
+        }
+        if GROUPS.contains(&at) && places.next() != Some(&b'-') {
+            return None;
+        }
     }
-    let bytes = unhex(&text.replace('-', ""))?;
-    with_uuid(&bytes, |same| same == text).then_some(bytes)
+    unhex_digits(&digits)
 }
 
 /// Number of a key within its key set: from 1, never used for two keys.
@@ -213,6 +220,8 @@ mod tests {
             "0199887766557fffbfffffffffffffff",
             "01998877-6655-7FFF-BFFF-FFFFFFFFFFFF",
             "01998877-66557-fff-bfff-ffffffffffff",
+            "01998877-6655-7fff-bfff-fffffffffff-",
+            "01998877-6655-7fff-bfff-fffffffffff\u{e9}",
         ] {
             assert_eq!(bad.parse::<KeySetId>(), Err(IdError), "{bad}");
         }

@@ -115,10 +115,28 @@ pub(crate) fn read_text<'de, D: Deserializer<'de>, T>(
 
 /// Exactly `N` bytes of lower-case hexadecimal.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let lower = text.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
-    let mut bytes = [0; N];
-    (lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
+    unhex_digits(text.as_bytes())
 }
+
+pub(crate) fn unhex_digits<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    let pairs: &[[u8; 2]; N] = pairs.try_into().ok()?;
+    // Above 15 stands for what is no digit: found once, behind the last.
+    let values = pairs.map(|[high, low]| (NIBBLES[usize::from(high)], NIBBLES[usize::from(low)]));
+    let all = values.iter().fold(0, |all, (high, low)| all | high | low);
+    (all <= 15).then(|| values.map(|(high, low)| high << 4 | low))
+}
+
+// Values of lower-case hexadecimal digits.
+const NIBBLES: [u8; 256] = {
+    let mut values = [0xFF; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[(if value < 10 { b'0' + value } else { b'a' + value - 10 }) as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 /// Bytes of any length, written in base64 with padding.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]

@@ -493,6 +493,95 @@ fn signatures_are_checked_and_what_is_wrong_is_named() {
     assert_eq!(named(&report), expected);
 }
 
+#[test]
+fn transcripts_of_ceremonies_are_checked_with_the_keys_of_the_root_documents() {
+    use keylink::envelope::Signed;
+    use keylink::root::{Officer, Recovery, RootDocument, SignedRoot};
+    use keylink::wire::U64;
+    use keylink::{ActionId, CredentialId, KmcId, PersonId};
+    let [manager, newer, thief] = [4, 5, 6].map(|seed| SoftSigner::new(&[seed; 32]));
+    let officers = [7, 8, 9].map(|seed| SoftSigner::new(&[seed; 32]));
+    let mut document = RootDocument {
+        number: 1,
+        kmc: None,
+        previous: None,
+        created_ms: U64(0),
+        name: "centre".into(),
+        manifest_keys: vec![manager.key()],
+        checkpoint_keys: vec![],
+        transport_ca: None,
+        officers: (1..)
+            .zip(&officers)
+            .map(|(number, officer)| Officer {
+                person: PersonId([number; 16]),
+                credential: CredentialId([number; 16]),
+                key: officer.key(),
+            })
+            .collect(),
+        quorums: vec![],
+        recovery: Recovery::default(),
+    };
+    let by_all = |document: &RootDocument| {
+        let mut root = SignedRoot::new(document);
+        officers.iter().for_each(|officer| root.sign(officer));
+        root
+    };
+    let genesis = by_all(&document);
+    let kmc = KmcId(genesis.hash().0);
+    (document.number, document.kmc, document.previous) = (2, Some(kmc), Some(genesis.hash()));
+    document.manifest_keys = vec![newer.key()];
+    let next = by_all(&document);
+    document.manifest_keys = vec![thief.key()];
+    let unsigned = SignedRoot::new(&document);
+    let centre = |root: &SignedRoot| {
+        let body = serde_json::json!({ "former": [genesis], "root": root });
+        Change::raw(Table::Meta, b"centre".to_vec(), &[], body.to_string().into_bytes())
+    };
+    let ceremony = |place: u8, kmc: KmcId, named: u8, kind: &str, signer: &SoftSigner| {
+        let payload = serde_json::json!({ "kmc": kmc, "ceremony": ActionId([named; 16]), "kcv": "A1B2C3" });
+        let signed = Signed::seal_bytes(kind, payload.to_string().into_bytes(), signer);
+        Change::raw(
+            Table::Ceremonies,
+            vec![place; 16],
+            &[("state", "done".into()), ("created_ms", 0_u64.into())],
+            signed.to_bytes(),
+        )
+    };
+    let words = "ceremony-transcript";
+    let judged = |changes: Vec<Change>| {
+        let place = Place::sqlite();
+        let mut ledger = place.lead().unwrap();
+        ledger.commit(vec![(Entry::default(), changes)], BEGIN_MS, false).unwrap();
+        ledger.checkpoint().unwrap();
+        drop(ledger);
+        let options = Options { signatures: true, ..Options::default() };
+        verify_store(&mut place.read(), options).unwrap()
+    };
+    // Under the key of then and the key of now.
+    let report = judged(vec![
+        centre(&next),
+        ceremony(1, kmc, 1, words, &manager),
+        ceremony(2, kmc, 2, words, &newer),
+        ceremony(3, kmc, 3, words, &thief),
+        ceremony(4, kmc, 1, words, &newer),
+        ceremony(5, KmcId([1; 32]), 5, words, &newer),
+        ceremony(6, kmc, 6, "receipt", &newer),
+        Change::raw(
+            Table::Ceremonies,
+            vec![7; 16],
+            &[("state", "done".into()), ("created_ms", 0_u64.into())],
+            b"{}".to_vec(),
+        ),
+    ]);
+    assert_eq!(report.signatures.unwrap().ceremonies, 2);
+    let place = |number: u8| ("ceremonies".to_owned(), hex::encode([number; 16]));
+    assert_eq!(named(&report), (3..=7).map(place).collect());
+    // A root document that nobody signed brings no key.
+    let report = judged(vec![centre(&unsigned), ceremony(1, kmc, 1, words, &thief)]);
+    let expected = BTreeSet::from([("meta".to_owned(), "centre".to_owned()), place(1)]);
+    assert_eq!((report.signatures.unwrap().ceremonies, named(&report)), (0, expected));
+}
+
 // Everything the program can read of a store: all rows, and what it finds by indexed columns.
 fn content(path: &Path) -> Result<String, String> {
     let mut store = Store::read(&Location::Sqlite(path.to_owned())).map_err(|error| error.to_string())?;

@@ -4,6 +4,7 @@
 //! All functions are `async` because a backend gathers the work of many commands; in software they are
 //! ready at once, and [`now`] turns such a future into its value.
 
+use crate::Algorithm;
 use core::fmt;
 use core::future::Future;
 use core::pin::pin;
@@ -35,6 +36,28 @@ impl CipherKind {
             Self::Des => len == 8,
             Self::Tdes => matches!(len, 16 | 24),
             Self::Aes => matches!(len, 16 | 24 | 32),
+        }
+    }
+
+    /// Cipher of a key that a block names with an algorithm and holds in so many bytes. `None` when the two do not fit
+    /// each other, and for what is no key of a block cipher. A single-length key may be named `T` (X9.143).
+    pub const fn of_block(algorithm: Algorithm, len: usize) -> Option<Self> {
+        let kind = match algorithm {
+            Algorithm::AES => Self::Aes,
+            Algorithm::TDES if len == 8 => Self::Des,
+            Algorithm::TDES => Self::Tdes,
+            Algorithm::DES => Self::Des,
+            _ => return None,
+        };
+        if kind.takes(len) { Some(kind) } else { None }
+    }
+
+    /// How a key block names it.
+    pub const fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Aes => Algorithm::AES,
+            Self::Tdes => Algorithm::TDES,
+            Self::Des => Algorithm::DES,
         }
     }
 }
@@ -188,5 +211,29 @@ pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_blocks_and_lengths_fit() {
+        let fits = |algorithm: u8, len| CipherKind::of_block(Algorithm(algorithm), len);
+        assert_eq!(
+            [8, 16, 24, 32].map(|len| fits(b'T', len)),
+            [Some(CipherKind::Des), Some(CipherKind::Tdes), Some(CipherKind::Tdes), None]
+        );
+        assert_eq!([8, 16].map(|len| fits(b'D', len)), [Some(CipherKind::Des), None]);
+        assert_eq!(
+            [8, 16, 24, 32, 33].map(|len| fits(b'A', len).is_some()),
+            [false, true, true, true, false]
+        );
+        assert_eq!([b'H', b'R', b'E', b'0'].map(|other| fits(other, 16)), [None; 4]);
+        for kind in [CipherKind::Des, CipherKind::Tdes, CipherKind::Aes] {
+            let len = if kind == CipherKind::Des { 8 } else { 16 };
+            assert_eq!(CipherKind::of_block(kind.algorithm(), len), Some(kind));
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Latency under load, a second core, and clients that misbehave.
 
-use super::{Bench, Row, SERVER, Unit};
+use super::{Bench, FRAMES, Row, SERVER, Unit};
 use crate::abuse::{Abuse, Kind};
-use crate::client::{self, Sample};
+use crate::client::{self, Batch, Sample};
 use crate::frames::{self, VARIANT};
 use crate::open::{self, Plan};
+use crate::rotation::{CLEAR, INDEX};
 use crate::server::{self, Server};
 use crate::stats::Spread;
+use std::cell::RefCell;
 use std::io;
 
 const CONNECTIONS: usize = 8;
@@ -81,4 +83,40 @@ pub fn beside(bench: &mut Bench, id: &str, kind: Kind) -> io::Result<Row> {
     };
     let pairs = bench.many_pairs(SHORTER, calm, disturbed)?;
     Ok(row.of_latencies(("alone", "beside it"), &pairs))
+}
+
+/// p99 while keys are rotated without pause, by p99 without it, at a quarter of the gateway's maximum: the load
+/// translates to the very key that is rotated, which it names by its index.
+pub fn rotation(bench: &mut Bench, id: &str) -> io::Result<Row> {
+    let what = "p99 of others while keys are rotated without pause, at a quarter of own maximum";
+    let row = Row::new(id, what, Unit::RatioDown, Some((2.0, 1.3)));
+    if bench.processors < 2 {
+        return Ok(row.skipped(ONE_PROCESSOR));
+    }
+    let rate = bench.maximum()? / 4.0;
+    let frames = frames_to_rotated(bench)?;
+    let (duration, compare) = (bench.duration / SHORTER, true);
+    let plan = Plan { connections: CONNECTIONS, frames: &frames, rate, duration, compare };
+    let server = RefCell::new(Server::start(server::Kind::Rotating, &[SERVER])?);
+    let address = server.borrow().address(VARIANT)?;
+    let calm = || open::p99(address, &plan);
+    let mut generations = 0;
+    let rotated = || {
+        let (p99, turned) = server.borrow_mut().rotating(calm)?;
+        generations += turned;
+        Ok(p99)
+    };
+    let pairs = bench.many_pairs(SHORTER, calm, rotated)?;
+    if generations == 0 {
+        return Err(io::Error::other("no key was rotated"));
+    }
+    Ok(row.of_latencies(("alone", &format!("through {generations} generations")), &pairs))
+}
+
+// Two replies are right: one for each value that the key has in turn.
+fn frames_to_rotated(bench: &mut Bench) -> io::Result<Vec<Batch>> {
+    let [mut frames, other] =
+        bench.maker.translations_to(INDEX, &CLEAR, FRAMES)?.map(|exchanges| frames::batches(&exchanges, 1));
+    frames.iter_mut().zip(other).for_each(|(batch, other)| batch.or = other.reply);
+    Ok(frames)
 }

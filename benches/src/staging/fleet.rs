@@ -174,7 +174,8 @@ impl Fleet {
     }
 }
 
-fn installer() -> Result<Installer, String> {
+/// A backend for delivered keys, as a unit's own: traffic under the variant LMK, root KEKs under the AES one.
+pub fn installer() -> Result<Installer, String> {
     let backend = || -> Box<dyn hsm::Backend> {
         let simulator = Simulator::new(&LmkSet::public_test(), Options::default());
         Box::new(simulator.unwrap_or_else(|error| unreachable!("the public test LMKs load: {error}")))
@@ -218,6 +219,7 @@ impl Talk {
     async fn begin(member: &mut Member) -> Result<Self, String> {
         let transport = HttpsTransport::new(&member.identity.url, &member.identity.tls()).map_err(text)?;
         let mut talk = Self { transport, said: Vec::new() };
+        member.side.bind(talk.transport.session().await);
         let hello = member.side.hello().to_bytes();
         talk.post(member, Endpoint::Hello, hello).await?;
         Ok(talk)

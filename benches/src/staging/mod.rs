@@ -4,6 +4,8 @@
 
 mod fleet;
 
+pub use fleet::installer;
+
 use crate::centre::Founded;
 use crate::host::Host;
 use crate::page;

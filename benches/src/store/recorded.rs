@@ -2,6 +2,7 @@
 
 use super::{Figure, Settings};
 use crate::host::Host;
+use crate::ratios::grouped;
 use crate::record::{folder, read, write};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -62,9 +63,9 @@ pub fn table() -> io::Result<Option<String>> {
             out,
             "| {} | {store} | {} {} | {sign} {} {} {mark} | `{short}` |",
             figure.what,
-            number(figure.value),
+            grouped(figure.value),
             figure.unit,
-            number(figure.goal),
+            grouped(figure.goal),
             figure.unit
         );
     }
@@ -94,27 +95,4 @@ fn latest(rows: &[Recorded]) -> Vec<&Recorded> {
         last.push(row);
     }
     last
-}
-
-// With thousands apart.
-fn number(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_read_in_threes() {
-        assert_eq!([number(7.2), number(999.6), number(1_234_567.0)], ["7", "1,000", "1,234,567"]);
-    }
 }

@@ -61,7 +61,7 @@ pub struct VerifyArgs {
     /// Fails unless a head agrees.
     #[arg(long)]
     require_head: bool,
-    /// Checks the signatures of every approval and receipt too.
+    /// Checks the signatures of every approval, receipt and ceremony transcript too.
     #[arg(long)]
     signatures: bool,
     /// The first checkpoint key of the log, NAME+ID+KEY, as known from elsewhere.
@@ -185,7 +185,10 @@ fn print(report: &Report) {
     println!("checkpoints  {}", report.checkpoints);
     println!("rows         {}", report.rows);
     if let Some(counts) = report.signatures {
-        println!("signatures   {} approvals, {} receipts", counts.approvals, counts.receipts);
+        println!(
+            "signatures   {} approvals, {} receipts, {} ceremonies",
+            counts.approvals, counts.receipts, counts.ceremonies
+        );
     }
     let anchored =
         if report.anchored { "true" } else { "false: a cut tail or an older copy would not be seen" };

@@ -1,19 +1,20 @@
 //! The machine itself: one method for everything that can happen.
 
 use super::clock::Guard;
-use super::effects::{Effects, Installed};
+use super::effects::Effects;
 use super::judge::{self, Order, Rights};
-use super::plan::{Plan, Planner, Refusal};
+use super::manifest::Installing;
+use super::plan::Refusal;
 use super::receipts::About;
-use super::state::{MANIFESTS_KEPT, NodeState};
-use super::table::{self, TableImage};
+use super::state::NodeState;
+use super::table::TableImage;
 use crate::action::Grant;
 use crate::envelope::{Body, Sign, Signed, bytes_of, strict};
-use crate::ids::{Digest, Generation, KeySetId};
+use crate::ids::Digest;
 use crate::message::{
     self, Alarm, Command, CounterReceipt, Manifest, Reason, ReceiptKind, RootKekConfirm, RootKekOffer, Step,
 };
-use crate::root::{RECOVERY_DELAY_MS, RootDocument, RootError, SignedRoot, Succession};
+use crate::root::{RootDocument, RootError};
 use crate::time::Instant3;
 use crate::wire::U64;
 use std::sync::Arc;
@@ -31,31 +32,22 @@ impl Default for Rules {
     }
 }
 
-/// A manifest on its way through the backend.
-#[derive(Clone, Debug)]
-struct Installing {
-    hash: Digest,
-    manifest: Box<Manifest>,
-    plan: Box<Plan>,
-    names: Vec<(KeySetId, Generation)>,
-}
-
 /// The node's machine.
 #[derive(Clone)]
 pub struct Machine {
-    state: NodeState,
-    document: RootDocument,
-    signer: Arc<dyn Sign + Send + Sync>,
-    rules: Rules,
-    guard: Guard,
-    installing: Option<Installing>,
-    resync: Option<[u8; 16]>,
+    pub(super) state: NodeState,
+    pub(super) document: RootDocument,
+    pub(super) signer: Arc<dyn Sign + Send + Sync>,
+    pub(super) rules: Rules,
+    pub(super) guard: Guard,
+    pub(super) installing: Option<Installing>,
+    pub(super) resync: Option<[u8; 16]>,
     // The last wish that was answered.
-    resynced: Option<[u8; 16]>,
+    pub(super) resynced: Option<[u8; 16]>,
     /// An offer of a root KEK that is with the backend.
     pub(super) offered: Option<message::Head>,
     /// Alarm conditions that were told already.
-    told: Vec<Alarm>,
+    pub(super) told: Vec<Alarm>,
     /// Number of the last unchained message of this boot.
     pub(super) said: u64,
 }
@@ -134,141 +126,10 @@ impl Machine {
         TableImage::of(&self.state, now.utc_ms)
     }
 
-    /// The process started: the clocks are compared anew, deadlines judged, the table published.
-    pub fn boot(&mut self, now: Instant3) -> Effects {
-        self.guard = Guard::new(now, self.rules.skew_max_ms);
-        self.installing = None;
-        (self.resync, self.resynced) = (None, None);
-        self.offered = None;
-        self.said = 0;
-        self.told.clear();
-        let mut effects = Effects::default();
-        if now.utc_ms.saturating_add(self.rules.skew_max_ms) < self.state.clock_ms.0 {
-            effects.alarms.push(Alarm::Clock);
-            self.told.push(Alarm::Clock);
-        }
-        self.pass(now, &mut effects);
-        effects.publish = Some(self.table(now));
-        effects
-    }
-
-    /// Time passes: switches that are due, periods that end, a recovery whose delay is over.
-    pub fn tick(&mut self, now: Instant3) -> Effects {
-        let mut effects = Effects::default();
-        self.pass(now, &mut effects);
-        effects
-    }
-
-    /// Milliseconds until a switch is due; `None` when none is armed.
-    pub fn next_deadline_ms(&self, now: Instant3) -> Option<u64> {
-        let armed =
-            self.state.key_sets.iter().flat_map(|set| &set.generations).filter_map(|g| g.protect_from);
-        armed.map(|at| self.guard.deadline(at.0).saturating_sub(now.mono_ms)).min()
-    }
-
-    fn pass(&mut self, now: Instant3, effects: &mut Effects) {
-        self.recover(now, effects);
-        let due = |at: U64| self.guard.deadline(at.0) <= now.mono_ms;
-        let waiting =
-            self.state.key_sets.iter().flat_map(|set| &set.generations).filter_map(|g| g.protect_from);
-        let is_due = waiting.clone().any(due);
-        if is_due && self.guard.agrees(now) {
-            let deadline = self.guard;
-            for set in &mut self.state.key_sets {
-                let Some(to) = set
-                    .generations
-                    .iter()
-                    .find(|g| g.protect_from.is_some_and(|at| deadline.deadline(at.0) <= now.mono_ms))
-                else {
-                    continue;
-                };
-                let to = to.generation;
-                for record in &mut set.generations {
-                    if record.generation == to {
-                        record.step = Step::Protect;
-                        record.protect_from = None;
-                    } else if record.step == Step::Protect {
-                        record.step = Step::Accept;
-                    }
-                }
-            }
-            self.publish(now, effects);
-        }
-        let standing = self.alarms(now);
-        effects.alarms.extend(standing.iter().filter(|alarm| !self.told.contains(alarm)));
-        let went_stale = standing.contains(&Alarm::Stale) && !self.told.contains(&Alarm::Stale);
-        if went_stale && effects.publish.is_none() {
-            self.publish(now, effects);
-        }
-        self.told = standing;
-    }
-
-    fn publish(&mut self, now: Instant3, effects: &mut Effects) {
+    pub(super) fn publish(&mut self, now: Instant3, effects: &mut Effects) {
         self.state.table.0 = self.state.table.0.saturating_add(1);
         effects.persist = true;
         effects.publish = Some(self.table(now));
-    }
-
-    /// What is wrong now.
-    pub fn alarms(&self, now: Instant3) -> Vec<Alarm> {
-        let sets = &self.state.key_sets;
-        let armed = sets.iter().flat_map(|set| &set.generations).any(|g| g.protect_from.is_some());
-        let back = now.utc_ms.saturating_add(self.rules.skew_max_ms) < self.state.clock_ms.0;
-        [
-            (Alarm::Clock, (armed && !self.guard.agrees(now)) || back),
-            (Alarm::OriginatorPeriod, sets.iter().any(|set| table::is_overdue(set, now.utc_ms))),
-            (Alarm::Stale, sets.iter().any(|set| table::is_stale(set, now.utc_ms))),
-            (Alarm::Recovery, self.state.recovery.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(alarm, stands)| stands.then_some(alarm))
-        .collect()
-    }
-
-    /// A root document came.
-    pub fn root(&mut self, now: Instant3, root: &SignedRoot) -> Effects {
-        let mut effects = Effects::default();
-        if root.hash() == self.state.root.hash() {
-            return effects;
-        }
-        match root.open_next(self.state.kmc, &self.document, self.state.root.hash()) {
-            Ok((document, Succession::Officers)) => {
-                self.document = document;
-                self.state.root = root.clone();
-                self.state.recovery = None;
-                effects.persist = true;
-            }
-            Ok((_, Succession::Recovery)) => {
-                if self.state.recovery.as_ref().is_none_or(|(waiting, _)| waiting.hash() != root.hash()) {
-                    self.state.recovery = Some((root.clone(), U64(now.utc_ms)));
-                    effects.persist = true;
-                    effects.alarms.push(Alarm::Recovery);
-                    self.told.push(Alarm::Recovery);
-                }
-            }
-            // An older document of ours, sent again.
-            Err(RootError::Order) if root.document().is_ok_and(|old| old.number <= self.document.number) => {}
-            Err(_) => {
-                effects.alarms.push(Alarm::Intrusion);
-                let refused = self.refused(now, root.hash(), 0, Reason::RootChange.into());
-                effects.send.push(refused);
-            }
-        }
-        effects
-    }
-
-    // A document of the recovery keys is obeyed once it has been here for its time, unless officers were faster.
-    fn recover(&mut self, now: Instant3, effects: &mut Effects) {
-        let Some((root, since)) = self.state.recovery.clone() else { return };
-        if !self.guard.agrees(now) || now.utc_ms < since.0.saturating_add(RECOVERY_DELAY_MS) {
-            return;
-        }
-        if let Ok((document, _)) = root.open_next(self.state.kmc, &self.document, self.state.root.hash()) {
-            self.document = document;
-            self.state.root = root;
-        }
-        self.state.recovery = None;
-        effects.persist = true;
     }
 
     /// A message came. `fresh` is random, for the request that may be needed.
@@ -313,103 +174,6 @@ impl Machine {
         match judge::order(&self.state, head(&body), signed.hash())? {
             Order::New => Ok(Some(body)),
             Order::Again => Ok(None),
-        }
-    }
-
-    fn manifest(
-        &mut self,
-        now: Instant3,
-        signed: &Signed,
-        fresh: [u8; 16],
-        effects: &mut Effects,
-    ) -> Result<(), Refusal> {
-        let Some(manifest) = self.open::<Manifest>(now, signed, |m| &m.head, effects)? else { return Ok(()) };
-        let hash = signed.hash();
-        if self.installing.as_ref().is_some_and(|installing| installing.hash == hash) {
-            return Ok(());
-        }
-        if !self.connects(&manifest) {
-            let nonce = *self.resync.get_or_insert(fresh);
-            let resync = self.resync(now, nonce);
-            effects.send.push(resync);
-            return Ok(());
-        }
-        if manifest.root != self.state.root.hash() {
-            return Err(Reason::Root.into());
-        }
-        let rights = Rights::judge(&self.state, &self.document, &manifest.evidence, now.utc_ms)?;
-        let planner = Planner { rights: &rights, asked: (manifest.head.seq, hash), utc_ms: now.utc_ms };
-        let plan = planner.plan(&self.state, &manifest)?;
-        if plan.arms && !self.guard.agrees(now) {
-            return Err(Reason::Clock.into());
-        }
-        let names = plan.install.iter().map(super::InstallOrder::name).collect();
-        let installing = Installing { hash, manifest: Box::new(manifest), plan: Box::new(plan), names };
-        if installing.plan.install.is_empty() {
-            self.take(now, installing, effects);
-        } else {
-            effects.install.clone_from(&installing.plan.install);
-            self.installing = Some(installing);
-        }
-        Ok(())
-    }
-
-    fn connects(&self, manifest: &Manifest) -> bool {
-        match (manifest.resync, manifest.previous) {
-            // A wish that was repeated before it was answered is answered more than once.
-            (Some(nonce), _) => [self.resync, self.resynced].contains(&Some(nonce.0)),
-            (None, None) => self.state.manifests.is_empty(),
-            (None, Some(previous)) => self.state.manifests.contains(&previous),
-        }
-    }
-
-    /// The backend has answered the orders of the last manifest, in their order.
-    pub fn installed(&mut self, now: Instant3, results: Vec<Result<Installed, Reason>>) -> Effects {
-        let mut effects = Effects::default();
-        let Some(mut installing) = self.installing.take() else { return effects };
-        let refusal = installing.install(results);
-        if let Err(refusal) = refusal {
-            if refusal.reason.is_intrusion() {
-                effects.alarms.push(Alarm::Intrusion);
-            }
-            let seq = installing.manifest.head.seq.0;
-            let refused = self.refused(now, installing.hash, seq, refusal);
-            effects.send.push(refused);
-        } else if installing.plan.next.seq == self.state.seq {
-            self.take(now, installing, &mut effects);
-        }
-        effects
-    }
-
-    // The manifest becomes the state.
-    fn take(&mut self, now: Instant3, installing: Installing, effects: &mut Effects) {
-        let Installing { hash, manifest, plan, names } = installing;
-        let visible = TableImage { number: 0, ..self.table(now) };
-        // What came meanwhile and does not touch keys is kept: confirmations of receipts.
-        let (outbox, receipt) = (core::mem::take(&mut self.state.outbox), self.state.receipt);
-        self.state = plan.next;
-        self.state.outbox = outbox;
-        self.state.receipt = receipt;
-        self.resynced = self.resync.take().or(self.resynced);
-        self.floors(&manifest.head, hash);
-        self.state.manifests.push(hash);
-        let surplus = self.state.manifests.len().saturating_sub(MANIFESTS_KEPT);
-        self.state.manifests.drain(..surplus);
-        let newer =
-            |c: &message::Checkpoint| self.state.checkpoint.as_ref().is_none_or(|own| c.size > own.size);
-        if let Some(checkpoint) = manifest.checkpoint.filter(newer) {
-            self.state.checkpoint = Some(checkpoint);
-        }
-        let signer = Arc::clone(&self.signer);
-        self.state.tell_proven(now, signer.as_ref(), &names);
-        if names.is_empty() && !self.state.has_untold() {
-            let asked = (manifest.head.seq, hash);
-            self.state.receipt_of(now, signer.as_ref(), ReceiptKind::Applied, asked, About::default());
-        }
-        self.state.clock_ms = U64(now.utc_ms);
-        effects.persist = true;
-        if self.state.has_untold() || visible != (TableImage { number: 0, ..self.table(now) }) {
-            self.publish(now, effects);
         }
     }
 
@@ -491,26 +255,6 @@ impl Machine {
         };
         self.state.outbox.drain(..=at);
         effects.persist = true;
-        Ok(())
-    }
-}
-
-impl Installing {
-    fn install(&mut self, results: Vec<Result<Installed, Reason>>) -> Result<(), Refusal> {
-        if results.len() != self.names.len() {
-            return Err(Reason::Busy.into());
-        }
-        for ((key_set, generation), result) in self.names.iter().zip(results) {
-            let refuse = |reason| Refusal { reason, about: Some((*key_set, Some(*generation))) };
-            let installed = result.map_err(refuse)?;
-            let sets = &mut self.plan.next.key_sets;
-            let set = sets.iter_mut().find(|set| set.definition.key_set == *key_set);
-            let record = set.and_then(|set| set.generations.iter_mut().find(|g| g.generation == *generation));
-            let Some(record) = record else { return Err(refuse(Reason::Busy)) };
-            record.token = installed.token;
-            record.kcv = installed.kcv;
-            record.possession = Some(installed.possession);
-        }
         Ok(())
     }
 }

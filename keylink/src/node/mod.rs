@@ -18,11 +18,13 @@ mod effects;
 mod judge;
 mod kek;
 mod machine;
+mod manifest;
 mod plan;
 mod receipts;
 mod speak;
 mod state;
 mod table;
+mod time;
 
 pub use clock::Guard;
 pub use effects::{Agreed, Effects, InstallOrder, Installed, KekOrder};

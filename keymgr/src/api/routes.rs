@@ -135,7 +135,7 @@ routes! {
         "Declares a node in or out of traffic";
     get "/enrolments" Readers reads::enrolments => { Vec<AskingView> } "Nodes that ask to be let in";
     post "/enrolment-tokens" Proposers writes::tokens [takes Many] => { Vec<EnrolmentToken> }
-        "Tokens for nodes to ask by, new ones at every request";
+        "Tokens for nodes to ask by, new ones for every Idempotency-Key";
     get "/key-sets" Readers reads::key_sets [by KeySetFilter] => { Page<KeySet> } "Key sets";
     get "/key-sets/{id}/preview" Readers reads::preview [by PreviewFilter] => { PreviewView }
         "What a rotation of a key set would mean now: nodes, obstacles, times";

@@ -163,9 +163,6 @@ pub(super) async fn pause(
     submit(&manager, &headers, &caller, Input::Pause { by: caller.by, campaign }).await
 }
 
-/// Tokens at once.
-const TOKENS_MAX: u16 = 10_000;
-
 /// How many tokens.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -177,13 +174,17 @@ pub(super) struct Many {
 /// Tokens for nodes to ask by.
 pub(super) async fn tokens(
     State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Sent(many): Sent<Many>,
 ) -> Answer<Vec<EnrolmentToken>> {
-    if !(1..=TOKENS_MAX).contains(&many.count) {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "value", "from 1 to 10000 tokens at once"));
-    }
     let unready = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "no token can be made now");
-    (0..many.count).map(|_| manager.enrolment_token().ok_or_else(unready)).collect::<Result<_, _>>().map(Json)
+    let input = Input::MakeTokens { by: caller.by, count: many.count };
+    let Json(Outcome::Tokens { tokens, root }) = submit(&manager, &headers, &caller, input).await? else {
+        return Err(unready());
+    };
+    let made = tokens.into_iter().map(|token| manager.enrolment_token(token, root).ok_or_else(unready));
+    made.collect::<Result<_, _>>().map(Json)
 }
 
 /// A key block.

@@ -23,6 +23,8 @@ pub struct SignatureCounts {
     pub approvals: u64,
     /// Receipts whose signatures hold.
     pub receipts: u64,
+    /// Transcripts of ceremonies whose signatures hold.
+    pub ceremonies: u64,
 }
 
 /// What was verified, and what of it does not hold.

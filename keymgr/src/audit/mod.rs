@@ -2,6 +2,7 @@
 //! from a store. It shares with the manager the form of lines, rows and checkpoints, and nothing of what they
 //! mean.
 
+mod centre;
 mod export;
 mod finding;
 mod fold;

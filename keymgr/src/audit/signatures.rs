@@ -1,6 +1,7 @@
-//! Signatures of people and nodes: every approval by its credential, every receipt by its node, and every
-//! approval that the log names.
+//! Signatures of people, nodes and the centre: every approval by its credential, every receipt by its node, every
+//! transcript of a ceremony by the centre, and every approval that the log names.
 
+use super::centre::{CENTRE, CentreKeys};
 use super::finding::{Report, SignatureCounts};
 use crate::log::{LineError, Parts};
 use crate::store::{Hash, Row, Table, key_text};
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub(super) struct Signatures {
     keys: HashMap<(Table, KeyId), (VerifyingKey, Vec<u8>)>,
+    centre: CentreKeys,
     wanted: HashMap<Hash, u64>,
     counts: SignatureCounts,
 }
@@ -29,6 +31,7 @@ impl Signatures {
     /// Learns a key, or checks a signed row. Rows come in the order of the list of tables: keys first.
     pub fn row(&mut self, row: &Row, report: &mut Report) {
         match row.table {
+            Table::Meta if row.key == CENTRE => self.centre.learn(row, report),
             Table::Nodes | Table::Credentials => self.learn(row),
             Table::Approvals => {
                 if let Some(signed) = self.check(row, Table::Credentials, "credential", report) {
@@ -40,6 +43,10 @@ impl Signatures {
                 let holds = self.check(row, Table::Nodes, "node", report).is_some();
                 self.counts.receipts += u64::from(holds);
             }
+            Table::Ceremonies => match self.centre.signed(row) {
+                Ok(()) => self.counts.ceremonies += 1,
+                Err(what) => report.find("signature", row.table.name(), key_text(&row.key), what),
+            },
             _ => {}
         }
     }

@@ -16,7 +16,7 @@ pub struct Options {
     pub heads: Vec<Head>,
     /// The first checkpoint key of the log, if it is known from outside.
     pub key: Option<VerifierKey>,
-    /// Checks approvals and receipts too.
+    /// Checks approvals, receipts and transcripts of ceremonies too.
     pub signatures: bool,
 }
 

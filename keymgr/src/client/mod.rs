@@ -6,6 +6,7 @@ mod approve;
 mod calls;
 mod error;
 mod plan;
+mod reaffirm;
 
 pub use crate::api::Me;
 pub use address::{AddressError, ManagerAddress};
@@ -13,6 +14,7 @@ pub use approve::{SIGNED_LIFE_MS, judge, sign};
 pub use calls::{Client, Proposed};
 pub use error::ClientProblem;
 pub use plan::{RotateWishes, Rotation, ZoneWishes, fresh_id, plan_rotation, plan_zone};
+pub use reaffirm::{plan_reaffirm, reaffirm};
 
 /// Milliseconds since 1970, UTC.
 pub fn utc_ms() -> u64 {

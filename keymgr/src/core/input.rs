@@ -117,6 +117,13 @@ pub enum Input {
         /// Which.
         action: ActionId,
     },
+    /// Somebody wants tokens for nodes to ask by.
+    MakeTokens {
+        /// Who.
+        by: Caller,
+        /// How many.
+        count: u16,
+    },
     /// A node has asked to be known by a token, whose proof holds. Another use of the same token voids it.
     TokenUsed {
         /// The token.
@@ -301,4 +308,11 @@ pub enum Outcome {
     Quarantined(Quarantine),
     /// How many of the manifests were taken.
     Issued(usize),
+    /// Tokens by their names; their secrets follow from the names and are kept nowhere.
+    Tokens {
+        /// The tokens.
+        tokens: Vec<TokenId>,
+        /// Hash of the root document that nodes begin with.
+        root: Digest,
+    },
 }

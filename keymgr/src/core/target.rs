@@ -85,7 +85,7 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
         let step = match stays {
             Some(generation) if generation == name.generation => Wanted::now(Step::Protect),
             Some(_) if step.step == Step::Protect => Wanted::now(Step::Accept),
-            Some(_) if step.step == Step::Accept && !key.is_live() => Wanted::now(Step::Retire),
+            Some(_) if step.step == Step::Accept && may_go(key, copy) => Wanted::now(Step::Retire),
             _ => step,
         };
         target.rights.extend(&key.rights);
@@ -103,12 +103,18 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
     Ok(())
 }
 
-// Whether a node keeps the key that it protects with for now, although another is to follow.
+// What protects is followed before it goes.
+fn may_go(key: &Key, copy: &Copy) -> bool {
+    !key.is_live() && copy.progress != Progress::Activated
+}
+
+// Which key a node protects with for now, although another is to follow.
 //
 // A suspended node gets no new keys; where the one that is to follow is not known to be there, the order to suspend
 // must still get through, and a node does not take an order that leaves it without any. Where that one was revoked,
-// none is to follow. And a node that was away gives up what it merely processes with before it switches: it holds no
-// more keys at once than the others.
+// none is to follow; where its period was over before it came to the node, the next one follows. And a node that was
+// away gives up what it merely processes with before it switches: it holds no more keys at once than the others. One
+// that is several keys behind goes through those between, one by one.
 fn stays_in_place(tx: &Change<'_>, node: &Node, set: &KeySet) -> Option<Generation> {
     let held = |generation| {
         let key = KeyRef { key_set: set.id(), generation };
@@ -124,8 +130,20 @@ fn stays_in_place(tx: &Change<'_>, node: &Node, set: &KeySet) -> Option<Generati
     let revoked = |generation| tx.find::<Key>(&name(generation)).is_some_and(|key| !usable(key));
     let lost = set.protecting.map_or_else(|| now.is_live(), revoked);
     let follows = set.protecting.and_then(held).is_some_and(|(_, progress)| progress > Progress::Wrapped);
+    let over = |generation| tx.find::<Key>(&name(generation)).is_some_and(|key| !key.is_live());
+    let late = !follows && set.protecting.is_some_and(over);
     let surplus = keys.iter().any(|(key, progress)| *progress == Progress::Accepting && !key.is_live());
-    (lost || surplus || (node.suspended && !follows)).then(|| now.generation())
+    if lost || late || surplus || (node.suspended && !follows) {
+        return Some(now.generation());
+    }
+    let between: Vec<_> = keys
+        .iter()
+        .filter(|(key, _)| key.generation() > now.generation() && Some(key.generation()) < set.protecting)
+        .filter(|(key, progress)| key.is_live() && usable(key) && *progress <= Progress::Accepting)
+        .filter(|(_, progress)| *progress > Progress::Wrapped || !node.suspended)
+        .collect();
+    let held = between.len() + 1;
+    between.first().filter(|_| held > set.definition.overlap.previous_max()).map(|(key, _)| key.generation())
 }
 
 /// A step, and when it is taken.
@@ -276,3 +294,6 @@ pub fn draft(
     };
     Ok(Draft { node: node.id, body })
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use crate::core::key::{Holders, Key, KeySet};
 use crate::core::lifecycle::KeyState;
 use crate::core::node::{Copy, Node, Progress, Traffic, Zone};
 use crate::core::refusal::Refusal;
-use crate::core::table::Change;
+use crate::core::table::{Change, keys_of};
 use crate::core::{planted, steps};
 
 /// A node goes out of traffic, or wants back.
@@ -81,6 +81,13 @@ fn has_keys(tx: &Change<'_>, node: &NodeId, set: &KeySet) -> Result<(), Refusal>
     let switches = campaign.is_some_and(|campaign| campaign.phase == Phase::Protecting);
     let needed = if switches { Progress::Accepting } else { Progress::Activated };
     let protects = set.protecting.is_none_or(|generation| reached(generation, needed));
+    // A key before the old one is known to nobody else any more.
+    let known = |copy: &Copy| campaign.is_none_or(|c| c.in_flight().any(|g| g == copy.generation));
+    let of_set = keys_of(set.id());
+    let copies = tx.keys_in::<Copy>((*node, *of_set.start())..=(*node, *of_set.end()));
+    let behind =
+        |name| tx.find::<Copy>(name).is_some_and(|copy| copy.progress == Progress::Activated && !known(copy));
+    let protects = protects && !(switches && copies.iter().any(behind));
     if processes && protects { Ok(()) } else { Err(Refusal::NotReady) }
 }
 
@@ -90,7 +97,9 @@ mod tests {
     use crate::core::campaign::Phase::{
         self, Accepting, Overlap, Protecting, Retiring, RollingBack, Staging,
     };
-    use crate::core::refusals::house::{House, key, zpk};
+    use crate::core::ids::Digest;
+    use crate::core::key::Origin;
+    use crate::core::refusals::house::{House, key, material, zpk};
 
     /// Copy of a key at the first node.
     fn copy(house: &House, generation: u32, progress: Progress) -> Copy {
@@ -144,6 +153,36 @@ mod tests {
             let found = ready_for_traffic(&tx, &house.node(0));
             let expected = if ready { Ok(()) } else { Err(Refusal::NotReady) };
             assert_eq!(found, expected, "{phase:?}, old {old:?}, new {new:?}");
+        }
+    }
+
+    /// Generation 1 is a key that was followed while the node was away; 2 is the old one, 3 the new one.
+    #[test]
+    fn a_node_that_protects_with_a_key_nobody_else_has_does_not_come_back() {
+        let mut house = House::founded();
+        house.zone_key();
+        let campaign = house.emergency(2);
+        for (first, second, ready) in [
+            (Progress::Activated, Progress::Accepting, false),
+            (Progress::Accepting, Progress::Activated, true),
+            (Progress::Retired, Progress::Accepting, true),
+        ] {
+            let mut tx = Change::new(house.core.state());
+            let record = tx.edit::<Campaign>(&campaign).unwrap();
+            (record.phase, record.old) = (Protecting, Some(Generation(2)));
+            record.plan.generation = Generation(3);
+            let set = tx.edit::<KeySet>(&zpk()).unwrap();
+            set.protecting = Some(Generation(3));
+            let set = set.clone();
+            for generation in [2, 3].map(Generation) {
+                let (origin, nonce) = (Origin::Generated, Digest::default());
+                tx.put(Key::born(&set, generation, origin, material(), nonce, house.now));
+            }
+            for (generation, progress) in [(1, first), (2, second), (3, Progress::Accepting)] {
+                tx.put(copy(&house, generation, progress));
+            }
+            let expected = if ready { Ok(()) } else { Err(Refusal::NotReady) };
+            assert_eq!(ready_for_traffic(&tx, &house.node(0)), expected, "{first:?} {second:?}");
         }
     }
 

@@ -55,16 +55,8 @@ impl Enrolments {
         Self { secret, asked: Mutex::default() }
     }
 
-    /// A new token; `place` is where the manager is, and the certificate of its authority.
-    pub fn token(
-        &self,
-        kmc: KmcId,
-        root: Digest,
-        place: (&str, &[u8]),
-        utc_ms: u64,
-        random: [u8; 10],
-    ) -> EnrolmentToken {
-        let token = TokenId::new(utc_ms, random);
+    /// The token of this name; `place` is where the manager is, and the certificate of its authority.
+    pub fn token(&self, kmc: KmcId, root: Digest, place: (&str, &[u8]), token: TokenId) -> EnrolmentToken {
         EnrolmentToken {
             kmc,
             root,
@@ -72,7 +64,7 @@ impl Enrolments {
             authorities: vec![Blob(place.1.to_vec())],
             token,
             secret: Hex(*self.secret_of(token)),
-            not_after: U64(utc_ms + TOKEN_LIFE_MS),
+            not_after: U64(made_ms(token) + TOKEN_LIFE_MS),
         }
     }
 

@@ -157,8 +157,9 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let hello: Hello = signed.peek()?;
         line.carries(hello.node)?;
-        // What a node signed for one connection does not open another. One whose way here has no such value says so.
-        if hello.exporter.is_some_and(|own| !bool::from(own.0.ct_eq(&line.exporter))) {
+        // What a node signed for one connection does not open another, and what it signed for none opens none: every
+        // connection has its value.
+        if !hello.exporter.is_some_and(|own| bool::from(own.0.ct_eq(&line.exporter))) {
             return Err(LinkProblem::Session);
         }
         self.submit(None, Input::Hello { node: hello.node, hello: signed }).await?;

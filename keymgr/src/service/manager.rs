@@ -16,7 +16,7 @@ use crate::writer::{SubmitError, Writer};
 use keylink::envelope::SoftSigner;
 use keylink::message::{Checkpoint, EnrolmentToken};
 use keylink::wire::U64;
-use keylink::{Digest, Instant3};
+use keylink::{Digest, Instant3, TokenId};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -116,13 +116,11 @@ impl Manager {
         &self.0.parts.writer
     }
 
-    /// A token for one node to ask by, as one line of text.
-    pub fn enrolment_token(&self) -> Option<EnrolmentToken> {
-        let mut random = [0; 10];
-        getrandom::fill(&mut random).ok()?;
-        let (kmc, root) = self.view(|core| Some((core.kmc()?, core.roots().last()?.hash())))?;
+    /// The token of this name, for one node to ask by. It begins with the root document of this hash.
+    pub fn enrolment_token(&self, token: TokenId, root: Digest) -> Option<EnrolmentToken> {
+        let kmc = self.view(Core::kmc)?;
         let place = (self.0.parts.link_url.as_str(), self.0.parts.authority.certificate());
-        Some(self.0.enrolments.token(kmc, root, place, self.now().utc_ms, random))
+        Some(self.0.enrolments.token(kmc, root, place, token))
     }
 
     /// Nodes that ask to be let in.

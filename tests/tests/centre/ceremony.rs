@@ -81,6 +81,10 @@ async fn a_zmk_is_formed_and_used() {
     exchange(&centre, KeyRef { key_set: zmk, generation: Generation(1) }).await;
     let export = centre.auditor.bytes("/audit/export").await.unwrap();
     assert!(String::from_utf8_lossy(&export).contains(&signed.hash().to_string()), "its hash is in the log");
+    let options = keymgr::audit::Options { signatures: true, ..Default::default() };
+    let report = keymgr::audit::verify_export(&mut export.as_slice(), options).unwrap();
+    assert!(report.holds, "{:?}", report.findings);
+    assert_eq!(report.signatures.unwrap().ceremonies, 2, "the ZMK and the partner's key");
     centre.end().await;
     nothing_clear(&centre, &[&FIRST, &SECOND, &clear]);
 }

@@ -120,6 +120,10 @@ async fn what_nodes_say_counts_once_and_for_themselves_only() {
     // Replayed by the node itself, over its own new connection.
     assert_eq!(refused(own.post(Endpoint::Hello, hello.clone()).await), (403, "other_session".to_owned()));
     assert_eq!(refused(own.post(Endpoint::Pull, pull.clone()).await), (409, "message_replayed".to_owned()));
+    // For no connection, new and otherwise sound.
+    let unbound = |hello: &mut Hello| (hello.head.seq, hello.exporter) = (U64(1 << 40), None);
+    let unbound = changed::<Hello>(&hello, &signer, unbound);
+    assert_eq!(refused(own.post(Endpoint::Hello, unbound).await), (403, "other_session".to_owned()));
     // Over another node's connection.
     for (endpoint, body) in
         [(Endpoint::Hello, &hello), (Endpoint::Pull, &pull), (Endpoint::Receipts, &parcels[0])]

@@ -4,10 +4,12 @@ use crate::house::Centre;
 use crate::nodes::{self, Asking};
 use keylink::message::{EnrolmentToken, KeyKind, Overlap, Shape};
 use keymgr::api::NodeView as Node;
-use keymgr::client::{Client, RotateWishes, ZoneWishes, plan_rotation, plan_zone};
-use keymgr::core::action::Act;
+use keymgr::client::{
+    Client, ClientProblem, RotateWishes, ZoneWishes, plan_reaffirm, plan_rotation, plan_zone, reaffirm,
+};
+use keymgr::core::action::{Act, KeyRef, Reaffirmed};
 use keymgr::core::campaign::{Campaign, Phase};
-use keymgr::core::node::{BackendClass, NewNode};
+use keymgr::core::node::{BackendClass, NewNode, Zone};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -88,10 +90,26 @@ async fn a_zone_is_made_and_its_key_changed_twice() {
     centre.again().await;
     let second = rotate(&centre, "east").await;
     assert_eq!((second.phase, second.new_generation().0), (Phase::Completed, 2));
+    again(&centre, second.plan.key_set).await;
     let export = centre.auditor.bytes("/audit/export").await.unwrap();
     centre.end().await;
     sides.iter().for_each(|side| side.abort());
     let options = keymgr::audit::Options { signatures: true, ..Default::default() };
     let report = keymgr::audit::verify_export(&mut export.as_slice(), options).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
+}
+
+// All that holds about the zone and its keys is approved again, and only that.
+async fn again(centre: &Centre, key_set: keylink::KeySetId) {
+    let zones: Vec<Zone> = centre.operator.all("/zones").await.unwrap();
+    let plan = plan_reaffirm(&centre.operator, &zones[0]).await.unwrap();
+    let asked = reaffirm(&centre.operator, &plan).await.unwrap();
+    let named = |generation| KeyRef { key_set, generation: keylink::Generation(generation) };
+    let asked: Vec<_> = asked.into_iter().map(|(what, _)| what).collect();
+    // The first key was ended by its campaign, by no act of its own.
+    let wanted = [Reaffirmed::Zone(zones[0].id), Reaffirmed::KeySet(key_set), Reaffirmed::Key(named(2))];
+    assert_eq!(asked, wanted);
+    centre.approve_all().await;
+    let never = centre.operator.propose(&Act::Reaffirm(Reaffirmed::RollBack(named(2)))).await.unwrap_err();
+    assert!(matches!(never, ClientProblem::Refused(problem) if problem.code == "unfit"));
 }

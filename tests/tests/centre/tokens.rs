@@ -2,11 +2,13 @@
 
 use crate::house::Centre;
 use crate::nodes::Asking;
+use crate::raw::ask;
 use gateway::node::{EnrolError, Enrolment, HttpsTransport, TlsIdentity, Transport, TransportError};
 use keylink::endpoint::Endpoint;
 use keylink::message::EnrolmentToken;
 use keymgr::api::{AskingView, Problem};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 async fn token(centre: &Centre) -> EnrolmentToken {
     let all: Vec<EnrolmentToken> =
@@ -54,4 +56,32 @@ async fn a_token_serves_one_node_and_a_restart_changes_nothing() {
     let text = String::from_utf8_lossy(&export);
     assert!(text.contains("enrolment.ask") && text.contains("enrolment.void"), "both are in the log");
     centre.end().await;
+}
+
+#[tokio::test]
+async fn one_idempotency_key_is_one_set_of_tokens() {
+    let centre = Centre::begin().await;
+    let post = async |key: &str, body: &str| {
+        let head = format!("content-type: application/json\r\nidempotency-key: {key}\r\n");
+        let line = "POST /api/v1/enrolment-tokens";
+        ask(&centre.address, &centre.operator, line, &head, body.as_bytes()).await
+    };
+    let first = post("k1", r#"{"count":3}"#).await;
+    assert_eq!(first.status, 200);
+    let tokens: Vec<EnrolmentToken> = serde_json::from_slice(&first.body).unwrap();
+    assert_eq!(tokens.iter().map(|one| one.token).collect::<BTreeSet<_>>().len(), 3);
+    // An answer that was lost can be had again; another request under the same key is none.
+    assert_eq!(post("k1", r#"{"count":3}"#).await.body, first.body);
+    let other = post("k1", r#"{"count":2}"#).await;
+    assert_eq!((other.status, other.code().as_str()), (409, "key_reused"));
+    let next: Vec<EnrolmentToken> = serde_json::from_slice(&post("k2", r#"{"count":3}"#).await.body).unwrap();
+    assert!(next.iter().all(|new| tokens.iter().all(|old| old.token != new.token)));
+    // A token of the repeated answer works; the log has the tokens' names and nothing of their secrets.
+    let asking = Asking::ask(&tokens[2], "n1", centre.folder.path()).await;
+    assert!(matches!(asking.once().await, Err(EnrolError::Waiting)));
+    let export = centre.auditor.bytes("/audit/export").await.unwrap();
+    let text = String::from_utf8_lossy(&export);
+    assert!(text.contains("enrolment.tokens") && text.contains(&tokens[1].token.to_string()));
+    let secret = serde_json::to_value(&tokens[1]).unwrap()["secret"].as_str().unwrap().to_owned();
+    assert!(!text.contains(&secret));
 }

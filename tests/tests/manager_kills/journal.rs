@@ -144,6 +144,10 @@ pub struct Written {
 }
 
 impl Transport for Written {
+    fn session(&self) -> gateway::node::Opening<'_> {
+        self.https.session()
+    }
+
     fn post(&self, endpoint: Endpoint, body: Vec<u8>) -> Sending<'_> {
         Box::pin(async move {
             if endpoint == Endpoint::Receipts {

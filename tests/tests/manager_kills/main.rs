@@ -3,7 +3,8 @@
 //!
 //! The manager is the whole service in a process of its own: interface, core, vault, writer, store. Officers and nodes
 //! are in this process and keep a journal of what they were answered: proposals, approvals, phases, manifests,
-//! confirmed receipts, checkpoints. `PAYHSM_KILL_ROUNDS` sets the number of rounds (50 if unset).
+//! confirmed receipts, checkpoints. `PAYHSM_KILL_ROUNDS` sets the number of rounds (50 if unset), `PAYHSM_KILL_SEED` the
+//! first seed (1): each centre has a seed and a journal of its own, dies so many times, and is followed by a new one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
@@ -15,39 +16,87 @@ mod nodes;
 #[path = "../../../keymgr/tests/common/postgres.rs"]
 #[allow(dead_code)]
 mod postgres;
+#[path = "../../../keymgr/tests/common/tail.rs"]
+mod tail;
 mod world;
 
 use keymgr::failpoint::{SERVICE, STORE};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use world::World;
 
 /// A manager that does not come by its place within so long is killed where it is.
 const LONGEST: Duration = Duration::from_millis(3_000);
+/// Kills of one centre.
+const A_CENTRE: u64 = 125;
+/// After every kill what was told since the last is looked for, the tail of the log verified and the rows it speaks of;
+/// everything that was ever told, and all of the log, after so many.
+const WHOLE_EVERY: u64 = 25;
 
-async fn rounds(world: &mut World, rounds: u64) {
-    let names: Vec<&str> = STORE.iter().chain(SERVICE).copied().collect();
-    let (mut at, mut elsewhere): (BTreeMap<&str, u64>, u64) = (BTreeMap::new(), 0);
+#[derive(Default)]
+struct Counted {
+    kills: u64,
+    elsewhere: u64,
+    at: BTreeMap<&'static str, u64>,
+    dying: Duration,
+    checking: Duration,
+}
+
+fn draws(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    }
+}
+
+// How often a place is passed before it kills: keys and manifests are made less often than batches are written, and each
+// node says hello once.
+fn passes(name: &str, draw: u64) -> u64 {
+    match name.split_once('.') {
+        Some(("takeover", _)) => 1,
+        Some(("labour", _)) => 1 + draw % 3,
+        Some((_, "hello")) => 1 + draw % 2,
+        _ => 1 + draw % 11,
+    }
+}
+
+async fn one_centre(mut world: World, rounds: u64, seed: u64, counted: &mut Counted) {
+    let names: Vec<&'static str> = STORE.iter().chain(SERVICE).copied().collect();
+    println!("{} seed {seed}: {rounds} rounds", world.name());
+    let mut draw = draws(seed);
     for round in 0..rounds {
-        let name = names[usize::try_from(round).unwrap() % names.len()];
-        let count = if name.starts_with("takeover") { 1 } else { 1 + round / names.len() as u64 * 7 % 11 };
-        if world.until_killed(&format!("{name}:{count}"), LONGEST).await {
-            *at.entry(name).or_default() += 1;
+        let name = names[usize::try_from(round + seed).unwrap() % names.len()];
+        let began = Instant::now();
+        if world.until_killed(&format!("{name}:{}", passes(name, draw())), LONGEST).await {
+            *counted.at.entry(name).or_default() += 1;
         } else {
-            elsewhere += 1;
+            counted.elsewhere += 1;
         }
-        world.check(round % 10 == 9).await;
+        let died = Instant::now();
+        world.check(round % WHOLE_EVERY == WHOLE_EVERY - 1).await;
+        counted.dying += died - began;
+        counted.checking += died.elapsed();
     }
     world.settle().await;
-    println!(
-        "{}: {rounds} kills, {elsewhere} of them at moments of their own; {}",
-        world.name(),
-        world.journal()
-    );
+    counted.kills += rounds;
+    println!("{} seed {seed}: {rounds} kills; {}", world.name(), world.journal());
     println!("settings {:?}", world.settings().await);
+}
+
+async fn all(store: impl Fn() -> Option<String>, many: u64) {
+    let seed: u64 = std::env::var("PAYHSM_KILL_SEED").map_or(1, |text| text.parse().unwrap());
+    let (mut counted, began) = (Counted::default(), Instant::now());
+    for n in 0..many.div_ceil(A_CENTRE) {
+        let world = World::begin(store()).await;
+        one_centre(world, A_CENTRE.min(many - n * A_CENTRE), seed + n, &mut counted).await;
+    }
+    let Counted { kills, elsewhere, at, dying, checking } = counted;
+    println!("{kills} kills from seed {seed}, {elsewhere} of them at moments of their own, nothing lost");
+    println!("{:.0?}: {dying:.0?} until they died, {checking:.0?} to look", began.elapsed());
     println!("places {at:?}");
-    assert!(at.values().sum::<u64>() * 2 >= rounds, "the places are not passed: {at:?}");
-    assert!(rounds < 50 || names.iter().all(|name| at.contains_key(name)), "{at:?}");
+    assert!(at.values().sum::<u64>() * 2 >= kills, "the places are not passed: {at:?}");
+    let names = STORE.iter().chain(SERVICE);
+    assert!(kills < 50 || names.clone().all(|name| at.contains_key(name)), "{at:?}");
 }
 
 fn many() -> u64 {
@@ -56,17 +105,12 @@ fn many() -> u64 {
 
 #[tokio::test]
 async fn nothing_that_the_manager_has_told_is_lost_when_it_is_killed() {
-    let mut world = World::begin(None).await;
-    rounds(&mut world, many()).await;
+    all(|| None, many()).await;
 }
 
 #[test]
 fn nor_with_the_shared_store() {
     let Some(cluster) = postgres::cluster() else { return };
-    let url = cluster.url(&cluster.database());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut world = World::begin(Some(url)).await;
-        rounds(&mut world, many().div_ceil(5)).await;
-    });
+    runtime.block_on(all(|| Some(cluster.url(&cluster.database())), many().div_ceil(5)));
 }

@@ -50,6 +50,36 @@ fn an_officer_is_replaced_and_the_root_follows() {
 }
 
 #[test]
+fn what_officers_who_left_had_approved_is_approved_again() {
+    let mut house = House::found(&["ada", "ben", "cleo", "otto"], &["--operator", "otto.person"]);
+    let _manager = house.serve(&[]);
+    house.approved("otto", &["zone", "new", "east"]);
+    house.run("dora", &["person", "new", "dora"]);
+    house.approved("otto", &["person", "revoke", "cleo", "--replacement", "dora.person"]);
+    house.run("otto", &["root", "next", "--to", "next.json"]);
+    for officer in ["ada", "ben"] {
+        house.run(officer, &["root", "sign", "next.json", "--yes"]);
+    }
+    house.run("otto", &["root", "install", "next.json"]);
+    let asked = house.json("otto", &["zone", "reaffirm", "east"]);
+    let words: Vec<_> = asked.as_array().unwrap().iter().map(|one| one["word"].as_str().unwrap()).collect();
+    assert_eq!(words[0], "action.reaffirm members");
+    assert!(words[1].starts_with("action.reaffirm key set ") && words.len() == 2, "no key yet: {words:?}");
+    for officer in ["ada", "dora"] {
+        house.run(officer, &["approve", "sign", "--all", "--yes"]);
+    }
+    for one in asked.as_array().unwrap() {
+        let action = house.json("ada", &["approve", "show", one["action"].as_str().unwrap()]);
+        assert_eq!(action["state"], "done", "{action}");
+    }
+    // What is not there, what was not approved, and who may not ask.
+    assert_eq!(house.attempt("otto", &["zone", "reaffirm", "west"]).code, 2);
+    let none = house.attempt("otto", &["key", "reaffirm", "east ZPK/1", "--what", "end"]);
+    assert!(none.code == 1 && none.err.contains("(unknown)"), "{}", none.err);
+    assert_eq!(house.attempt("otto", &["key", "reaffirm", "east ZPK/1", "--what", "all"]).code, 2);
+}
+
+#[test]
 fn credentials_come_and_go() {
     let mut house = House::found(&["ada", "ben", "cleo", "otto"], &["--operator", "otto.person"]);
     let _manager = house.serve(&[]);

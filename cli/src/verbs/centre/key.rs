@@ -1,6 +1,7 @@
 //! `payhsm key list|show|expiring|export|import|suspend|resume|revoke|deactivate|destroy|…`: keys, never a clear one.
 
 use super::place::{Place, block_on, show, table};
+use super::reaffirm::{self, Again};
 use super::when;
 use crate::exit::{Exit, Failure};
 use crate::private::write_private;
@@ -48,6 +49,8 @@ pub enum Key {
     Restore(Named),
     /// Asks for a key to protect longer than its policy says.
     Extend(Extend),
+    /// Asks again for what was approved about a key, because officers who had approved it have left.
+    Reaffirm(Again),
 }
 
 /// A key set.
@@ -164,6 +167,7 @@ pub fn run(verb: Key) -> Exit {
         Key::Activate(args) => ask(&args, Act::ActivateKey),
         Key::Archive(args) => ask(&args, Act::ArchiveKey),
         Key::Restore(args) => ask(&args, Act::RestoreKey),
+        Key::Reaffirm(args) => reaffirm::key(&args),
         Key::Extend(args) => {
             let client = args.place.client()?;
             let until = (keymgr::client::utc_ms() + args.by).into();
@@ -184,7 +188,8 @@ pub fn find_set(client: &Client, name: &str) -> Result<KeySet, Failure> {
     found.ok_or_else(|| Failure::usage(format!("no key set {name}")))
 }
 
-fn named(client: &Client, text: &str) -> Result<KeyRef, Failure> {
+/// A key by `SET/GENERATION`.
+pub(super) fn named(client: &Client, text: &str) -> Result<KeyRef, Failure> {
     let (set, generation) = text.rsplit_once('/').ok_or_else(|| Failure::usage("a key is SET/GENERATION"))?;
     let generation = generation.parse().map_err(|_| Failure::usage("a generation is a number"))?;
     Ok(KeyRef { key_set: find_set(client, set)?.id(), generation: Generation(generation) })

@@ -9,6 +9,7 @@ pub mod kmc;
 pub mod node;
 pub mod person;
 mod place;
+mod reaffirm;
 pub mod report;
 pub mod root;
 pub mod rotate;
@@ -30,6 +31,11 @@ fn ask(place: &Place, client: &Client, acts: &[Act]) -> Exit {
         }
         Ok(asked)
     })?;
+    self::asked(place, asked)
+}
+
+/// Says what was asked for, each by a word, and what it waits for.
+fn asked(place: &Place, asked: Vec<(String, Proposed)>) -> Exit {
     let report: Vec<_> = asked
         .iter()
         .map(|(word, p)| json!({ "word": word, "action": p.action, "hash": p.hash, "quorum": p.quorum, "expires": p.expires }))

@@ -1,7 +1,7 @@
 //! `payhsm zone new|list|show`: virtual networks with the keys that their members share.
 
 use super::place::{Place, block_on, show, table};
-use super::{node, span_ms};
+use super::{node, reaffirm, span_ms};
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand, ValueEnum};
 use keylink::NodeId;
@@ -22,6 +22,9 @@ pub enum Zone {
     Add(Members),
     /// Asks for nodes to leave.
     Remove(Members),
+    /// Asks again for all that was approved about a zone and its keys, because officers who had approved it have
+    /// left.
+    Reaffirm(One),
     /// Lists zones.
     List(Place),
     /// Shows one zone.
@@ -96,9 +99,9 @@ pub struct Members {
 #[derive(Debug, Args)]
 pub struct One {
     /// Name or id.
-    zone: String,
+    pub(super) zone: String,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 fn shape(text: &str) -> Result<Shape, String> {
@@ -121,6 +124,7 @@ pub fn run(verb: Zone) -> Exit {
         Zone::Remove(args) => {
             members(&args, |zone, nodes| keymgr::core::action::Act::RemoveMembers { zone, nodes })
         }
+        Zone::Reaffirm(args) => reaffirm::zone(&args),
         Zone::List(place) => list(&place),
         Zone::Show(args) => one(&args),
     }

@@ -121,12 +121,8 @@ fn header(attributes: &Attributes, optional: &tr31::OptionalBlocks<'_>) -> Resul
     Ok(Header { attributes: BlockAttributes { usage, mode, version, exportability }, optional })
 }
 
+// A partner may name any DES key `D`.
 fn cipher_of(algorithm: Algorithm, length: usize) -> Result<CipherKind, Code> {
-    let kind = match algorithm {
-        Algorithm::AES => CipherKind::Aes,
-        Algorithm::TDES | Algorithm::DES if length == 8 => CipherKind::Des,
-        Algorithm::TDES | Algorithm::DES => CipherKind::Tdes,
-        _ => return Err(Code::BLOCK_ALGORITHM),
-    };
-    if kind.takes(length) { Ok(kind) } else { Err(Code::BLOCK_ALGORITHM) }
+    let algorithm = if algorithm == Algorithm::DES { Algorithm::TDES } else { algorithm };
+    CipherKind::of_block(algorithm, length).ok_or(Code::BLOCK_ALGORITHM)
 }

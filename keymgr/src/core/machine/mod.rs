@@ -164,6 +164,11 @@ impl Request<'_> {
                 note.word = "action.abandon";
                 tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
             }
+            Input::MakeTokens { by, count } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                return enrolment::make(tx, note, &self.fresh, count, now);
+            }
             Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
             Input::Approve(approval) => return self.approve(tx, &approval, note),
             Input::InstallRoot(document) => {

@@ -431,6 +431,9 @@ impl World {
             return;
         }
         let issued = self.tell(Input::Issue(signed));
+        if matches!(issued, Some(Ok(_))) {
+            work.sign.iter().for_each(|draft| self.say_order(&draft.body));
+        }
         if self.prompt && matches!(issued, Some(Ok(_))) {
             let told: Vec<_> = work.sign.iter().map(|draft| draft.node).collect();
             for n in 0..self.nodes.len() {
@@ -439,6 +442,31 @@ impl World {
                 }
             }
         }
+    }
+
+    // What a node is told, in short: its keys, their steps, and what it is shown for them.
+    fn say_order(&mut self, order: &keylink::message::Manifest) {
+        if !self.telling {
+            return;
+        }
+        let name = self.nodes.iter().find(|n| Audience::Node(n.id) == order.head.audience).map(|n| &n.name);
+        let mut text = format!("{} is told", name.map_or("?", String::as_str));
+        if order.suspended {
+            text += " to be suspended";
+        }
+        for set in &order.key_sets {
+            text += &format!("; {}{}", set.definition.name, if set.suspended { " suspended" } else { "" });
+            for one in &set.generations {
+                let block = if one.block.is_some() { "+block" } else { "" };
+                text += &format!(" {}={:?}{block}", one.generation, one.step);
+            }
+        }
+        for shown in &order.evidence {
+            for grant in &shown.grants {
+                text += &format!("; {}", String::from_utf8_lossy(&grant.grant.0));
+            }
+        }
+        self.say(|| text);
     }
 
     // The last manifest of a node, as it is stored, unless the node has receipted it.

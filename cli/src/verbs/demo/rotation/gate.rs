@@ -176,6 +176,10 @@ fn proofs(body: &[u8]) -> Vec<Digest> {
 }
 
 impl Transport for Gated {
+    fn session(&self) -> gateway::node::Opening<'_> {
+        self.inner.session()
+    }
+
     fn post(&self, endpoint: Endpoint, body: Vec<u8>) -> Sending<'_> {
         Box::pin(async move {
             let proofs = if endpoint == Endpoint::Receipts { proofs(&body) } else { Vec::new() };

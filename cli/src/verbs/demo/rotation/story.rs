@@ -273,10 +273,14 @@ impl<'a> Run<'a> {
             }
             let (fleet, people) = (&mut self.fleet, &self.people);
             self.holding.go_on(fleet, people, &ids, &self.counters, &self.orders).await?;
-            self.watch_the_stage(&all).await?;
+            // However long the switch takes, the old key is taken away only when officers have seen the overlap.
+            if here == Stage::Protecting && all.iter().any(|campaign| !campaign.paused) {
+                self.pause(&ids).await;
+            }
             if here == Stage::Overlap && !self.away.is_empty() {
                 self.return_of_the_absent(&ids).await?;
             }
+            self.watch_the_stage(&all).await?;
             if all.iter().all(|campaign| !campaign.phase.is_live()) && self.away.is_empty() {
                 break;
             }

@@ -1,0 +1,143 @@
+//! A manifest: judged, planned, its keys installed by the backend, and then the state.
+
+use super::effects::{Effects, Installed};
+use super::judge::Rights;
+use super::machine::Machine;
+use super::plan::{Plan, Planner, Refusal};
+use super::receipts::About;
+use super::state::MANIFESTS_KEPT;
+use super::table::TableImage;
+use crate::envelope::Signed;
+use crate::ids::{Digest, Generation, KeySetId};
+use crate::message::{self, Alarm, Manifest, Reason, ReceiptKind};
+use crate::time::Instant3;
+use crate::wire::U64;
+use std::sync::Arc;
+
+/// A manifest on its way through the backend.
+#[derive(Clone, Debug)]
+pub(super) struct Installing {
+    pub(super) hash: Digest,
+    manifest: Box<Manifest>,
+    plan: Box<Plan>,
+    names: Vec<(KeySetId, Generation)>,
+}
+
+impl Machine {
+    pub(super) fn manifest(
+        &mut self,
+        now: Instant3,
+        signed: &Signed,
+        fresh: [u8; 16],
+        effects: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let Some(manifest) = self.open::<Manifest>(now, signed, |m| &m.head, effects)? else { return Ok(()) };
+        let hash = signed.hash();
+        if self.installing.as_ref().is_some_and(|installing| installing.hash == hash) {
+            return Ok(());
+        }
+        if !self.connects(&manifest) {
+            let nonce = *self.resync.get_or_insert(fresh);
+            let resync = self.resync(now, nonce);
+            effects.send.push(resync);
+            return Ok(());
+        }
+        if manifest.root != self.state.root.hash() {
+            return Err(Reason::Root.into());
+        }
+        let rights = Rights::judge(&self.state, &self.document, &manifest.evidence, now.utc_ms)?;
+        let planner = Planner { rights: &rights, asked: (manifest.head.seq, hash), utc_ms: now.utc_ms };
+        let plan = planner.plan(&self.state, &manifest)?;
+        if plan.arms && !self.guard.agrees(now) {
+            return Err(Reason::Clock.into());
+        }
+        let names = plan.install.iter().map(super::InstallOrder::name).collect();
+        let installing = Installing { hash, manifest: Box::new(manifest), plan: Box::new(plan), names };
+        if installing.plan.install.is_empty() {
+            self.take(now, installing, effects);
+        } else {
+            effects.install.clone_from(&installing.plan.install);
+            self.installing = Some(installing);
+        }
+        Ok(())
+    }
+
+    fn connects(&self, manifest: &Manifest) -> bool {
+        match (manifest.resync, manifest.previous) {
+            // A wish that was repeated before it was answered is answered more than once.
+            (Some(nonce), _) => [self.resync, self.resynced].contains(&Some(nonce.0)),
+            (None, None) => self.state.manifests.is_empty(),
+            (None, Some(previous)) => self.state.manifests.contains(&previous),
+        }
+    }
+
+    /// The backend has answered the orders of the last manifest, in their order.
+    pub fn installed(&mut self, now: Instant3, results: Vec<Result<Installed, Reason>>) -> Effects {
+        let mut effects = Effects::default();
+        let Some(mut installing) = self.installing.take() else { return effects };
+        let refusal = installing.install(results);
+        if let Err(refusal) = refusal {
+            if refusal.reason.is_intrusion() {
+                effects.alarms.push(Alarm::Intrusion);
+            }
+            let seq = installing.manifest.head.seq.0;
+            let refused = self.refused(now, installing.hash, seq, refusal);
+            effects.send.push(refused);
+        } else if installing.plan.next.seq == self.state.seq {
+            self.take(now, installing, &mut effects);
+        }
+        effects
+    }
+
+    // The manifest becomes the state.
+    fn take(&mut self, now: Instant3, installing: Installing, effects: &mut Effects) {
+        let Installing { hash, manifest, plan, names } = installing;
+        let visible = TableImage { number: 0, ..self.table(now) };
+        // What came meanwhile and does not touch keys is kept: confirmations of receipts.
+        let (outbox, receipt) = (core::mem::take(&mut self.state.outbox), self.state.receipt);
+        self.state = plan.next;
+        self.state.outbox = outbox;
+        self.state.receipt = receipt;
+        self.resynced = self.resync.take().or(self.resynced);
+        self.floors(&manifest.head, hash);
+        self.state.manifests.push(hash);
+        let surplus = self.state.manifests.len().saturating_sub(MANIFESTS_KEPT);
+        self.state.manifests.drain(..surplus);
+        let newer =
+            |c: &message::Checkpoint| self.state.checkpoint.as_ref().is_none_or(|own| c.size > own.size);
+        if let Some(checkpoint) = manifest.checkpoint.filter(newer) {
+            self.state.checkpoint = Some(checkpoint);
+        }
+        let signer = Arc::clone(&self.signer);
+        self.state.tell_proven(now, signer.as_ref(), &names);
+        if names.is_empty() && !self.state.has_untold() {
+            let asked = (manifest.head.seq, hash);
+            self.state.receipt_of(now, signer.as_ref(), ReceiptKind::Applied, asked, About::default());
+        }
+        self.state.clock_ms = U64(now.utc_ms);
+        effects.persist = true;
+        if self.state.has_untold() || visible != (TableImage { number: 0, ..self.table(now) }) {
+            self.publish(now, effects);
+        }
+    }
+}
+
+impl Installing {
+    fn install(&mut self, results: Vec<Result<Installed, Reason>>) -> Result<(), Refusal> {
+        if results.len() != self.names.len() {
+            return Err(Reason::Busy.into());
+        }
+        for ((key_set, generation), result) in self.names.iter().zip(results) {
+            let refuse = |reason| Refusal { reason, about: Some((*key_set, Some(*generation))) };
+            let installed = result.map_err(refuse)?;
+            let sets = &mut self.plan.next.key_sets;
+            let set = sets.iter_mut().find(|set| set.definition.key_set == *key_set);
+            let record = set.and_then(|set| set.generations.iter_mut().find(|g| g.generation == *generation));
+            let Some(record) = record else { return Err(refuse(Reason::Busy)) };
+            record.token = installed.token;
+            record.kcv = installed.kcv;
+            record.possession = Some(installed.possession);
+        }
+        Ok(())
+    }
+}

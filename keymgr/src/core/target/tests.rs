@@ -1,0 +1,86 @@
+//! What a node is told of a key set, for keys in states that take a history to reach.
+
+use super::*;
+use crate::core::key::Origin;
+use crate::core::lifecycle::Transition;
+use crate::core::refusals::house::{House, key, material, zpk};
+
+use Progress::{Accepting, Activated, Wrapped};
+use Transition::{T4, T6, T8};
+
+/// A key: the moves since its birth, and how far it is at the node, if it was wrapped for it.
+type Held<'a> = (&'a [Transition], Option<Progress>);
+
+/// The steps that a node of the zone is told: the keys have the numbers 1, 2, …, and `protecting` is the key set's.
+fn told(protecting: u32, keys: &[Held<'_>]) -> Vec<(u32, Step)> {
+    let house = House::founded();
+    let mut tx = Change::new(house.core.state());
+    let set = tx.get::<KeySet>(&zpk()).unwrap().clone();
+    tx.edit::<KeySet>(&zpk()).unwrap().protecting = Some(Generation(protecting));
+    for (number, (moves, progress)) in (1..).zip(keys) {
+        let mut one =
+            Key::born(&set, Generation(number), Origin::Generated, material(), Digest::default(), house.now);
+        moves.iter().for_each(|transition| one.apply(*transition, house.now).unwrap());
+        if moves.contains(&T6) {
+            one.suspect = Some("seen".into());
+        }
+        tx.add(one).unwrap();
+        if let Some(progress) = *progress {
+            tx.put(Copy {
+                node: house.node(0),
+                key_set: zpk(),
+                generation: key(zpk(), number).generation,
+                block: "D".into(),
+                throw_away: None,
+                root_kek: 1,
+                kcv: "A1B2C3".into(),
+                progress,
+                refused: None,
+            });
+        }
+    }
+    let target = of(&tx, &house.node(0)).unwrap();
+    target.key_sets.iter().flat_map(|set| &set.generations).map(|one| (one.generation.0, one.step)).collect()
+}
+
+#[test]
+fn a_node_that_was_away_switches_to_the_key_that_protects() {
+    let both = [(&[T4][..], Some(Activated)), (&[T4], Some(Wrapped))];
+    assert_eq!(told(2, &both), [(1, Step::Accept), (2, Step::Protect)]);
+}
+
+#[test]
+fn a_key_whose_period_was_over_before_it_came_leaves_the_one_before_in_its_place() {
+    for old in [&[T4][..], &[T4, T8]] {
+        let late = [(old, Some(Activated)), (&[T4, T8], Some(Wrapped))];
+        assert_eq!(told(2, &late), [(1, Step::Protect)], "wrapped and not there");
+        let never = [(old, Some(Activated)), (&[T4, T8], None)];
+        assert_eq!(told(2, &never), [(1, Step::Protect)], "not even wrapped");
+    }
+}
+
+#[test]
+fn a_key_whose_period_is_over_keeps_its_place_where_it_is() {
+    let there = [(&[T4][..], Some(Accepting)), (&[T4, T8], Some(Activated))];
+    assert_eq!(told(2, &there), [(1, Step::Accept), (2, Step::Protect)]);
+}
+
+#[test]
+fn a_revoked_key_is_followed_by_none_but_the_next() {
+    let revoked = [(&[T4, T8][..], Some(Activated)), (&[T4, T6], Some(Accepting))];
+    assert_eq!(told(2, &revoked), [(1, Step::Protect), (2, Step::Retire)]);
+}
+
+#[test]
+fn a_node_two_keys_behind_goes_through_the_one_between() {
+    for between in [Accepting, Wrapped] {
+        let keys = [(&[T4, T8][..], Some(Activated)), (&[T4], Some(between)), (&[T4], Some(Wrapped))];
+        let expected = [(1, Step::Accept), (2, Step::Protect), (3, Step::Accept)];
+        assert_eq!(told(3, &keys), expected, "{between:?}");
+    }
+    // Then it gives the oldest up, and follows the others.
+    let keys = [(&[T4, T8][..], Some(Accepting)), (&[T4], Some(Activated)), (&[T4], Some(Accepting))];
+    assert_eq!(told(3, &keys), [(1, Step::Retire), (2, Step::Protect), (3, Step::Accept)]);
+    let keys = [(&[T4, T8][..], Some(Progress::Retired)), (&[T4], Some(Activated)), (&[T4], Some(Accepting))];
+    assert_eq!(told(3, &keys), [(1, Step::Retire), (2, Step::Accept), (3, Step::Protect)]);
+}
