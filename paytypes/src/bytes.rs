@@ -29,8 +29,9 @@ const HIGH_BITS: u64 = ONES << 7;
 pub fn is_printable(text: &[u8]) -> bool {
     const fn bad(x: u64) -> u64 {
         let low = x & !HIGH_BITS;
-        let below = !low.wrapping_add(ONES.wrapping_mul(0x80 - b' ' as u64));
-        let beyond = low.wrapping_add(ONES.wrapping_mul(0x7F - b'~' as u64));
+        // From 0x20, a blank, the first sum reaches the high bit; from 0x7F, behind the tilde, the second.
+        let below = !low.wrapping_add(ONES.wrapping_mul(0x60));
+        let beyond = low.wrapping_add(ONES);
         (x | below | beyond) & HIGH_BITS
     }
     let (eights, rest) = text.as_chunks::<8>();
