@@ -2,7 +2,8 @@
 
 use crate::material::Material;
 use crate::random::RandomSource;
-use crate::sealed::{AesKeys, LaneKeys, PAYLOAD_MAX, Sealed};
+use crate::sealed::{LaneKeys, PAYLOAD_MAX, Sealed};
+use crate::together::AesKeys;
 use hsm::{BlockAttributes, BlockFault, HsmError, KeyToken, LmkId, LmkPurpose, Scheme};
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{Algorithm, CipherKind, ClearKey, now};
@@ -75,7 +76,7 @@ impl BlockLmk {
     /// Makes a block under this LMK.
     pub(crate) fn seal(
         &self,
-        key: &Material,
+        key: Material<'_>,
         attributes: &BlockAttributes,
         optional_count: u8,
         optional: &[u8],
@@ -111,13 +112,11 @@ impl BlockLmk {
     }
 }
 
-/// The key inside the key data of a block that was opened beside others.
-pub(crate) fn key_inside(sealed: &Sealed, data: &[u8]) -> Result<FromBlock, HsmError> {
+/// The key inside the key data of a block that was opened beside others, and the cipher that it is for.
+pub(crate) fn key_inside<'d>(sealed: &Sealed, data: &'d [u8]) -> Result<(&'d [u8], CipherKind), HsmError> {
     let data = data.get(..sealed.cut.payload >> 1).unwrap_or_default();
     let key = sblock::key_inside(sealed.algorithm, data).map_err(fault)?;
-    let clear = ClearKey::new(key).map_err(|_| BlockFault::Algorithm)?;
-    let kind = cipher_of(sealed.algorithm, clear.len())?;
-    Ok((clear, kind, sealed.attributes))
+    Ok((key, cipher_of(sealed.algorithm, key.len())?))
 }
 
 fn attributes(of: &Attributes) -> BlockAttributes {

@@ -1,9 +1,9 @@
 //! Operations of DES keys that are chains: each block needs the one before it, so a chain gives one block to
 //! every pass, and all chains in flight go side by side.
 
-use crate::material::TdesKey;
+use crate::material::LaneKey;
 use hsm::{HsmError, Outcome};
-use paytypes::{CipherError, Direction, MacAlgorithm, MacValue};
+use paytypes::{CipherError, DesKey, Direction, MacAlgorithm, MacValue};
 use tdes_lanes::Job;
 
 /// What a chain makes.
@@ -65,7 +65,7 @@ impl Chain {
     }
 
     /// The job of the next pass.
-    pub(crate) fn job(&self, key: &TdesKey, data: &[u8]) -> Job {
+    pub(crate) fn job(&self, key: &DesKey, data: &[u8]) -> Job {
         let count = data.len() / 8;
         match self.kind {
             Kind::Cbc | Kind::Mac(MacAlgorithm::Iso1) => {
@@ -140,7 +140,7 @@ mod tests {
     use paytypes::{CipherKind, bytes};
     use tdes_lanes::Lanes;
 
-    fn run(chain: &mut Chain, key: &TdesKey, data: &mut [u8]) -> Outcome {
+    fn run(chain: &mut Chain, key: &DesKey, data: &mut [u8]) -> Outcome {
         let mut lanes = Lanes::new();
         loop {
             let mut jobs = [chain.job(key, data)];
@@ -158,7 +158,7 @@ mod tests {
         for length in [8usize, 16, 24] {
             let kind = if length == 8 { CipherKind::Des } else { CipherKind::Tdes };
             let soft = SoftKey::new(kind, &clear[..length]).unwrap();
-            let key = TdesKey::new(&clear[..length]).unwrap();
+            let key = DesKey::new(&clear[..length]).unwrap();
             for algorithm in
                 [MacAlgorithm::Iso1, MacAlgorithm::Iso3Chain, MacAlgorithm::Iso3, MacAlgorithm::Cmac]
             {
@@ -188,7 +188,7 @@ mod tests {
     fn cbc_agrees_with_the_software_cipher() {
         let clear = [0x13, 0x57, 0x9B, 0xDF, 2, 4, 6, 8, 1, 3, 5, 7, 9, 11, 13, 15];
         let soft = SoftKey::new(CipherKind::Tdes, &clear).unwrap();
-        let key = TdesKey::new(&clear).unwrap();
+        let key = DesKey::new(&clear).unwrap();
         let mut ours: Vec<u8> = (0..48).collect();
         let mut theirs = ours.clone();
         let mut chain = Chain::cbc(&[9; 8], &ours).unwrap().unwrap();

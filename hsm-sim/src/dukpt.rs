@@ -2,9 +2,9 @@
 //! take their steps side by side, and no key in between leaves the lanes' side of the seam.
 
 use crate::jobs::Jobs;
-use crate::material::TdesKey;
+use crate::material::LaneKey;
 use hsm::HsmError;
-use paytypes::CipherError;
+use paytypes::{CipherError, DesKey};
 use tdes_lanes::Job;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -58,7 +58,7 @@ impl Derivation {
     /// For an operation under a base key, which must be two-key TDES; its two jobs are appended.
     pub(crate) fn begin(
         op: usize,
-        base: &TdesKey,
+        base: &DesKey,
         ksn: &[u8],
         mask: &[u8],
         enciphered: bool,
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(derived(CipherKind::Tdes, &[0x3B; 24]), Some(CipherError::KeyLength));
         assert_eq!(derived(CipherKind::Des, &[0x3B; 8]), Some(CipherError::KeyLength));
         assert_eq!(derived(CipherKind::Aes, &[0x3B; 16]), Some(CipherError::KeyLength));
-        let key = crate::material::TdesKey::new(&[0x3B; 16]).unwrap();
+        let key = paytypes::DesKey::new(&[0x3B; 16]).unwrap();
         let short =
             super::Derivation::begin(0, &key, &[1; 9], &[0; 8], false, &mut crate::jobs::Jobs::default());
         assert_eq!(short.err(), Some(HsmError::Cipher(CipherError::DataLength)));

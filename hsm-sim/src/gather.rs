@@ -7,11 +7,12 @@ use crate::chain::Chain;
 use crate::dukpt::Derivation;
 use crate::jobs::Jobs;
 use crate::made;
-use crate::material::{Material, TdesKey};
-use crate::sealed::{AesKeys, InLanes, Sealed, TOGETHER, open_together};
+use crate::material::{LaneKey, Material};
+use crate::sealed::{InLanes, Sealed};
+use crate::together::{AesKeys, TOGETHER, open_together};
 use core::ops::Range;
 use hsm::{HsmError, Op, OpBatch, Outcome};
-use paytypes::{CipherError, Direction, MacAlgorithm, bytes};
+use paytypes::{CipherError, DesKey, Direction, MacAlgorithm, bytes};
 use std::rc::Rc;
 use tdes_lanes::{Job, Lanes};
 use zeroize::Zeroizing;
@@ -89,7 +90,7 @@ impl Gather {
     #[inline]
     pub(crate) fn ecb(
         &mut self,
-        material: &Material,
+        material: Material<'_>,
         way: Direction,
         data: &mut [u8],
     ) -> Result<Begun, HsmError> {
@@ -105,7 +106,7 @@ impl Gather {
     /// CBC: at once for AES, through the lanes for DES keys.
     pub(crate) fn cbc(
         &mut self,
-        material: &Material,
+        material: Material<'_>,
         way: Direction,
         iv: &[u8],
         data: &mut [u8],
@@ -128,7 +129,7 @@ impl Gather {
     /// A MAC: at once for AES, through the lanes for DES keys.
     pub(crate) fn mac(
         &mut self,
-        material: &Material,
+        material: Material<'_>,
         algorithm: MacAlgorithm,
         iv: &[u8],
         data: &[u8],
@@ -143,7 +144,7 @@ impl Gather {
     }
 
     #[inline]
-    fn blocks(&mut self, key: &TdesKey, way: Direction, data: &[u8], work: Work) -> Result<Begun, HsmError> {
+    fn blocks(&mut self, key: &DesKey, way: Direction, data: &[u8], work: Work) -> Result<Begun, HsmError> {
         match data.as_chunks::<8>() {
             ([], []) => return Ok(Begun::Answer(Outcome::Done)),
             (blocks, []) => {
@@ -156,7 +157,7 @@ impl Gather {
         Ok(Begun::Work(work))
     }
 
-    fn chain(&mut self, chain: Chain, key: &TdesKey, data: &[u8]) -> Begun {
+    fn chain(&mut self, chain: Chain, key: &DesKey, data: &[u8]) -> Begun {
         self.jobs.push(|| chain.job(key, data));
         Begun::Work(Work::Chain(chain))
     }
@@ -165,7 +166,7 @@ impl Gather {
     pub(crate) fn dukpt(
         &mut self,
         op: usize,
-        base: &Material,
+        base: Material<'_>,
         ksn: &[u8],
         mask: &[u8],
         enciphered: bool,
@@ -177,16 +178,29 @@ impl Gather {
         Ok(Begun::Noted)
     }
 
-    /// Takes the jobs of the parts of a key.
-    pub(crate) fn parts(
-        &mut self,
-        give: impl FnOnce(&mut Jobs) -> Result<(), HsmError>,
-    ) -> Result<(), HsmError> {
-        let given = give(&mut self.jobs);
-        if given.is_err() {
-            self.jobs.truncate(self.taken);
+    /// Begins to open a key under a variant LMK: each part under its own key.
+    #[inline]
+    pub(crate) fn open(&mut self, op: usize, keys: &[DesKey], parts: [u64; 3]) -> Begun {
+        let (job, way) = (self.taken, Direction::Decrypt);
+        match (keys, parts) {
+            // By far the most frequent, without a loop.
+            ([for_left, for_right], [left, right, _]) => {
+                self.jobs.push(|| for_left.job(left, way));
+                self.jobs.push(|| for_right.job(right, way));
+            }
+            _ => keys.iter().zip(parts).for_each(|(key, part)| self.jobs.push(|| key.job(part, way))),
         }
-        given
+        self.taken = self.jobs.len();
+        self.opened.push(Parts { op, job, count: keys.len() });
+        Begun::Noted
+    }
+
+    /// Begins to wrap a key under a variant LMK: each part with the key for it.
+    pub(crate) fn seal<'k>(&mut self, parts: impl Iterator<Item = (&'k DesKey, &'k [u8; 8])>) -> Begun {
+        for (key, part) in parts {
+            self.jobs.push(|| key.job(u64::from_be_bytes(*part), Direction::Encrypt));
+        }
+        Begun::Work(Work::Parts)
     }
 
     /// Begins a block that is opened beside others.
@@ -216,15 +230,6 @@ impl Gather {
         self.aes.clear();
     }
 
-    /// Takes the jobs of the parts of a key that is to be opened, which were given last.
-    #[inline]
-    pub(crate) fn open(&mut self, op: usize) -> Begun {
-        let (job, end) = (self.taken, self.jobs.len());
-        self.taken = end;
-        self.opened.push(Parts { op, job, count: end.saturating_sub(job) });
-        Begun::Noted
-    }
-
     /// Takes the work of an operation, whose jobs were given last.
     #[inline]
     pub(crate) fn add(&mut self, op: usize, work: Work) {
@@ -245,17 +250,15 @@ impl Gather {
             }
             for Parts { op, job, count } in self.opened.drain(..) {
                 let Some(view) = ops.view(op) else { continue };
-                let mut parts = Zeroizing::new([0; 3]);
                 let jobs = jobs.get(job..job.saturating_add(count)).unwrap_or_default();
-                parts.iter_mut().zip(jobs).for_each(|(part, job)| *part = job.block());
-                *view.outcome = Some(made::key_of_parts(view.op, *parts, count));
+                *view.outcome = Some(key_of_jobs(jobs).and_then(|key| made::key_of_parts(view.op, key)));
             }
             self.tasks.retain_mut(|task| !task.take(ops, jobs));
             for derivation in &mut self.derivations {
                 let Some(key) = derivation.take(jobs) else { continue };
                 deriving = deriving.saturating_sub(1);
                 if let Some(view) = ops.view(derivation.op()) {
-                    *view.outcome = Some(made::key_of_parts(view.op, *key, 2));
+                    *view.outcome = Some(made::key_of_parts(view.op, DesKey::of_parts(*key, 2)));
                 }
             }
             for block in &mut self.in_lanes {
@@ -331,7 +334,22 @@ impl Task {
     }
 }
 
-fn key_of(op: &Op) -> Option<&TdesKey> {
+// The key whose parts came out.
+#[inline]
+fn key_of_jobs(jobs: &[Job]) -> Result<DesKey, HsmError> {
+    match jobs {
+        // By far the most frequent, without a loop.
+        [left, right] => Ok(DesKey::of_parts([left.block(), right.block(), 0], 2)),
+        [] => Err(HsmError::Backend),
+        jobs => {
+            let mut parts = Zeroizing::new([0; 3]);
+            parts.iter_mut().zip(jobs).for_each(|(part, job)| *part = job.block());
+            Ok(DesKey::of_parts(*parts, jobs.len()))
+        }
+    }
+}
+
+fn key_of(op: &Op) -> Option<&DesKey> {
     let (Op::Ecb { key, .. } | Op::Cbc { key, .. } | Op::Mac { key, .. }) = op else { return None };
     match Material::of(key) {
         Ok(Material::Tdes(key)) => Some(key),

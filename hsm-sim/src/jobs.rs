@@ -31,11 +31,6 @@ impl Jobs {
         self.0 = larger;
     }
 
-    /// Wipes jobs behind the first `length`.
-    pub(crate) fn truncate(&mut self, length: usize) {
-        self.0.truncate(length);
-    }
-
     /// Wipes all of them.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
@@ -68,8 +63,6 @@ mod tests {
             jobs.push(|| Job::single(7, block, Direction::Encrypt));
         }
         assert!(jobs.iter().map(Job::block).eq(0..1000));
-        jobs.truncate(10);
-        assert_eq!(jobs.len(), 10);
         jobs.clear();
         assert!(jobs.is_empty());
     }

@@ -25,6 +25,7 @@ mod material;
 mod random;
 mod sealed;
 mod simulator;
+mod together;
 mod variant;
 
 pub use lmk::{LmkKind, LmkSecret, LmkSet};

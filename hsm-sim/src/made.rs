@@ -1,21 +1,22 @@
 //! Keys and tokens, made of what came out of the ciphers.
 
 use crate::block::{self, FromBlock};
-use crate::material::{Material, TdesKey};
+use crate::material::Own;
 use crate::sealed::Sealed;
 use hsm::{Binding, HsmError, Hygiene, Key, KeyAttributes, KeyToken, Op, Outcome, SealAs};
 use paytypes::parity::{parts_are_odd, weakness_of_parts};
-use paytypes::{CipherKind, hex};
+use paytypes::soft::SoftKey;
+use paytypes::{CipherKind, DesKey, KeyShape, hex};
 
 /// A key whose parts came out of the lanes.
 #[inline]
-pub(crate) fn key_of_parts(op: &Op, parts: [u64; 3], count: usize) -> Result<Outcome, HsmError> {
+pub(crate) fn key_of_parts(op: &Op, key: DesKey) -> Result<Outcome, HsmError> {
     let binding = match op {
         Op::Open { key_type, .. } => Binding::Variant(*key_type),
         Op::Dukpt { .. } => Binding::Session,
         _ => return Err(HsmError::Backend),
     };
-    Ok(Outcome::Key(opened_tdes(TdesKey::of_parts(parts, count), binding)))
+    Ok(Outcome::Key(opened_tdes(key, binding)))
 }
 
 /// A token whose parts came out of the lanes.
@@ -33,7 +34,8 @@ pub(crate) fn token_of_parts(op: &Op, parts: &[u8]) -> Result<Outcome, HsmError>
 
 /// A key that was opened beside others, out of its key data.
 pub(crate) fn key_of_block(sealed: &Sealed, data: &[u8]) -> Result<Outcome, HsmError> {
-    key_from_block(block::key_inside(sealed, data)?)
+    let (key, kind) = block::key_inside(sealed, data)?;
+    Ok(Outcome::Key(opened(kind, key, Binding::Block(sealed.attributes))?))
 }
 
 /// A key that came out of a block.
@@ -47,17 +49,21 @@ pub(crate) fn session_key(kind: CipherKind, clear: &[u8]) -> Result<Key, HsmErro
 }
 
 #[inline]
-fn opened_tdes(key: TdesKey, binding: Binding) -> Key {
-    let parts = key.parts();
+fn opened_tdes(key: DesKey, binding: Binding) -> Key {
+    let parts = key.expose_parts();
     let hygiene = Hygiene { odd_parity: parts_are_odd(parts), weakness: weakness_of_parts(parts) };
-    Key::new(KeyAttributes { shape: key.shape(), binding, hygiene }, Material::Tdes(key))
+    Key::des::<Own>(KeyAttributes { shape: key.shape(), binding, hygiene }, key)
 }
 
 fn opened(kind: CipherKind, clear: &[u8], binding: Binding) -> Result<Key, HsmError> {
-    match Material::new(kind, clear)? {
-        Material::Tdes(key) => Ok(opened_tdes(key, binding)),
-        aes @ Material::Aes(_) => {
-            Ok(Key::new(KeyAttributes { shape: aes.shape(), binding, hygiene: Hygiene::GOOD }, aes))
-        }
+    if !kind.takes(clear.len()) {
+        return Err(HsmError::KeyLength);
     }
+    if kind != CipherKind::Aes {
+        let key = DesKey::new(clear).map_err(|_| HsmError::KeyLength)?;
+        return Ok(opened_tdes(key, binding));
+    }
+    let aes = Own(SoftKey::new(kind, clear)?);
+    let shape = KeyShape { kind, length: clear.len() };
+    Ok(Key::new(KeyAttributes { shape, binding, hygiene: Hygiene::GOOD }, aes))
 }

@@ -1,16 +1,15 @@
 //! Opening many `S` blocks side by side. Both versions are proved before anything is decrypted, and each
 //! step of a proof needs the one before it: so all blocks of a batch take the step together, those of
-//! version 0 in the lanes, those of version 1 eight at a time. A block that is refused on the way leaves the
-//! others as they are.
+//! version 0 in the lanes, here, those of version 1 eight at a time (`together`). A block that is refused on the
+//! way leaves the others as they are.
 //!
 //! What a block is, is `tr31`'s to say; a test holds each opening against the one of that crate.
 
 use crate::jobs::Jobs;
-use crate::made;
-use crate::material::TdesKey;
-use hsm::{BlockAttributes, BlockFault, HsmError, OpBatch};
+use crate::material::LaneKey;
+use hsm::{BlockAttributes, BlockFault, HsmError};
 use paytypes::soft::SoftKey;
-use paytypes::{Algorithm, CipherError, Direction, bytes, hex};
+use paytypes::{Algorithm, DesKey, Direction, bytes, hex};
 use std::rc::Rc;
 use subtle::ConstantTimeEq;
 use tdes_lanes::Job;
@@ -32,17 +31,17 @@ pub(crate) struct Sealed {
 
 impl Sealed {
     /// Cipher blocks of the header, of so many bytes.
-    fn header<const N: usize>(&self) -> usize {
+    pub(crate) fn header<const N: usize>(&self) -> usize {
         self.cut.header.checked_div(N).unwrap_or_default()
     }
 
     /// Cipher blocks of the key data.
-    fn payload<const N: usize>(&self) -> usize {
+    pub(crate) fn payload<const N: usize>(&self) -> usize {
         (self.cut.payload >> 1).checked_div(N).unwrap_or_default()
     }
 
     /// All of them, in the order in which they are authenticated and chained.
-    fn count<const N: usize>(&self) -> usize {
+    pub(crate) fn count<const N: usize>(&self) -> usize {
         self.header::<N>().saturating_add(self.payload::<N>())
     }
 
@@ -57,14 +56,14 @@ impl Sealed {
         let digits = text.get(at.saturating_mul(2).saturating_sub(self.cut.header)..).unwrap_or_default();
         for (part, digits) in block.as_chunks_mut::<8>().0.iter_mut().zip(digits.as_chunks::<16>().0) {
             // The text was parsed.
-            *part = hex::decode_word(digits).unwrap_or_default();
+            *part = hex::word_of(digits).to_be_bytes();
         }
         block
     }
 
     /// True when the MAC of the block begins what was made, in constant time.
     #[inline]
-    fn is_proved(&self, text: &[u8], made: &[u8]) -> bool {
+    pub(crate) fn is_proved(&self, text: &[u8], made: &[u8]) -> bool {
         let sent = text.get(self.cut.header.saturating_add(self.cut.payload)..).unwrap_or_default();
         let mut mac = [0; 8];
         let length = self.cut.mac >> 1;
@@ -79,14 +78,14 @@ impl Sealed {
 /// The keys of a 3DES key-block LMK, as the lanes take them.
 #[derive(Debug)]
 pub(crate) struct LaneKeys {
-    encryption: TdesKey,
-    authentication: TdesKey,
+    encryption: DesKey,
+    authentication: DesKey,
 }
 
 impl LaneKeys {
     pub(crate) fn new(encryption: &SoftKey, authentication: &SoftKey) -> Result<Self, HsmError> {
-        let [encryption, authentication] =
-            [encryption, authentication].map(|key| TdesKey::new(key.expose().expose()));
+        let [encryption, authentication] = [encryption, authentication]
+            .map(|key| DesKey::new(key.expose().expose()).map_err(|_| HsmError::KeyLength));
         Ok(Self { encryption: encryption?, authentication: authentication? })
     }
 }
@@ -175,117 +174,6 @@ impl InLanes {
             State::Done => None,
         }
     }
-}
-
-/// The keys of an AES key-block LMK.
-#[derive(Debug)]
-pub(crate) struct AesKeys {
-    encryption: SoftKey,
-    authentication: SoftKey,
-    /// Of CMAC, for messages of whole blocks (NIST SP 800-38B 6.1).
-    subkey: Zeroizing<[u8; 16]>,
-}
-
-impl AesKeys {
-    pub(crate) fn new(encryption: &SoftKey, authentication: &SoftKey) -> Result<Self, HsmError> {
-        let copy = |key: &SoftKey| SoftKey::new(key.shape().kind, key.expose().expose());
-        let mut subkey = Zeroizing::new([0; 16]);
-        authentication.ecb(Direction::Encrypt, subkey.as_mut_slice())?;
-        let value = u128::from_be_bytes(*subkey);
-        *subkey = ((value << 1) ^ (0x87 & (value >> 127).wrapping_neg())).to_be_bytes();
-        Ok(Self { encryption: copy(encryption)?, authentication: copy(authentication)?, subkey })
-    }
-}
-
-/// Blocks of version 1 that are opened together.
-pub(crate) const TOGETHER: usize = 8;
-
-/// Opens and answers up to [`TOGETHER`] blocks of one LMK whose parts are equally long.
-pub(crate) fn open_together(keys: &AesKeys, blocks: &[(Sealed, Rc<AesKeys>)], ops: &mut OpBatch) {
-    let Some((first, _)) = blocks.first() else { return };
-    let mut good = [false; TOGETHER];
-    let result = macs(keys, first, blocks, ops).and_then(|macs| {
-        for ((good, (block, _)), made) in good.iter_mut().zip(blocks).zip(&macs) {
-            *good = block.is_proved(text(ops, block.op), made);
-        }
-        decrypt(
-            keys,
-            first,
-            blocks.iter().zip(good).filter(|(_, good)| *good).map(|((block, _), _)| block),
-            ops,
-        )
-    });
-    let refused = match result {
-        Ok(()) => BlockFault::Authentication.into(),
-        Err(error) => HsmError::from(error),
-    };
-    for ((block, _), good) in blocks.iter().zip(good) {
-        if let Some(view) = ops.view(block.op)
-            && (!good || result.is_err())
-        {
-            *view.outcome = Some(Err(refused));
-        }
-    }
-}
-
-#[inline]
-fn xor(block: &mut [u8; 16], mask: &[u8; 16]) {
-    *block = (u128::from_ne_bytes(*block) ^ u128::from_ne_bytes(*mask)).to_ne_bytes();
-}
-
-#[inline]
-fn text(ops: &mut OpBatch, op: usize) -> &[u8] {
-    ops.view(op).map_or(&[], |view| &*view.data)
-}
-
-fn macs(
-    keys: &AesKeys,
-    first: &Sealed,
-    blocks: &[(Sealed, Rc<AesKeys>)],
-    ops: &mut OpBatch,
-) -> Result<[[u8; 16]; TOGETHER], CipherError> {
-    let mut links = [[0; 16]; TOGETHER];
-    let count = first.count::<16>();
-    for index in 0..count {
-        for (link, (block, _)) in links.iter_mut().zip(blocks) {
-            xor(link, &block.block(text(ops, block.op), index));
-            if index.saturating_add(1) == count {
-                xor(link, &keys.subkey);
-            }
-        }
-        let links = links.get_mut(..blocks.len()).unwrap_or_default();
-        keys.authentication.ecb(Direction::Encrypt, links.as_flattened_mut())?;
-    }
-    Ok(links)
-}
-
-// Decrypts blocks that are proved, and answers them.
-fn decrypt<'b>(
-    keys: &AesKeys,
-    first: &Sealed,
-    blocks: impl Iterator<Item = &'b Sealed> + Clone,
-    ops: &mut OpBatch,
-) -> Result<(), CipherError> {
-    let (header, each) = (first.header::<16>(), first.payload::<16>());
-    let mut data = Zeroizing::new([[0u8; 16]; TOGETHER * PAYLOAD_MAX / 16]);
-    let places = blocks.clone().flat_map(|block| (0..each).map(move |n| (block, n)));
-    let filled = data.iter_mut().zip(places).fold(0usize, |filled, (room, (block, n))| {
-        *room = block.block(text(ops, block.op), header.saturating_add(n));
-        filled.saturating_add(1)
-    });
-    let all = data.get_mut(..filled).unwrap_or_default();
-    keys.encryption.ecb(Direction::Decrypt, all.as_flattened_mut())?;
-    for (block, parts) in blocks.zip(all.chunks_mut(each.max(1))) {
-        let Some(view) = ops.view(block.op) else { continue };
-        // The initial value is the first block of the header.
-        let mut before = block.block::<16>(view.data, 0);
-        for (n, part) in parts.iter_mut().enumerate() {
-            xor(part, &before);
-            before = block.block(view.data, header.saturating_add(n));
-        }
-        *view.outcome = Some(made::key_of_block(block, parts.as_flattened()));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -214,6 +214,13 @@ impl OpBatch {
         Some(OpView { op: &slot.op, iv, data, outcome: &mut slot.outcome })
     }
 
+    /// Data of the operation at `index`, for whoever looks at many together.
+    #[inline]
+    pub fn data(&self, index: usize) -> &[u8] {
+        let of = |slot: &Slot| self.bytes.get(slot.start.checked_add(slot.iv_length)?..slot.end);
+        self.slots.get(index).and_then(of).unwrap_or_default()
+    }
+
     /// Answers every operation in turn.
     pub fn for_each(&mut self, mut answer: impl FnMut(&Op, &[u8], &mut [u8]) -> Result<Outcome, HsmError>) {
         for index in 0..self.len() {
@@ -252,6 +259,7 @@ impl OpBatch {
     }
 
     /// Takes the answer.
+    #[inline]
     pub(crate) fn take(&mut self, index: usize) -> Result<Outcome, HsmError> {
         let slot = self.slots.get_mut(index).ok_or(HsmError::Backend)?;
         slot.outcome.take().unwrap_or(Err(HsmError::Backend))

@@ -33,9 +33,9 @@ impl Meaning {
 /// A token under an LMK, and the hash by which it is looked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Name<'a> {
-    meaning: Meaning,
-    text: &'a [u8],
-    hash: u64,
+    pub(crate) meaning: Meaning,
+    pub(crate) text: &'a [u8],
+    pub(crate) hash: u64,
 }
 
 /// Longest text that an entry holds without allocation: a double-length key under a variant LMK.
@@ -125,10 +125,18 @@ impl KeyCache {
     }
 
     /// Keeps a key. A cache that is full takes it only when it was asked for before, see [`Doorkeeper`].
+    #[inline]
     pub(crate) fn put(&mut self, name: &Name<'_>, key: &Key) {
         let cost = cost_of(name, key);
         let full = self.bytes.saturating_add(cost) > self.capacity;
-        if cost > self.capacity || full && !self.door.admits(name.hash) || self.find(name).is_some() {
+        if cost <= self.capacity && (!full || self.door.admits(name.hash)) {
+            self.keep(name, key, cost);
+        }
+    }
+
+    #[inline(never)]
+    fn keep(&mut self, name: &Name<'_>, key: &Key, cost: usize) {
+        if self.find(name).is_some() {
             return;
         }
         let mut place = None;
@@ -251,6 +259,7 @@ fn at(ring: &[Entry], place: Place) -> Option<&Entry> {
     ring.get(usize::try_from(place.at).ok()?)
 }
 
+#[inline]
 fn cost_of(name: &Name<'_>, key: &Key) -> usize {
     let text = if name.text.len() > INLINE { name.text.len() } else { 0 };
     let schedules = if key.attributes().shape.kind == CipherKind::Aes { SCHEDULES_COST } else { 0 };
@@ -298,7 +307,7 @@ mod tests {
     #[test]
     fn an_entry_costs_what_it_says() {
         // Eight bytes and a control byte of the table at half filling; the allocator's own part of the body.
-        let body = size_of::<KeyAttributes>() + 2 * size_of::<usize>() + 48 + 16;
+        let body = crate::key::BODY + 2 * size_of::<usize>() + 16;
         assert!(size_of::<Entry>() + 2 * 9 + body <= ENTRY_COST, "{} + {body}", size_of::<Entry>());
     }
 

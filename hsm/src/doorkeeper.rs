@@ -31,6 +31,7 @@ impl Doorkeeper {
     }
 
     /// True when a key of this hash came before.
+    #[inline]
     pub(crate) fn admits(&mut self, hash: u64) -> bool {
         if self.refused >= self.places || self.seen.is_empty() {
             self.forget();

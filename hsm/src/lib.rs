@@ -33,7 +33,7 @@ pub use key::{Binding, BlockAttributes, Hygiene, Key, KeyAttributes};
 pub use key_type::{KeyType, LmkPair};
 pub use lmk::{LmkId, LmkInfo, LmkPurpose, LmkScheme};
 pub use lmk_key::lmk_working_key;
-pub use queue::{Asked, Call, Change, Hsm, Opening};
+pub use queue::{Asked, AskedKey, Call, Change, Found, Hsm, Opening};
 pub use token::{KeyToken, Scheme};
 
 /// What a backend is, for status replies and reports; see docs/security.md for the classes.

@@ -1,7 +1,7 @@
 //! The queue: handlers of commands are futures that put operations here and wait; whoever owns the thread
 //! polls all of them, runs the backend once over everything that waits, and polls again.
 
-use crate::cache::{KeyCache, Meaning};
+use crate::cache::{KeyCache, Meaning, Name};
 use crate::error::as_cipher_error;
 use crate::{Backend, HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Op, OpBatch, Outcome, SealAs};
 use core::cell::{Cell, RefCell};
@@ -175,10 +175,10 @@ impl Hsm {
     /// opened before is there at once, and the backend is not asked. The token is not needed any longer when
     /// this returns, and the answer does not borrow anything.
     pub fn open(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Opening {
-        match self.seen(lmk, key_type, token) {
-            Some(key) => Opening(State::Cached(key)),
-            None => self.ask_to_open(Op::Open { lmk, key_type, scheme: token.scheme }, token.text()),
-        }
+        Opening(match self.look(lmk, key_type, token) {
+            Found::Seen(key) => State::Cached(key),
+            Found::Asked(asked) => State::Asked(self.clone(), asked),
+        })
     }
 
     /// A key that was opened before; the backend is not asked.
@@ -189,10 +189,25 @@ impl Hsm {
         opened.get(&name)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn ask_to_open(&self, op: Op, text: &[u8]) -> Opening {
-        Opening(State::Asked(self.clone(), self.put(op, &[], text)))
+    /// As [`Hsm::open`], for whoever waits without a future: [`Hsm::answer_opened`] gives a key that was asked for.
+    #[inline(always)]
+    pub fn look(&self, lmk: LmkId, key_type: KeyType, token: &KeyToken) -> Found {
+        let queue = &mut *self.0.queue.borrow_mut();
+        let name = queue.opened.name(Meaning::new(lmk, token.scheme, key_type), token.text());
+        match queue.opened.get(&name) {
+            Some(key) => Found::Seen(key),
+            None => {
+                let op = Op::Open { lmk, key_type, scheme: token.scheme };
+                Found::Asked(AskedKey { place: self.place(queue.ask_to_open(op, &name), 0), hash: name.hash })
+            }
+        }
+    }
+
+    /// A key that was looked for in vain and opened then; otherwise as [`Hsm::answer`].
+    #[inline]
+    pub fn answer_opened(&self, asked: &AskedKey) -> Poll<Result<Key, HsmError>> {
+        let AskedKey { place, hash } = *asked;
+        self.answered(place, |queue| queue.opened(place.index(), hash))
     }
 
     /// Forgets the key that was opened from this token: it is wiped with its last handle.
@@ -250,6 +265,25 @@ fn mac(outcome: Outcome) -> Option<MacValue> {
 #[derive(Debug)]
 pub struct Asked(Place);
 
+/// A key that was looked for.
+#[must_use = "a key that was asked for has to be fetched"]
+#[derive(Debug)]
+pub enum Found {
+    /// It was opened before.
+    Seen(Key),
+    /// The backend was asked.
+    Asked(AskedKey),
+}
+
+/// A key that waits in the queue to be opened, without anything borrowed.
+#[must_use = "the key has to be fetched"]
+#[derive(Debug)]
+pub struct AskedKey {
+    place: Place,
+    /// Of its name, under which it is kept.
+    hash: u64,
+}
+
 /// An operation that waits in the queue. It was put there when this was made, and is answered by the run that
 /// follows; whoever is not polled between that run and the next has lost the answer, and gets an error
 /// instead of another command's.
@@ -296,7 +330,7 @@ enum State {
     /// It was opened before.
     Cached(Key),
     /// The backend was asked.
-    Asked(Hsm, Place),
+    Asked(Hsm, AskedKey),
     /// It was given.
     Given,
 }
@@ -306,8 +340,8 @@ impl Future for Opening {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Asked(hsm, place) = &self.0 {
-            return hsm.answered(*place, |queue| queue.opened(place.index()));
+        if let State::Asked(hsm, asked) = &self.0 {
+            return hsm.answer_opened(asked);
         }
         match core::mem::replace(&mut self.0, State::Given) {
             State::Cached(key) => Poll::Ready(Ok(key)),
@@ -326,14 +360,20 @@ impl Queue {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn ask_to_open(&mut self, op: Op, name: &Name<'_>) -> usize {
+        self.next.push(op, &[], name.text)
+    }
+
     // Takes a key that was opened, and keeps it under the name by which it was asked for.
-    fn opened(&mut self, index: usize) -> Result<Key, HsmError> {
+    fn opened(&mut self, index: usize, hash: u64) -> Result<Key, HsmError> {
         let key = key(self.ran.take(index)?).ok_or(HsmError::Backend)?;
         if let Some(view) = self.ran.view(index)
             && let Op::Open { lmk, key_type, scheme } = *view.op
         {
-            let name = self.opened.name(Meaning::new(lmk, scheme, key_type), view.data);
-            self.opened.put(&name, &key);
+            let meaning = Meaning::new(lmk, scheme, key_type);
+            self.opened.put(&Name { meaning, text: view.data, hash }, &key);
         }
         Ok(key)
     }

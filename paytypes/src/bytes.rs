@@ -20,6 +20,25 @@ pub fn left<const N: usize>(from: &[u8]) -> [u8; N] {
     out
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = ONES << 7;
+
+/// True when all characters are printable ASCII. All are looked at, whatever they are, eight together: without its
+/// high bit no character reaches the next one by a sum.
+#[inline]
+pub fn is_printable(text: &[u8]) -> bool {
+    const fn bad(x: u64) -> u64 {
+        let low = x & !HIGH_BITS;
+        // From 0x20, a blank, the first sum reaches the high bit; from 0x7F, behind the tilde, the second.
+        let below = !low.wrapping_add(ONES.wrapping_mul(0x60));
+        let beyond = low.wrapping_add(ONES);
+        (x | below | beyond) & HIGH_BITS
+    }
+    let (eights, rest) = text.as_chunks::<8>();
+    let found = eights.iter().fold(0, |found, eight| found | bad(u64::from_le_bytes(*eight)));
+    found == 0 && rest.iter().all(|c| matches!(c, b' '..=b'~'))
+}
+
 /// The last `N` bytes of `from`, zero filled on the left when there are fewer.
 pub fn right<const N: usize>(from: &[u8]) -> [u8; N] {
     let mut out = [0; N];
@@ -45,6 +64,20 @@ pub fn set_nibble(bytes: &mut [u8], index: usize, value: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn characters_are_judged_wherever_they_stand() {
+        for length in 1..=20 {
+            for (at, c) in (0..length).flat_map(|at| (0..=255u8).map(move |c| (at, c))) {
+                for fill in [b' ', b'A', b'~'] {
+                    let mut text = vec![fill; length];
+                    text[at] = c;
+                    assert_eq!(is_printable(&text), matches!(c, b' '..=b'~'), "{c:02X} at {at} of {length}");
+                }
+            }
+        }
+        assert!(is_printable(b""));
+    }
 
     #[test]
     fn nibbles_round_trip_and_stay_inside() {

@@ -39,17 +39,32 @@ const fn good_digits(x: u64) -> u64 {
 /// truth values, so that the compiler takes them as one vector.
 #[inline(always)]
 pub fn is_hex(text: &[u8]) -> bool {
+    all_are(text, |c| c | 0x20, b'a')
+}
+
+/// True when all characters are hex digits of upper case, in the same manner.
+#[inline(always)]
+pub fn is_upper_hex(text: &[u8]) -> bool {
+    all_are(text, |c| c, b'A')
+}
+
+// Decimal digits, or letters that are at most five behind `first` after they were folded.
+#[inline(always)]
+fn all_are(text: &[u8], folded: impl Fn(u8) -> u8, first: u8) -> bool {
+    let bad = |c: u8| {
+        let no_digit = c.wrapping_sub(b'0').saturating_sub(9);
+        let no_letter = folded(c).wrapping_sub(first).saturating_sub(5);
+        no_digit.min(no_letter)
+    };
     let (wide, rest) = text.as_chunks::<16>();
-    let mut bad = [0u8; 16];
+    let mut found = [0u8; 16];
     for text in wide {
-        for (bad, c) in bad.iter_mut().zip(text) {
-            let no_digit = c.wrapping_sub(b'0').saturating_sub(9);
-            let no_letter = (c | 0x20).wrapping_sub(b'a').saturating_sub(5);
-            *bad |= no_digit.min(no_letter);
+        for (found, c) in found.iter_mut().zip(text) {
+            *found |= bad(*c);
         }
     }
-    let good = rest.iter().fold(true, |good, c| good & digit(*c).is_some());
-    u128::from_ne_bytes(bad) == 0 && good
+    let good = rest.iter().fold(true, |good, c| good & (bad(*c) == 0));
+    u128::from_ne_bytes(found) == 0 && good
 }
 
 /// The value of eight hex digits; `None` when one of them is another character.
@@ -88,10 +103,16 @@ pub const fn encode_word(bytes: [u8; 8]) -> [u8; 16] {
 /// The eight bytes of 16 hex digits; `None` when one of them is another character.
 #[inline(always)]
 pub fn decode_word(text: &[u8; 16]) -> Option<[u8; 8]> {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = *text;
+    is_hex(text).then_some(word_of(text).to_be_bytes())
+}
+
+/// The number that 16 characters say of which [`is_hex`] has judged that they are hex digits; meaningless for
+/// others.
+#[inline(always)]
+pub const fn word_of(digits: &[u8; 16]) -> u64 {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = *digits;
     let left = value_of(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
-    let right = value_of(u64::from_be_bytes(rest));
-    is_hex(text).then_some((left << 32 | right).to_be_bytes())
+    left << 32 | value_of(u64::from_be_bytes(rest))
 }
 
 /// Decodes `text` into `out`; the text must be exactly twice as long.
@@ -160,6 +181,12 @@ mod tests {
                 let pair = high.zip(low).map(|(high, low)| high << 4 | low);
                 assert_eq!(is_hex(&text), pair.is_some());
                 assert_eq!(is_hex(&[&text[..], b"0"].concat()), pair.is_some());
+                let upper = *b"0AF9B1E8";
+                for before in [&b""[..], b"0123456789ABCDEF"] {
+                    let mut text = [before, &upper].concat();
+                    text[before.len() + at] = c;
+                    assert_eq!(is_upper_hex(&text), digit(c).is_some() && !c.is_ascii_lowercase());
+                }
                 assert_eq!(
                     decode_eight(text).map(|four| four.to_be_bytes()[4 + (at >> 1)]),
                     pair,

@@ -15,6 +15,7 @@
 pub mod attributes;
 pub mod bytes;
 pub mod cipher;
+mod des_key;
 mod formula_errors;
 pub mod hex;
 pub mod ksn;
@@ -29,6 +30,7 @@ pub use attributes::{Algorithm, Exportability, KeyUsage, KeyVersion, ModeOfUse};
 pub use cipher::{
     Cipher, CipherError, CipherKind, Direction, DukptKey, KeyShape, MacAlgorithm, MacValue, now,
 };
+pub use des_key::DesKey;
 pub use ksn::Ksn;
 pub use pan::{Expiry, Pan, ServiceCode};
 pub use pin::Pin;

@@ -69,24 +69,29 @@ pub fn weakness(key: &[u8]) -> Weakness {
 /// [`is_odd`] of a key whose parts are big-endian words.
 #[inline]
 pub fn parts_are_odd(parts: &[u64]) -> bool {
-    parts.iter().fold(LOW_BITS, |all, part| all & parities(*part)) == LOW_BITS
+    let all = match *parts {
+        // By far the most frequent, without a loop.
+        [a, b] => parities(a) & parities(b),
+        _ => parts.iter().fold(LOW_BITS, |all, part| all & parities(*part)),
+    };
+    all == LOW_BITS
 }
 
 /// [`weakness`] of a key whose one to three parts are big-endian words.
 #[inline]
 pub fn weakness_of_parts(parts: &[u64]) -> Weakness {
     let same = |a: u64, b: u64| (a ^ b) & PARITY_MASK == 0;
-    let equal = match *parts {
-        [a, b] => same(a, b),
-        [a, b, c] => same(a, b) | same(b, c) | same(a, c),
-        _ => false,
+    let weak = part_is_weak;
+    let (found, equal) = match *parts {
+        [a] => (weak(a), false),
+        [a, b] => (weak(a) | weak(b), same(a, b)),
+        [a, b, c] => (weak(a) | weak(b) | weak(c), same(a, b) | same(b, c) | same(a, c)),
+        _ => (false, false),
     };
-    if parts.iter().fold(false, |found, part| found | part_is_weak(*part)) {
-        Weakness::Weak
-    } else if equal {
-        Weakness::EqualParts
-    } else {
-        Weakness::None
+    match (found, equal) {
+        (true, _) => Weakness::Weak,
+        (_, true) => Weakness::EqualParts,
+        _ => Weakness::None,
     }
 }
 

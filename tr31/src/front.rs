@@ -6,6 +6,7 @@ use crate::error::{ErrorKind, KeyBlockError, field};
 use crate::header::Attributes;
 use crate::scheme::{Order, Scheme};
 use crate::text;
+use paytypes::hex;
 use paytypes::{Algorithm, Exportability, KeyUsage, KeyVersion, ModeOfUse};
 
 /// Characters of the fixed header.
@@ -24,6 +25,8 @@ pub(crate) struct Front<'a> {
     pub payload: &'a [u8],
     /// Authenticator in hex.
     pub mac: &'a [u8],
+    /// Nothing of both is in lower case.
+    pub upper: bool,
 }
 
 /// Size and alphabet; gives the version letter.
@@ -57,35 +60,36 @@ impl<'a> Front<'a> {
         if declared(text) != Some(text.len()) {
             return Err(KeyBlockError::new(ErrorKind::LengthField, field::LENGTH, 1));
         }
-        let attributes = attributes(text)?;
-        let (count, behind) = text.split_at_checked(FIXED).ok_or(KeyBlockError::new(
-            ErrorKind::TooShort,
-            field::BLOCK,
-            text.len(),
-        ))?;
-        let count = count
-            .get(12..14)
-            .and_then(decimal)
-            .and_then(|n| u8::try_from(n).ok())
-            .ok_or(KeyBlockError::new(ErrorKind::OptCount, field::OPT_COUNT, 12))?;
-        let tail = [text.get(14), text.get(15)].map(|c| c.copied().unwrap_or_default());
+        let too_short = KeyBlockError::new(ErrorKind::TooShort, field::BLOCK, text.len());
+        let (fixed, behind) = text.split_first_chunk().ok_or(too_short)?;
+        let attributes = attributes(fixed)?;
+        let [.., tens, ones, first, second] = *fixed;
+        let count = decimal(&[tens, ones]).and_then(|n| u8::try_from(n).ok());
+        let count = count.ok_or(KeyBlockError::new(ErrorKind::OptCount, field::OPT_COUNT, 12))?;
+        let tail = [first, second];
         let blocks = OptionalBlocks::parse(behind, count, scheme.block())?;
         let header = FIXED.saturating_add(blocks.text().len());
-        let (payload, mac) = split(text.get(header..).unwrap_or_default(), header, scheme)?;
-        Ok(Self { attributes, tail, blocks, header, payload, mac })
+        let hex_text = text.get(header..).unwrap_or_default();
+        // Nearly every block is, and has no other character then.
+        let upper = hex::is_upper_hex(hex_text);
+        if !upper && let Some(at) = text::no_hex(hex_text) {
+            let at = header.saturating_add(at);
+            return Err(KeyBlockError::new(ErrorKind::PayloadEncoding, field::PAYLOAD, at));
+        }
+        let (payload, mac) = split(hex_text, header, scheme)?;
+        Ok(Self { attributes, tail, blocks, header, payload, mac, upper })
     }
 }
 
-fn attributes(text: &[u8]) -> Result<Attributes, KeyBlockError> {
-    let at = |range: core::ops::Range<usize>| text.get(range).unwrap_or_default();
-    let one = |index: usize| text.get(index).copied().unwrap_or_default();
+fn attributes(fixed: &[u8; FIXED]) -> Result<Attributes, KeyBlockError> {
+    let [_, _, _, _, _, usage, code, algorithm, mode, version, number, exportability, ..] = *fixed;
     let bad = |name, offset| move |_| KeyBlockError::new(ErrorKind::HeaderField, name, offset);
     Ok(Attributes {
-        usage: KeyUsage::new(at(5..7)).map_err(bad(field::USAGE, 5))?,
-        algorithm: Algorithm::new(one(7)).map_err(bad(field::ALGORITHM, 7))?,
-        mode: ModeOfUse::new(one(8)).map_err(bad(field::MODE, 8))?,
-        key_version: KeyVersion::new(at(9..11)).map_err(bad(field::KEY_VERSION, 9))?,
-        exportability: Exportability::new(one(11)).map_err(bad(field::EXPORTABILITY, 11))?,
+        usage: KeyUsage::new(&[usage, code]).map_err(bad(field::USAGE, 5))?,
+        algorithm: Algorithm::new(algorithm).map_err(bad(field::ALGORITHM, 7))?,
+        mode: ModeOfUse::new(mode).map_err(bad(field::MODE, 8))?,
+        key_version: KeyVersion::new(&[version, number]).map_err(bad(field::KEY_VERSION, 9))?,
+        exportability: Exportability::new(exportability).map_err(bad(field::EXPORTABILITY, 11))?,
     })
 }
 
@@ -94,13 +98,6 @@ fn split<'a>(
     header: usize,
     scheme: &Scheme,
 ) -> Result<(&'a [u8], &'a [u8]), KeyBlockError> {
-    if let Some(at) = text::no_hex(hex_text) {
-        return Err(KeyBlockError::new(
-            ErrorKind::PayloadEncoding,
-            field::PAYLOAD,
-            header.saturating_add(at),
-        ));
-    }
     let wrong = KeyBlockError::new(ErrorKind::PayloadLength, field::PAYLOAD, header);
     let mac = scheme.mac_length.saturating_mul(2);
     let (payload, mac) =

@@ -1,34 +1,25 @@
 //! Scans and hex of a block's text without a branch for each character, so that the compiler takes many at a
 //! time: on a short block they cost as much as the cipher otherwise.
 
-use paytypes::bytes::left;
-
-const fn is_printable(c: u8) -> bool {
-    c.wrapping_sub(b' ') <= b'~' - b' '
-}
-
-const fn is_hex(c: u8) -> bool {
-    c.wrapping_sub(b'0') <= 9 || (c | 0x20).wrapping_sub(b'a') <= 5
-}
-
-// True when all characters have the property; looks at all of them always.
-fn all(text: &[u8], has: fn(u8) -> bool) -> bool {
-    text.iter().fold(true, |all, c| all & has(*c))
-}
+use paytypes::bytes::{is_printable, left};
+use paytypes::hex;
 
 /// Position of the first character outside printable ASCII.
+#[inline]
 pub(crate) fn unprintable(text: &[u8]) -> Option<usize> {
-    if all(text, is_printable) { None } else { text.iter().position(|c| !is_printable(*c)) }
+    if is_printable(text) { None } else { text.iter().position(|c| !matches!(c, b' '..=b'~')) }
 }
 
 /// Position of the first character that is no hex digit.
+#[inline]
 pub(crate) fn no_hex(text: &[u8]) -> Option<usize> {
-    if all(text, is_hex) { None } else { text.iter().position(|c| !is_hex(*c)) }
+    if hex::is_hex(text) { None } else { text.iter().position(|c| hex::digit(*c).is_none()) }
 }
 
-/// Position of the first lower-case letter.
+/// Position of the first lower-case letter in text whose hex digits were judged.
+#[inline]
 pub(crate) fn lower_case(text: &[u8]) -> Option<usize> {
-    if all(text, |c| !c.is_ascii_lowercase()) { None } else { text.iter().position(u8::is_ascii_lowercase) }
+    if hex::is_upper_hex(text) { None } else { text.iter().position(u8::is_ascii_lowercase) }
 }
 
 // A byte in every one of eight.
@@ -87,18 +78,18 @@ pub(crate) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use paytypes::hex;
 
     #[test]
-    fn every_character_is_judged_as_the_slow_way_does() {
+    fn every_character_is_judged_wherever_it_stands() {
         for c in 0..=255u8 {
-            assert_eq!(is_printable(c), matches!(c, b' '..=b'~'));
-            assert_eq!(is_hex(c), hex::digit(c).is_some());
-            let mut text = vec![b'A'; 40];
-            text[33] = c;
-            assert_eq!(unprintable(&text), (!matches!(c, b' '..=b'~')).then_some(33));
-            assert_eq!(no_hex(&text), hex::digit(c).is_none().then_some(33));
-            assert_eq!(lower_case(&text), c.is_ascii_lowercase().then_some(33));
+            // In what is taken as a vector, and behind it.
+            for at in [17, 33] {
+                let mut text = vec![b'A'; 40];
+                text[at] = c;
+                assert_eq!(unprintable(&text), (!matches!(c, b' '..=b'~')).then_some(at));
+                assert_eq!(no_hex(&text), hex::digit(c).is_none().then_some(at));
+                assert_eq!(lower_case(&text), c.is_ascii_lowercase().then_some(at));
+            }
         }
     }
 

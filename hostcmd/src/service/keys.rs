@@ -3,7 +3,7 @@
 use crate::{Code, Cx, key_table};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
-use hsm::{Binding, Hygiene, Key, KeyToken, KeyType, Opening, Scheme};
+use hsm::{AskedKey, Binding, Found, Hsm, Hygiene, Key, KeyToken, KeyType, Opening, Scheme};
 use paytypes::parity::Weakness;
 use paytypes::{CipherKind, KeyUsage, ModeOfUse};
 
@@ -199,7 +199,7 @@ pub fn open_two<'r>(cx: &Cx, source: Wanted<'_, 'r>, destination: Wanted<'_, 'r>
 }
 
 /// What [`open_two`] gives without a run of the backend: both keys when they were opened before, or a refusal;
-/// `None` when the backend has to be asked.
+/// `None` when the backend would have to be asked, which it is not.
 #[inline(always)]
 pub fn two_seen(
     cx: &Cx,
@@ -208,7 +208,7 @@ pub fn two_seen(
 ) -> Option<Result<(Key, Key), Code>> {
     let source = seen(cx, source, Place::Source)?;
     let destination = seen(cx, destination, Place::Destination)?;
-    Some(source.and_then(|source| Ok((source, destination?))))
+    Some(both(source, destination))
 }
 
 #[inline(always)]
@@ -219,6 +219,83 @@ fn seen(cx: &Cx, Wanted { token, rule, how }: &Wanted<'_, '_>, place: Place) -> 
     }
     let key = cx.hsm.seen(cx.lmk, rule.key_type, token)?;
     Some(judge(&key, rule, *how, place, single_des).map(|()| key))
+}
+
+/// As [`open_two`], for whoever waits without a future and has asked [`two_seen`] in vain.
+#[inline]
+pub fn ask_for_two(cx: &Cx, source: &Wanted<'_, 'static>, destination: &Wanted<'_, 'static>) -> AskedTwo {
+    AskedTwo {
+        sought: [look(cx, source, Place::Source), look(cx, destination, Place::Destination)],
+        rules: [source.rule, destination.rule],
+        how: [source.how, destination.how],
+        single_des: cx.settings().single_des,
+    }
+}
+
+// The first refusal in field order counts.
+#[inline(always)]
+fn both(source: Result<Key, Code>, destination: Result<Key, Code>) -> Result<(Key, Key), Code> {
+    source.and_then(|source| Ok((source, destination?)))
+}
+
+#[inline]
+fn look(cx: &Cx, Wanted { token, rule, how }: &Wanted<'_, '_>, place: Place) -> Sought {
+    let single_des = cx.settings().single_des;
+    if let Err(code) = judge_token(token, *how, single_des) {
+        return Sought::There(Err(code));
+    }
+    match cx.hsm.look(cx.lmk, rule.key_type, token) {
+        Found::Seen(key) => Sought::There(judge(&key, rule, *how, place, single_des).map(|()| key)),
+        Found::Asked(asked) => Sought::Asked(asked),
+    }
+}
+
+/// A key that was looked for.
+enum Sought {
+    /// It is there and judged, or refused.
+    There(Result<Key, Code>),
+    /// The backend was asked.
+    Asked(AskedKey),
+}
+
+/// Source and destination, of which one or both are being opened. What was asked for waits in the queue already,
+/// so that one run answers both.
+#[must_use = "the keys have to be fetched"]
+pub struct AskedTwo {
+    sought: [Sought; 2],
+    rules: [&'static KeyRule; 2],
+    how: [Use; 2],
+    single_des: bool,
+}
+
+impl AskedTwo {
+    /// Both keys, when the run that they wait for is over.
+    #[inline(always)]
+    pub fn answer(&self, hsm: &Hsm) -> Poll<Result<(Key, Key), Code>> {
+        let ([source, destination], [of_source, of_destination]) = (&self.sought, self.rules);
+        let [from, to] = self.how;
+        let source = ready!(self.one(hsm, source, of_source, from, Place::Source));
+        let destination = ready!(self.one(hsm, destination, of_destination, to, Place::Destination));
+        Poll::Ready(both(source, destination))
+    }
+
+    #[inline(always)]
+    fn one(
+        &self,
+        hsm: &Hsm,
+        sought: &Sought,
+        rule: &KeyRule,
+        how: Use,
+        place: Place,
+    ) -> Poll<Result<Key, Code>> {
+        Poll::Ready(match sought {
+            Sought::There(found) => found.as_ref().map(Key::share).map_err(|code| *code),
+            Sought::Asked(asked) => match ready!(hsm.answer_opened(asked)) {
+                Ok(key) => judge(&key, rule, how, place, self.single_des).map(|()| key),
+                Err(error) => Err(error.into()),
+            },
+        })
+    }
 }
 
 /// Two keys that are being opened. Both wait in the queue already, so that one run answers both.
@@ -241,7 +318,7 @@ impl Future for OpeningTwo<'_> {
             None => ready!(Pin::new(&mut two.source).poll(cx)),
         };
         match Pin::new(&mut two.destination).poll(cx) {
-            Poll::Ready(destination) => Poll::Ready(source.and_then(|source| Ok((source, destination?)))),
+            Poll::Ready(destination) => Poll::Ready(both(source, destination)),
             Poll::Pending => {
                 two.opened = Some(source);
                 Poll::Pending

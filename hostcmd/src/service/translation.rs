@@ -4,13 +4,12 @@
 //! needed between two runs of the backend and is filled where it stands. Nested `async` functions keep every
 //! argument twice, and each copy of a value that was just written waits for the memory.
 
-use super::keys::{self, OpeningTwo, Wanted};
+use super::keys::{self, AskedTwo, Wanted};
 use super::pins::{self, code};
 use crate::managed::possession::refuse_reserved;
 use crate::wire::{self, PinBlockText};
 use crate::{Code, Cx};
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker, ready};
+use core::task::{Poll, ready};
 use hsm::{Asked, Hsm, HsmError, Key};
 use paytypes::bytes::xor_into;
 use paytypes::{Direction, Drawn};
@@ -36,7 +35,7 @@ pub struct Translation {
     /// What waits, but for keys.
     asked: Option<Asked>,
     /// Keys that are being opened; not with the step, because it is long and moves.
-    opening: Option<OpeningTwo<'static>>,
+    opening: Option<AskedTwo>,
     step: Step,
 }
 
@@ -124,22 +123,22 @@ impl Translation {
                 self.begin(&cx.hsm, source, destination, block)
             }
             None => {
-                self.open(cx, source, destination, block);
+                self.ask_for(cx, &source, &destination, block);
                 Ok(())
             }
         }
     }
 
     #[inline(never)]
-    fn open(
+    fn ask_for(
         &mut self,
         cx: &Cx,
-        source: Wanted<'_, 'static>,
-        destination: Wanted<'_, 'static>,
+        source: &Wanted<'_, 'static>,
+        destination: &Wanted<'_, 'static>,
         block: &PinBlockText,
     ) {
         self.block = *block;
-        self.opening = Some(keys::open_two(cx, source, destination));
+        self.opening = Some(keys::ask_for_two(cx, source, destination));
         self.step = Step::Keys;
     }
 
@@ -252,9 +251,10 @@ impl Translation {
         Ok(())
     }
 
+    #[inline(never)]
     fn go_on_with_keys(&mut self, hsm: &Hsm) -> Poll<Result<(), Code>> {
-        let Some(keys) = &mut self.opening else { return Poll::Ready(Err(Code::INTERNAL)) };
-        let keys = ready!(Pin::new(keys).poll(&mut Context::from_waker(Waker::noop())));
+        let Some(keys) = &self.opening else { return Poll::Ready(Err(Code::INTERNAL)) };
+        let keys = ready!(keys.answer(hsm));
         self.opening = None;
         let ((source, destination), block) = (keys?, self.block);
         self.begin(hsm, source, destination, &block)?;

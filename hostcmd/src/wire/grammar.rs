@@ -13,27 +13,6 @@ pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, Error<&'a [u8]>>;
 /// Mark in front of the message trailer.
 pub const END_OF_MESSAGE: u8 = 0x19;
 
-// Without a branch for each character, and in pieces of fixed length, so that the compiler judges many at once.
-#[inline(always)]
-fn all(text: &[u8], good: impl Fn(u8) -> bool) -> bool {
-    let (wide, rest) = text.as_chunks::<16>();
-    let (four, rest) = rest.as_chunks::<4>();
-    let mut bad = [0u8; 16];
-    for chunk in wide {
-        for (bad, c) in bad.iter_mut().zip(chunk) {
-            *bad |= u8::from(!good(*c));
-        }
-    }
-    let mut bad = u128::from_ne_bytes(bad) != 0;
-    for [a, b, c, d] in four {
-        bad |= !good(*a) | !good(*b) | !good(*c) | !good(*d);
-    }
-    for c in rest {
-        bad |= !good(*c);
-    }
-    !bad
-}
-
 #[inline(always)]
 const fn is_digit(c: u8) -> bool {
     c.wrapping_sub(b'0') < 10
@@ -63,7 +42,7 @@ pub(super) fn belongs(alphabet: Alphabet, text: &[u8]) -> bool {
     match alphabet {
         Alphabet::Digits => are_digits(text),
         Alphabet::Hex => paytypes::hex::is_hex(text),
-        Alphabet::Printable => all(text, |c| c.wrapping_sub(b' ') <= b'~'.wrapping_sub(b' ')),
+        Alphabet::Printable => paytypes::bytes::is_printable(text),
         Alphabet::Characters | Alphabet::Binary => true,
     }
 }

@@ -168,7 +168,9 @@ impl<'a> SBlock<'a> {
         let front = Front::parse(text, version.scheme())?;
         let lmk = LmkId(front.tail);
         check_codes(&front.attributes, lmk)?;
-        if let Some(at) = front::lower_case(front.payload, front.mac) {
+        if !front.upper
+            && let Some(at) = front::lower_case(front.payload, front.mac)
+        {
             let at = front.header.saturating_add(at);
             return Err(KeyBlockError::new(ErrorKind::PayloadEncoding, field::PAYLOAD, at));
         }
@@ -201,16 +203,18 @@ impl fmt::Debug for SBlock<'_> {
 }
 
 fn check_codes(attributes: &Attributes, lmk: LmkId) -> Result<(), KeyBlockError> {
-    let codes = [
-        (field::ALGORITHM, 7, attributes.algorithm.is_known()),
-        (field::MODE, 8, attributes.mode.is_known()),
-        (field::EXPORTABILITY, 11, attributes.exportability.is_known()),
-        (field::LMK, 14, lmk == LmkId::EXCHANGE || lmk.index().is_some()),
-    ];
-    match codes.iter().find(|(_, _, good)| !good) {
-        Some((name, at, _)) => Err(KeyBlockError::new(ErrorKind::HeaderField, name, *at)),
-        None => Ok(()),
-    }
+    let (name, at) = if !attributes.algorithm.is_known() {
+        (field::ALGORITHM, 7)
+    } else if !attributes.mode.is_known() {
+        (field::MODE, 8)
+    } else if !attributes.exportability.is_known() {
+        (field::EXPORTABILITY, 11)
+    } else if lmk != LmkId::EXCHANGE && lmk.index().is_none() {
+        (field::LMK, 14)
+    } else {
+        return Ok(());
+    };
+    Err(KeyBlockError::new(ErrorKind::HeaderField, name, at))
 }
 
 #[cfg(test)]
