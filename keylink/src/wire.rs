@@ -122,21 +122,18 @@ pub(crate) fn unhex_digits<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let (pairs, []) = digits.as_chunks::<2>() else { return None };
     let pairs: &[[u8; 2]; N] = pairs.try_into().ok()?;
     // Above 15 stands for what is no digit: found once, behind the last.
-    let values = pairs.map(|[high, low]| (NIBBLES[usize::from(high)], NIBBLES[usize::from(low)]));
+    let values = pairs.map(|[high, low]| (nibble(high), nibble(low)));
     let all = values.iter().fold(0, |all, (high, low)| all | high | low);
     (all <= 15).then(|| values.map(|(high, low)| high << 4 | low))
 }
 
-// Values of lower-case hexadecimal digits.
-const NIBBLES: [u8; 256] = {
-    let mut values = [0xFF; 256];
-    let mut value = 0;
-    while value < 16 {
-        values[(if value < 10 { b'0' + value } else { b'a' + value - 10 }) as usize] = value;
-        value += 1;
+const fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => 0xFF,
     }
-    values
-};
+}
 
 /// Bytes of any length, written in base64 with padding.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
