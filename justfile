@@ -36,7 +36,7 @@ demo:
 ratios *words:
     cargo run --release -p benches -- ratios {{words}}
 
-# Measures everything again: benches/record, docs/plots, the tables of docs/performance.md and README.md.
+# Measures everything again, or parts by name: benches/record, docs/plots, tables of docs/performance.md and README.md.
 record *words:
     cargo build --release -p benches
     target/release/benches record {{words}}

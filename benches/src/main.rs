@@ -52,7 +52,7 @@ enum Verb {
     Staging(staging::Args),
     /// Measures how cost grows with depth, connections and number of keys.
     Curves(curves::Args),
-    /// Both, for the record: writes benches/record, the plots, and the tables of docs/performance.md and README.
+    /// Everything, for the record: writes benches/record, the plots, and the tables of docs/performance.md and README.
     Record(record::Args),
     /// Writes tables and plots again from what was recorded.
     Page,
