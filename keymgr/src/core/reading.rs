@@ -7,10 +7,10 @@ use std::num::NonZero;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{available_parallelism, scope};
 
-/// Rows that are decoded at once: few enough that a piece and its records stay in the processor's cache.
-const PIECE: usize = 64;
+/// Rows that are decoded at once.
+const PIECE: usize = 1024;
 /// Pieces that wait for a thread.
-const AHEAD: usize = 16;
+const AHEAD: usize = 4;
 
 type Decoded = Result<Vec<Record>, String>;
 

@@ -39,7 +39,7 @@ pub(super) fn open<M: Machine>(options: &mut Options) -> Result<(Ledger, M), Err
 
 // Rows are read on a thread of their own: the database works while the machine takes in what came before.
 fn load<M: Machine>(store: &mut Store) -> Result<M, Error> {
-    const AHEAD: usize = 64;
+    const AHEAD: usize = 16;
     let (pieces, rows) = sync_channel::<Vec<Row>>(AHEAD);
     std::thread::scope(|scope| {
         let reading = scope.spawn(move || read(store, M::TABLES, &pieces));
@@ -55,7 +55,7 @@ fn load<M: Machine>(store: &mut Store) -> Result<M, Error> {
 }
 
 fn read(store: &mut Store, tables: &[Table], pieces: &SyncSender<Vec<Row>>) -> Result<(), Error> {
-    const PIECE: usize = 64;
+    const PIECE: usize = 1024;
     let given_up = |_| Error::Log("the state was not taken".to_owned());
     let mut piece = Vec::with_capacity(PIECE);
     for &table in tables {
