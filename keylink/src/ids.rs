@@ -118,6 +118,13 @@ macro_rules! uuids {
             pub const fn new(utc_ms: u64, random: [u8; 10]) -> Self {
                 Self(version_7(utc_ms, random))
             }
+
+            /// A new id that sorts behind `last`, also within one millisecond and when the clock was set back: its
+            /// time is then the next millisecond after that of `last` (RFC 9562, section 6.2).
+            pub fn after(last: Option<Self>, utc_ms: u64, random: [u8; 10]) -> Self {
+                let least = last.map_or(0, |last| time_of(&last.0) + 1);
+                Self::new(utc_ms.max(least), random)
+            }
         }
 
         as_text!($name, with_uuid, read_uuid, "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$");
@@ -151,6 +158,10 @@ const fn version_7(utc_ms: u64, r: [u8; 10]) -> [u8; 16] {
     let [_, _, a, b, c, d, e, f] = utc_ms.to_be_bytes();
     let [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9] = r;
     [a, b, c, d, e, f, 0x70 | (r0 & 0x0F), r1, 0x80 | (r2 & 0x3F), r3, r4, r5, r6, r7, r8, r9]
+}
+
+const fn time_of(&[a, b, c, d, e, f, ..]: &[u8; 16]) -> u64 {
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
 // Bytes behind which a hyphen stands.
@@ -226,6 +237,16 @@ mod tests {
             assert_eq!(bad.parse::<KeySetId>(), Err(IdError), "{bad}");
         }
         assert!(ZoneId::new(1, [9; 10]) < ZoneId::new(2, [0; 10]));
+    }
+
+    #[test]
+    fn an_id_after_another_sorts_behind_it_whatever_the_clock_says() {
+        assert_eq!(ActionId::after(None, 7, [1; 10]), ActionId::new(7, [1; 10]));
+        let last = ActionId::new(0x01FF, [0xFF; 10]);
+        for now in [0, 0x01FE, 0x01FF] {
+            assert_eq!(ActionId::after(Some(last), now, [0; 10]), ActionId::new(0x0200, [0; 10]));
+        }
+        assert_eq!(ActionId::after(Some(last), 0x0300, [0; 10]), ActionId::new(0x0300, [0; 10]));
     }
 
     #[test]

@@ -194,3 +194,32 @@ pub(super) fn approved(tx: &Change<'_>, id: &ActionId, note: &mut Note) -> Resul
     }
     action.act().ok_or(Refusal::Unfit("the action's content is not the approved one"))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::action::Act;
+    use crate::core::ids::{KeySetId, PolicyId};
+    use crate::core::key::Holders;
+    use crate::core::kind::{KeyKind, Shape};
+    use crate::core::refusals::house::{House, create, definition};
+
+    #[test]
+    fn an_act_builds_upon_one_asked_for_in_the_same_millisecond_or_by_a_later_clock() {
+        let mut house = House::founded();
+        let mut last = None;
+        for n in 10..42 {
+            let policy = PolicyId::new(3, [n; 10]);
+            let set = definition(KeySetId::new(2, [n; 10]), KeyKind::Zpk, Shape::Tdes3, n.into());
+            let acts = [
+                Act::DefinePolicy(house.policy(policy, KeyKind::Zpk)),
+                create(set, policy, Holders::Members),
+            ];
+            for act in acts {
+                let asked = house.propose(act).expect("what it needs was asked for before").0;
+                assert!(last < Some(asked));
+                last = Some(asked);
+            }
+            house.now -= u64::from(n % 2);
+        }
+    }
+}

@@ -142,7 +142,9 @@ impl Request<'_> {
                 note.word = "action.propose";
                 let mut random = [0; 10];
                 random.copy_from_slice(&self.fresh.draw("action", 0).0[..10]);
-                return self.propose(tx, by, ActionId::new(now, random), 1, act, note);
+                // Sorted by id, actions stand in the order in which they were asked for.
+                let last = tx.base().actions.last_key_value().map(|(id, _)| *id);
+                return self.propose(tx, by, ActionId::after(last, now, random), 1, act, note);
             }
             Input::Edit { by, action, act } => {
                 note.by(by);
