@@ -15,6 +15,7 @@
 mod accept;
 mod admin;
 mod admission;
+mod background;
 mod clock;
 pub mod config;
 mod core;
@@ -31,6 +32,7 @@ mod tls;
 pub mod worker;
 
 pub use crate::core::BackendFactory;
+pub use background::stand_back;
 pub use error::StartError;
 pub use gateway::{Config, Gateway, Health, ListenerConfig, PortMap, Running, Switches};
 pub use limits::Limits;

@@ -9,10 +9,10 @@
 mod manager;
 
 use crate::staging;
-use gateway::Running;
 use gateway::node::{
     Cores, Enrolment, NodeSide, Pace, Parts, Sending, SideHandle, Store, SystemClock, Transport, join, run,
 };
+use gateway::{Running, stand_back};
 use hsm::LmkId;
 use keylink::endpoint::Endpoint;
 use keylink::message::{Definition, Indices, KeyKind, Overlap, ReceiptKind, Scope, Shape, Step};
@@ -74,7 +74,8 @@ impl Rotation {
     pub fn start(gateway: &Running) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let manager = Manager::new();
-        let thread = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let thread =
+            Builder::new_multi_thread().worker_threads(1).on_thread_start(stand_back).enable_all().build()?;
         let remote = Remote { manager: manager.clone(), thread: thread.handle().clone() };
         let node = begin(gateway, remote, folder.path().to_owned())?;
         let rotation = Self { manager, thread, node, keys: keys(), generation: 1, _folder: folder };
@@ -88,6 +89,7 @@ impl Rotation {
     /// Rotates from one order on standard input to the next, and tells on standard output how often it did; ends with
     /// standard input.
     pub fn obey(&mut self) -> io::Result<()> {
+        stand_back();
         let (orders, queue) = mpsc::channel();
         std::thread::spawn(move || {
             for order in io::stdin().lock().bytes().map_while(Result::ok) {
@@ -138,6 +140,7 @@ fn begin(gateway: &Running, remote: Remote, folder: std::path::PathBuf) -> io::R
     let (ready, is_ready) = mpsc::channel();
     let switches = gateway.switches();
     std::thread::Builder::new().name("node".to_owned()).spawn(move || {
+        stand_back();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let cores = Cores::new(switches, LmkId(0));

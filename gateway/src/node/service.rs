@@ -12,6 +12,7 @@ use super::run::{Pace, SideHandle, run};
 use super::side::{NodeSide, Parts, SideError, Stored};
 use super::store::{Store, StoreError};
 use super::transport::{Transport, TransportError};
+use crate::background::stand_back;
 use crate::{BackendFactory, Health, Switches};
 use hsm::{BackendClass, LmkId, LmkInfo, LmkScheme};
 use keylink::node::{About, Rules};
@@ -147,6 +148,7 @@ impl Drop for NodeService {
 type Ready = mpsc::Sender<Result<Option<SocketAddr>, ServiceError>>;
 
 fn serve(setup: ServiceSetup, stopped: oneshot::Receiver<()>, ready: &Ready) {
+    stand_back();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
