@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use p521::elliptic_curve::sec1::ToSec1Point;
 use p521::{PublicKey, SecretKey};
 use paytypes::ClearKey;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use tr31::agreement::{Kdf, KdfHash};
 use zeroize::Zeroizing;
 
@@ -95,6 +95,19 @@ pub fn derive(
         of_node: shown(&confirm, b"node", transcript),
         of_manager: shown(&confirm, b"manager", transcript),
     })
+}
+
+/// What a node proves about a root KEK that it has formed from components: who, which number, and a nonce of its own.
+/// It answers nothing of the manager's, so it is bound to what it is about, and its receipt is one of a chain.
+pub fn formed_challenge(kmc: KmcId, node: NodeId, number: u32, nonce: &[u8; 32]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(b"payhsm/root-kek-formed/v1")
+        .chain_update(kmc.0)
+        .chain_update(node.0)
+        .chain_update(number.to_be_bytes())
+        .chain_update(nonce)
+        .finalize()
+        .into()
 }
 
 fn key(secret: &[u8], label: &[u8], transcript: &Transcript<'_>) -> Result<ClearKey, AgreementError> {

@@ -2,7 +2,9 @@
 //! number of nodes. Cores are not disturbed by it.
 
 use crate::BackendFactory;
-use hostcmd::managed::{Delivery, DeliveryFault, ManagedKind, install, run_alone, seal_kek};
+use hostcmd::managed::{
+    Delivery, DeliveryFault, ManagedKind, install, run_alone, seal_kek, wrap_throw_away,
+};
 use hsm::{Hsm, KeyToken, LmkId, LmkInfo};
 use keylink::message::{KeyKind, Possession, PossessionMethod, Reason};
 use keylink::node::{Agreed, InstallOrder, Installed, KekOrder, KekRecord};
@@ -11,6 +13,7 @@ use keylink::wire::Blob;
 use keylink::{KmcId, NodeId};
 use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 /// Under which LMKs things go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub struct InstallerLmks {
 enum Job {
     Install(Vec<InstallOrder>, oneshot::Sender<Vec<Result<Installed, Reason>>>),
     Agree(KekOrder, KmcId, NodeId, oneshot::Sender<Result<Agreed, Reason>>),
-    Form(u32, paytypes::ClearKey, oneshot::Sender<Result<KekRecord, Reason>>),
+    Form(u32, paytypes::ClearKey, [u8; 32], oneshot::Sender<Result<(KekRecord, String), Reason>>),
 }
 
 /// The thread, from outside. Clones share it.
@@ -72,10 +75,16 @@ impl Installer {
         answer.await.map_err(|_| Reason::Busy)?
     }
 
-    /// Takes a root KEK that was formed from components in this process.
-    pub async fn form(&self, number: u32, kek: paytypes::ClearKey) -> Result<KekRecord, Reason> {
+    /// Takes a root KEK that was formed from components in this process; gives it under the LMK, and the block of a
+    /// throw-away key under it, with the challenge as its label.
+    pub async fn form(
+        &self,
+        number: u32,
+        kek: paytypes::ClearKey,
+        challenge: [u8; 32],
+    ) -> Result<(KekRecord, String), Reason> {
         let (done, answer) = oneshot::channel();
-        self.0.send(Job::Form(number, kek, done)).map_err(|_| Reason::Busy)?;
+        self.0.send(Job::Form(number, kek, challenge, done)).map_err(|_| Reason::Busy)?;
         answer.await.map_err(|_| Reason::Busy)?
     }
 }
@@ -105,8 +114,8 @@ impl Bench {
             Job::Agree(order, kmc, node, done) => {
                 let _ = done.send(self.agree(&order, kmc, node));
             }
-            Job::Form(number, clear, done) => {
-                let _ = done.send(self.seal_kek(number, &clear));
+            Job::Form(number, clear, challenge, done) => {
+                let _ = done.send(self.form(number, &clear, &challenge));
             }
         }
     }
@@ -159,6 +168,22 @@ impl Bench {
         let kek = self.seal_kek(order.number, &agreement.kek)?;
         let (confirm, expected) = (agreement.of_node, agreement.of_manager);
         Ok(Agreed { public: Blob(public), confirm, expected, kek })
+    }
+
+    fn form(
+        &mut self,
+        number: u32,
+        clear: &paytypes::ClearKey,
+        challenge: &[u8; 32],
+    ) -> Result<(KekRecord, String), Reason> {
+        if clear.len() != keylink::root_kek::KEK_LENGTH {
+            return Err(Reason::Strength);
+        }
+        let mut pool = Zeroizing::new([0; 96]);
+        getrandom::fill(pool.as_mut()).map_err(|_| Reason::Busy)?;
+        let work = wrap_throw_away(&self.hsm, clear, challenge, pool.as_ref());
+        let proof = run_alone(&self.hsm, self.backend.as_mut(), work).ok_or(Reason::Busy)?.map_err(reason)?;
+        Ok((self.seal_kek(number, clear)?, proof))
     }
 
     fn seal_kek(&mut self, number: u32, clear: &paytypes::ClearKey) -> Result<KekRecord, Reason> {

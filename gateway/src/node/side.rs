@@ -6,9 +6,11 @@ use super::identity::Identity;
 use super::installer::Installer;
 use super::publish::{Publish, TableEvent};
 use super::store::{Store, StoreError};
-use keylink::message::{Alarm, Mail, Parcel, Reason};
+use keylink::message::{Alarm, Mail, Parcel, Possession, PossessionMethod, Reason};
 use keylink::node::{About, Counts, Effects, KekRecord, Machine, NodeState, Rules};
 use keylink::root::RootError;
+use keylink::root_kek::formed_challenge;
+use keylink::wire::Hex;
 use keylink::{NodeId, Signed, SoftSigner};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -200,17 +202,27 @@ impl NodeSide {
         Ok(())
     }
 
-    /// A root KEK was formed at this node from components.
+    /// A root KEK was formed at this node from components. Its number must be higher than that of the one before.
     pub async fn form_kek(
         &mut self,
         number: u32,
         kek: paytypes::ClearKey,
     ) -> Result<Result<KekRecord, Reason>, SideError> {
-        let record = match self.parts.installer.form(number, kek).await {
-            Ok(record) => record,
+        let state = self.machine.state();
+        if state.kek.as_ref().is_some_and(|held| held.number >= number) {
+            return Ok(Err(Reason::Generation));
+        }
+        let mut nonce = Hex([0; 32]);
+        if getrandom::fill(&mut nonce.0).is_err() {
+            return Ok(Err(Reason::Busy));
+        }
+        let challenge = formed_challenge(state.kmc, state.node, number, &nonce.0);
+        let (record, answer) = match self.parts.installer.form(number, kek, challenge).await {
+            Ok(formed) => formed,
             Err(reason) => return Ok(Err(reason)),
         };
-        let effects = self.machine.kek_formed(self.parts.clock.now(), record.clone());
+        let proof = Possession { method: PossessionMethod::WrappedThrowAway, nonce, answer };
+        let effects = self.machine.kek_formed(self.parts.clock.now(), record.clone(), proof);
         self.follow(effects).await?;
         Ok(Ok(record))
     }

@@ -215,6 +215,18 @@ const fn block_form(usage: KeyUsage, mode: ModeOfUse) -> SealAs {
     SealAs::Block { attributes, optional_count: 0, optional: Vec::new() }
 }
 
+/// Shows that a root KEK is here by its own use: the block of a throw-away key under it, with the challenge as label.
+pub async fn wrap_throw_away(
+    hsm: &Hsm,
+    clear: &ClearKey,
+    challenge: &Challenge,
+    random: &[u8],
+) -> Result<String, DeliveryFault> {
+    let key = hsm.load(CipherKind::Aes, clear.expose()).await?;
+    let made = possession::make_throw_away(hsm, &key, challenge, &mut paytypes::Drawn::new(random)).await?;
+    Ok(made.0)
+}
+
 /// Wraps a root KEK under the AES key-block LMK `lmk`; gives the token and the check value of ten digits.
 pub async fn seal_kek(hsm: &Hsm, lmk: LmkId, clear: &ClearKey) -> Result<(KeyToken, String), DeliveryFault> {
     let key = hsm.load(CipherKind::Aes, clear.expose()).await?;

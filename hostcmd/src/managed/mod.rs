@@ -9,4 +9,4 @@ mod delivery;
 pub mod possession;
 
 pub use alone::run_alone;
-pub use delivery::{Delivered, Delivery, DeliveryFault, ManagedKind, install, seal_kek};
+pub use delivery::{Delivered, Delivery, DeliveryFault, ManagedKind, install, seal_kek, wrap_throw_away};

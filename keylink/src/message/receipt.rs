@@ -39,6 +39,9 @@ pub enum PossessionMethod {
     ThrowAwayKey,
     /// The check value alone, where an approved action names the node.
     KcvOnly,
+    /// A root KEK that was formed at the node wrapped a throw-away key; the answer is its block, whose label is
+    /// made of the nonce ([`crate::root_kek::formed_challenge`]).
+    WrappedThrowAway,
 }
 
 /// The proof.

@@ -9,7 +9,9 @@ use super::state::{KekRecord, PendingKek};
 use crate::action::Grant;
 use crate::envelope::{Sign, Signed};
 use crate::ids::Digest;
-use crate::message::{Audience, Head, Reason, ReceiptKind, RootKekAccept, RootKekConfirm, RootKekOffer};
+use crate::message::{
+    Audience, Head, Possession, Reason, ReceiptKind, RootKekAccept, RootKekConfirm, RootKekOffer,
+};
 use crate::time::Instant3;
 use crate::wire::U64;
 use subtle::ConstantTimeEq;
@@ -90,26 +92,33 @@ impl Machine {
             return Err(Reason::Evidence.into());
         }
         self.floors(&confirm.head, signed.hash());
-        self.keep_kek(now, pending.kek, (confirm.head.seq, signed.hash()));
+        self.keep_kek(now, pending.kek, (confirm.head.seq, signed.hash()), None);
         effects.persist = true;
         Ok(())
     }
 
     /// A root KEK was formed from components at this node, by its own ceremony.
-    pub fn kek_formed(&mut self, now: Instant3, kek: KekRecord) -> Effects {
+    pub fn kek_formed(&mut self, now: Instant3, kek: KekRecord, proof: Possession) -> Effects {
         if self.state().kek.as_ref().is_some_and(|old| old.number >= kek.number) {
             return Effects::default();
         }
-        self.keep_kek(now, kek, (U64(0), Digest::default()));
+        self.keep_kek(now, kek, (U64(0), Digest::default()), Some(proof));
         Effects { persist: true, ..Effects::default() }
     }
 
-    fn keep_kek(&mut self, now: Instant3, kek: KekRecord, asked: (U64, Digest)) {
+    fn keep_kek(
+        &mut self,
+        now: Instant3,
+        kek: KekRecord,
+        asked: (U64, Digest),
+        possession: Option<Possession>,
+    ) {
         let signer = self.signer_shared();
         let about = About {
             generation: Some(crate::Generation(kek.number)),
             usage: Some("K1".to_owned()),
             kcv: Some(kek.kcv.clone()),
+            possession,
             ..About::default()
         };
         let state = self.state_mut();

@@ -214,6 +214,14 @@ pub struct NodeView {
     pub zones: BTreeSet<ZoneId>,
     /// Its root KEK.
     pub root_kek: Option<RootKekView>,
+    /// The one that it shall get and has not proved.
+    pub next_root_kek: Option<RootKekView>,
+    /// Number of the one that is to be agreed, when that was ordered.
+    pub ordered_root_kek: Option<u32>,
+    /// Number of one that it says it has and the centre has not.
+    pub told_root_kek: Option<u32>,
+    /// Number that an order may name now.
+    pub next_root_kek_number: u32,
     /// Last sign of life, UTC milliseconds; 0 for none.
     pub seen_utc_ms: u64,
     /// Its clock minus ours, milliseconds.
@@ -238,6 +246,10 @@ impl NodeView {
             suspended: node.suspended,
             zones: node.zones.clone(),
             root_kek: node.root_kek.as_ref().map(RootKekView::of),
+            next_root_kek: node.kek_change.next.as_ref().map(|next| RootKekView::of(&next.kek)),
+            ordered_root_kek: node.kek_change.order.map(|order| order.number),
+            told_root_kek: node.kek_change.told.as_ref().map(|told| told.number),
+            next_root_kek_number: node.next_kek_number(),
             seen_utc_ms: node.seen_utc_ms,
             skew_ms: node.skew_ms,
             has_answered: node.has_answered(),

@@ -3,7 +3,7 @@
 use crate::vault::{ComponentBox, ComponentKey, VaultError, seal_component};
 use keylink::envelope::{Body, Sign};
 use keylink::wire::{Blob, U64};
-use keylink::{ActionId, CredentialId, Digest, Generation, KeySetId, KmcId, PersonId, Signed};
+use keylink::{ActionId, CredentialId, Digest, Generation, KeySetId, KmcId, NodeId, PersonId, Signed};
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{CipherKind, ClearKey, now};
 use serde::{Deserialize, Serialize};
@@ -60,9 +60,13 @@ pub struct Transcript {
     pub ceremony: ActionId,
     /// Hash of the exact action that officers approved.
     pub action: Digest,
-    /// Key set.
-    pub key_set: KeySetId,
-    /// Generation that was formed.
+    /// Key set; none when a root KEK was formed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_set: Option<KeySetId>,
+    /// Node whose root KEK was formed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
+    /// Generation that was formed; of a root KEK its number.
     pub generation: Generation,
     /// SHA-256 of the ceremony's key.
     pub key: Digest,

@@ -5,14 +5,16 @@ use crate::core::action::{Act, KeyRef};
 use crate::core::approval::{Action, ActionState};
 use crate::core::input::{Caller, Input};
 use crate::core::key::{Material, Origin, Wrapper};
+use crate::core::node::RootKek;
 use crate::core::people::Credential;
+use crate::core::root_kek::KekTarget;
 use crate::core::table::{State, Table as CoreTable};
 use crate::service::{Manager, SubmitProblem, kcv_method, label_of, spec_of};
 use crate::store::Table;
-use crate::vault::{ComponentKey, VaultError};
+use crate::vault::{ComponentKey, ROOT_KEK, SealedKey, VaultError, root_kek_label};
 use keylink::message::Shape;
 use keylink::wire::{Blob, U64};
-use keylink::{ActionId, Digest, KeySetId, KmcId, PersonId, Signed};
+use keylink::{ActionId, Digest, Generation, KeySetId, KmcId, PersonId, Signed};
 use paytypes::CipherKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,8 +64,10 @@ pub struct PartView {
 pub struct CeremonyView {
     /// The approved action.
     pub ceremony: ActionId,
-    /// Key set.
-    pub key_set: KeySetId,
+    /// Key set; none when a root KEK is formed.
+    pub key_set: Option<KeySetId>,
+    /// Node and number, when a root KEK is formed.
+    pub root_kek: Option<KekTarget>,
     /// Kind and length of the key.
     pub shape: Shape,
     /// Length of a component in bytes.
@@ -101,8 +105,15 @@ impl Ceremonies {
 struct Approved {
     kmc: KmcId,
     hash: Digest,
-    key_set: KeySetId,
+    what: What,
     custodians: Vec<PersonId>,
+}
+
+/// What is formed.
+#[derive(Clone, Copy)]
+enum What {
+    Key(KeySetId),
+    RootKek(KekTarget),
 }
 
 impl Manager {
@@ -111,7 +122,11 @@ impl Manager {
             let action = <State as CoreTable<Action>>::rows(core.state()).get(&id)?;
             match (action.state.clone(), action.act()?) {
                 (ActionState::Approved, Act::FormKey { key_set, custodians }) => {
-                    Some(Approved { kmc: core.kmc()?, hash: action.hash(), key_set, custodians })
+                    Some(Approved { kmc: core.kmc()?, hash: action.hash(), what: What::Key(key_set), custodians })
+                }
+                (ActionState::Approved, Act::FormRootKek { target, custodians }) => {
+                    let what = What::RootKek(target);
+                    Some(Approved { kmc: core.kmc()?, hash: action.hash(), what, custodians })
                 }
                 _ => None,
             }
@@ -128,8 +143,13 @@ impl Manager {
                 open.entry(id).or_insert(Open { key, parts: BTreeMap::new() });
             });
         }
-        let shape = self.view(|core| core.key_set(&approved.key_set).map(|set| set.definition.shape));
-        let shape = shape.ok_or(CeremonyProblem::NotOpen)?;
+        let (key_set, root_kek, shape) = match approved.what {
+            What::Key(key_set) => {
+                let shape = self.view(|core| core.key_set(&key_set).map(|set| set.definition.shape));
+                (Some(key_set), None, shape.ok_or(CeremonyProblem::NotOpen)?)
+            }
+            What::RootKek(target) => (None, Some(target), Shape::Aes256),
+        };
         self.ceremonies().with(|open| {
             let open = open.get(&id).ok_or(CeremonyProblem::NotOpen)?;
             let part = |(number, person): (u8, &PersonId)| PartView {
@@ -139,7 +159,8 @@ impl Manager {
             };
             Ok(CeremonyView {
                 ceremony: id,
-                key_set: approved.key_set,
+                key_set,
+                root_kek,
                 shape,
                 length: u8::try_from(shape.key_shape().length).unwrap_or_default(),
                 key: Blob(open.key.0.clone()),
@@ -178,7 +199,7 @@ impl Manager {
             return Err(no("sealed to another key"));
         }
         let (sealed, context) = (message.sealed(), context(kmc, id, number, by.person));
-        let spec = self.spec(approved.key_set)?;
+        let spec = self.spec(approved.what)?;
         let check = self
             .vault()
             .call(move |vault| {
@@ -213,10 +234,17 @@ impl Manager {
         if !missing.is_empty() {
             return Err(CeremonyProblem::Missing(missing));
         }
-        let (spec, kmc) = (self.spec(approved.key_set)?, approved.kmc);
-        let next = self.view(|core| core.key_set(&approved.key_set).map(|set| set.next_generation));
-        let generation = next.ok_or(CeremonyProblem::NotOpen)?;
-        let label = label_of(kmc, KeyRef { key_set: approved.key_set, generation }, None);
+        let (spec, kmc) = (self.spec(approved.what)?, approved.kmc);
+        let (generation, label) = match approved.what {
+            What::Key(key_set) => {
+                let next = self.view(|core| core.key_set(&key_set).map(|set| set.next_generation));
+                let generation = next.ok_or(CeremonyProblem::NotOpen)?;
+                (generation, label_of(kmc, KeyRef { key_set, generation }, None))
+            }
+            What::RootKek(KekTarget { node, number }) => {
+                (Generation(number), root_kek_label(kmc, node, number))
+            }
+        };
         let boxes: Vec<_> = parts
             .values()
             .map(|(message, _)| (context(kmc, id, message.number, message.person), message.sealed()))
@@ -232,7 +260,14 @@ impl Manager {
             kmc,
             ceremony: id,
             action: approved.hash,
-            key_set: approved.key_set,
+            key_set: match approved.what {
+                What::Key(key_set) => Some(key_set),
+                What::RootKek(_) => None,
+            },
+            node: match approved.what {
+                What::Key(_) => None,
+                What::RootKek(target) => Some(target.node),
+            },
             generation,
             key: fingerprint,
             parts: parts
@@ -248,20 +283,48 @@ impl Manager {
             utc_ms: U64(self.now().utc_ms),
         };
         let signed = self.sign(&transcript);
-        let material = Material {
-            block: formed.block,
-            kcv: formed.kcv,
-            kcv_method: kcv_method(spec),
-            wrapped_by: Wrapper::Master,
-            wrapper_strength_bits: 256,
-            arrived_under: None,
-        };
         let evidence = parts.values().map(|(_, hash)| *hash).collect();
-        let (origin, transcript) = (Origin::Components, signed.clone());
-        let input = Input::FormedFrom { action: id, origin, material, transcript, evidence };
+        let input = self.result(&approved, id, (spec, formed), signed.clone(), evidence);
         self.submit(None, input).await.map_err(CeremonyProblem::Submit)?;
         self.forget_ceremony(id).await;
+        if let What::RootKek(target) = approved.what {
+            self.judge_told(target.node).await;
+        }
         Ok(signed)
+    }
+
+    // What the core is told of a key that was formed.
+    fn result(
+        &self,
+        approved: &Approved,
+        action: ActionId,
+        (spec, formed): (crate::vault::KeySpec, SealedKey),
+        transcript: Signed,
+        evidence: Vec<Digest>,
+    ) -> Input {
+        match approved.what {
+            What::Key(_) => {
+                let material = Material {
+                    block: formed.block,
+                    kcv: formed.kcv,
+                    kcv_method: kcv_method(spec),
+                    wrapped_by: Wrapper::Master,
+                    wrapper_strength_bits: 256,
+                    arrived_under: None,
+                };
+                Input::FormedFrom { action, origin: Origin::Components, material, transcript, evidence }
+            }
+            What::RootKek(target) => {
+                let kek = RootKek {
+                    number: target.number,
+                    strength_bits: 256,
+                    block: formed.block,
+                    kcv: formed.kcv,
+                    since_utc_ms: self.now().utc_ms,
+                };
+                Input::RootKekFormed { action, kek, transcript, evidence }
+            }
+        }
     }
 
     /// Forgets what was entered in a ceremony, and the key to it: it is over, or given up.
@@ -285,7 +348,8 @@ impl Manager {
         }
     }
 
-    fn spec(&self, key_set: KeySetId) -> Result<crate::vault::KeySpec, CeremonyProblem> {
+    fn spec(&self, what: What) -> Result<crate::vault::KeySpec, CeremonyProblem> {
+        let What::Key(key_set) = what else { return Ok(ROOT_KEK) };
         let of = |core: &crate::core::Core| {
             let set = core.key_set(&key_set)?;
             Some(spec_of(set.definition.kind, set.definition.shape))

@@ -10,6 +10,7 @@ use super::key::Holders;
 use super::node::NewNode;
 use super::people::{NewCredential, NewPerson, Role};
 use super::policy::Policy;
+use super::root_kek::KekTarget;
 use keylink::action::ActionClass;
 use keylink::message::Definition;
 use keylink::wire::U64;
@@ -126,6 +127,15 @@ pub enum Act {
     RevokeNode {
         /// Which.
         node: NodeId,
+    },
+    /// New root KEKs for nodes, by agreement.
+    RekeyNodes(Vec<KekTarget>),
+    /// Forms a root KEK from components, for a node at which its own custodians form the same.
+    FormRootKek {
+        /// Which.
+        target: KekTarget,
+        /// Custodians of components 1, 2, …
+        custodians: Vec<PersonId>,
     },
     /// New keys for key sets, on all of their nodes, in the gated steps.
     Rotate(Vec<RotateTarget>),
@@ -269,6 +279,7 @@ impl Act {
             | Self::Reaffirm(Reaffirmed::Zone(_)) => ActionClass::Zone,
             Self::CreateKeySet { .. } | Self::Reaffirm(Reaffirmed::KeySet(_)) => ActionClass::KeySet,
             Self::EnrolNodes(_) => ActionClass::Enrol,
+            Self::RekeyNodes(_) | Self::FormRootKek { .. } => ActionClass::RootKek,
             Self::SuspendNode { .. } => ActionClass::SuspendNode,
             Self::ResumeNode { .. }
             | Self::ResumeKey(_)
@@ -316,6 +327,8 @@ impl Act {
             Self::SuspendNode { .. } => "node.suspend",
             Self::ResumeNode { .. } => "node.resume",
             Self::RevokeNode { .. } => "node.revoke",
+            Self::RekeyNodes(_) => "node.rekey",
+            Self::FormRootKek { .. } => "node.form_root_kek",
             Self::Rotate(_) => "campaign.rotate",
             Self::RotateAtOnce { .. } => "campaign.rotate_at_once",
             Self::ExceptNodes { .. } => "campaign.except",
@@ -340,7 +353,10 @@ impl Act {
 
     /// Done by the shell after the approval: the backend has to work, or people do.
     pub fn is_performed_outside(&self) -> bool {
-        matches!(self, Self::FormKey { .. } | Self::ImportKey { .. } | Self::ExportKey { .. })
+        matches!(
+            self,
+            Self::FormKey { .. } | Self::FormRootKek { .. } | Self::ImportKey { .. } | Self::ExportKey { .. }
+        )
     }
 }
 

@@ -46,6 +46,8 @@ pub enum AlarmKind {
     KeySuspect,
     /// The backend could not make a key.
     Backend,
+    /// The root KEK of a node is not the one that the centre has, or its change does not end.
+    RootKek,
     /// An approved action could not be carried out.
     ActionFailed,
 }

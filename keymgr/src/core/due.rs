@@ -93,7 +93,7 @@ impl Due {
 // Nodes speak often, and most of what they say changes no order. One that was silent is looked at when it is back.
 fn concerns_orders(old: &Node, new: &Node) -> bool {
     let known = |node: &Node| {
-        let kek = node.root_kek.as_ref().map(|kek| kek.number);
+        let kek = node.kek_in_use().map(|kek| kek.number);
         let standing = (node.standing, node.traffic, node.quarantined.is_some(), node.suspended);
         (standing, kek, node.resync, node.ordered, node.kcv_only, node.rights.len())
     };
@@ -132,7 +132,7 @@ impl Core {
             }
             let Ok(target) = target::of(&tx, id) else { continue };
             let Some(node) = tx.find::<Node>(id) else { continue };
-            if node.root_kek.is_some() && node.is_served() {
+            if node.kek_in_use().is_some() && node.is_served() {
                 self.due.missing.extend(target.missing.iter().map(|key| (*id, *key)));
             }
             let due =
@@ -148,7 +148,8 @@ impl Core {
         }
         let gone = |(node, key): &(NodeId, KeyRef)| {
             let live = self.state.keys.get(key).is_some_and(Key::is_live);
-            !live || self.state.nodes.get(node).is_none_or(|node| !node.is_served())
+            let takes = |node: &Node| node.is_served() && node.kek_in_use().is_some();
+            !live || !self.state.nodes.get(node).is_some_and(takes)
         };
         self.due.missing.retain(|wanted| !gone(wanted));
         work.wrap = self.due.missing.iter().take(limit).copied().collect();

@@ -162,14 +162,7 @@ pub enum Input {
         /// Where to.
         to: Traffic,
     },
-    /// A node has its root KEK.
-    RootKek {
-        /// Which node.
-        node: NodeId,
-        /// The KEK.
-        kek: RootKek,
-    },
-    /// A node and the backend have agreed on a root KEK; the confirmation goes out before anything under it.
+    /// A node and the backend have agreed on a root KEK. It is in use when the node has receipted the confirmation.
     KekAgreed {
         /// Which node.
         node: NodeId,
@@ -215,6 +208,26 @@ pub enum Input {
         transcript: Signed,
         /// Custodians' messages, by hash.
         evidence: Vec<Digest>,
+    },
+    /// A root KEK was formed from components by the right of an action.
+    RootKekFormed {
+        /// Which action.
+        action: ActionId,
+        /// The KEK.
+        kek: RootKek,
+        /// The signed transcript.
+        transcript: Signed,
+        /// Custodians' messages, by hash.
+        evidence: Vec<Digest>,
+    },
+    /// The backend has judged a proof that a node had given before the centre had the same root KEK.
+    KekJudged {
+        /// Which node.
+        node: NodeId,
+        /// Number of the KEK.
+        number: u32,
+        /// What the backend says.
+        judged: Judged,
     },
     /// A key was exported by the right of an action.
     Exported {

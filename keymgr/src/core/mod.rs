@@ -32,6 +32,7 @@ pub mod refusal;
 #[cfg(test)]
 mod refusals;
 mod root;
+pub mod root_kek;
 pub mod rows;
 #[cfg(test)]
 mod simulation;

@@ -4,6 +4,7 @@
 use super::action::KeyRef;
 use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PublicKey, ZoneId};
 use super::people::Standing;
+use super::root_kek::KekChange;
 use keylink::manager::Link;
 use keylink::wire::Hex;
 use schemars::JsonSchema;
@@ -123,8 +124,11 @@ pub struct Node {
     pub resync: Option<Hex<16>>,
     /// Zones it is a member of.
     pub zones: BTreeSet<ZoneId>,
-    /// Its root KEK.
+    /// Its root KEK: the last one that it has proved.
     pub root_kek: Option<RootKek>,
+    /// A change of it that is under way.
+    #[serde(default, skip_serializing_if = "KekChange::is_idle")]
+    pub kek_change: KekChange,
     /// Last sign of life, UTC milliseconds; 0 for none.
     pub seen_utc_ms: u64,
     /// Its clock minus ours at the middle of its last beat, milliseconds.
@@ -191,8 +195,11 @@ pub struct Copy {
     pub key_set: KeySetId,
     /// The generation.
     pub generation: Generation,
-    /// Key block under the node's root KEK. Padding is random, so it is never made twice.
+    /// Key block under the node's root KEK. Padding is random, so it is made once for a root KEK.
     pub block: String,
+    /// Hashes of blocks under earlier root KEKs: one of them may be the one that the node has installed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Digest>,
     /// A throw-away key under this key, for the proof of kinds that wrap keys.
     pub throw_away: Option<String>,
     /// Number of the root KEK.
@@ -209,5 +216,10 @@ impl Copy {
     /// The key.
     pub fn key(&self) -> KeyRef {
         KeyRef { key_set: self.key_set, generation: self.generation }
+    }
+    /// Wrapped under a root KEK that is not the one in use, and not known to have arrived.
+    pub fn is_outdated(&self, node: &Node) -> bool {
+        self.progress == Progress::Wrapped
+            && node.kek_in_use().is_none_or(|kek| kek.number != self.root_kek)
     }
 }

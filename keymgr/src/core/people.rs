@@ -1,7 +1,7 @@
 //! Persons, their credentials and roles, and which roles exclude each other. Separation is code, not
 //! configuration.
 
-use super::ids::{CredentialId, KeySetId, PersonId, PublicKey};
+use super::ids::{CredentialId, KeySetId, NodeId, PersonId, PublicKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,9 @@ pub struct Person {
     /// Key sets of which the person is custodian, with the number of the component entrusted. A component
     /// number once held is the only one the person will ever hold of that key set.
     pub components: BTreeMap<KeySetId, u8>,
+    /// The same for root KEKs of nodes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_components: BTreeMap<NodeId, u8>,
     /// Counts or not.
     pub standing: Standing,
 }
@@ -113,7 +116,7 @@ pub enum Conflict {
     #[error("a security officer is no custodian of a key set")]
     OfficerAndCustodian,
     /// Components of a key lie with different persons, over all of its generations.
-    #[error("the person has held another component of this key set")]
+    #[error("the person has held another component of this key set or node")]
     SecondComponent,
     /// Components are entrusted to custodians.
     #[error("the person is no custodian")]
@@ -147,6 +150,7 @@ impl Person {
             line: new.line.clone(),
             roles: new.roles.clone(),
             components: BTreeMap::new(),
+            node_components: BTreeMap::new(),
             standing: Standing::Active,
         };
         Ok((person, new.credential.of(new.id)))
@@ -171,11 +175,26 @@ impl Person {
         }
     }
 
+    /// Entrusts a component of a node's root KEK.
+    pub fn entrust_at_node(&mut self, node: NodeId, component: u8) -> Result<(), Conflict> {
+        if !self.is(Role::Custodian) {
+            return Err(Conflict::NotCustodian);
+        }
+        match self.node_components.get(&node) {
+            Some(&held) if held != component => Err(Conflict::SecondComponent),
+            _ => {
+                self.node_components.insert(node, component);
+                Ok(())
+            }
+        }
+    }
+
     /// Changes roles. What was entrusted before stays on record, so that nobody becomes the officer of a key
     /// of which a component is known to them.
     pub fn change_roles(&mut self, roles: &BTreeSet<Role>) -> Result<(), Conflict> {
         check_roles(roles)?;
-        if roles.contains(&Role::SecurityOfficer) && !self.components.is_empty() {
+        if roles.contains(&Role::SecurityOfficer)
+            && !(self.components.is_empty() && self.node_components.is_empty()) {
             return Err(Conflict::OfficerAndCustodian);
         }
         self.roles = roles.clone();

@@ -118,6 +118,7 @@ impl Core {
             (gated && !reachable, "no sign of life"),
             (node.skew_ms.unsigned_abs() > limits.skew_max_ms, "its clock is wrong"),
             (node.root_kek.is_none(), "no root KEK"),
+            (node.root_kek.is_some() && node.kek_in_use().is_none(), "its root KEK is being changed"),
             (
                 node.root_kek.as_ref().is_some_and(|kek| !strong(kek.strength_bits)),
                 "root KEK weaker than the key",

@@ -12,6 +12,7 @@ use super::lifecycle::KeyState;
 use super::node::{Copy, Node, Progress, Traffic, Zone};
 use super::people::Standing;
 use super::refusal::Refusal;
+use super::root_kek;
 use super::rows;
 use super::steps;
 use super::table::{Change, Record};
@@ -132,7 +133,7 @@ pub fn said(
         }
         Said::Refused(refused) => refuses(tx, id, &refused, now),
         Said::Resync(resync) => full_state(tx, id, &resync, now),
-        // The agreement of a root KEK is the shell's; its result comes as `Input::RootKek`.
+        // The agreement of a root KEK is the shell's; its result comes as `Input::KekAgreed`.
         Said::Accept(..) => Ok(Outcome::Done),
     }
 }
@@ -147,7 +148,11 @@ fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Res
     }
     // A refusal of an older message is of no interest once a later one was receipted.
     let node = tx.get::<Node>(id)?;
-    if node.last_manifest() == Some(refused.message) && !node.has_answered() {
+    let sent = node.link.sent.iter().find(|sent| sent.hash == refused.message);
+    if sent.is_some_and(|sent| !sent.manifest) && !node.kek_change.is_idle() {
+        tx.calm(AlarmKind::RootKek, id, now);
+        tx.alarm(AlarmKind::RootKek, id, format!("agrees on no root KEK: {:?}", refused.reason), now);
+    } else if node.last_manifest() == Some(refused.message) && !node.has_answered() {
         tx.alarm(AlarmKind::NodeRefuses, id, text, now);
     } else if !node.link.sent.iter().any(|sent| sent.hash == refused.message) {
         // Somebody else speaks to the node in our name, or shows it what it had long ago.
@@ -209,6 +214,9 @@ fn count(
             }
         }
     }
+    if receipt.kind == ReceiptKind::KekInstalled {
+        root_kek::installed(tx, id, receipt, judged, now);
+    }
     let node = tx.get::<Node>(id)?;
     if node.last_manifest() == Some(receipt.message) {
         tx.calm(AlarmKind::NodeRefuses, id, now);
@@ -239,7 +247,10 @@ fn about_key(
         generation: key.generation,
         usage: record.attributes().kind.usage().0.iter().map(|c| char::from(*c)).collect(),
         kcv: copy.kcv.clone(),
-        block: Digest::of(copy.block.as_bytes()),
+        block: receipt
+            .block
+            .filter(|block| copy.earlier.contains(block))
+            .unwrap_or_else(|| Digest::of(copy.block.as_bytes())),
     };
     if !expected.fits(receipt) {
         return Err("it speaks of another key");

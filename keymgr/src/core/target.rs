@@ -76,7 +76,8 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
         if step.is_none_needed(copy) {
             continue;
         }
-        let Some(copy) = copy else {
+        // One that is still on its way under another root KEK is made again; a suspended node gets none meanwhile.
+        let Some(copy) = copy.filter(|copy| node.suspended || !copy.is_outdated(node)) else {
             if !node.suspended {
                 target.missing.push(name);
             }
@@ -223,7 +224,9 @@ fn in_use(set: &KeySet, key: &Key, campaign: Option<&Campaign>, is_new: bool) ->
 
 fn generation(node: &Node, key: &Key, copy: &Copy, wanted: Wanted) -> GenerationTarget {
     let wanting = copy.progress == Progress::Wrapped || node.resync.is_some();
-    let deliver = wanting && wanted.step <= Step::Protect && !node.suspended;
+    // What a node holds and repeats to hold needs no block; one under an earlier root KEK would not open.
+    let opens = node.kek_in_use().is_some_and(|kek| kek.number == copy.root_kek);
+    let deliver = wanting && opens && wanted.step <= Step::Protect && !node.suspended;
     let protects = wanted.step == Step::Protect;
     GenerationTarget {
         generation: key.generation(),

@@ -14,6 +14,7 @@ use super::people::Standing;
 use super::policy::{DAY_MS, Policy, WARN_DAYS};
 use super::refusal::Refusal;
 use super::root;
+use super::root_kek;
 use super::steps;
 use super::table::{Change, State};
 
@@ -25,6 +26,8 @@ pub struct Watch {
     pub(super) campaigns: std::collections::BTreeSet<CampaignId>,
     pub(super) nodes: std::collections::BTreeSet<(u64, NodeId)>,
     pub(super) keys: std::collections::BTreeSet<(u64, KeyRef)>,
+    // Nodes whose root KEK is being changed.
+    pub(super) rekeyed: std::collections::BTreeSet<NodeId>,
 }
 
 /// When a key needs to be looked at next; none if never.
@@ -56,6 +59,7 @@ pub fn tick(tx: &mut Change<'_>, watch: &Watch, now: u64) -> Result<(), Refusal>
         steps::tick(tx, *id, now)?;
     }
     silent_nodes(tx, watch, now)?;
+    root_kek::late(tx, &watch.rekeyed, now);
     root::recover(tx, now)
 }
 
@@ -151,6 +155,11 @@ impl Watch {
         }
         if is_expected(new) {
             self.nodes.insert((new.seen_utc_ms, new.id));
+        }
+        if new.kek_change.since_utc_ms > 0 {
+            self.rekeyed.insert(new.id);
+        } else {
+            self.rekeyed.remove(&new.id);
         }
     }
 

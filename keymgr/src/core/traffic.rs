@@ -108,6 +108,7 @@ mod tests {
             key_set: zpk(),
             generation: Generation(generation),
             block: "B".into(),
+            earlier: vec![],
             throw_away: None,
             root_kek: 1,
             kcv: "A1B2C3".into(),

@@ -2,7 +2,7 @@
 
 use crate::core::action::KeyRef;
 use crate::core::key::{KcvMethod, Key, Wrapper};
-use crate::core::node::Node;
+use crate::core::node::{Node, RootKek};
 use crate::vault::{KeySpec, ROOT_KEK, Receiver, VaultError, root_kek_label};
 use keylink::label::Label;
 use keylink::message::{KeyKind, Shape};
@@ -16,8 +16,8 @@ pub enum TakeKeyError {
     /// The key is not there, or has no material any more.
     #[error("the key has no material")]
     NoMaterial,
-    /// The node has no root KEK.
-    #[error("the node has no root KEK")]
+    /// The node has no root KEK, or it is being changed.
+    #[error("the node has no root KEK that is in use")]
     NoRootKek,
     /// The vault refused.
     #[error(transparent)]
@@ -69,9 +69,13 @@ impl Held {
     }
 
     pub fn root_kek(kmc: KmcId, node: &Node) -> Result<(Self, u32), TakeKeyError> {
-        let kek = node.root_kek.as_ref().ok_or(TakeKeyError::NoRootKek)?;
-        let label = root_kek_label(kmc, node.id, kek.number);
-        Ok((Self { spec: ROOT_KEK, block: kek.block.clone(), label }, kek.number))
+        let kek = node.kek_in_use().ok_or(TakeKeyError::NoRootKek)?;
+        Ok((Self::of_root_kek(kmc, node.id, kek), kek.number))
+    }
+
+    pub fn of_root_kek(kmc: KmcId, node: NodeId, kek: &RootKek) -> Self {
+        let label = root_kek_label(kmc, node, kek.number);
+        Self { spec: ROOT_KEK, block: kek.block.clone(), label }
     }
 
     pub fn receiver(&self) -> Receiver<'_> {

@@ -3,36 +3,30 @@
 
 use super::keys::{Held, label, label_of};
 use super::manager::{Manager, SubmitProblem};
-use crate::core::Refusal;
 use crate::core::action::KeyRef;
 use crate::core::input::{Input, Judged, Outcome};
-use crate::core::node::{Node, RootKek};
 use crate::core::rows::TokenUse;
 use crate::core::table::{State, Table};
 use crate::failpoint::failpoint;
 use crate::writer::SubmitError;
 use hostcmd::managed::possession::{open_throw_away, pin_block};
-use keylink::action::{Evidence, Grant};
+use keylink::action::Grant;
 use keylink::envelope::{Body, EnvelopeError, bytes_of, strict};
 use keylink::manager::{challenge_of, possession_holds};
 use keylink::message::{
     Audience, CounterReceipt, Enrol, Enrolled, Head, Hello, Mail, PROTOCOL, Parcel, PossessionMethod, Pull,
-    Receipt, RootKekAccept, RootKekConfirm, RootKekOffer, StatusBeat,
+    Receipt, ReceiptKind, RootKekAccept, StatusBeat,
 };
-use keylink::root_kek::Transcript;
-use keylink::wire::{Blob, Hex, U64};
+use keylink::wire::{Blob, U64};
 use keylink::{Digest, KmcId, NodeId, Signed, TokenId};
-use paytypes::CipherKind;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 /// Life of offers, confirmations and other messages that are answered at once, milliseconds.
-const MESSAGE_LIFE_MS: u64 = 24 * 3_600_000;
+pub(super) const MESSAGE_LIFE_MS: u64 = 24 * 3_600_000;
 /// Validity of a node's transport certificate.
 const CERTIFICATE_DAYS: u32 = 397;
-/// How often a message is signed anew because another took its number.
-const POST_TRIES: u32 = 16;
 /// Messages of one parcel that are looked at.
 const PARCEL_MAX: usize = 512;
 
@@ -94,7 +88,7 @@ impl From<SubmitProblem> for LinkProblem {
 }
 
 impl Manager {
-    fn kmc(&self) -> Result<KmcId, LinkProblem> {
+    pub(super) fn kmc(&self) -> Result<KmcId, LinkProblem> {
         self.view(crate::core::Core::kmc).ok_or_else(|| LinkProblem::Unready("not founded".to_owned()))
     }
 
@@ -164,7 +158,7 @@ impl Manager {
         }
         self.submit(None, Input::Hello { node: hello.node, hello: signed }).await?;
         failpoint!("link.hello");
-        self.offer_root_kek(hello.node).await;
+        self.offer_root_kek(hello.node, hello.taken).await;
         Ok(self.mail_for(hello.node, hello.taken, hello.root).await)
     }
 
@@ -175,7 +169,7 @@ impl Manager {
         line.carries(pull.node)?;
         let (node, taken) = (pull.node, (pull.taken.0.0, pull.taken.1.0));
         self.submit(None, Input::Pull { node, pull: signed }).await?;
-        self.offer_root_kek(node).await;
+        self.offer_root_kek(node, pull.taken).await;
         let bell = self.0.mail.bell(node);
         let ring = bell.notified();
         let mail = self.mail_for(node, pull.taken, pull.root).await;
@@ -265,6 +259,7 @@ impl Manager {
     // What the box has; after a restart of ours, what the store has.
     async fn mail_for(&self, node: NodeId, taken: (U64, U64), root: u32) -> Mail {
         let taken = (taken.0.0, taken.1.0);
+        self.post_confirmation(node, taken);
         let (roots, newest) = self.view(|core| {
             let newer = |signed: &keylink::root::SignedRoot| {
                 signed.document().is_ok_and(|document| document.number > root)
@@ -275,7 +270,7 @@ impl Manager {
             (roots, newest)
         });
         if let Some(newest) = newest.filter(|sent| sent.seq.0 > taken.1)
-            && self.0.mail.is_empty(node, taken)
+            && !self.0.mail.holds(node, newest.seq.0)
             && let Some(signed) = self.0.parts.sent.manifest(node, newest.seq.0).await
             && let Ok(body) = signed.peek::<keylink::message::Manifest>()
         {
@@ -301,6 +296,9 @@ impl Manager {
     // What the backend says of a proof of possession.
     async fn judge(&self, signed: &Signed) -> Judged {
         let Ok(receipt) = signed.peek::<Receipt>() else { return Judged::None };
+        if receipt.kind == ReceiptKind::KekInstalled {
+            return self.judge_root_kek(&receipt).await;
+        }
         let (Some(proof), Some(key_set), Some(generation)) =
             (receipt.possession, receipt.key_set, receipt.generation)
         else {
@@ -336,115 +334,6 @@ impl Manager {
             Ok(Ok(right)) if possession_holds(&proof, proof.method, &nonce.0, &right) => Judged::Holds,
             _ => Judged::Fails,
         }
-    }
-
-    // A node without a root KEK is offered one, when officers have approved that.
-    async fn offer_root_kek(&self, node: NodeId) {
-        if let Err(problem) = self.try_offer(node).await {
-            tracing::warn!(%node, %problem, "no root KEK offered");
-        }
-    }
-
-    async fn try_offer(&self, node: NodeId) -> Result<(), LinkProblem> {
-        let now = self.now().utc_ms;
-        let number = 1;
-        let wanted = Grant::RootKek { node, number };
-        let found = self.view(|core| {
-            let record = core.node(&node).filter(|record| record.root_kek.is_none())?;
-            let evidence = core.evidence(&record.rights, now, |grant| *grant == wanted)?;
-            Some(evidence)
-        });
-        let Some(evidence) = found else { return Ok(()) };
-        if !self.0.offers.begin(node, now) {
-            return Ok(());
-        }
-        match self.make_offer(node, number, evidence).await {
-            Ok(offered) => self.0.offers.open(node, offered.hash(), number, now),
-            Err(problem) => {
-                self.0.offers.give_up(node);
-                return Err(problem);
-            }
-        }
-        Ok(())
-    }
-
-    async fn make_offer(&self, node: NodeId, number: u32, evidence: Evidence) -> Result<Signed, LinkProblem> {
-        let public = self.vault().call(move |vault| vault.offer_root_kek(node)).await;
-        let public = Blob(public.map_err(|error| LinkProblem::Unready(error.to_string()))?);
-        let mut nonce = Hex([0; 32]);
-        getrandom::fill(&mut nonce.0).map_err(|error| LinkProblem::Unready(error.to_string()))?;
-        self.post_next(
-            node,
-            |head| {
-                let (public, evidence) = (public.clone(), evidence.clone());
-                Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer)
-            },
-            |signed| Input::Post { node, signed },
-        )
-        .await
-    }
-
-    // Another message may take the number that this one was signed with; then it is signed anew.
-    async fn post_next(
-        &self,
-        node: NodeId,
-        seal: impl Fn(Head) -> Signed,
-        input: impl Fn(Signed) -> Input,
-    ) -> Result<Signed, LinkProblem> {
-        let _held = self.0.mail.hold(node);
-        let mut tries = 0;
-        loop {
-            let head = self.next_head(node, self.now().utc_ms)?;
-            let signed = seal(head);
-            match self.submit(None, input(signed.clone())).await {
-                Ok(_) => {
-                    self.0.mail.put(node, (head.epoch.0, head.seq.0), signed.clone());
-                    return Ok(signed);
-                }
-                Err(SubmitError::Refused(Refusal::NotDue)) if tries < POST_TRIES => tries += 1,
-                Err(problem) => return Err(problem.into()),
-            }
-        }
-    }
-
-    async fn root_kek_accepted(&self, node: NodeId, signed: Signed) -> Result<(), LinkProblem> {
-        let (kmc, now) = (self.kmc()?, self.now().utc_ms);
-        let record = self.view(|core| core.node(&node).cloned()).ok_or(LinkProblem::Unknown)?;
-        let accept: RootKekAccept = signed.open(&record.link.key)?;
-        let Some((offer, number)) = self.0.offers.take(node, accept.offer) else { return Ok(()) };
-        let hash = signed.hash();
-        let agreed = self
-            .vault()
-            .call(move |vault| {
-                let public = accept.public.0.clone();
-                let transcript = Transcript { kmc, node, number, offer, node_public: &public };
-                vault.agree_root_kek(&transcript, &accept.confirm)
-            })
-            .await;
-        let (sealed, confirm) = match agreed {
-            Ok(agreed) => agreed,
-            Err(error) => {
-                tracing::warn!(%node, %error, "a node's answer does not agree on a root KEK");
-                return Ok(());
-            }
-        };
-        let kek =
-            RootKek { number, strength_bits: 256, block: sealed.block, kcv: sealed.kcv, since_utc_ms: now };
-        debug_assert_eq!(crate::vault::ROOT_KEK.shape.kind, CipherKind::Aes);
-        self.post_next(
-            node,
-            |head| Signed::seal(&RootKekConfirm { head, accept: hash, confirm }, &self.0.parts.signer),
-            |confirm| Input::KekAgreed { node, kek: kek.clone(), confirm },
-        )
-        .await?;
-        Ok(())
-    }
-
-    fn next_head(&self, node: NodeId, now: u64) -> Result<Head, LinkProblem> {
-        let found =
-            self.view(|core| core.node(&node).map(|record: &Node| (record.link.clone(), core.epoch())));
-        let (mut link, epoch) = found.ok_or(LinkProblem::Unknown)?;
-        Ok(link.next_head(epoch, now + MESSAGE_LIFE_MS))
     }
 }
 

@@ -90,8 +90,8 @@ impl Mailroom {
         self.with(node, |own| own.bell.clone())
     }
 
-    /// True when a box holds nothing numbered behind `taken`.
-    pub fn is_empty(&self, node: NodeId, taken: (u64, u64)) -> bool {
-        self.with(node, |own| own.awaited == 0 && own.numbered.iter().all(|w| w.place <= taken))
+    /// True when the message of this number is in the box, or about to be.
+    pub fn holds(&self, node: NodeId, seq: u64) -> bool {
+        self.with(node, |own| own.awaited > 0 || own.numbered.iter().any(|w| w.place.1 == seq))
     }
 }

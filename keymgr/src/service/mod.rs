@@ -12,6 +12,7 @@ mod link;
 mod mailroom;
 mod manager;
 mod offers;
+mod root_kek;
 mod sent;
 
 pub use clock::Clock;

@@ -18,7 +18,7 @@ use crate::core::lifecycle::KeyState;
 use crate::core::node::{Node, Traffic};
 use crate::core::people::{Person, Standing};
 use crate::core::refusal::Refusal;
-use crate::core::steps;
+use crate::core::{root_kek, steps};
 use crate::core::table::Change;
 use exchange::{may_export, may_form, may_import};
 use keys::{
@@ -81,6 +81,8 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
         Act::EnrolNodes(nodes) => nodes.iter().try_for_each(|new| enrol_node(tx, id, new)),
         Act::SuspendNode { node, reason } => suspend_node(tx, id, node, reason, now),
         Act::ResumeNode { node } => resume_node(tx, id, node, now),
+        Act::RekeyNodes(targets) => root_kek::order(tx, id, targets, now),
+        Act::FormRootKek { target, custodians } => root_kek::may_form(tx, target, custodians),
         Act::RevokeNode { node } => {
             let record = tx.edit::<Node>(node)?;
             record.standing = Standing::Revoked;

@@ -29,6 +29,7 @@ pub(super) fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -
         resync: None,
         zones: BTreeSet::new(),
         root_kek: None,
+        kek_change: Default::default(),
         seen_utc_ms: 0,
         skew_ms: 0,
         link: Link::new(kmc, new.key),

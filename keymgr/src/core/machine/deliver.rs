@@ -1,10 +1,10 @@
 //! What goes to nodes: keys wrapped for them, and messages with the next number.
 
 use crate::core::centre::Centre;
-use crate::core::ids::NodeId;
+use crate::core::ids::{Digest, NodeId};
 use crate::core::input::WrappedFor;
 use crate::core::key::{Key, KeySet};
-use crate::core::node::{Copy, Node, Progress, RootKek};
+use crate::core::node::{Copy, Node, Progress};
 use crate::core::people::Standing;
 use crate::core::refusal::Refusal;
 use crate::core::table::{Change, Record};
@@ -12,22 +12,16 @@ use crate::core::{due, kind, rows, target};
 use keylink::Signed;
 use keylink::message::{Manifest, RootKekConfirm, RootKekOffer, Scope};
 
-pub(super) fn root_kek(tx: &mut Change<'_>, id: &NodeId, kek: RootKek) -> Result<(), Refusal> {
-    let node = tx.edit::<Node>(id)?;
-    let before = node.root_kek.as_ref().map_or(0, |kek| kek.number);
-    if kek.number <= before {
-        return Err(Refusal::Outdated("the number of a root KEK only grows"));
-    }
-    node.root_kek = Some(kek);
-    Ok(())
-}
-
 pub(super) fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusal> {
     let node = tx.get::<Node>(&new.node)?;
     let key = tx.get::<Key>(&new.key)?;
-    if tx.find::<Copy>(&(new.node, new.key)).is_some() {
+    let before = tx.find::<Copy>(&(new.node, new.key));
+    // Made anew only for another root KEK, and only as long as it is not known to have arrived.
+    if before.is_some_and(|copy| !copy.is_outdated(node)) {
         return Err(Refusal::exists::<Copy>(&(new.node, new.key)));
     }
+    let mut earlier = before.map(|copy| copy.earlier.clone()).unwrap_or_default();
+    earlier.extend(before.map(|copy| Digest::of(copy.block.as_bytes())));
     if !key.is_live() {
         return Err(Refusal::Outdated("the key is out of use"));
     }
@@ -38,23 +32,25 @@ pub(super) fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusa
     if !node.zones.contains(&zone) {
         return Err(Refusal::NotMember);
     }
-    let kek = node.root_kek.as_ref().filter(|kek| kek.number == new.root_kek);
+    let kek = node.kek_in_use().filter(|kek| kek.number == new.root_kek);
     let kek = kek.ok_or(Refusal::Outdated("the node has another root KEK now"))?;
     if kek.strength_bits < kind::strength_bits(key.attributes().shape) {
         return Err(Refusal::Strength);
     }
     let kcv = key.material.as_ref().map(|m| m.kcv.clone()).unwrap_or_default();
-    tx.add(Copy {
+    tx.put(Copy {
         node: new.node,
         key_set: new.key.key_set,
         generation: new.key.generation,
         block: new.block,
+        earlier,
         throw_away: new.throw_away,
         root_kek: new.root_kek,
         kcv,
         progress: Progress::Wrapped,
         refused: None,
-    })
+    });
+    Ok(())
 }
 
 // An offer or a confirmation of a root KEK takes the next number of its node.

@@ -7,6 +7,7 @@ mod read;
 
 pub use approve::quorum;
 
+use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
 use crate::core::approval::{Action, ActionState};
 use crate::core::campaign::{Campaign, Phase};
@@ -20,9 +21,9 @@ use crate::core::refusal::Refusal;
 use crate::core::table::{Change, Record, State};
 use crate::core::tick::Watch;
 use crate::core::traffic;
-use crate::core::{acts, enrolment, planted, receipts, root, rows, steps, tick};
+use crate::core::{acts, enrolment, planted, receipts, root, root_kek, rows, steps, tick};
 use approve::{approved, may, own_pending};
-use deliver::{issue, post, root_kek, wrapped};
+use deliver::{issue, post, wrapped};
 use keylink::Instant3;
 
 /// What happened, for the log.
@@ -200,15 +201,10 @@ impl Request<'_> {
                 may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
                 traffic::traffic(tx, &node, to, now)?;
             }
-            Input::RootKek { node, kek } => {
-                note.word = "node.root_kek";
-                note.objects.push(node.to_string());
-                root_kek(tx, &node, kek)?;
-            }
             Input::KekAgreed { node, kek, confirm } => {
                 note.word = "node.root_kek";
                 note.objects.push(node.to_string());
-                root_kek(tx, &node, kek)?;
+                root_kek::agreed(tx, &node, kek, &confirm)?;
                 post(tx, &node, &confirm)?;
             }
             Input::Generated { campaign, material } => {
@@ -243,6 +239,23 @@ impl Request<'_> {
                 note.objects.extend(evidence.iter().map(ToString::to_string));
                 tx.keep(Record::Ceremony(rows::Ceremony { action, signed: transcript }));
                 return self.handle(tx, Input::Formed { action, origin, material }, note);
+            }
+            Input::RootKekFormed { action, kek, transcript, evidence } => {
+                note.word = "node.form_root_kek";
+                let Act::FormRootKek { target, custodians } = approved(tx, &action, note)? else {
+                    return Err(Refusal::Unfit("the action is for something else"));
+                };
+                note.objects.push(target.node.to_string());
+                note.objects.push(transcript.hash().to_string());
+                note.objects.extend(evidence.iter().map(ToString::to_string));
+                root_kek::formed(tx, &target, &custodians, kek, now)?;
+                tx.keep(Record::Ceremony(rows::Ceremony { action, signed: transcript }));
+                tx.edit::<Action>(&action)?.state = ActionState::Done;
+            }
+            Input::KekJudged { node, number, judged } => {
+                note.word = "node.root_kek";
+                note.objects.push(node.to_string());
+                root_kek::judged(tx, &node, number, judged, now)?;
             }
             Input::Exported { action, block } => {
                 note.word = "key.export";

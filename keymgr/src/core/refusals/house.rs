@@ -16,7 +16,9 @@ use crate::core::simulation::people::Human;
 use crate::core::simulation::rng::Rng;
 use crate::core::verified::Verified;
 use keylink::action::Approval;
-use keylink::message::{Audience, Definition, Head, Indices, Overlap, Scope};
+use keylink::message::{
+    Audience, Definition, Head, Indices, Overlap, Receipt, ReceiptKind, RootKekConfirm, Scope,
+};
 use keylink::root::{Recovery, RootDocument, SignedRoot};
 use keylink::wire::{Hex, U64};
 use keylink::{Body, Instant3, Sign, Signed, SoftSigner};
@@ -143,7 +145,7 @@ impl House {
         };
         house.carry(Act::EnrolNodes(house.nodes.iter().map(new).collect()));
         for n in 0..3 {
-            house.must(Input::RootKek { node: house.node(n), kek: Self::kek(1, 256) });
+            house.rekeyed(n, Self::kek(1, 256));
         }
         house.carry(Act::DefinePolicy(house.policy(policy_id(), KeyKind::Zpk)));
         house.carry(Act::DefinePolicy(house.policy(PolicyId::new(2, [1; 10]), KeyKind::Zmk)));
@@ -162,6 +164,52 @@ impl House {
 
     pub fn kek(number: u32, strength_bits: u16) -> RootKek {
         RootKek { number, strength_bits, block: "K".into(), kcv: "000000".into(), since_utc_ms: NOW }
+    }
+
+    /// A node agrees on a root KEK that it shall get, and says that it has it.
+    pub fn rekeyed(&mut self, n: usize, kek: RootKek) {
+        let confirm = self.agreed(n, kek.clone());
+        self.say(n, &self.kek_receipt(n, &kek, &confirm)).expect("allowed");
+        assert_eq!(self.core.node(&self.node(n)).and_then(|node| node.kek_in_use()), Some(&kek));
+    }
+
+    /// The first half of it.
+    pub fn agreed(&mut self, n: usize, kek: RootKek) -> Signed {
+        let confirm = self.confirm(n);
+        self.must(Input::KekAgreed { node: self.node(n), kek, confirm: confirm.clone() });
+        confirm
+    }
+
+    /// A confirmation with the next number of its node.
+    pub fn confirm(&self, n: usize) -> Signed {
+        let mut link = self.core.node(&self.node(n)).expect("is known").link.clone();
+        let head = link.next_head(self.core.epoch(), self.now + 60_000);
+        let body = RootKekConfirm { head, accept: Digest::default(), confirm: Hex([0; 32]) };
+        Signed::seal(&body, &self.manager)
+    }
+
+    /// What a node says of a root KEK that it has agreed, or formed when the message is empty.
+    pub fn kek_receipt(&self, n: usize, kek: &RootKek, asked: &Signed) -> Receipt {
+        let link = &self.core.node(&self.node(n)).expect("is known").link;
+        let seq = asked.peek::<RootKekConfirm>().map_or(U64(0), |confirm| confirm.head.seq);
+        Receipt {
+            head: self.head(link.next_receipt()),
+            node: self.node(n),
+            boot_id: U64(1),
+            previous: link.last_receipt().map(|(_, hash)| hash),
+            kind: ReceiptKind::KekInstalled,
+            campaign: None,
+            key_set: None,
+            generation: Some(keylink::Generation(kek.number)),
+            usage: Some("K1".into()),
+            kcv: Some(kek.kcv.clone()),
+            block: None,
+            message_seq: seq,
+            message: if seq.0 == 0 { Digest::default() } else { asked.hash() },
+            possession: None,
+            utc_ms: U64(self.now),
+            checkpoint: None,
+        }
     }
 
     pub fn policy(&self, id: PolicyId, kind: KeyKind) -> Policy {

@@ -12,6 +12,7 @@ use crate::core::key::{Holders, Origin};
 use crate::core::kind::{KeyKind, Shape};
 use crate::core::node::Traffic;
 use crate::core::policy::DAY_MS;
+use crate::core::root_kek::KekTarget;
 use keylink::message::Scope;
 use keylink::wire::U64;
 use std::collections::BTreeSet;
@@ -277,7 +278,9 @@ pub const CASES: &[Case] = &[
             policy_id(),
             Holders::Members,
         ));
-        house.must(Input::RootKek { node: house.node(0), kek: House::kek(2, 128) });
+        let target = KekTarget { node: house.node(0), number: 2 };
+        house.carry(Act::RekeyNodes(vec![target]));
+        house.rekeyed(0, House::kek(2, 128));
         let mut plan = house.plan(1);
         plan.key_set = set(9);
         house.carry(Act::RotateAtOnce { targets: vec![plan.clone()], reason: "first".into() });
@@ -291,6 +294,14 @@ pub const CASES: &[Case] = &[
         let mut copy = house.wrapped(0, key);
         copy.root_kek = 9;
         house.refused(Input::Wrapped(vec![copy]))
+    }),
+    ("a key under a root KEK that is being changed", "outdated", |house| {
+        let key = house.zone_key();
+        house.must(Input::Wrapped(vec![house.wrapped(0, key)]));
+        let target = KekTarget { node: house.node(0), number: 2 };
+        house.carry(Act::RekeyNodes(vec![target]));
+        house.agreed(0, House::kek(2, 256));
+        house.refused(Input::Wrapped(vec![house.wrapped(0, key)]))
     }),
     ("a key wrapped twice for a node", "exists", |house| {
         let key = house.zone_key();

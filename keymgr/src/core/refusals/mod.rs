@@ -6,6 +6,7 @@ pub(super) mod house;
 mod keys;
 mod nodes;
 mod people;
+mod root_keks;
 
 use super::refusal::Refusal;
 use house::House;
@@ -17,7 +18,7 @@ type Case = (&'static str, &'static str, fn(&mut House) -> Refusal);
 #[test]
 fn every_refusal_has_a_case_and_changes_nothing() {
     let mut met = BTreeSet::new();
-    for (what, code, provoke) in [people::CASES, keys::CASES, nodes::CASES].concat() {
+    for (what, code, provoke) in [people::CASES, keys::CASES, nodes::CASES, root_keks::CASES].concat() {
         let mut house = House::founded();
         let refusal = provoke(&mut house);
         assert_eq!(refusal.code(), code, "{what}: {refusal}");

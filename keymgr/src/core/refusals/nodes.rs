@@ -72,9 +72,6 @@ pub const CASES: &[Case] = &[
         let auditor = house.people.iter().find(|human| human.role == Role::Auditor).expect("there").by;
         house.refused(Input::Traffic { by: auditor, node: house.node(0), to: Traffic::Offline })
     }),
-    ("a root KEK with a number that does not rise", "outdated", |house| {
-        house.refused(Input::RootKek { node: house.node(0), kek: House::kek(1, 256) })
-    }),
     // ---- what nodes say ----
     ("a message that another key has signed", "message_signature", |house| {
         let beat = house.beat(1);
@@ -143,7 +140,7 @@ pub const CASES: &[Case] = &[
         house.hello(1).expect_err("refused")
     }),
     ("anything of a node in two places", "node_quarantined", |house| {
-        // Two first receipts that answer nothing, of which the node itself has formed the key.
+        // Two receipts of one number that answer nothing, of which the node itself has formed the key.
         let mut receipt = house.receipt(1);
         (receipt.kind, receipt.message_seq) = (ReceiptKind::KekInstalled, U64(0));
         house.say(0, &receipt).expect("allowed");
@@ -191,13 +188,14 @@ pub const CASES: &[Case] = &[
 ];
 
 impl House {
-    /// A receipt of the first node with a number, that answers nothing.
+    /// The receipt of the first node that comes so many after the last one, and answers nothing.
     fn receipt(&self, number: u64) -> Receipt {
+        let link = &self.core.node(&self.node(0)).expect("is known").link;
         Receipt {
-            head: self.head(number),
+            head: self.head(link.next_receipt() - 1 + number),
             node: self.node(0),
             boot_id: U64(1),
-            previous: None,
+            previous: link.last_receipt().map(|(_, hash)| hash),
             kind: ReceiptKind::Applied,
             campaign: None,
             key_set: None,
@@ -230,7 +228,14 @@ impl House {
         }
     }
 
+    /// The first node begins its first session.
+    pub(super) fn hello_with_first(&mut self) {
+        self.hello(1).expect("allowed");
+    }
+
     fn hello(&mut self, boot: u64) -> Result<crate::core::input::Outcome, super::Refusal> {
+        let last = self.core.node(&self.node(0)).and_then(|node| node.link.last_receipt());
+        let receipt = last.map_or((U64(0), None), |(number, hash)| (number, Some(hash)));
         let hello = Hello {
             head: self.head(1),
             node: self.node(0),
@@ -240,7 +245,7 @@ impl House {
             backend_class: "C".into(),
             root: 1,
             taken: (U64(0), U64(0)),
-            receipt: (U64(0), None),
+            receipt,
             exporter: None,
             utc_ms: U64(NOW),
         };

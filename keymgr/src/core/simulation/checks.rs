@@ -133,6 +133,7 @@ impl World {
         self.check_nodes();
         self.check_traffic();
         self.check_counts();
+        self.check_root_keks();
     }
 
     fn check_nodes(&mut self) {
@@ -251,11 +252,33 @@ impl World {
             }
         }
         silent.extend(self.who_refuses());
+        for node in core.state().nodes().filter(|node| node.is_served() && !node.kek_change.is_idle()) {
+            let told = |alarm: &Alarm| {
+                alarm.kind == AlarmKind::RootKek && alarm.subject == node.id.to_string()
+            };
+            if !core.alarms().any(told) {
+                silent.push(format!("the root KEK of {} is being changed and nobody is told", node.name));
+            }
+        }
         for phase in ended {
             self.cover.hit("end", phase);
         }
         for what in silent {
             self.violated(what);
+        }
+    }
+
+    /// What goes out under a root KEK goes to a node that holds this one.
+    pub fn check_root_keks(&mut self) {
+        let Some(core) = &self.core else { return };
+        let differs = self.nodes.iter().find(|node| {
+            let used = core.state().node(&node.id).and_then(|record| record.kek_in_use());
+            let held = node.machine.as_ref().map(|machine| machine.state().kek.as_ref());
+            let (Some(used), Some(held)) = (used, held) else { return false };
+            held.is_none_or(|held| (held.number, &held.token) != (used.number, &used.block))
+        });
+        if let Some(name) = differs.map(|node| node.name.clone()) {
+            self.violated(format!("the centre uses a root KEK that {name} does not hold"));
         }
     }
 

@@ -31,7 +31,7 @@ const CALM_STEPS: usize = 130;
 const TIDY_ROUNDS: usize = 4;
 
 /// Everything that goes wrong in a world.
-const FAULTS: [&str; 20] = [
+const FAULTS: [&str; 21] = [
     "manager crash between",
     "manager crash before persist",
     "manager crash after persist",
@@ -52,6 +52,7 @@ const FAULTS: [&str; 20] = [
     "request edited while officers read",
     "officers replaced",
     "emergency asked for",
+    "root KEKs changed",
 ];
 
 struct Run {

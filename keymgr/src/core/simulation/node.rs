@@ -5,10 +5,11 @@ use super::rng::Rng;
 use keylink::manager::challenge_of;
 use keylink::message::{Possession, PossessionMethod, Receipt, ReceiptKind};
 use keylink::node::{
-    Counts, Effects, InstallOrder, Installed, KekRecord, Machine, NodeState, Rules, TableImage, TableSet,
+    Agreed, Counts, Effects, InstallOrder, Installed, KekRecord, Machine, NodeState, Rules, TableImage, TableSet,
 };
 use keylink::root::SignedRoot;
-use keylink::{CampaignId, Generation, Instant3, KeySetId, KmcId, NodeId, Sign, Signed, SoftSigner};
+use keylink::wire::{Blob, Hex};
+use keylink::{CampaignId, Digest, Generation, Instant3, KeySetId, KmcId, NodeId, Sign, Signed, SoftSigner};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -53,9 +54,20 @@ pub fn kcv(secret: u64) -> String {
     hex::encode_upper(&Sha256::digest(secret.to_be_bytes())[..3])
 }
 
-/// The block of a key for a node: what a backend would unwrap.
-pub fn block(secret: u64, node: &NodeId, key_set: &KeySetId, generation: Generation) -> String {
-    format!("{secret}|{node}|{key_set}|{generation}")
+/// The block of a key for a node under its root KEK: what a backend would unwrap.
+pub fn block(secret: u64, node: &NodeId, key_set: &KeySetId, generation: Generation, kek: &str) -> String {
+    format!("{secret}|{node}|{key_set}|{generation}|{kek}")
+}
+
+/// The root KEK that follows from an offer, and what node and manager show each other of it.
+pub fn agreement(offer: &Digest) -> (String, Hex<32>, Hex<32>) {
+    let made = |what: &str| Hex(Digest::of(&[what.as_bytes(), &offer.0].concat()).0);
+    (hex::encode(&made("kek").0[..8]), made("node"), made("manager"))
+}
+
+/// Check value of a root KEK.
+pub fn kek_kcv(kek: &str) -> String {
+    hex::encode_upper(&Digest::of(kek.as_bytes()).0[..5])
 }
 
 /// The right answer to a challenge.
@@ -80,8 +92,7 @@ impl Node {
     pub fn new(rng: &mut Rng, number: usize, kmc: KmcId, root: &SignedRoot, now: u64) -> Self {
         let signer = Arc::new(SoftSigner::new(&rng.bytes()));
         let id = NodeId::of(&signer.key());
-        let mut state = NodeState::new(kmc, id, root.clone());
-        state.kek = Some(KekRecord { number: 1, token: "kek".into(), kcv: "000000".into() });
+        let state = NodeState::new(kmc, id, root.clone());
         let mut node = Self {
             id,
             name: format!("nsp-{number}"),
@@ -184,6 +195,15 @@ impl Node {
             self.publishing = Some((table, now + 30));
         }
         self.out.extend(effects.send);
+        if let Some(order) = effects.agree {
+            let (kek, confirm, expected) = agreement(&order.offer);
+            let record = KekRecord { number: order.number, kcv: kek_kcv(&kek), token: kek };
+            let agreed = Agreed { public: Blob(vec![]), confirm, expected, kek: record };
+            let clock = self.clock(now);
+            if let Some(effects) = self.machine.as_mut().map(|m| m.agreed(clock, order.offer, Ok(agreed))) {
+                self.follow(effects, now);
+            }
+        }
         if !effects.install.is_empty() {
             let results = effects.install.iter().map(|order| self.install(order)).collect();
             let clock = self.clock(now);
@@ -198,7 +218,7 @@ impl Node {
         let refuse = keylink::message::Reason::Block;
         let secret: u64 = order.block.split('|').next().and_then(|s| s.parse().ok()).ok_or(refuse)?;
         let (key_set, generation) = order.name();
-        if order.block != block(secret, &self.id, &key_set, generation) || order.kcv != kcv(secret) {
+        if order.block != block(secret, &self.id, &key_set, generation, &order.kek) || order.kcv != kcv(secret) {
             return Err(refuse);
         }
         let mut proof = answer(&order.challenge, secret);

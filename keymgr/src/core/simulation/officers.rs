@@ -13,6 +13,7 @@ use crate::core::key::KeySet;
 use crate::core::lifecycle::KeyState;
 use crate::core::node::Traffic;
 use crate::core::people::Role;
+use crate::core::root_kek::KekTarget;
 use crate::core::verified::Verified;
 use keylink::NodeId;
 use keylink::root::SignedRoot;
@@ -38,7 +39,7 @@ impl World {
             93..95 => self.officer_is_replaced(),
             95..97 => self.node_is_suspended(),
             97..99 => self.members_change(),
-            _ => self.somebody_approves(),
+            _ => self.root_keks_change(),
         }
         self.root_follows();
     }
@@ -270,6 +271,29 @@ impl World {
         } else {
             Act::AddMembers { zone, nodes }
         });
+    }
+
+    // Every node's, or one's; now and then with a number that is not the next.
+    fn root_keks_change(&mut self) {
+        let Some(core) = &self.core else { return };
+        let all: Vec<_> = core
+            .state()
+            .nodes()
+            .filter(|node| node.is_served())
+            .map(|node| KekTarget { node: node.id, number: node.next_kek_number() })
+            .collect();
+        let Some(mut one) = self.rng.pick(&all).copied() else { return };
+        if self.rng.chance(100) {
+            one.number += 1;
+        }
+        let targets = if self.rng.chance(500) { all } else { vec![one] };
+        self.cover.hit("fault", "root KEKs changed");
+        let act = Act::RekeyNodes(targets);
+        if self.rng.chance(500) {
+            self.propose(act);
+        } else {
+            self.by_quorum(act);
+        }
     }
 
     // ---- people ----

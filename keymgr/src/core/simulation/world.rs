@@ -18,9 +18,11 @@ use crate::core::people::Role;
 use crate::core::policy::Policy;
 use crate::core::verified::Verified;
 use crate::store::Table;
+use keylink::action::Grant;
 use keylink::manager::possession_holds;
 use keylink::message::{
-    Audience, CounterReceipt, Definition, Head, Indices, Overlap, PossessionMethod, Receipt, Scope,
+    Audience, CounterReceipt, Definition, Head, Indices, Overlap, PossessionMethod, Receipt, RootKekAccept,
+    RootKekConfirm, RootKekOffer, Scope,
 };
 use keylink::root::{Recovery, RootDocument, SignedRoot};
 use keylink::wire::{Hex, U64};
@@ -35,8 +37,8 @@ pub enum Letter {
     Root(SignedRoot),
     Said(Signed),
     Beat(Signed, u64),
-    /// A node asks for mail; the number of its root document.
-    Pull(u32),
+    /// A node asks for mail; the number of its root document, and of the last message that it has taken.
+    Pull(u32, u64),
 }
 
 pub struct Packet {
@@ -87,6 +89,8 @@ pub struct World {
     prompt: bool,
     /// What happens is written down.
     pub telling: bool,
+    // Offers of root KEKs: hash, number, since when. They do not outlive the manager.
+    offers: BTreeMap<usize, (Digest, u32, u64)>,
     confirmed: BTreeMap<usize, ((u64, U64, Digest), Signed)>,
     pub cover: Cover,
     pub trace: Vec<String>,
@@ -147,6 +151,7 @@ impl World {
             members: BTreeSet::new(),
             prompt: seed.is_multiple_of(2),
             telling,
+            offers: BTreeMap::new(),
             confirmed: BTreeMap::new(),
             cover: Cover::default(),
             trace: Vec::new(),
@@ -199,24 +204,31 @@ impl World {
             class: BackendClass::C,
         });
         self.by_quorum(Act::EnrolNodes(drafts.collect()));
+        self.first_root_keks();
         for n in 0..2 {
             self.set_up_zone(n);
         }
         for n in 0..self.nodes.len() {
-            let kek = RootKek {
-                number: 1,
-                strength_bits: 256,
-                block: "K".into(),
-                kcv: "000000".into(),
-                since_utc_ms: self.now,
-            };
             let node = self.nodes[n].id;
-            self.must(Input::RootKek { node, kek });
             let by = self.operator();
             self.must(Input::Traffic { by, node, to: Traffic::InTraffic });
             self.nodes[n].serving = true;
         }
         self.first_keys();
+    }
+
+    // Offer, acceptance, confirmation, receipt.
+    fn first_root_keks(&mut self) {
+        for n in 0..self.nodes.len() {
+            self.answer_pull(n, 1, 0);
+        }
+        for _ in 0..8 {
+            self.now += 350;
+            self.deliver();
+            for n in 0..self.nodes.len() {
+                self.poll(n);
+            }
+        }
     }
 
     fn set_up_zone(&mut self, n: u16) {
@@ -381,6 +393,7 @@ impl World {
                 Err(error) => return self.violated(format!("the records do not load: {error}")),
             }
             self.epoch += 1;
+            self.offers.clear();
             let epoch = self.epoch;
             self.say(|| format!("manager starts, epoch {epoch}"));
             self.tell(Input::TakeOver { epoch });
@@ -419,8 +432,9 @@ impl World {
             .iter()
             .filter_map(|(node, key)| {
                 let secret = *self.secrets.get(key)?;
-                let block = node::block(secret, node, &key.key_set, key.generation);
-                Some(WrappedFor { node: *node, key: *key, block, throw_away: None, root_kek: 1 })
+                let kek = self.core.as_ref()?.state().node(node)?.kek_in_use()?;
+                let block = node::block(secret, node, &key.key_set, key.generation, &kek.block);
+                Some(WrappedFor { node: *node, key: *key, block, throw_away: None, root_kek: kek.number })
             })
             .collect();
         if !wrapped.is_empty() {
@@ -556,12 +570,12 @@ impl World {
                 let beat = signed.clone();
                 self.tell(Input::Beat { node, beat, skew_ms });
             }
-            Letter::Pull(root) => self.answer_pull(n, *root),
+            Letter::Pull(root, taken) => self.answer_pull(n, *root, *taken),
             _ => {}
         }
     }
 
-    fn answer_pull(&mut self, n: usize, root: u32) {
+    fn answer_pull(&mut self, n: usize, root: u32, taken: u64) {
         let Some(core) = &self.core else { return };
         let installed = core.state().centre().map_or(0, |c| c.root.document().map_or(0, |d| d.number));
         let behind: Vec<_> = self
@@ -574,11 +588,15 @@ impl World {
         for root in behind {
             self.send(n, true, Letter::Root(root));
         }
+        self.offer_root_kek(n, taken);
         self.send_newest(n);
     }
 
     fn receive(&mut self, n: usize, signed: &Signed) {
         let node = self.nodes[n].id;
+        if signed.kind == RootKekAccept::KIND {
+            return self.root_kek_accepted(n, signed);
+        }
         let judged = self.judge(signed);
         let Some(Ok(Outcome::Counted { last: Some((number, hash)), .. })) =
             self.tell(Input::Said { node, signed: signed.clone(), judged })
@@ -587,6 +605,58 @@ impl World {
         };
         let counter = self.confirmation(n, number, hash);
         self.send(n, true, Letter::Message(counter));
+    }
+
+    // As the service does: what was ordered is offered, one offer at a time; a confirmation is sent until it is taken.
+    fn offer_root_kek(&mut self, n: usize, taken: u64) {
+        let (now, id) = (self.now, self.nodes[n].id);
+        let Some(core) = &self.core else { return };
+        let Some(node) = core.state().node(&id).filter(|node| node.is_served()) else { return };
+        if let Some(confirm) = node.kek_change.confirm().cloned() {
+            let seq = confirm.peek::<RootKekConfirm>().map_or(0, |body| body.head.seq.0);
+            if seq > taken {
+                return self.send(n, true, Letter::Message(confirm));
+            }
+            if node.kek_change.next.as_ref().is_some_and(|next| now - next.kek.since_utc_ms < 20_000) {
+                return;
+            }
+        }
+        let Some((number, rights)) = node.kek_to_agree() else { return };
+        if self.offers.get(&n).is_some_and(|(_, _, since)| now - since < 10_000) {
+            return;
+        }
+        let wanted = Grant::RootKek { node: id, number };
+        let Some(evidence) = core.evidence(&rights, now, |grant| *grant == wanted) else { return };
+        let head = node.link.clone().next_head(core.epoch(), now + 600_000);
+        let public = keylink::wire::Blob(vec![]);
+        let offer = RootKekOffer { head, number, public, nonce: Hex(self.rng.bytes()), evidence };
+        let signed = Signed::seal(&offer, &self.signer);
+        if matches!(self.tell(Input::Post { node: id, signed: signed.clone() }), Some(Ok(_))) {
+            self.offers.insert(n, (signed.hash(), number, now));
+            self.send(n, true, Letter::Message(signed));
+        }
+    }
+
+    fn root_kek_accepted(&mut self, n: usize, signed: &Signed) {
+        let Ok(accept) = signed.peek::<RootKekAccept>() else { return };
+        let Some((offer, number, _)) = self.offers.get(&n).copied() else { return };
+        let (kek, of_node, of_manager) = node::agreement(&offer);
+        if accept.offer != offer || accept.confirm != of_node || accept.node != self.nodes[n].id {
+            return;
+        }
+        let Some(core) = &self.core else { return };
+        let Some(node) = core.state().node(&accept.node) else { return };
+        let head = node.link.clone().next_head(core.epoch(), self.now + 600_000);
+        let confirm = RootKekConfirm { head, accept: signed.hash(), confirm: of_manager };
+        let confirm = Signed::seal(&confirm, &self.signer);
+        let kcv = node::kek_kcv(&kek);
+        let kek = RootKek { number, strength_bits: 256, block: kek, kcv, since_utc_ms: self.now };
+        let input = Input::KekAgreed { node: accept.node, kek, confirm: confirm.clone() };
+        if matches!(self.tell(input), Some(Ok(_))) {
+            // Answered once; another offer is due when this comes to nothing.
+            self.offers.insert(n, (Digest::default(), 0, self.now));
+            self.send(n, true, Letter::Message(confirm));
+        }
     }
 
     // The same receipt is confirmed by the same message.
@@ -654,12 +724,12 @@ impl World {
     /// A node speaks up: its receipts, its mail, sometimes how it is.
     pub fn poll(&mut self, n: usize) {
         let Some(machine) = &self.nodes[n].machine else { return };
-        let (root, outbox) =
-            (machine.document().number, machine.outbox().iter().take(4).cloned().collect::<Vec<_>>());
+        let (root, taken) = (machine.document().number, machine.state().seq.0);
+        let outbox = machine.outbox().iter().take(4).cloned().collect::<Vec<_>>();
         for signed in outbox {
             self.send(n, false, Letter::Said(signed));
         }
-        self.send(n, false, Letter::Pull(root));
+        self.send(n, false, Letter::Pull(root, taken));
         if self.rng.chance(200) {
             let now = self.now;
             if let Some(beat) = self.nodes[n].beat(now) {

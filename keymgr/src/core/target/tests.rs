@@ -31,6 +31,7 @@ fn told(protecting: u32, keys: &[Held<'_>]) -> Vec<(u32, Step)> {
                 key_set: zpk(),
                 generation: key(zpk(), number).generation,
                 block: "D".into(),
+                earlier: vec![],
                 throw_away: None,
                 root_kek: 1,
                 kcv: "A1B2C3".into(),

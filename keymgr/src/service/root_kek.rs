@@ -1,0 +1,211 @@
+//! Root KEKs of nodes, by agreement: what was ordered is offered, what a node has accepted is confirmed, and the
+//! confirmation is there until the node has receipted it.
+
+use super::keys::Held;
+use super::link::{LinkProblem, MESSAGE_LIFE_MS};
+use super::manager::Manager;
+use crate::core::Refusal;
+use crate::core::input::{Input, Judged};
+use crate::core::node::{Node, RootKek};
+use crate::writer::SubmitError;
+use hostcmd::managed::possession::open_throw_away;
+use keylink::action::{Evidence, Grant};
+use keylink::message::{
+    Head, Possession, PossessionMethod, Receipt, RootKekAccept, RootKekConfirm, RootKekOffer,
+};
+use keylink::root_kek::{Transcript, formed_challenge};
+use keylink::wire::{Blob, Hex, U64};
+use keylink::{NodeId, Signed};
+
+/// How often a message is signed anew because another took its number.
+const POST_TRIES: u32 = 16;
+/// A node that has taken a confirmation and says nothing of it for so long is offered anew, milliseconds.
+const RECEIPT_MS: u64 = 60_000;
+
+// A confirmation is on its way, or has just arrived: another offer would be one too many.
+fn awaits_receipt(record: &Node, number: u32, taken: U64, now: u64) -> bool {
+    let next = record.kek_change.next.as_ref().filter(|next| next.kek.number == number);
+    next.is_some_and(|next| match next.confirm.as_ref().and_then(|c| c.peek::<RootKekConfirm>().ok()) {
+        Some(confirm) => {
+            confirm.head.seq > taken || now.saturating_sub(next.kek.since_utc_ms) < RECEIPT_MS
+        }
+        // Formed from components: it is not offered.
+        None => true,
+    })
+}
+
+impl Manager {
+    /// A node is offered the root KEK that it shall get, when officers have approved that. `taken` is what it has taken
+    /// of what was sent.
+    pub(super) async fn offer_root_kek(&self, node: NodeId, taken: (U64, U64)) {
+        self.judge_told(node).await;
+        if let Err(problem) = self.try_offer(node, taken.1).await {
+            tracing::warn!(%node, %problem, "no root KEK offered");
+        }
+    }
+
+    async fn try_offer(&self, node: NodeId, taken: U64) -> Result<(), LinkProblem> {
+        let now = self.now().utc_ms;
+        let found = self.view(|core| {
+            let record = core.node(&node).filter(|record| record.is_served())?;
+            let (number, rights) = record.kek_to_agree()?;
+            if awaits_receipt(record, number, taken, now) {
+                return None;
+            }
+            let wanted = Grant::RootKek { node, number };
+            let evidence = core.evidence(&rights, now, |grant| *grant == wanted)?;
+            Some((number, evidence))
+        });
+        let Some((number, evidence)) = found else { return Ok(()) };
+        if !self.0.offers.begin(node, now) {
+            return Ok(());
+        }
+        match self.make_offer(node, number, evidence).await {
+            Ok(offered) => self.0.offers.open(node, offered.hash(), number, now),
+            Err(problem) => {
+                self.0.offers.give_up(node);
+                return Err(problem);
+            }
+        }
+        Ok(())
+    }
+
+    async fn make_offer(&self, node: NodeId, number: u32, evidence: Evidence) -> Result<Signed, LinkProblem> {
+        let public = self.vault().call(move |vault| vault.offer_root_kek(node)).await;
+        let public = Blob(public.map_err(|error| LinkProblem::Unready(error.to_string()))?);
+        let mut nonce = Hex([0; 32]);
+        getrandom::fill(&mut nonce.0).map_err(|error| LinkProblem::Unready(error.to_string()))?;
+        self.post_next(
+            node,
+            |head| {
+                let (public, evidence) = (public.clone(), evidence.clone());
+                Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer)
+            },
+            |signed| Input::Post { node, signed },
+        )
+        .await
+    }
+
+    // Another message may take the number that this one was signed with; then it is signed anew.
+    async fn post_next(
+        &self,
+        node: NodeId,
+        seal: impl Fn(Head) -> Signed,
+        input: impl Fn(Signed) -> Input,
+    ) -> Result<Signed, LinkProblem> {
+        let _held = self.0.mail.hold(node);
+        let mut tries = 0;
+        loop {
+            let head = self.next_head(node, self.now().utc_ms)?;
+            let signed = seal(head);
+            match self.submit(None, input(signed.clone())).await {
+                Ok(_) => {
+                    self.0.mail.put(node, (head.epoch.0, head.seq.0), signed.clone());
+                    return Ok(signed);
+                }
+                Err(SubmitError::Refused(Refusal::NotDue)) if tries < POST_TRIES => tries += 1,
+                Err(problem) => return Err(problem.into()),
+            }
+        }
+    }
+
+    pub(super) async fn root_kek_accepted(&self, node: NodeId, signed: Signed) -> Result<(), LinkProblem> {
+        let (kmc, now) = (self.kmc()?, self.now().utc_ms);
+        let record = self.view(|core| core.node(&node).cloned()).ok_or(LinkProblem::Unknown)?;
+        let accept: RootKekAccept = signed.open(&record.link.key)?;
+        let Some((offer, number)) = self.0.offers.take(node, accept.offer) else { return Ok(()) };
+        let hash = signed.hash();
+        let agreed = self
+            .vault()
+            .call(move |vault| {
+                let public = accept.public.0.clone();
+                let transcript = Transcript { kmc, node, number, offer, node_public: &public };
+                vault.agree_root_kek(&transcript, &accept.confirm)
+            })
+            .await;
+        let (sealed, confirm) = match agreed {
+            Ok(agreed) => agreed,
+            Err(error) => {
+                tracing::warn!(%node, %error, "a node's answer does not agree on a root KEK");
+                return Ok(());
+            }
+        };
+        let kek =
+            RootKek { number, strength_bits: 256, block: sealed.block, kcv: sealed.kcv, since_utc_ms: now };
+        self.post_next(
+            node,
+            |head| Signed::seal(&RootKekConfirm { head, accept: hash, confirm }, &self.0.parts.signer),
+            |confirm| Input::KekAgreed { node, kek: kek.clone(), confirm },
+        )
+        .await?;
+        Ok(())
+    }
+
+    fn next_head(&self, node: NodeId, now: u64) -> Result<Head, LinkProblem> {
+        let found =
+            self.view(|core| core.node(&node).map(|record: &Node| (record.link.clone(), core.epoch())));
+        let (mut link, epoch) = found.ok_or(LinkProblem::Unknown)?;
+        Ok(link.next_head(epoch, now + MESSAGE_LIFE_MS))
+    }
+
+    /// Puts the confirmation of an agreement into the node's box: boxes do not outlive the process.
+    pub(super) fn post_confirmation(&self, node: NodeId, taken: (u64, u64)) {
+        let open = |core: &crate::core::Core| core.node(&node)?.kek_change.confirm().cloned();
+        let Some(signed) = self.view(open) else { return };
+        let Ok(confirm) = signed.peek::<RootKekConfirm>() else { return };
+        let place = (confirm.head.epoch.0, confirm.head.seq.0);
+        if place.1 > taken.1 && !self.0.mail.holds(node, place.1) {
+            self.0.mail.put(node, place, signed);
+        }
+    }
+
+    // What the backend says of a receipt for a root KEK that was formed at its node.
+    pub(super) async fn judge_root_kek(&self, receipt: &Receipt) -> Judged {
+        let (Some(proof), Some(number)) = (receipt.possession.clone(), receipt.generation) else {
+            return Judged::None;
+        };
+        let next = self.view(|core| Some(core.node(&receipt.node)?.kek_change.next.clone()?.kek));
+        match next.filter(|kek| kek.number == number.0) {
+            Some(kek) => self.judge_formed(receipt.node, &kek, &proof).await,
+            // The centre has no such KEK yet; the proof is kept for when it has.
+            None => Judged::None,
+        }
+    }
+
+    /// Judges what a node has told of a root KEK before the centre had the same.
+    pub(crate) async fn judge_told(&self, node: NodeId) {
+        let waiting = self.view(|core| {
+            let change = &core.node(&node)?.kek_change;
+            let told = change.told.clone().filter(|told| !told.failed)?;
+            let next = change.next.clone().filter(|next| next.confirm.is_none())?;
+            (next.kek.number == told.number).then_some((next.kek, told.possession))
+        });
+        let Some((kek, proof)) = waiting else { return };
+        let judged = match proof {
+            Some(proof) => self.judge_formed(node, &kek, &proof).await,
+            None => Judged::Fails,
+        };
+        // Refused where another request of the node has said the same.
+        let _ = self.submit(None, Input::KekJudged { node, number: kek.number, judged }).await;
+    }
+
+    // Whether a node's proof holds for a root KEK that the centre has formed.
+    async fn judge_formed(&self, node: NodeId, kek: &RootKek, proof: &Possession) -> Judged {
+        let Ok(kmc) = self.kmc() else { return Judged::None };
+        if proof.method != PossessionMethod::WrappedThrowAway {
+            return Judged::Fails;
+        }
+        let held = Held::of_root_kek(kmc, node, kek);
+        let challenge = formed_challenge(kmc, node, kek.number, &proof.nonce.0);
+        let block = proof.answer.clone().into_bytes();
+        let opened = self
+            .vault()
+            .call(move |vault| {
+                vault.with_key(held.spec, &held.block, &held.label, |hsm, key| async move {
+                    open_throw_away(&hsm, &key, &challenge, &block).await
+                })
+            })
+            .await;
+        if matches!(opened, Ok(Ok(_))) { Judged::Holds } else { Judged::Fails }
+    }
+}
