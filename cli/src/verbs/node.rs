@@ -1,14 +1,19 @@
 //! `payhsm node`, the verbs at a node's own place: it becomes known to a key management centre, shows what it holds, and
 //! takes mail by file where no network reaches it.
 
+mod form_kek;
+
+pub use form_kek::FormKek;
+
 use crate::backend::{Source, SourceOptions};
 use crate::exit::{Exit, Failure};
 use crate::private::make_folder;
 use gateway::node::{
-    EnrolError, Enrolment, HttpsTransport, Identity, NodeService, NodeTable, Nowhere, ServiceSetup, Store,
-    Stored, carry, choose_lmks, class_letter, identity_file, join, open, store_file,
+    EnrolError, Enrolment, HttpsTransport, Identity, NodeService, NodeSide, NodeTable, Nowhere, ServiceSetup,
+    Store, Stored, carry, choose_lmks, class_letter, identity_file, join, open, store_file,
 };
 use gateway::{BackendFactory, Running};
+use hsm::BackendClass;
 use keylink::message::{EnrolmentToken, Receipt, ReceiptKind};
 use keylink::node::NodeState;
 use std::path::{Path, PathBuf};
@@ -24,6 +29,8 @@ pub enum Node {
     Show(Show),
     /// Mail by file.
     Carry(Carry),
+    /// A root KEK from components.
+    FormKek(FormKek),
 }
 
 /// Arguments of `join`.
@@ -84,6 +91,7 @@ pub fn run(verb: Node) -> Exit {
         Node::Join(args) => runtime.block_on(run_join(&args)),
         Node::Show(args) => run_show(&args),
         Node::Carry(args) => runtime.block_on(run_carry(args)),
+        Node::FormKek(args) => runtime.block_on(form_kek::run(args)),
     }
 }
 
@@ -158,13 +166,17 @@ fn run_show(args: &Show) -> Exit {
     if args.json {
         let all = serde_json::json!({
             "node": state.node, "kmc": state.kmc, "manager": identity.url, "epoch": state.epoch,
-            "seq": state.seq, "root_kek": state.kek.as_ref().map(|kek| &kek.kcv), "suspended": state.suspended,
+            "seq": state.seq, "root_kek": state.kek.as_ref().map(|kek| &kek.kcv),
+            "root_kek_number": state.kek.as_ref().map(|kek| kek.number), "suspended": state.suspended,
             "unconfirmed_receipts": state.outbox.len(), "keys": sets,
         });
         println!("{all}");
         return Ok(());
     }
     println!("node {}\nmanager {} at {}", state.node, state.kmc, identity.url);
+    if let Some(kek) = &state.kek {
+        println!("root KEK {} {}", kek.number, kek.kcv);
+    }
     println!("last message {}/{}, unconfirmed receipts {}", state.epoch, state.seq, state.outbox.len());
     for set in &state.key_sets {
         for one in &set.generations {
@@ -183,19 +195,29 @@ fn run_show(args: &Show) -> Exit {
     Ok(())
 }
 
-async fn run_carry(args: Carry) -> Exit {
-    let package = std::fs::read(&args.input).map_err(|error| file(&args.input, error))?;
-    let factory = Source::from(args.source).factory()?;
+// The node side of a data folder, without cores; its service must not run.
+async fn alone(
+    data: &Path,
+    table: &NodeTable,
+    source: SourceOptions,
+) -> Result<(NodeSide, BackendClass), Failure> {
+    let factory = Source::from(source).factory()?;
     let (lmks, class) = {
         let backend = factory();
         (backend.lmks().to_vec(), backend.class())
     };
-    let table = NodeTable { lmk: args.lmk, kek_lmk: args.kek_lmk, ..NodeTable::default() };
-    let chosen = choose_lmks(&table, &lmks).map_err(Failure::usage)?;
+    let chosen = choose_lmks(table, &lmks).map_err(Failure::usage)?;
     let (nowhere, ready) = (Box::new(Nowhere), Arc::new(|| false));
-    let opened = open(&args.data, &table, chosen, factory, class, nowhere, ready, None).await;
+    let opened = open(data, table, chosen, factory, class, nowhere, ready, None).await;
     let (_, mut side) = opened.map_err(Failure::environment)?;
     side.settle().await.map_err(Failure::environment)?;
+    Ok((side, class))
+}
+
+async fn run_carry(args: Carry) -> Exit {
+    let package = std::fs::read(&args.input).map_err(|error| file(&args.input, error))?;
+    let table = NodeTable { lmk: args.lmk, kek_lmk: args.kek_lmk, ..NodeTable::default() };
+    let (mut side, class) = alone(&args.data, &table, args.source).await?;
     let answer = carry(&mut side, &package).await.map_err(Failure::environment)?;
     let answer = answer.ok_or_else(|| Failure::check("not a package for this node"))?;
     std::fs::write(&args.output, &answer).map_err(|error| file(&args.output, error))?;

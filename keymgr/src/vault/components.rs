@@ -162,7 +162,9 @@ fn check_component(part: &ClearKey, spec: KeySpec) -> Result<(), VaultError> {
     Ok(())
 }
 
-fn combine(parts: &[ClearKey], spec: KeySpec) -> Result<ClearKey, VaultError> {
+/// The XOR of components, as the vault forms it, and as a node's own program does. Refuses fewer than two, equal ones,
+/// lengths that differ from the key's, all-zero ones, and a weak or all-zero result.
+pub fn combine(parts: &[ClearKey], spec: KeySpec) -> Result<ClearKey, VaultError> {
     if parts.len() < 2 {
         return Err(VaultError::Components("at least two are needed"));
     }

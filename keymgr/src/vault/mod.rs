@@ -15,7 +15,7 @@ mod spec;
 mod thread;
 
 pub use agree::{ROOT_KEK, root_kek_label};
-pub use components::{ComponentBox, ComponentKey, ComponentKeys, seal_component};
+pub use components::{ComponentBox, ComponentKey, ComponentKeys, combine, seal_component};
 pub use deliver::Receiver;
 pub use error::VaultError;
 pub use sealed::SealedKey;

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 /// Components of two custodians.
 pub const CUSTODIANS: [[u8; 32]; 2] = [FIRST, SECOND];
-const FIRST: [u8; 32] = *b"canary component of custodian 1.";
-const SECOND: [u8; 32] = *b"CANARY COMPONENT OF CUSTODIAN 2!";
+pub const FIRST: [u8; 32] = *b"canary component of custodian 1.";
+pub const SECOND: [u8; 32] = *b"CANARY COMPONENT OF CUSTODIAN 2!";
 
 fn code(problem: ClientProblem) -> String {
     match problem {
@@ -25,7 +25,7 @@ fn code(problem: ClientProblem) -> String {
     }
 }
 
-async fn part(client: &Client, open: &CeremonyView, number: u8, clear: &[u8]) -> Signed {
+pub async fn part(client: &Client, open: &CeremonyView, number: u8, clear: &[u8]) -> Signed {
     let (me, kmc) = (client.me().await.unwrap(), client.kmc().await.unwrap());
     let component = ClearKey::new(clear).unwrap();
     let name = (kmc, open.ceremony, number);
@@ -125,7 +125,7 @@ async fn exchange(centre: &Centre, zmk: KeyRef) {
     let sets: Vec<KeySet> = centre.operator.all("/key-sets").await.unwrap();
     let set = |name: &str| sets.iter().find(|set| set.definition.name.starts_with(name)).unwrap().id();
     let transcript = formed(centre, set("partner a"), [&FIRST[..16], &SECOND[..16]]).await;
-    let key = KeyRef { key_set: transcript.key_set, generation: transcript.generation };
+    let key = KeyRef { key_set: transcript.key_set.unwrap(), generation: transcript.generation };
     let idle = centre.operator.propose(&Act::ExportKey { key, under: zmk }).await;
     assert!(idle.is_err(), "a ZMK that is not in use wraps nothing");
     centre.ask(&[Act::ActivateKey(zmk), Act::ActivateKey(key)]).await;

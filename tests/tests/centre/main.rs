@@ -12,6 +12,7 @@ mod messages;
 mod nodes;
 mod raw;
 mod refusals;
+mod root_keks;
 mod rotation;
 mod swapped;
 mod tokens;

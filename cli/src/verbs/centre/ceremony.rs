@@ -1,6 +1,8 @@
-//! `payhsm ceremony new|show|component|finish|abandon|transcript`: a key from components by separate custodians, each from an own console.
+//! `payhsm ceremony new|root-kek|show|component|finish|abandon|transcript`: a key from components by separate
+//! custodians, each from an own console.
 
 use super::key::find_set;
+use super::node::find as find_node;
 use super::place::{Place, block_on, failure, show, table};
 use crate::exit::{Exit, Failure};
 use crate::private::secret_line;
@@ -12,6 +14,7 @@ use keymgr::client::{Client, ClientProblem};
 use keymgr::core::action::Act;
 use keymgr::core::input::Outcome;
 use keymgr::core::people::Person;
+use keymgr::core::root_kek::KekTarget;
 use keymgr::vault::ComponentKey;
 use paytypes::{CipherKind, ClearKey};
 use serde_json::json;
@@ -23,6 +26,9 @@ use zeroize::Zeroizing;
 pub enum Ceremony {
     /// Asks for the next generation of a key set to be formed from components.
     New(New),
+    /// Asks for the next root KEK of a node to be formed from components; its own custodians enter the same there, with
+    /// `payhsm node form-kek`.
+    RootKek(RootKek),
     /// Shows an open ceremony: the key that components are sealed to, and check values.
     Show(One),
     /// Enters or draws your component; it is sealed here and leaves this program sealed only.
@@ -43,6 +49,21 @@ pub struct New {
     /// Custodians of components 1, 2, …, by name or id; two at least.
     #[arg(required = true, num_args = 2..)]
     custodians: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `ceremony root-kek`.
+#[derive(Debug, Args)]
+pub struct RootKek {
+    /// Node, by name or id.
+    node: String,
+    /// Custodians of components 1, 2, …, by name or id; two at least.
+    #[arg(required = true, num_args = 2..)]
+    custodians: Vec<String>,
+    /// Number of the KEK at its node; the next when missing, or the one that the node has formed already.
+    #[arg(long)]
+    number: Option<u32>,
     #[command(flatten)]
     place: Place,
 }
@@ -87,6 +108,7 @@ pub struct Finish {
 pub fn run(verb: Ceremony) -> Exit {
     match verb {
         Ceremony::New(args) => new(&args),
+        Ceremony::RootKek(args) => root_kek(&args),
         Ceremony::Show(args) => {
             let client = args.place.client()?;
             let view = block_on(view(&client, args.ceremony))?;
@@ -111,13 +133,26 @@ pub fn run(verb: Ceremony) -> Exit {
 fn new(args: &New) -> Exit {
     let client = args.place.client()?;
     let set = find_set(&client, &args.key_set)?;
+    let custodians = persons(&client, &args.custodians)?;
+    super::ask(&args.place, &client, &[Act::FormKey { key_set: set.id(), custodians }])
+}
+
+fn root_kek(args: &RootKek) -> Exit {
+    let client = args.place.client()?;
+    let node = find_node(&client, &args.node)?;
+    let number = args.number.or(node.told_root_kek).unwrap_or(node.next_root_kek_number);
+    let target = KekTarget { node: node.id, number };
+    let custodians = persons(&client, &args.custodians)?;
+    super::ask(&args.place, &client, &[Act::FormRootKek { target, custodians }])
+}
+
+fn persons(client: &Client, names: &[String]) -> Result<Vec<PersonId>, Failure> {
     let persons: Vec<Person> = block_on(client.all("/persons"))?;
     let find = |name: &String| -> Result<PersonId, Failure> {
         let found = persons.iter().find(|p| p.name == *name || p.id.to_string() == *name);
         found.map(|p| p.id).ok_or_else(|| Failure::usage(format!("no person {name}")))
     };
-    let custodians = args.custodians.iter().map(find).collect::<Result<_, _>>()?;
-    super::ask(&args.place, &client, &[Act::FormKey { key_set: set.id(), custodians }])
+    names.iter().map(find).collect()
 }
 
 async fn view(client: &Client, id: ActionId) -> Result<CeremonyView, ClientProblem> {
@@ -158,7 +193,7 @@ fn component(args: &Component) -> Exit {
     let number = own.ok_or_else(|| Failure::check("no component of this ceremony is yours"))?.number;
     eprintln!("component {number}, sealed to key {}", open.fingerprint);
     let (kind, length) = (open.kind(), usize::from(open.length));
-    let clear = if args.draw { drawn(kind, length)? } else { entered(length)? };
+    let clear = if args.draw { drawn(kind, length)? } else { entered("component", length)? };
     let check = check_of(kind, &clear).map_err(Failure::check)?;
     eprintln!("check value {check}");
     let to = ComponentKey(open.key.0.clone());
@@ -171,8 +206,8 @@ fn component(args: &Component) -> Exit {
     show(args.place.json, &report, |_| format!("component {number} is there, check value {check}"))
 }
 
-// Twice, so that a slip is noticed; never echoed.
-fn entered(length: usize) -> Result<ClearKey, Failure> {
+/// A component by this name, typed twice, so that a slip is noticed; never echoed.
+pub fn entered(name: &str, length: usize) -> Result<ClearKey, Failure> {
     let ask = |prompt: &str| -> Result<ClearKey, Failure> {
         let text = secret_line(prompt)?;
         let digits: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
@@ -187,8 +222,8 @@ fn entered(length: usize) -> Result<ClearKey, Failure> {
         }
         ClearKey::new(&bytes).map_err(|_| Failure::usage("a component has 16, 24 or 32 bytes"))
     };
-    let first = ask("component: ")?;
-    if first.same_as(&ask("component again: ")?) {
+    let first = ask(&format!("{name}: "))?;
+    if first.same_as(&ask(&format!("{name} again: "))?) {
         Ok(first)
     } else {
         Err(Failure::check("the two entries differ"))
@@ -230,6 +265,7 @@ fn transcript(args: &Finish, client: &Client, signed: &Signed) -> Exit {
     show(args.place.json, &transcript, |t| {
         let parts: String =
             t.parts.iter().map(|p| format!("component {} check value {}\n", p.number, p.check)).collect();
-        format!("{parts}generation {} check value {}\ntranscript {}", t.generation, t.kcv, signed.hash())
+        let what = if t.node.is_some() { "root KEK" } else { "generation" };
+        format!("{parts}{what} {} check value {}\ntranscript {}", t.generation, t.kcv, signed.hash())
     })
 }

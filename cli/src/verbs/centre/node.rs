@@ -1,6 +1,6 @@
 //! `payhsm node …`: nodes become known, are shown, stopped and let back.
 
-use super::place::{Place, block_on, show, table};
+use super::place::{Place, block_on, confirmed, show, table};
 use super::when;
 use crate::exit::{Exit, Failure};
 use crate::private::write_private;
@@ -12,6 +12,7 @@ use keymgr::api::NodeView as Record;
 use keymgr::client::Client;
 use keymgr::core::action::Act;
 use keymgr::core::node::{BackendClass, NewNode, Traffic};
+use keymgr::core::root_kek::KekTarget;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -32,6 +33,11 @@ pub enum Node {
     Join(local::Join),
     /// At the node: takes a package of the centre and writes the one that goes back. The service must not run.
     Carry(local::Carry),
+    /// At the node: forms its root KEK from components that its custodians type, as the centre's do in a ceremony. The
+    /// service must not run.
+    FormKek(local::FormKek),
+    /// Asks for new root KEKs for nodes, by agreement with each. First what would happen.
+    Rekey(Rekey),
     /// Stops serving a node at once. One person may; to resume takes officers.
     Quarantine(Reason),
     /// Asks for a node to do nothing with managed keys; one officer's signature is enough.
@@ -66,6 +72,22 @@ pub struct Enrol {
     /// Every node that asks; officers then compare the fingerprints before they sign.
     #[arg(long, conflicts_with = "nodes")]
     asking: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `node rekey`.
+#[derive(Debug, Args)]
+pub struct Rekey {
+    /// Names or ids.
+    #[arg(required = true)]
+    nodes: Vec<String>,
+    /// Shows what would happen and asks for nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Asks without a question.
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -140,6 +162,8 @@ pub fn run(verb: Node) -> Exit {
         Node::Show(args) => one(&args),
         Node::Join(args) => local::run(local::Node::Join(args)),
         Node::Carry(args) => local::run(local::Node::Carry(args)),
+        Node::FormKek(args) => local::run(local::Node::FormKek(args)),
+        Node::Rekey(args) => rekey(&args),
         Node::Quarantine(args) => {
             let client = args.place.client()?;
             let node = find(&client, &args.node)?;
@@ -168,6 +192,41 @@ fn act(place: &Place, name: &str, make: impl FnOnce(&Record, &Client) -> Act) ->
     let client = place.client()?;
     let node = find(&client, name)?;
     super::ask(place, &client, &[make(&node, &client)])
+}
+
+fn rekey(args: &Rekey) -> Exit {
+    let client = args.place.client()?;
+    let nodes: Vec<Record> = block_on(client.all("/nodes"))?;
+    let find = |name: &String| {
+        let own = nodes.iter().find(|node| node.name == *name || node.id.to_string() == *name);
+        own.ok_or_else(|| Failure::usage(format!("no node {name}")))
+    };
+    let chosen: Vec<&Record> = args.nodes.iter().map(find).collect::<Result<_, _>>()?;
+    let targets: Vec<_> = chosen
+        .iter()
+        .map(|node| KekTarget { node: node.id, number: node.next_root_kek_number })
+        .collect();
+    let row = |node: &&Record| {
+        let held = node.root_kek.as_ref().map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv));
+        let silent = keymgr::client::utc_ms().saturating_sub(node.seen_utc_ms) > 120_000;
+        let remark = match (node.quarantined.is_some() || node.suspended, node.ordered_root_kek) {
+            (true, _) => "is not served: will be refused",
+            (_, Some(_)) => "takes the place of an order before",
+            _ if silent => "silent: agrees when it is back",
+            _ => "",
+        };
+        vec![node.name.clone(), held, node.next_root_kek_number.to_string(), remark.to_owned()]
+    };
+    let preview = || {
+        let rows = table(&["node", "root KEK", "new", "remark"], &chosen.iter().map(row).collect::<Vec<_>>());
+        format!("{rows}keys in use stay usable; blocks on their way are made again under the new one")
+    };
+    if args.dry_run {
+        return show(args.place.json, &json!({ "targets": targets, "nodes": chosen }), |_| preview());
+    }
+    eprintln!("{}", preview());
+    confirmed(args.yes, "Ask for this?")?;
+    super::ask(&args.place, &client, &[Act::RekeyNodes(targets)])
 }
 
 fn tokens(args: &Token) -> Exit {
@@ -282,10 +341,18 @@ fn one(args: &ShowArgs) -> Exit {
             node.traffic,
             node.root_kek
                 .as_ref()
-                .map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv)),
+                .map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv))
+                + &changing(&node),
             table(&["key set", "generation", "by its receipts"], &rows)
         )
     })
+}
+
+fn changing(node: &Record) -> String {
+    let ordered = node.ordered_root_kek.map(|number| format!(", {number} is to be agreed"));
+    let next = node.next_root_kek.as_ref().map(|kek| format!(", {} {} not proved yet", kek.number, kek.kcv));
+    let told = node.told_root_kek.map(|number| format!(", says it holds {number}"));
+    [ordered, next, told].into_iter().flatten().collect()
 }
 
 fn traffic(args: &TrafficArgs) -> Exit {
