@@ -145,6 +145,13 @@ impl House {
         }
     }
 
+    /// Starts a node that has enrolled before.
+    pub fn node_again(&self, name: &str) -> Process {
+        let args = ["serve", "--insecure-test-lmk", "--listen", "127.0.0.1:0", "--data", name];
+        let mut command = self.command("admin", &args);
+        Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts"))
+    }
+
     /// What the manager has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("kmc.log")).unwrap_or_default()

@@ -49,7 +49,7 @@ async fn a_block_in_another_row_is_refused_when_it_is_used() {
         let mut first = parts[0].to_vec();
         first[0] = u8::try_from(keys.len()).unwrap();
         let made = formed(&centre, set, [&first, parts[1]]).await;
-        keys.push(KeyRef { key_set: made.key_set, generation: made.generation });
+        keys.push(KeyRef { key_set: made.key_set.unwrap(), generation: made.generation });
     }
     let [zmk, a, b] = [keys[0], keys[1], keys[2]];
     centre.ask(&[Act::ActivateKey(zmk), Act::ActivateKey(a), Act::ActivateKey(b)]).await;
