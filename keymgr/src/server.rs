@@ -90,7 +90,7 @@ impl Server {
     pub async fn start(
         house: &House,
         settings: &Settings,
-        keys: HouseKeys,
+        mut keys: HouseKeys,
         vault: VaultThread,
     ) -> Result<Self, ServerError> {
         let genesis = Genesis::read(&house.read(GENESIS)?)?;
@@ -99,6 +99,9 @@ impl Server {
         let link_url = url(settings, &link)?;
         let location = location(house, settings)?;
         let clock = Clock::start();
+        if house.renew_channel(&mut keys, &settings.names, clock.now().utc_ms)? {
+            tracing::info!("the listeners' certificate was near its end and is made anew");
+        }
         let options = writer_options(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
         // Stores are plain blocking code, and one that is behind a connection waits for it within a runtime of its own.
         let open = move || Ok((Writer::start(options)?, SentStore::new(Store::read(&location)?)));

@@ -2,7 +2,7 @@
 //! that a request says besides.
 
 use keymgr::FolderError;
-use keymgr::house::{Authority, AuthorityError, House, HouseError, Settings};
+use keymgr::house::{Authority, AuthorityError, House, HouseError, Settings, certificate_end};
 use keymgr::person::{KeyFileError, spki_digest};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -39,6 +39,29 @@ fn a_house_is_made_once_and_opens_by_its_passphrase() {
     assert!(matches!(wrong, Err(HouseError::Folder(FolderError::Key { source: KeyFileError::Sealed, .. }))));
     fs::set_permissions(house.path("manifest.pem"), fs::Permissions::from_mode(0o644)).unwrap();
     assert!(matches!(house.open(PASSPHRASE), Err(HouseError::Folder(FolderError::Open(_)))));
+}
+
+#[test]
+fn the_listeners_certificate_is_made_anew_before_it_ends_for_the_same_key() {
+    const DAY: u64 = 86_400_000;
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::at(folder.path().join("kmc"));
+    let names = settings().names;
+    let mut keys = house.create(&settings(), PASSPHRASE, NOW).unwrap();
+    let (first, key) = (keys.channel.certificate.clone(), keys.channel.digest());
+    assert_eq!(certificate_end(&first).map(|end| (end - NOW) / DAY), Some(824));
+    assert!(!house.renew_channel(&mut keys, &names, NOW + 549 * DAY).unwrap());
+    assert_eq!(keys.channel.certificate, first);
+    assert!(house.renew_channel(&mut keys, &names, NOW + 551 * DAY).unwrap());
+    assert!(certificate_end(&keys.channel.certificate).is_some_and(|end| end > NOW + 1_375 * DAY));
+    assert_eq!(keys.channel.digest(), key, "people's programs know the key");
+    // Found again, and once is enough.
+    let mut again = house.open(PASSPHRASE).unwrap();
+    assert_eq!(again.channel.certificate, keys.channel.certificate);
+    assert!(!house.renew_channel(&mut again, &names, NOW + 552 * DAY).unwrap());
+    // Also one that has ended already.
+    assert!(house.renew_channel(&mut again, &names, NOW + 3_000 * DAY).unwrap());
+    assert_eq!(certificate_end(b"none"), None);
 }
 
 #[test]

@@ -2,9 +2,7 @@
 //! number of nodes. Cores are not disturbed by it.
 
 use crate::BackendFactory;
-use hostcmd::managed::{
-    Delivery, DeliveryFault, ManagedKind, install, run_alone, seal_kek, wrap_throw_away,
-};
+use hostcmd::managed::{Delivery, DeliveryFault, ManagedKind, install, run_alone, seal_kek, wrap_throw_away};
 use hsm::{Hsm, KeyToken, LmkId, LmkInfo};
 use keylink::message::{KeyKind, Possession, PossessionMethod, Reason};
 use keylink::node::{Agreed, InstallOrder, Installed, KekOrder, KekRecord};

@@ -81,7 +81,9 @@ impl Side {
         let effects = side.machine.boot(side.now);
         side.follow(effects);
         let kek = KekRecord { number: 1, token: "Sroot".into(), kcv: "0102030405".into() };
-        let effects = side.machine.kek_formed(side.now, kek);
+        let method = PossessionMethod::WrappedThrowAway;
+        let proof = Possession { method, nonce: Hex([1; 32]), answer: "D".into() };
+        let effects = side.machine.kek_formed(side.now, kek, proof);
         side.follow(effects);
         side
     }

@@ -121,9 +121,12 @@ impl Manager {
         self.view(|core| {
             let action = <State as CoreTable<Action>>::rows(core.state()).get(&id)?;
             match (action.state.clone(), action.act()?) {
-                (ActionState::Approved, Act::FormKey { key_set, custodians }) => {
-                    Some(Approved { kmc: core.kmc()?, hash: action.hash(), what: What::Key(key_set), custodians })
-                }
+                (ActionState::Approved, Act::FormKey { key_set, custodians }) => Some(Approved {
+                    kmc: core.kmc()?,
+                    hash: action.hash(),
+                    what: What::Key(key_set),
+                    custodians,
+                }),
                 (ActionState::Approved, Act::FormRootKek { target, custodians }) => {
                     let what = What::RootKek(target);
                     Some(Approved { kmc: core.kmc()?, hash: action.hash(), what, custodians })

@@ -219,7 +219,6 @@ impl Copy {
     }
     /// Wrapped under a root KEK that is not the one in use, and not known to have arrived.
     pub fn is_outdated(&self, node: &Node) -> bool {
-        self.progress == Progress::Wrapped
-            && node.kek_in_use().is_none_or(|kek| kek.number != self.root_kek)
+        self.progress == Progress::Wrapped && node.kek_in_use().is_none_or(|kek| kek.number != self.root_kek)
     }
 }

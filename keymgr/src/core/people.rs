@@ -194,7 +194,8 @@ impl Person {
     pub fn change_roles(&mut self, roles: &BTreeSet<Role>) -> Result<(), Conflict> {
         check_roles(roles)?;
         if roles.contains(&Role::SecurityOfficer)
-            && !(self.components.is_empty() && self.node_components.is_empty()) {
+            && !(self.components.is_empty() && self.node_components.is_empty())
+        {
             return Err(Conflict::OfficerAndCustodian);
         }
         self.roles = roles.clone();

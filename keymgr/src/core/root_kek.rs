@@ -158,11 +158,7 @@ pub fn agreed(tx: &mut Change<'_>, id: &NodeId, kek: RootKek, confirm: &Signed) 
 }
 
 /// Whether a root KEK may be formed from components of these custodians.
-pub fn may_form(
-    tx: &Change<'_>,
-    target: &KekTarget,
-    custodians: &[PersonId],
-) -> Result<(), Refusal> {
+pub fn may_form(tx: &Change<'_>, target: &KekTarget, custodians: &[PersonId]) -> Result<(), Refusal> {
     let node = tx.get::<Node>(&target.node)?;
     if !node.is_served() {
         return Err(Refusal::Suspended);
@@ -223,12 +219,8 @@ pub fn installed(tx: &mut Change<'_>, id: &NodeId, receipt: &Receipt, judged: Ju
         return put_to_use(tx, id, now);
     }
     let (known, failed) = (next.is_some(), agreed.is_some() || judged == Judged::Fails);
-    change.told = Some(KekTold {
-        number: number.0,
-        kcv: kcv.clone(),
-        possession: receipt.possession.clone(),
-        failed,
-    });
+    change.told =
+        Some(KekTold { number: number.0, kcv: kcv.clone(), possession: receipt.possession.clone(), failed });
     if change.since_utc_ms == 0 {
         change.since_utc_ms = now;
     }
@@ -241,7 +233,13 @@ pub fn installed(tx: &mut Change<'_>, id: &NodeId, receipt: &Receipt, judged: Ju
 }
 
 /// The backend has judged what the node had told before the centre had the same KEK.
-pub fn judged(tx: &mut Change<'_>, id: &NodeId, number: u32, judged: Judged, now: u64) -> Result<(), Refusal> {
+pub fn judged(
+    tx: &mut Change<'_>,
+    id: &NodeId,
+    number: u32,
+    judged: Judged,
+    now: u64,
+) -> Result<(), Refusal> {
     let change = &mut tx.edit::<Node>(id)?.kek_change;
     let next = change.next.as_ref().filter(|next| next.confirm.is_none() && next.kek.number == number);
     let told = change.told.as_mut().filter(|told| told.number == number && !told.failed);

@@ -9,6 +9,8 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 use zeroize::Zeroizing;
 
 /// Why nothing was certified.
@@ -90,15 +92,42 @@ impl Authority {
 
     /// A listener's key with a certificate for `names` (host names and addresses).
     pub fn listener(&self, names: &[String], utc_ms: u64, days: u32) -> Result<ServerKey, AuthorityError> {
-        let pair = pair()?;
+        self.for_listener(&pair()?, names, utc_ms, days)
+    }
+
+    /// Another certificate for a listener's key: nodes and people's programs go on knowing the key.
+    pub fn listener_again(
+        &self,
+        own: &ServerKey,
+        names: &[String],
+        utc_ms: u64,
+        days: u32,
+    ) -> Result<ServerKey, AuthorityError> {
+        let pair = KeyPair::try_from(own.key.as_slice()).map_err(|_| AuthorityError::Key)?;
+        self.for_listener(&pair, names, utc_ms, days)
+    }
+
+    fn for_listener(
+        &self,
+        pair: &KeyPair,
+        names: &[String],
+        utc_ms: u64,
+        days: u32,
+    ) -> Result<ServerKey, AuthorityError> {
         let mut params = CertificateParams::new(names.to_vec()).map_err(|_| AuthorityError::Request)?;
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.serial_number = Some(serial()?);
         (params.not_before, params.not_after) = span(utc_ms, days)?;
-        let certificate = params.signed_by(&pair, &self.issuer).map_err(|_| AuthorityError::Key)?;
+        let certificate = params.signed_by(pair, &self.issuer).map_err(|_| AuthorityError::Key)?;
         Ok(ServerKey { certificate: certificate.der().to_vec(), key: Zeroizing::new(pair.serialize_der()) })
     }
+}
+
+/// When a certificate ends, UTC milliseconds; none if it cannot be read.
+pub fn certificate_end(der: &[u8]) -> Option<u64> {
+    let read = Certificate::from_der(der).ok()?;
+    u64::try_from(read.tbs_certificate().validity().not_after.to_unix_duration().as_millis()).ok()
 }
 
 fn pair() -> Result<KeyPair, AuthorityError> {

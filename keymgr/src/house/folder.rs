@@ -1,6 +1,6 @@
 //! Making and opening the folder.
 
-use super::authority::{Authority, AuthorityError};
+use super::authority::{Authority, AuthorityError, certificate_end};
 use super::settings::Settings;
 use crate::channel::ServerKey;
 use crate::key_folder::{FolderError, KeyFolder};
@@ -21,6 +21,7 @@ const CHANNEL_CERTIFICATE: &str = "channel.der";
 
 /// Days that the manager's own certificate towards nodes and people is valid.
 const CHANNEL_DAYS: u32 = 825;
+const DAY_MS: u64 = 24 * 3_600_000;
 
 /// Why the folder cannot be used.
 #[derive(Debug, Error)]
@@ -139,6 +140,24 @@ impl House {
             authority: Authority::new(self.read(AUTHORITY_CERTIFICATE)?, &authority?)?,
             channel: ServerKey { certificate: self.read(CHANNEL_CERTIFICATE)?, key: channel? },
         })
+    }
+
+    /// Certifies the listeners' key anew when a third of its certificate's time is left, or less: with the authority that
+    /// nodes know, for the key that people's programs know. True when it did.
+    pub fn renew_channel(
+        &self,
+        keys: &mut HouseKeys,
+        names: &[String],
+        utc_ms: u64,
+    ) -> Result<bool, HouseError> {
+        let left = certificate_end(&keys.channel.certificate).unwrap_or(0).saturating_sub(utc_ms);
+        if left > u64::from(CHANNEL_DAYS) * DAY_MS / 3 {
+            return Ok(false);
+        }
+        let fresh = keys.authority.listener_again(&keys.channel, names, utc_ms, CHANNEL_DAYS)?;
+        self.write(CHANNEL_CERTIFICATE, &fresh.certificate)?;
+        keys.channel = fresh;
+        Ok(true)
     }
 
     /// Writes a file that only the manager's user reads, whole or not at all.

@@ -8,7 +8,7 @@ mod folder;
 mod genesis;
 mod settings;
 
-pub use authority::{Authority, AuthorityError};
+pub use authority::{Authority, AuthorityError, certificate_end};
 pub use folder::{House, HouseError, HouseKeys};
 pub use genesis::{Beginning, Founder, Genesis, GenesisError};
 pub use settings::Settings;

@@ -26,9 +26,7 @@ const RECEIPT_MS: u64 = 60_000;
 fn awaits_receipt(record: &Node, number: u32, taken: U64, now: u64) -> bool {
     let next = record.kek_change.next.as_ref().filter(|next| next.kek.number == number);
     next.is_some_and(|next| match next.confirm.as_ref().and_then(|c| c.peek::<RootKekConfirm>().ok()) {
-        Some(confirm) => {
-            confirm.head.seq > taken || now.saturating_sub(next.kek.since_utc_ms) < RECEIPT_MS
-        }
+        Some(confirm) => confirm.head.seq > taken || now.saturating_sub(next.kek.since_utc_ms) < RECEIPT_MS,
         // Formed from components: it is not offered.
         None => true,
     })

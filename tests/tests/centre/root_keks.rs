@@ -108,8 +108,7 @@ impl Fleet {
             let signed = part(by, &open, u8::try_from(at + 1).unwrap(), clear).await;
             by.post::<CeremonyView>(&format!("{path}/components"), &signed).await.unwrap();
         }
-        let signed: Signed =
-            self.centre.operator.post(&format!("{path}/finish"), &json!({})).await.unwrap();
+        let signed: Signed = self.centre.operator.post(&format!("{path}/finish"), &json!({})).await.unwrap();
         signed.peek().unwrap()
     }
 

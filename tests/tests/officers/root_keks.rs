@@ -23,7 +23,8 @@ fn form(house: &House, more: &[&str], typed: &str) -> tests::house::Ended {
 #[test]
 fn root_keks_by_their_verbs() {
     let persons = ["ada", "ben", "cleo", "otto", "cora", "carl"];
-    let options = [["--operator", "otto.person"], ["--custodian", "cora.person"], ["--custodian", "carl.person"]];
+    let options =
+        [["--operator", "otto.person"], ["--custodian", "cora.person"], ["--custodian", "carl.person"]];
     let mut house = House::found(&persons, options.as_flattened());
     let _manager = house.serve(&[]);
     let (process, asks) = house.node("n1");

@@ -202,12 +202,13 @@ fn rekey(args: &Rekey) -> Exit {
         own.ok_or_else(|| Failure::usage(format!("no node {name}")))
     };
     let chosen: Vec<&Record> = args.nodes.iter().map(find).collect::<Result<_, _>>()?;
-    let targets: Vec<_> = chosen
-        .iter()
-        .map(|node| KekTarget { node: node.id, number: node.next_root_kek_number })
-        .collect();
+    let targets: Vec<_> =
+        chosen.iter().map(|node| KekTarget { node: node.id, number: node.next_root_kek_number }).collect();
     let row = |node: &&Record| {
-        let held = node.root_kek.as_ref().map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv));
+        let held = node
+            .root_kek
+            .as_ref()
+            .map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv));
         let silent = keymgr::client::utc_ms().saturating_sub(node.seen_utc_ms) > 120_000;
         let remark = match (node.quarantined.is_some() || node.suspended, node.ordered_root_kek) {
             (true, _) => "is not served: will be refused",

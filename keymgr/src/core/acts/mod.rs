@@ -18,8 +18,8 @@ use crate::core::lifecycle::KeyState;
 use crate::core::node::{Node, Traffic};
 use crate::core::people::{Person, Standing};
 use crate::core::refusal::Refusal;
-use crate::core::{root_kek, steps};
 use crate::core::table::Change;
+use crate::core::{root_kek, steps};
 use exchange::{may_export, may_form, may_import};
 use keys::{
     activate_at_centre, destroy_key, extend, not_in_campaign, not_protecting, resume_key, revoke_key, shift,

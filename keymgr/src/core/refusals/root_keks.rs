@@ -182,7 +182,10 @@ fn what_is_on_its_way_is_wrapped_anew_and_a_receipt_for_either_block_counts() {
     house.must(Input::Issue(vec![manifest.clone()]));
     house.carry(Act::RekeyNodes(vec![house.target(0, 2)]));
     let confirm = house.agreed(0, House::kek(2, 256));
-    assert!(!house.core.work(house.now, None, 16).wrap.contains(&(house.node(0), key)), "not while it is open");
+    assert!(
+        !house.core.work(house.now, None, 16).wrap.contains(&(house.node(0), key)),
+        "not while it is open"
+    );
     house.say(0, &house.kek_receipt(0, &House::kek(2, 256), &confirm)).expect("allowed");
     let work = house.core.work(house.now, None, 16);
     assert!(work.wrap.contains(&(house.node(0), key)), "under the new one");

@@ -253,9 +253,8 @@ impl World {
         }
         silent.extend(self.who_refuses());
         for node in core.state().nodes().filter(|node| node.is_served() && !node.kek_change.is_idle()) {
-            let told = |alarm: &Alarm| {
-                alarm.kind == AlarmKind::RootKek && alarm.subject == node.id.to_string()
-            };
+            let told =
+                |alarm: &Alarm| alarm.kind == AlarmKind::RootKek && alarm.subject == node.id.to_string();
             if !core.alarms().any(told) {
                 silent.push(format!("the root KEK of {} is being changed and nobody is told", node.name));
             }

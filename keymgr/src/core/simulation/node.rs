@@ -5,7 +5,8 @@ use super::rng::Rng;
 use keylink::manager::challenge_of;
 use keylink::message::{Possession, PossessionMethod, Receipt, ReceiptKind};
 use keylink::node::{
-    Agreed, Counts, Effects, InstallOrder, Installed, KekRecord, Machine, NodeState, Rules, TableImage, TableSet,
+    Agreed, Counts, Effects, InstallOrder, Installed, KekRecord, Machine, NodeState, Rules, TableImage,
+    TableSet,
 };
 use keylink::root::SignedRoot;
 use keylink::wire::{Blob, Hex};
@@ -218,7 +219,9 @@ impl Node {
         let refuse = keylink::message::Reason::Block;
         let secret: u64 = order.block.split('|').next().and_then(|s| s.parse().ok()).ok_or(refuse)?;
         let (key_set, generation) = order.name();
-        if order.block != block(secret, &self.id, &key_set, generation, &order.kek) || order.kcv != kcv(secret) {
+        if order.block != block(secret, &self.id, &key_set, generation, &order.kek)
+            || order.kcv != kcv(secret)
+        {
             return Err(refuse);
         }
         let mut proof = answer(&order.challenge, secret);
