@@ -1,5 +1,6 @@
 //! The handle of a running manager.
 
+use super::carrier::Turns;
 use super::clock::Clock;
 use super::enrolment::{Asked, Enrolments};
 use super::mailroom::Mailroom;
@@ -52,6 +53,7 @@ pub(super) struct Inner {
     pub mail: Mailroom,
     pub enrolments: Enrolments,
     pub offers: Offers,
+    pub turns: Turns,
     pub labour: Notify,
     pub ceremonies: Ceremonies,
 }
@@ -71,6 +73,7 @@ impl Manager {
             mail: Mailroom::default(),
             enrolments,
             offers: Offers::default(),
+            turns: Turns::default(),
             labour: Notify::new(),
             ceremonies: Ceremonies::default(),
         }))

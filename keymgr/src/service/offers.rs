@@ -32,6 +32,13 @@ impl Offers {
         true
     }
 
+    /// True when the node has an offer that it may still answer, however long ago it was made: whoever carries it may
+    /// be on the way for days.
+    pub fn waits(&self, node: NodeId) -> bool {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(&node).is_some_and(|offer| !offer.answered)
+    }
+
     /// The offer could not be made.
     pub fn give_up(&self, node: NodeId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
@@ -67,10 +74,13 @@ mod tests {
         // Another request of the node while the offer is made.
         assert!(!offers.begin(node, 1_000));
         assert_eq!(offers.take(node, Digest::default()), None);
+        assert!(!offers.waits(node));
         offers.open(node, hash, 1, 1_000);
+        assert!(offers.waits(node));
         assert_eq!(offers.take(node, Digest([3; 32])), None);
         assert_eq!(offers.take(node, hash), Some((hash, 1)));
         assert_eq!(offers.take(node, hash), None);
+        assert!(!offers.waits(node));
         assert!(!offers.begin(node, 1_000 + OPEN_MS - 1));
         assert!(offers.begin(node, 1_000 + OPEN_MS));
         offers.give_up(node);

@@ -10,6 +10,7 @@ mod house;
 mod http;
 mod messages;
 mod nodes;
+mod packages;
 mod raw;
 mod refusals;
 mod rotation;

@@ -3,7 +3,7 @@
 use crate::core::alarm::AlarmKind;
 use crate::core::centre::Centre;
 use crate::core::ids::{ActionId, NodeId};
-use crate::core::node::{NewNode, Node, Traffic};
+use crate::core::node::{NewNode, Node, Reach, Traffic};
 use crate::core::people::Standing;
 use crate::core::refusal::Refusal;
 use crate::core::table::Change;
@@ -33,6 +33,7 @@ pub(super) fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -
         skew_ms: 0,
         link: Link::new(kmc, new.key),
         ordered: keylink::Digest::default(),
+        reach: Reach::default(),
     })
 }
 
