@@ -119,15 +119,12 @@ fn is_reachable(node: &Node, silent_after_ms: u64, now: u64) -> bool {
 }
 
 impl Core {
-    /// Whether something has to be made for a node before what it is owed is whole: keys wrapped, a manifest signed.
+    /// Whether a node is still to be looked at, or waits for a key to be wrapped: what it is owed is not whole yet.
     pub fn owes(&self, id: &NodeId) -> bool {
-        let tx = Change::new(&self.state);
-        let (Some(node), Ok(target)) = (tx.find::<Node>(id), target::of(&tx, id)) else { return false };
-        match target.missing.is_empty() {
-            true => is_due(node, &target),
-            // Without a root KEK nothing is wrapped.
-            false => node.root_kek.is_some() && node.is_served(),
-        }
+        let first =
+            KeyRef { key_set: super::ids::KeySetId::default(), generation: super::ids::Generation(0) };
+        let missing = self.due.missing.range((*id, first)..).next().is_some_and(|(node, _)| node == id);
+        missing || self.due.nodes.contains(id)
     }
 
     /// What is due now, at most `limit` of each. Asking again before it is done gives the same again.

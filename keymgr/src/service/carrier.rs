@@ -101,12 +101,16 @@ impl Manager {
         self.submit(key, Input::Carry { by, node }).await?;
         let turn = self.0.turns.of(node);
         let _turn = turn.lock().await;
-        // An offer that is on its way stays open: another one would void the answer to it.
-        if !self.0.offers.waits(node) {
+        self.made(node).await?;
+        self.keep_offered(node).await;
+        Ok(Package::new(node, self.bundle(node, true).await?))
+    }
+
+    // An offer that is on its way stays open: another one would void the answer to it.
+    pub(super) async fn keep_offered(&self, node: NodeId) {
+        if !self.0.offers.waits(node, self.now().utc_ms) {
             self.offer_root_kek(node).await;
         }
-        self.made(node).await?;
-        Ok(Package::new(node, self.bundle(node, true).await?))
     }
 
     async fn made(&self, node: NodeId) -> Result<(), LinkProblem> {
@@ -172,7 +176,8 @@ impl Manager {
                 Input::Beat { node, skew_ms: self.skew(node, at.unwrap_or_default(), way), beat: signed }
             }
             Refused::KIND => {
-                let reason = signed.peek::<Refused>()?.reason;
+                let Refused { reason, message, .. } = signed.peek()?;
+                self.0.offers.refused(node, message);
                 let judged = self.judge(&signed).await;
                 let told = self.submit(None, Input::Said { node, signed, judged }).await;
                 let (fate, code, detail) = judgement(told)?;

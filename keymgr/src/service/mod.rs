@@ -13,6 +13,7 @@ mod link;
 mod mailroom;
 mod manager;
 mod offers;
+mod push;
 mod sent;
 
 pub use carrier::{CARRIED_MAX, Fate, Verdict, Way};

@@ -11,6 +11,7 @@ mod http;
 mod messages;
 mod nodes;
 mod packages;
+mod pushes;
 mod raw;
 mod refusals;
 mod rotation;

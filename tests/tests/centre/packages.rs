@@ -34,13 +34,13 @@ impl Remote {
     }
 }
 
-async fn fetch(centre: &Centre, node: NodeId) -> Vec<u8> {
+pub async fn fetch(centre: &Centre, node: NodeId) -> Vec<u8> {
     let made: Package<Mail> =
         centre.operator.post(&format!("/nodes/{node}/package"), &json!({})).await.unwrap();
     bytes_of(&made)
 }
 
-async fn hand_in(centre: &Centre, node: NodeId, file: &[u8]) -> Result<Vec<Verdict>, ClientProblem> {
+pub async fn hand_in(centre: &Centre, node: NodeId, file: &[u8]) -> Result<Vec<Verdict>, ClientProblem> {
     let package: Package<Parcel> = strict(file).unwrap();
     centre.operator.post(&format!("/nodes/{node}/parcel"), &package).await
 }
@@ -110,6 +110,7 @@ async fn a_whole_rotation_by_files() {
     let mut centre = Centre::begin().await;
     let (side, remote) = zone(&centre).await;
     let node = remote.identity.node();
+    traffic(&centre, node, "offline").await;
     assert_eq!(rotate(&centre, "east").await.phase, Phase::Completed);
     assert_eq!((view(&centre, node).await.seen_utc_ms, holds(&centre, node).await), (0, vec![]));
 
@@ -178,6 +179,7 @@ async fn what_is_not_the_nodes_own_or_was_brought_before_changes_nothing() {
     let mut centre = Centre::begin().await;
     let (side, remote) = zone(&centre).await;
     let node = remote.identity.node();
+    traffic(&centre, node, "offline").await;
     assert_eq!(rotate(&centre, "east").await.phase, Phase::Completed);
     let (offer, accepted, _) = round(&centre, &remote).await;
     let (keys, told, _) = round(&centre, &remote).await;
@@ -314,14 +316,15 @@ async fn a_root_kek_by_files_through_restarts() {
     let node = remote.identity.node();
     let offer = fetch(&centre, node).await;
     // As often as it is fetched, the offer on its way stays the one that is open.
-    assert_eq!(fetch(&centre, node).await, offer);
+    let first = |file: &[u8]| strict::<Package<Mail>>(file).unwrap().content.messages.remove(0);
+    assert_eq!(first(&fetch(&centre, node).await), first(&offer));
     let accepted = remote.carry(&offer).await.unwrap();
     centre.end().await;
     centre.again().await;
     let verdicts = hand_in(&centre, node, &accepted).await.unwrap();
     assert_eq!((verdicts[0].fate, verdicts[0].code.as_deref()), (Fate::Refused, Some("offer")));
     let (there, _, _) = round(&centre, &remote).await;
-    assert_eq!(kinds(&there), ["root-kek-offer"]);
+    assert!(kinds(&there).contains(&"root-kek-offer".to_owned()));
     assert!(view(&centre, node).await.root_kek.is_some());
     centre.end().await;
     centre.again().await;
