@@ -111,7 +111,7 @@ async fn a_whole_rotation_by_files() {
     let (side, remote) = zone(&centre).await;
     let node = remote.identity.node();
     traffic(&centre, node, "offline").await;
-    assert_eq!(rotate(&centre, "east").await.phase, Phase::Completed);
+    assert_eq!(rotate(&centre, "east").await.phase, Phase::CompletedWithExceptions);
     assert_eq!((view(&centre, node).await.seen_utc_ms, holds(&centre, node).await), (0, vec![]));
 
     // The root KEK takes two rounds: offer and acceptance, confirmation and receipt.
@@ -157,7 +157,7 @@ async fn a_whole_rotation_by_files() {
 
     // Away for two rotations: one file brings what is needed, and nothing is left to confirm afterwards.
     traffic(&centre, node, "offline").await;
-    assert_eq!(rotate(&centre, "east").await.phase, Phase::Completed);
+    assert_eq!(rotate(&centre, "east").await.phase, Phase::CompletedWithExceptions);
     let (there, back, _) = round(&centre, &remote).await;
     assert_eq!(kinds(&there), ["manifest", "counter-receipt"]);
     assert_eq!(receipts(&back), [Proven, Accepting, Activated]);
@@ -180,7 +180,7 @@ async fn what_is_not_the_nodes_own_or_was_brought_before_changes_nothing() {
     let (side, remote) = zone(&centre).await;
     let node = remote.identity.node();
     traffic(&centre, node, "offline").await;
-    assert_eq!(rotate(&centre, "east").await.phase, Phase::Completed);
+    assert_eq!(rotate(&centre, "east").await.phase, Phase::CompletedWithExceptions);
     let (offer, accepted, _) = round(&centre, &remote).await;
     let (keys, told, _) = round(&centre, &remote).await;
     let standing = async || {
