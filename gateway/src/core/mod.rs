@@ -164,6 +164,10 @@ impl Core {
         let status = is_status(port, frame);
         match &self.crypto {
             Crypto::Here(engine, _) => {
+                // Commands that wait for nothing are judged now, dates of keys included.
+                if batch.items.is_empty() {
+                    self.tell_time(|change| engine.borrow_mut().update_unit(change), false);
+                }
                 batch.status |= status;
                 batch.items.push(Item::Running(engine.borrow_mut().submit(port, frame)));
             }
