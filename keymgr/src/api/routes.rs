@@ -15,7 +15,7 @@ use super::views::{
 use super::watch::{Seen, Watched};
 use super::writes::{Block, Many, Where, Why};
 use super::{ActionView, ceremonies, openapi, reads, watch, writes};
-use crate::ceremony::CeremonyView;
+use crate::ceremony::{CeremonyView, ComponentEntry};
 use crate::core::action::Act;
 use crate::core::alarm::Alarm;
 use crate::core::campaign::{Campaign, Delivery};
@@ -169,7 +169,7 @@ routes! {
         "Fetches the key block of an approved export";
     get "/ceremonies/{id}" Everybody ceremonies::show => { CeremonyView }
         "An open ceremony: key to seal to, check values";
-    post "/ceremonies/{id}/components" Custodians ceremonies::component [takes Signed] => { CeremonyView }
+    post "/ceremonies/{id}/components" Custodians ceremonies::component [takes ComponentEntry] => { CeremonyView }
         "Hands in an own sealed component";
     post "/ceremonies/{id}/finish" Proposers ceremonies::finish => { Signed }
         "Combines the components; the signed transcript";

@@ -3,6 +3,7 @@
 //! mean.
 
 mod centre;
+mod custody;
 mod export;
 mod finding;
 mod fold;
