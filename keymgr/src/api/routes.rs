@@ -14,7 +14,7 @@ use super::views::{
 };
 use super::watch::{Seen, Watched};
 use super::writes::{Block, Many, Where, Why};
-use super::{ActionView, ceremonies, openapi, reads, watch, writes};
+use super::{ActionView, ceremonies, exports, openapi, reads, watch, writes};
 use crate::ceremony::{CeremonyView, ComponentEntry};
 use crate::core::action::Act;
 use crate::core::alarm::Alarm;
@@ -176,7 +176,7 @@ routes! {
     get "/ceremonies/{id}/transcript" Everybody ceremonies::transcript => { Signed }
         "The signed transcript of a ceremony that is done";
     get "/audit/head" Everybody reads::head => { HeadView } "The newest checkpoint of the log";
-    get "/audit/export" Readers reads::export => { Text } "Log and state for offline verification";
+    get "/audit/export" Readers exports::export => { Text } "Log and state for offline verification";
 }
 
 /// The router of the listener for people's programs.

@@ -69,7 +69,7 @@ impl Custody {
     pub fn transcript(&mut self, row: &Row) {
         let said = Signed::parse(&row.body).ok();
         let said: Option<Transcript> = said.and_then(|signed| serde_json::from_slice(&signed.payload).ok());
-        for said in said {
+        if let Some(said) = said {
             let named = said.parts.into_iter().map(|part| ((said.ceremony, part.message.0), part));
             self.wanted.extend(named);
         }

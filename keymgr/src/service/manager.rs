@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::enrolment::{Asked, Enrolments};
 use super::mailroom::Mailroom;
 use super::offers::Offers;
+use super::rates::Rates;
 use super::sent::SentStore;
 use crate::ceremony::Ceremonies;
 use crate::core::ids::Fresh;
@@ -61,6 +62,7 @@ pub(super) struct Inner {
     pub mail: Mailroom,
     pub enrolments: Enrolments,
     pub offers: Offers,
+    pub rates: Rates,
     pub labour: Notify,
     pub ceremonies: Ceremonies,
 }
@@ -80,6 +82,7 @@ impl Manager {
             mail: Mailroom::default(),
             enrolments,
             offers: Offers::default(),
+            rates: Rates::default(),
             labour: Notify::new(),
             ceremonies: Ceremonies::default(),
         }))

@@ -12,6 +12,7 @@ mod link;
 mod mailroom;
 mod manager;
 mod offers;
+mod rates;
 mod sent;
 
 pub use clock::Clock;
