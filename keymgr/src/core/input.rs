@@ -340,7 +340,9 @@ pub enum Outcome {
     Quarantined(Quarantine),
     /// How many of the manifests were taken.
     Issued(usize),
-    /// A key has left. Kept with the request, so that an answer that was lost is not a key that is lost.
+    /// A key has left. Kept with the request, so that an answer that was lost is not a key that is lost; of the paths of
+    /// the interface one alone answers with it, by a shape of its own.
+    #[schemars(skip)]
     Exported {
         /// Key block under the wrapping key of the action.
         block: String,

@@ -303,12 +303,10 @@ async fn who_asks_without_a_pause_is_turned_away_before_the_log() {
     let mut fleet = fleet().await;
     let centre = &fleet.centre;
     let (own, signer) = (way(&fleet.identities[0]), fleet.identities[0].signer());
-    let pull = said(&fleet.heard[0], Endpoint::Pull).remove(0);
+    let pull = said(&fleet.heard[0], Endpoint::Pull).pop().unwrap();
     let pull = |number: u64| {
-        changed::<Pull>(&pull, &signer, |pull| {
-            (pull.head.seq, pull.wait_s) = (U64((1 << 40) + number), 0);
-            pull.taken.1 = U64(u64::MAX);
-        })
+        let next = |pull: &mut Pull| (pull.head.seq, pull.wait_s) = (U64((1 << 40) + number), 0);
+        changed::<Pull>(&pull, &signer, next)
     };
     let size = async || centre.auditor.get::<keymgr::api::HeadView>("/audit/head").await.unwrap().size.0;
     let before = size().await;

@@ -239,6 +239,7 @@ impl Request<'_> {
                 note.by(Caller { person: said.person, credential: said.credential });
                 note.word = "ceremony.component";
                 let act = approved(tx, &said.ceremony, note)?;
+                note.objects.push(format!("component {}", said.number));
                 note.objects.push(message.hash().to_string());
                 acts::component(tx, &act, &message)?;
                 let (action, signed) = (said.ceremony, message.signed().clone());
