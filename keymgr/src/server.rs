@@ -101,7 +101,7 @@ impl Server {
         let clock = Clock::start();
         let options = writer_options(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
         // Stores are plain blocking code, and one that is behind a connection waits for it within a runtime of its own.
-        let open = move || Ok((Writer::start(options)?, SentStore::new(Store::read(&location)?)));
+        let open = move || Ok((Writer::start(options)?, SentStore::open(location)?));
         let opened: Result<_, crate::store::Error> =
             tokio::task::spawn_blocking(open).await.map_err(|e| std::io::Error::other(e).into()).flatten();
         let (writer, sent) = opened?;

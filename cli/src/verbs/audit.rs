@@ -186,8 +186,8 @@ fn print(report: &Report) {
     println!("rows         {}", report.rows);
     if let Some(counts) = report.signatures {
         println!(
-            "signatures   {} approvals, {} receipts, {} ceremonies",
-            counts.approvals, counts.receipts, counts.ceremonies
+            "signatures   {} approvals, {} receipts, {} ceremonies, {} components",
+            counts.approvals, counts.receipts, counts.ceremonies, counts.components
         );
     }
     let anchored =

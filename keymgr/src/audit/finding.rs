@@ -25,6 +25,8 @@ pub struct SignatureCounts {
     pub receipts: u64,
     /// Transcripts of ceremonies whose signatures hold.
     pub ceremonies: u64,
+    /// Components whose custodians' signatures hold.
+    pub components: u64,
 }
 
 /// What was verified, and what of it does not hold.

@@ -3,6 +3,7 @@
 //! mean.
 
 mod centre;
+mod custody;
 mod export;
 mod finding;
 mod fold;
@@ -12,7 +13,7 @@ mod signatures;
 mod sources;
 mod verify;
 
-pub use export::export;
+pub use export::{export, export_covered};
 pub use finding::{Finding, Report, SignatureCounts};
 pub use head::{Head, HeadError};
 pub use sources::{verify_export, verify_store};

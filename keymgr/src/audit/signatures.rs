@@ -1,7 +1,8 @@
 //! Signatures of people, nodes and the centre: every approval by its credential, every receipt by its node, every
-//! transcript of a ceremony by the centre, and every approval that the log names.
+//! transcript of a ceremony by the centre, every component by its custodian, and every approval that the log names.
 
 use super::centre::{CENTRE, CentreKeys};
+use super::custody::{Custody, is_component};
 use super::finding::{Report, SignatureCounts};
 use crate::log::{LineError, Parts};
 use crate::store::{Hash, Row, Table, key_text};
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 pub(super) struct Signatures {
     keys: HashMap<(Table, KeyId), (VerifyingKey, Vec<u8>)>,
     centre: CentreKeys,
+    custody: Custody,
     wanted: HashMap<Hash, u64>,
     counts: SignatureCounts,
 }
@@ -32,7 +34,11 @@ impl Signatures {
     pub fn row(&mut self, row: &Row, report: &mut Report) {
         match row.table {
             Table::Meta if row.key == CENTRE => self.centre.learn(row, report),
-            Table::Nodes | Table::Credentials => self.learn(row),
+            Table::Nodes => self.learn(row),
+            Table::Credentials => {
+                self.learn(row);
+                self.custody.learn(row);
+            }
             Table::Approvals => {
                 if let Some(signed) = self.check(row, Table::Credentials, "credential", report) {
                     self.wanted.remove(&signed.hash().0);
@@ -43,8 +49,15 @@ impl Signatures {
                 let holds = self.check(row, Table::Nodes, "node", report).is_some();
                 self.counts.receipts += u64::from(holds);
             }
+            Table::Ceremonies if is_component(row) => match self.custody.component(row) {
+                Ok(()) => self.counts.components += 1,
+                Err(what) => report.find("signature", row.table.name(), key_text(&row.key), what),
+            },
             Table::Ceremonies => match self.centre.signed(row) {
-                Ok(()) => self.counts.ceremonies += 1,
+                Ok(()) => {
+                    self.custody.transcript(row);
+                    self.counts.ceremonies += 1;
+                }
                 Err(what) => report.find("signature", row.table.name(), key_text(&row.key), what),
             },
             _ => {}
@@ -91,6 +104,7 @@ impl Signatures {
             let what = format!("entry {seq} names an approval that is not there or does not hold");
             report.find("missing", Table::Approvals.name(), hex::encode(hash), what);
         }
+        self.custody.rest(report);
         report.signatures = Some(self.counts);
     }
 }

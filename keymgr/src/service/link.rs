@@ -3,6 +3,7 @@
 
 use super::keys::{Held, label, label_of};
 use super::manager::{Manager, SubmitProblem};
+use super::rates;
 use crate::core::Refusal;
 use crate::core::action::KeyRef;
 use crate::core::input::{Input, Judged, Outcome};
@@ -82,6 +83,9 @@ pub enum LinkProblem {
     /// Not taken by the core.
     #[error("{0}")]
     Refused(SubmitProblem),
+    /// The node says more than it is listened to; enough again after so many seconds.
+    #[error("too many requests; try again in {0} s")]
+    TooMany(u64),
     /// The manager cannot do it now.
     #[error("not now: {0}")]
     Unready(String),
@@ -96,6 +100,12 @@ impl From<SubmitProblem> for LinkProblem {
 impl Manager {
     fn kmc(&self) -> Result<KmcId, LinkProblem> {
         self.view(crate::core::Core::kmc).ok_or_else(|| LinkProblem::Unready("not founded".to_owned()))
+    }
+
+    // Before anything is written for it.
+    fn listen(&self, line: Line, messages: usize) -> Result<(), LinkProblem> {
+        let taken = self.0.rates.take(line.node, rates::cost(messages), self.now().mono_ms);
+        taken.map_err(LinkProblem::TooMany)
     }
 
     /// A node asks to be known.
@@ -157,6 +167,7 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let hello: Hello = signed.peek()?;
         line.carries(hello.node)?;
+        self.listen(line, 0)?;
         // What a node signed for one connection does not open another, and what it signed for none opens none: every
         // connection has its value.
         if !hello.exporter.is_some_and(|own| bool::from(own.0.ct_eq(&line.exporter))) {
@@ -173,6 +184,7 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let pull: Pull = signed.peek()?;
         line.carries(pull.node)?;
+        self.listen(line, 0)?;
         let (node, taken) = (pull.node, (pull.taken.0.0, pull.taken.1.0));
         self.submit(None, Input::Pull { node, pull: signed }).await?;
         self.offer_root_kek(node).await;
@@ -191,6 +203,7 @@ impl Manager {
     /// Receipts, refusals and requests of a node. Answers what confirms the receipts that were counted.
     pub async fn receipts(&self, line: Line, body: &[u8]) -> Result<Mail, LinkProblem> {
         let parcel: Parcel = strict(body)?;
+        self.listen(line, parcel.messages.len().min(PARCEL_MAX))?;
         let mut node = None;
         let mut last = None;
         for signed in parcel.messages.into_iter().take(PARCEL_MAX) {
@@ -236,6 +249,7 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let beat: StatusBeat = signed.peek()?;
         line.carries(beat.node)?;
+        self.listen(line, 0)?;
         let ours = i64::try_from(self.now().utc_ms).unwrap_or(i64::MAX);
         let skew_ms = i64::try_from(beat.utc_ms.0).unwrap_or(i64::MAX).saturating_sub(ours);
         self.submit(None, Input::Beat { beat: signed, node: beat.node, skew_ms }).await?;

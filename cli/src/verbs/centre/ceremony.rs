@@ -163,11 +163,12 @@ fn component(args: &Component) -> Exit {
     eprintln!("check value {check}");
     let to = ComponentKey(open.key.0.clone());
     let name = (kmc, args.ceremony, number);
-    let signed = make(&to, name, (me.person, me.credential), kind, &clear, client.identity());
-    let signed = signed.map_err(Failure::check)?;
+    let entry = make(&to, name, (me.person, me.credential), kind, &clear, client.identity());
+    let entry = entry.map_err(Failure::check)?;
     let path = format!("/ceremonies/{}/components", args.ceremony);
-    let after: CeremonyView = block_on(client.post(&path, &signed))?;
-    let report = json!({ "component": number, "check": check, "message": signed.hash(), "ceremony": after });
+    let after: CeremonyView = block_on(client.post(&path, &entry))?;
+    let report =
+        json!({ "component": number, "check": check, "message": entry.signed.hash(), "ceremony": after });
     show(args.place.json, &report, |_| format!("component {number} is there, check value {check}"))
 }
 

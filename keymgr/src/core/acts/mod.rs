@@ -7,7 +7,7 @@ mod people;
 mod reaffirm;
 mod zones;
 
-pub use exchange::{exported, formed};
+pub use exchange::{component, exported, formed};
 pub use keys::{forget_protecting, hold_ms};
 pub use people::{drop_void_approvals, enrol_person, officer_alarms};
 

@@ -1,11 +1,12 @@
 //! A small centre for the cases: four officers, an operator, an auditor, a custodian, two nodes in a zone, and a
 //! zone-exchange key of the centre. People do what they are told, at once.
 
+use crate::ceremony::ComponentMessage;
 use crate::core::Core;
 use crate::core::action::{Act, KeyRef};
 use crate::core::centre::Limits;
 use crate::core::ids::{ActionId, CampaignId, Digest, Fresh, KeySetId, KmcId, NodeId, PolicyId, ZoneId};
-use crate::core::input::{Caller, Founding, Input, Judged, Outcome, Told};
+use crate::core::input::{Arrived, Caller, Founding, Input, Judged, Outcome, Told};
 use crate::core::key::{Holders, KcvMethod, Material, Origin, Wrapper};
 use crate::core::kind::{KeyKind, Shape};
 use crate::core::node::{BackendClass, NewNode, RootKek, Traffic};
@@ -187,7 +188,8 @@ impl House {
         let fresh = Fresh(Digest::of(&self.drawn.to_be_bytes()));
         let now = Instant3 { utc_ms: self.now, mono_ms: self.now, boot_id: 1 };
         let before = self.core.clone();
-        let outcome = self.core.handle(now, Told { fresh, input }).map(|effects| effects.outcome);
+        let outcome =
+            self.core.handle(now, Told { fresh, request: None, input }).map(|effects| effects.outcome);
         assert!(outcome.is_ok() || self.core == before, "a refusal changed something");
         outcome
     }
@@ -254,11 +256,46 @@ impl House {
         asked.0
     }
 
+    /// A key has come by the right of an action, sealed for the number that is next now.
+    pub fn formed(&self, action: ActionId, origin: Origin, material: Material) -> Input {
+        let key_set = match self.core.state().action(&action).and_then(|action| action.act()) {
+            Some(Act::FormKey { key_set, .. } | Act::ImportKey { key_set, .. }) => key_set,
+            other => panic!("{other:?}"),
+        };
+        let generation = self.core.key_set(&key_set).expect("a key set").next_generation;
+        let key = Arrived { action, origin, generation, material };
+        Input::Formed { by: self.by(OPERATOR), key }
+    }
+
+    /// What a custodian signs about a component, as it is or changed before it is signed.
+    pub fn component(
+        &self,
+        ceremony: ActionId,
+        person: usize,
+        number: u8,
+        change: impl FnOnce(&mut ComponentMessage),
+    ) -> Input {
+        let human = &self.people[person];
+        let mut body = ComponentMessage {
+            kmc: self.kmc(),
+            ceremony,
+            number,
+            person: human.by.person,
+            credential: human.by.credential,
+            key: Digest::default(),
+            check: "A1B2C3".into(),
+            sealed: Digest::default(),
+        };
+        change(&mut body);
+        let signed = Signed::seal(&body, human.signer.as_ref());
+        Input::Component(Verified::open(signed, &human.key()).expect("own signature"))
+    }
+
     /// A key of the centre comes from components and is put into use.
     pub fn exchange_key(&mut self) -> KeyRef {
         let custodians = CUSTODIANS.map(|person| self.by(person).person).to_vec();
         let action = self.carry(Act::FormKey { key_set: zmk(), custodians });
-        self.must(Input::Formed { action, origin: Origin::Components, material: material() });
+        self.must(self.formed(action, Origin::Components, material()));
         self.carry(Act::ActivateKey(key(zmk(), 1)));
         key(zmk(), 1)
     }

@@ -26,14 +26,14 @@ pub const CASES: &[Case] = &[
     ("a root document that only one of the officers has signed", "root", |house| {
         let mut next = SignedRoot::new(&house.core.next_root(house.now).expect("a draft"));
         next.sign(house.people[0].signer.as_ref());
-        house.refused(Input::InstallRoot(next))
+        house.refused(Input::InstallRoot { by: house.by(OPERATOR), root: next })
     }),
     ("a root document with officers who are not registered", "value", |house| {
         let mut document = house.core.next_root(house.now).expect("a draft");
         document.officers.pop();
         let mut next = SignedRoot::new(&document);
         house.people[..4].iter().for_each(|human| next.sign(human.signer.as_ref()));
-        house.refused(Input::InstallRoot(next))
+        house.refused(Input::InstallRoot { by: house.by(OPERATOR), root: next })
     }),
     ("a request by an auditor", "forbidden", |house| {
         house.propose_by(AUDITOR, suspend(house)).expect_err("refused")

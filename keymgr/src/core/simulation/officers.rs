@@ -330,7 +330,9 @@ impl World {
             *last = root.clone();
         }
         self.cover.hit("fault", "officers replaced");
-        self.tell(Input::InstallRoot(root));
+        let clerk = self.humans.iter().find(|human| human.role == Role::Operator).map(|human| human.by);
+        let Some(by) = clerk else { return };
+        self.tell(Input::InstallRoot { by, root });
     }
 
     /// When the dust has settled, people put things in order: nodes resume, campaigns go on, and what officers who

@@ -315,7 +315,7 @@ impl World {
         let fresh = Fresh(Digest(self.rng.bytes()));
         let now = Instant3 { utc_ms: self.now, mono_ms: self.now, boot_id: self.epoch };
         let mut core = self.core.take()?;
-        let effects = match core.handle(now, Told { fresh, input }) {
+        let effects = match core.handle(now, Told { fresh, request: None, input }) {
             Ok(effects) => effects,
             Err(refusal) => {
                 self.cover.hit("refusal", refusal.code());
