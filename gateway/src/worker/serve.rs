@@ -278,3 +278,62 @@ impl Worker {
         self.stream.write_all(&out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::write_unit;
+    use super::*;
+    use hostcmd::Settings;
+    use hsm::{BackendClass, HsmError, LmkInfo, LmkScheme, OpBatch};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    struct Refusing(Vec<LmkInfo>, Arc<AtomicUsize>);
+
+    impl Backend for Refusing {
+        fn run(&mut self, ops: &mut OpBatch) {
+            self.1.fetch_add(1, Relaxed);
+            ops.for_each(|_, _, _| Err(HsmError::Backend));
+        }
+        fn lmks(&self) -> &[LmkInfo] {
+            &self.0
+        }
+        fn class(&self) -> BackendClass {
+            BackendClass::C
+        }
+    }
+
+    #[test]
+    fn the_state_of_the_unit_cuts_no_batch() {
+        let lmk = LmkInfo {
+            id: LmkId(0),
+            scheme: LmkScheme::Variant,
+            test: true,
+            check: *b"000000",
+            comment: String::new(),
+        };
+        let runs = Arc::<AtomicUsize>::default();
+        let backend = Refusing(vec![lmk], Arc::clone(&runs));
+        let (mut stream, theirs) = UnixStream::pair().unwrap();
+        let mut out = Vec::new();
+        let port = facts(&Port::new(LmkId(0), Settings::STRICT), Authorised::NONE);
+        for number in 0..10 {
+            Request::Frame(number, port, b"HEADN0008").write(&mut out);
+            let mut fields = Vec::new();
+            write_unit(&Unit::default(), &mut fields);
+            Request::Unit(&fields).write(&mut out);
+        }
+        // Before it begins, so that one read brings all.
+        stream.write_all(&out).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(matches!(serve(theirs, Box::new(backend)), Ended::Closed));
+        let mut answers = Vec::new();
+        stream.read_to_end(&mut answers).unwrap();
+        let mut rest = answers.as_slice();
+        let mut replies = 0;
+        while let Some(record) = take(&mut rest).unwrap() {
+            replies += usize::from(matches!(Answer::read(record), Ok(Answer::Reply(..))));
+        }
+        assert_eq!((replies, runs.load(Relaxed)), (10, 1));
+    }
+}
