@@ -93,13 +93,19 @@ fn others_end_in_the_same_turn_beside_a_long_command() {
 #[test]
 fn every_other_command_ends_in_one_turn() {
     for row in TABLE {
-        for (example, settings) in row.examples.iter().flat_map(|e| [(e, Settings::STRICT), (e, Settings::LEGACY)]) {
+        for (example, settings) in
+            row.examples.iter().flat_map(|e| [(e, Settings::STRICT), (e, Settings::LEGACY)])
+        {
             let (mut engine, runs) = engine();
             let port = Rc::new(Port::new(LmkId(example.lmk), settings));
             engine.submit(&port, &[b"HEAD", example.request].concat());
             engine.run();
             let code = row.about.code_text();
-            assert!(runs.get() < Engine::ROUNDS || matches!(code, "M0" | "M2"), "{code}: {} runs", runs.get());
+            assert!(
+                runs.get() < Engine::ROUNDS || matches!(code, "M0" | "M2"),
+                "{code}: {} runs",
+                runs.get()
+            );
         }
     }
 }

@@ -49,7 +49,10 @@ impl Gate {
     fn wait_blocked(&self) {
         let state = self.0.lock().expect("sound");
         let limit = Duration::from_secs(20);
-        let (_state, timeout) = self.1.wait_timeout_while(state, limit, |state| !state.waits || state.permits > 0).expect("sound");
+        let (_state, timeout) = self
+            .1
+            .wait_timeout_while(state, limit, |state| !state.waits || state.permits > 0)
+            .expect("sound");
         assert!(!timeout.timed_out(), "the backend is not asked");
     }
 
@@ -164,7 +167,9 @@ fn others_are_answered_within_two_turns_beside_a_flood_of_long_commands() {
     let (mut flood, mut host) = (connect(&running), connect(&running));
     let (request, reply) = translation();
     let begun = gate.runs();
-    flood.write(&framed(&[(b"0001", &long(LONG)), (b"0002", &long(LONG)), (b"0003", &long(LONG))])).expect("sent");
+    flood
+        .write(&framed(&[(b"0001", &long(LONG)), (b"0002", &long(LONG)), (b"0003", &long(LONG))]))
+        .expect("sent");
     gate.wait_blocked();
     for number in 1..=5 {
         host.write(&framed(&[(b"host", &request)])).expect("sent");

@@ -304,7 +304,8 @@ impl Core {
             let frames = turn.end.saturating_sub(from);
             from = turn.end;
             let of_turn: Vec<Item> = rest.by_ref().take(frames).collect();
-            let done = |item: &Item| !matches!(item, Item::Running(ticket) if !engine.borrow().is_done(ticket));
+            let done =
+                |item: &Item| !matches!(item, Item::Running(ticket) if !engine.borrow().is_done(ticket));
             if !turn.connection.is_held() && of_turn.iter().all(done) {
                 self.answer_turn(&turn.connection, of_turn.into_iter(), frames, ready, out);
             } else {

@@ -171,7 +171,8 @@ impl Starting {
         }
         metrics.workers_up(places.len());
         let (started, logins) = (events.clone(), Logins::default());
-        let mut watch = Watch { spawn, hand, health, metrics, facts, places, logins, limit, started, number: 0 };
+        let mut watch =
+            Watch { spawn, hand, health, metrics, facts, places, logins, limit, started, number: 0 };
         let thread = std::thread::Builder::new().name("supervisor".to_owned());
         let thread = thread.spawn(move || watch.run(&told))?;
         Ok(Supervisor { events, thread: Some(thread) })
@@ -196,8 +197,16 @@ impl Drop for Supervisor {
 enum Place {
     Up(Process, Instant),
     /// Number of the start, its process, when it began, and the pause behind it when nothing comes of it.
-    Starting { number: u64, _process: Process, since: Instant, pause: Duration },
-    Down { due: Instant, pause: Duration },
+    Starting {
+        number: u64,
+        _process: Process,
+        since: Instant,
+        pause: Duration,
+    },
+    Down {
+        due: Instant,
+        pause: Duration,
+    },
 }
 
 impl Place {
