@@ -90,6 +90,14 @@ pub const CASES: &[Case] = &[
         let asked = house.propose_by(0, revoke(house)).expect("asked");
         house.refused(house.approval(OPERATOR, asked, |_| ()))
     }),
+    ("an operator's approval of the suspension of a node", "approval_role", |house| {
+        let asked = house.propose_by(0, suspend(house)).expect("asked");
+        house.refused(house.approval(OPERATOR, asked, |_| ()))
+    }),
+    ("an operator's approval of the own wish to suspend a node", "approval_role", |house| {
+        let asked = house.propose(suspend(house)).expect("asked");
+        house.refused(house.approval(OPERATOR, asked, |_| ()))
+    }),
     ("an approval by an auditor", "approval_role", |house| {
         let asked = house.propose(revoke(house)).expect("asked");
         house.refused(house.approval(AUDITOR, asked, |_| ()))
@@ -227,7 +235,7 @@ fn revoke(house: &House) -> Act {
     Act::RevokeNode { node: house.node(2) }
 }
 
-/// What one person may carry.
+/// What one officer may carry.
 fn suspend(house: &House) -> Act {
     Act::SuspendNode { node: house.node(2), reason: "odd".into() }
 }

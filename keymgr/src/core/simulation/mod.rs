@@ -18,6 +18,8 @@ mod world;
 
 use super::lifecycle::TABLE;
 use super::planted::{self, Bug};
+use crate::core::action::Act;
+use crate::core::people::Role;
 use cover::Cover;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -280,6 +282,28 @@ fn a_seed_makes_the_same_log_again() {
     let (first, again) = (run(7, true), run(7, true));
     assert_eq!(first.trace, again.trace);
     assert!(first.trace.len() > 100);
+}
+
+// One officer's signature is enough, and an operator's is none: a node knows nobody else, and would serve on.
+#[test]
+fn a_node_that_was_suspended_does_nothing_with_its_keys() {
+    let mut world = World::new(0, false);
+    world.calm = true;
+    let id = world.nodes[0].id;
+    let asked = world.asked(Act::SuspendNode { node: id, reason: "looks odd".into() });
+    let operator = world.approved_by(Role::Operator, asked);
+    assert_eq!(operator.map_err(|refusal| refusal.code()), Err("approval_role"));
+    world.approved_by(Role::SecurityOfficer, asked).expect("one officer is enough");
+    for _ in 0..20 {
+        world.now += 1_000;
+        world.step();
+    }
+    assert_eq!(world.violation, None);
+    assert_eq!(world.who_refuses(), None);
+    let machine = world.nodes[0].machine.as_ref().expect("it runs");
+    assert!(machine.state().suspended, "the node has taken the order");
+    assert!(world.nodes[1].machine.as_ref().is_some_and(|machine| !machine.state().suspended));
+    assert!(world.nodes[0].protects(&world.zones[0].key_set).is_none(), "its cores protect nothing");
 }
 
 #[test]
