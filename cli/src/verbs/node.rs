@@ -38,7 +38,7 @@ pub struct Join {
     #[arg(long)]
     name: String,
     /// What the backend may claim: A, B or C.
-    #[arg(long, default_value = "C")]
+    #[arg(long, default_value = "C", value_parser = ["A", "B", "C"])]
     class: String,
     /// Seconds to wait for the officers; 0 asks once.
     #[arg(long, default_value_t = 600)]
