@@ -3,7 +3,7 @@
 use super::Case;
 use super::house::{AUDITOR, CUSTODIANS, House, OPERATOR, campaign, policy_id, zone};
 use crate::core::action::Act;
-use crate::core::approval::{PENDING_MS, Quorum};
+use crate::core::approval::{CLOCK_MS, PENDING_MS, Quorum};
 use crate::core::ids::{CredentialId, PersonId, PublicKey};
 use crate::core::input::{Input, Outcome};
 use crate::core::kind::KeyKind;
@@ -11,7 +11,7 @@ use crate::core::people::{CredentialKind, NewCredential, NewPerson, Role};
 use crate::core::simulation::people::Human;
 use crate::core::simulation::rng::Rng;
 use keylink::KmcId;
-use keylink::action::ActionClass;
+use keylink::action::{ActionClass, Approval};
 use keylink::root::{Officer, SignedRoot};
 use keylink::wire::{Hex, U64};
 
@@ -195,6 +195,12 @@ pub const CASES: &[Case] = &[
         let asked = house.propose(revoke(house)).expect("asked");
         let long = U64(house.now + PENDING_MS + 1);
         house.refused(house.approval(0, asked, |a| a.not_after = long))
+    }),
+    ("an approval signed in times to come", "approval_times", |house| {
+        let asked = house.propose(revoke(house)).expect("asked");
+        let then = house.now + CLOCK_MS + 1;
+        let signed = |a: &mut Approval| (a.signed_ms, a.not_after) = (U64(then), U64(then + 1));
+        house.refused(house.approval(0, asked, signed))
     }),
     ("too few officers left", "too_few_officers", |house| {
         house.carry(Act::RevokePerson { person: house.by(3).person, replacement: None });
