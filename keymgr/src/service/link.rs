@@ -114,6 +114,7 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let asked = self.0.enrolments.judge(kmc, &signed, now)?;
         let node = asked.enrol.node();
+        self.name_is_free(node, &asked.enrol.name)?;
         self.use_token(asked.enrol.token, node, asked.csr).await?;
         self.0.enrolments.wait(asked.clone());
         let known = self.view(|core| {
@@ -139,6 +140,16 @@ impl Manager {
         };
         self.0.enrolments.forget(node);
         Ok(LinkAnswer::Bytes(Signed::seal(&enrolled, &self.0.parts.signer).to_bytes()))
+    }
+
+    // Said to the node at once, and before its token is used: officers could not let it in under this name. One that
+    // has been told to wait was looked at before.
+    fn name_is_free(&self, node: NodeId, name: &str) -> Result<(), LinkProblem> {
+        let taken = |core: &crate::core::Core| core.state().nodes().any(|n| n.name == name && n.id != node);
+        if !self.0.enrolments.waits(node, name) && self.view(taken) {
+            return Err(super::EnrolmentError::Taken.into());
+        }
+        Ok(())
     }
 
     // A token lets one node ask with one request, also after a restart: so it is written before anything is said.
@@ -176,7 +187,8 @@ impl Manager {
         self.submit(None, Input::Hello { node: hello.node, hello: signed }).await?;
         failpoint!("link.hello");
         self.offer_root_kek(hello.node).await;
-        Ok(self.mail_for(hello.node, hello.taken, hello.root).await)
+        let mail = self.mail_for(hello.node, hello.taken, hello.root).await;
+        Ok(self.with_recovery(mail, hello.root))
     }
 
     /// A node asks for mail; waits for some when there is none.
@@ -192,12 +204,23 @@ impl Manager {
         let ring = bell.notified();
         let mail = self.mail_for(node, pull.taken, pull.root).await;
         if !mail.is_empty() || pull.wait_s == 0 {
-            return Ok(mail);
+            return Ok(self.with_recovery(mail, pull.root));
         }
         let most = u64::from(pull.wait_s).min(keylink::endpoint::PULL_WAIT_S);
         let _ = tokio::time::timeout(Duration::from_secs(most), ring).await;
         debug_assert!(taken.1 < u64::MAX);
-        Ok(self.mail_for(node, pull.taken, pull.root).await)
+        let mail = self.mail_for(node, pull.taken, pull.root).await;
+        Ok(self.with_recovery(mail, pull.root))
+    }
+
+    // A recovery waits at nodes too, with an alarm at each; they count its time from when they first saw it. It is no
+    // reason to answer at once: a node that has it still names the document before.
+    fn with_recovery(&self, mut mail: Mail, root: u32) -> Mail {
+        let newer = |signed: &keylink::root::SignedRoot| {
+            signed.document().is_ok_and(|document| document.number > root)
+        };
+        mail.roots.extend(self.view(crate::core::Core::recovery).filter(newer));
+        mail
     }
 
     /// Receipts, refusals and requests of a node. Answers what confirms the receipts that were counted.

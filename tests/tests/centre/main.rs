@@ -11,6 +11,7 @@ mod http;
 mod messages;
 mod nodes;
 mod raw;
+mod recovery;
 mod refusals;
 mod rotation;
 mod swapped;

@@ -113,8 +113,7 @@ fn new(args: &New) -> Exit {
     let set = find_set(&client, &args.key_set)?;
     let persons: Vec<Person> = block_on(client.all("/persons"))?;
     let find = |name: &String| -> Result<PersonId, Failure> {
-        let found = persons.iter().find(|p| p.name == *name || p.id.to_string() == *name);
-        found.map(|p| p.id).ok_or_else(|| Failure::usage(format!("no person {name}")))
+        super::place::named(&persons, "person", name, |p| (&p.name, p.id.to_string())).map(|p| p.id)
     };
     let custodians = args.custodians.iter().map(find).collect::<Result<_, _>>()?;
     super::ask(&args.place, &client, &[Act::FormKey { key_set: set.id(), custodians }])

@@ -184,8 +184,7 @@ pub fn run(verb: Key) -> Exit {
 /// A key set by name or id.
 pub fn find_set(client: &Client, name: &str) -> Result<KeySet, Failure> {
     let sets: Vec<KeySet> = block_on(client.all("/key-sets"))?;
-    let found = sets.into_iter().find(|set| set.definition.name == name || set.id().to_string() == name);
-    found.ok_or_else(|| Failure::usage(format!("no key set {name}")))
+    super::place::named(sets, "key set", name, |set| (&set.definition.name, set.id().to_string()))
 }
 
 /// A key by `SET/GENERATION`.

@@ -313,7 +313,7 @@ impl Request<'_> {
             }
             Input::Tick => {
                 note.word = "centre.tick";
-                tick::tick(tx, self.watch, now)?;
+                tick::tick(tx, self.watch, now);
             }
         }
         Ok(Outcome::Done)

@@ -38,6 +38,12 @@ impl Core {
         self.state.centre.get(&()).map_or_else(Vec::new, all)
     }
 
+    /// The root document by recovery keys that waits for its time.
+    pub fn recovery(&self) -> Option<SignedRoot> {
+        let (waiting, _) = self.state.centre.get(&())?.recovery.as_ref()?;
+        Some(waiting.clone())
+    }
+
     /// A node.
     pub fn node(&self, id: &NodeId) -> Option<&Node> {
         self.state.nodes.get(id)

@@ -18,7 +18,7 @@ use crate::core::simulation::rng::Rng;
 use crate::core::verified::Verified;
 use keylink::action::Approval;
 use keylink::message::{Audience, Definition, Head, Indices, Overlap, Scope};
-use keylink::root::{Recovery, RootDocument, SignedRoot};
+use keylink::root::{Officer, Recovery, RootDocument, SignedRoot};
 use keylink::wire::{Hex, U64};
 use keylink::{Body, Instant3, Sign, Signed, SoftSigner};
 
@@ -92,6 +92,11 @@ pub fn create(definition: Definition, policy: PolicyId, holders: Holders) -> Act
     Act::CreateKeySet { definition, exportable: false, live: false, policy, holders }
 }
 
+/// Keys that may replace officers.
+pub fn recovery_keys() -> [SoftSigner; 2] {
+    [0xF1, 0xF2].map(|seed| SoftSigner::new(&[seed; 32]))
+}
+
 impl House {
     /// Nothing but the people.
     pub fn new() -> Self {
@@ -120,7 +125,7 @@ impl House {
             transport_ca: None,
             officers: officers.clone().map(Human::officer).collect(),
             quorums: vec![],
-            recovery: Recovery::default(),
+            recovery: Recovery { keys: recovery_keys().map(|key| key.key()).to_vec(), needed: 2 },
         });
         officers.for_each(|officer| root.sign(officer.signer.as_ref()));
         let nodes = (0..3).map(|_| SoftSigner::new(&rng.bytes())).collect();
@@ -136,13 +141,13 @@ impl House {
     pub fn founded() -> Self {
         let mut house = Self::new();
         house.must(house.founding());
-        let new = |n: &SoftSigner| NewNode {
+        let new = |(at, n): (usize, &SoftSigner)| NewNode {
             key: n.key(),
             csr: Digest::default(),
-            name: NodeId::of(&n.key()).to_string(),
+            name: format!("node {at}"),
             class: BackendClass::C,
         };
-        house.carry(Act::EnrolNodes(house.nodes.iter().map(new).collect()));
+        house.carry(Act::EnrolNodes(house.nodes.iter().enumerate().map(new).collect()));
         for n in 0..3 {
             house.must(Input::RootKek { node: house.node(n), kek: Self::kek(1, 256) });
         }
@@ -298,6 +303,27 @@ impl House {
         self.must(self.formed(action, Origin::Components, material()));
         self.carry(Act::ActivateKey(key(zmk(), 1)));
         key(zmk(), 1)
+    }
+
+    /// The recovery keys, and the officers who come as far as they are here, sign a document with other officers.
+    pub fn recovery(&self, officers: Vec<Officer>) -> Input {
+        let document = self.core.next_root(self.now).expect("a draft");
+        let mut next = SignedRoot::new(&RootDocument { officers: officers.clone(), ..document });
+        recovery_keys().iter().for_each(|key| next.sign(key));
+        let comes = |human: &&Human| officers.iter().any(|officer| officer.key == human.key());
+        self.people.iter().filter(comes).for_each(|human| next.sign(human.signer.as_ref()));
+        Input::InstallRoot(next)
+    }
+
+    /// Two who are new.
+    pub fn newcomers(&mut self) -> [Officer; 2] {
+        let mut rng = Rng::new(77);
+        ["dora", "emil"].map(|name| {
+            let human = Human::new(&mut rng, name, Role::SecurityOfficer);
+            let officer = human.officer();
+            self.people.push(human);
+            officer
+        })
     }
 
     // ---- nodes ----

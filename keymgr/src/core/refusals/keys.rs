@@ -41,6 +41,11 @@ pub const CASES: &[Case] = &[
         };
         house.unproposed(Act::CreateKeySet { definition, exportable, live: true, policy, holders })
     }),
+    ("a key set under a name that would be read as a key", "value", |house| {
+        let mut other = definition(set(9), KeyKind::Zpk, Shape::Tdes3, 9);
+        other.name = "set 1/1".into();
+        house.unproposed(create(other, policy_id(), Holders::Members))
+    }),
     ("a key set under a name that is taken", "exists", |house| {
         let mut same = definition(set(9), KeyKind::Zpk, Shape::Tdes3, 9);
         same.name = "set 1".into();
