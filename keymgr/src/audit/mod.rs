@@ -5,7 +5,6 @@
 mod centre;
 mod export;
 mod finding;
-mod fold;
 mod head;
 mod rows;
 mod signatures;
