@@ -1,6 +1,8 @@
 //! Signatures of people, nodes and the centre: every approval by its credential, every receipt by its node, every
-//! transcript of a ceremony by the centre, and every approval that the log names.
+//! manifest and every transcript of a ceremony by the centre, and every approval that the log names. Where the store
+//! is a centre's, also whether each action that was approved had its approvals.
 
+use super::approved::Approvals;
 use super::centre::{CENTRE, CentreKeys};
 use super::finding::{Report, SignatureCounts};
 use crate::log::{LineError, Parts};
@@ -15,6 +17,9 @@ use std::collections::HashMap;
 pub(super) struct Signatures {
     keys: HashMap<(Table, KeyId), (VerifyingKey, Vec<u8>)>,
     centre: CentreKeys,
+    /// A store without the row of a centre has approvals of nothing.
+    founded: bool,
+    approvals: Approvals,
     wanted: HashMap<Hash, u64>,
     counts: SignatureCounts,
 }
@@ -25,17 +30,26 @@ impl Signatures {
         for hash in parts.approvals() {
             self.wanted.entry(hash?).or_insert(parts.seq);
         }
-        Ok(())
+        self.approvals.line(parts)
     }
 
     /// Learns a key, or checks a signed row. Rows come in the order of the list of tables: keys first.
     pub fn row(&mut self, row: &Row, report: &mut Report) {
+        if self.founded {
+            self.approvals.row(row, report);
+        }
         match row.table {
-            Table::Meta if row.key == CENTRE => self.centre.learn(row, report),
+            Table::Meta if row.key == CENTRE => {
+                self.founded = true;
+                self.centre.learn(row, report);
+            }
             Table::Nodes | Table::Credentials => self.learn(row),
             Table::Approvals => {
                 if let Some(signed) = self.check(row, Table::Credentials, "credential", report) {
                     self.wanted.remove(&signed.hash().0);
+                    if self.founded {
+                        self.approvals.genuine(&signed, row, report);
+                    }
                     self.counts.approvals += 1;
                 }
             }
@@ -43,6 +57,10 @@ impl Signatures {
                 let holds = self.check(row, Table::Nodes, "node", report).is_some();
                 self.counts.receipts += u64::from(holds);
             }
+            Table::Manifests => match self.centre.issued(row) {
+                Ok(()) => self.counts.manifests += 1,
+                Err(what) => report.find("signature", row.table.name(), key_text(&row.key), what),
+            },
             Table::Ceremonies => match self.centre.signed(row) {
                 Ok(()) => self.counts.ceremonies += 1,
                 Err(what) => report.find("signature", row.table.name(), key_text(&row.key), what),
@@ -83,8 +101,11 @@ impl Signatures {
         Some(signed)
     }
 
-    /// The approvals that are not there.
-    pub fn rest(self, report: &mut Report) {
+    /// The approvals that are not there, and what was not approved.
+    pub fn rest(mut self, report: &mut Report) {
+        if self.founded {
+            self.counts.actions = self.approvals.judge(&self.centre, report);
+        }
         let mut wanted: Vec<_> = self.wanted.into_iter().collect();
         wanted.sort_unstable_by_key(|(_, seq)| *seq);
         for (hash, seq) in wanted {

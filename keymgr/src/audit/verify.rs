@@ -15,7 +15,7 @@ pub struct Options {
     pub heads: Vec<Head>,
     /// The first checkpoint key of the log, if it is known from outside.
     pub key: Option<VerifierKey>,
-    /// Checks approvals, receipts and transcripts of ceremonies too.
+    /// Checks signatures too, and whether everything that needed approvals had them.
     pub signatures: bool,
 }
 

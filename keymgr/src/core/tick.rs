@@ -22,6 +22,7 @@ use super::table::{Change, State};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watch {
     pub(super) pending: std::collections::BTreeSet<ActionId>,
+    pub(super) waiting: std::collections::BTreeSet<ActionId>,
     pub(super) campaigns: std::collections::BTreeSet<CampaignId>,
     pub(super) nodes: std::collections::BTreeSet<(u64, NodeId)>,
     pub(super) keys: std::collections::BTreeSet<(u64, KeyRef)>,
@@ -46,6 +47,12 @@ pub fn tick(tx: &mut Change<'_>, watch: &Watch, now: u64) -> Result<(), Refusal>
         let action = tx.get::<Action>(id)?;
         if action.state == ActionState::Pending && now >= action.expires.0 {
             tx.edit::<Action>(id)?.state = ActionState::Expired;
+        }
+    }
+    for id in &watch.waiting {
+        let action = tx.get::<Action>(id)?;
+        if action.state == ActionState::Approved && now >= action.expires.0 {
+            tx.edit::<Action>(id)?.state = ActionState::Lapsed;
         }
     }
     let due: Vec<_> = watch.keys.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key).collect();
@@ -131,9 +138,12 @@ impl Watch {
     pub(super) fn action(&mut self, old: Option<&Action>, new: &Action) {
         if let Some(old) = old {
             self.pending.remove(&old.id);
+            self.waiting.remove(&old.id);
         }
-        if new.state == ActionState::Pending {
-            self.pending.insert(new.id);
+        match new.state {
+            ActionState::Pending => _ = self.pending.insert(new.id),
+            ActionState::Approved => _ = self.waiting.insert(new.id),
+            _ => {}
         }
     }
 

@@ -34,6 +34,7 @@ impl Manager {
                 self.keep_epoch().await;
                 failpoint!("labour.tick");
                 let _ = self.submit(None, Input::Tick).await;
+                self.forget_lapsed().await;
             }
             if !self.round().await {
                 let _ = tokio::time::timeout(PAUSE, self.0.labour.notified()).await;

@@ -7,6 +7,7 @@ mod read;
 
 pub use approve::quorum;
 
+use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
 use crate::core::approval::{Action, ActionState};
 use crate::core::campaign::{Campaign, Phase};
@@ -21,7 +22,7 @@ use crate::core::table::{Change, Record, State};
 use crate::core::tick::Watch;
 use crate::core::traffic;
 use crate::core::{acts, enrolment, planted, receipts, root, rows, steps, tick};
-use approve::{approved, may, own_pending};
+use approve::{approved, may, own_pending, performable};
 use deliver::{issue, post, root_kek, wrapped};
 use keylink::Instant3;
 
@@ -100,6 +101,11 @@ impl Core {
             records.retain(|record| !matches!(record, Record::Campaign(c) if c.phase == Phase::Protecting));
         }
         Ok(Effects { records, note, outcome })
+    }
+
+    /// What an approved action does, if it may be performed now: nothing that leaves by its right is made ready before.
+    pub fn performable(&self, id: &ActionId, utc_ms: u64) -> Result<Act, Refusal> {
+        performable(&Change::new(&self.state), id, utc_ms, &mut Note::default())
     }
 
     fn take_in(&mut self, record: Record) {
@@ -233,7 +239,7 @@ impl Request<'_> {
             }
             Input::Formed { action, origin, material } => {
                 note.word = "key.form";
-                let act = approved(tx, &action, note)?;
+                let act = performable(tx, &action, now, note)?;
                 let nonce = self.fresh.draw("challenge", 0);
                 acts::formed(tx, action, &act, origin, material, nonce, now)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
@@ -246,7 +252,7 @@ impl Request<'_> {
             }
             Input::Exported { action, block } => {
                 note.word = "key.export";
-                let act = approved(tx, &action, note)?;
+                let act = performable(tx, &action, now, note)?;
                 note.objects.push(block.to_string());
                 acts::exported(tx, action, &act)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
