@@ -11,6 +11,7 @@ use keylink::root::{Officer, Recovery, RootDocument, SignedRoot};
 use keylink::wire::U64;
 use keylink::{ActionId, CredentialId, Digest, Instant3, KmcId, NodeId, PersonId, ZoneId};
 use keymgr::audit::{Options, Report, verify_store};
+use keymgr::core::Core;
 use keymgr::core::action::Act;
 use keymgr::core::approval::{Action, ActionState, Given, Proposal, Quorum};
 use keymgr::core::centre::Limits;
@@ -20,7 +21,6 @@ use keymgr::core::people::{CredentialKind, NewCredential, NewPerson, Person, Rol
 use keymgr::core::rows;
 use keymgr::core::table::Record;
 use keymgr::core::verified::Verified;
-use keymgr::core::Core;
 use keymgr::log::{Entry, Ledger};
 use keymgr::store::Change;
 use keymgr::writer::Machine;
@@ -213,7 +213,8 @@ fn what_was_approved_holds_through_every_change_of_officers() {
     assert_eq!(centre.action(&edited.id).state, ActionState::Done);
     let roles = [Role::SecurityOfficer].into();
     centre.carry(Act::ChangeRoles { person: caller(OPERATOR).person, roles });
-    let asked = centre.propose(0, Act::SetQuorum { class: ActionClass::Zone, quorum: Quorum::try_from(3).unwrap() });
+    let asked =
+        centre.propose(0, Act::SetQuorum { class: ActionClass::Zone, quorum: Quorum::try_from(3).unwrap() });
     centre.approve(OPERATOR, &asked);
     centre.approve(5, &asked);
     let asked = centre.propose(0, zone(4));
@@ -238,7 +239,8 @@ fn an_action_without_its_approvals_is_named() {
     let mut centre = Centre::founded();
     let mut action = centre.propose(OPERATOR, zone(1));
     action.state = ActionState::Approved;
-    centre.forge(Entry { action: "centre.tick".into(), ..Entry::default() }, &[Record::Action(action.clone())]);
+    centre
+        .forge(Entry { action: "centre.tick".into(), ..Entry::default() }, &[Record::Action(action.clone())]);
     named(&centre.verify(), &action, "no entry of the log approves");
 
     // One that is done by its right, whatever its row says.
@@ -279,11 +281,17 @@ fn persons_count_once_as_officers_and_not_as_requesters() {
     type Give = fn(&Centre, &Action) -> Vec<(usize, Signed)>;
     let cases: [(usize, Give); 5] = [
         // One person twice, the requester, an operator, an approval whose time was over, another centre's.
-        (OPERATOR, |c, a| vec![(0, c.approval(0, a, |_| ())), (0, c.approval(0, a, |b| b.signed_ms = U64(5)))]),
+        (OPERATOR, |c, a| {
+            vec![(0, c.approval(0, a, |_| ())), (0, c.approval(0, a, |b| b.signed_ms = U64(5)))]
+        }),
         (0, |c, a| vec![(0, c.approval(0, a, |_| ())), (1, c.approval(1, a, |_| ()))]),
         (0, |c, a| vec![(OPERATOR, c.approval(OPERATOR, a, |_| ())), (1, c.approval(1, a, |_| ()))]),
-        (OPERATOR, |c, a| vec![(0, c.approval(0, a, |b| b.not_after = b.signed_ms)), (1, c.approval(1, a, |_| ()))]),
-        (OPERATOR, |c, a| vec![(0, c.approval(0, a, |b| b.kmc = KmcId([1; 32]))), (1, c.approval(1, a, |_| ()))]),
+        (OPERATOR, |c, a| {
+            vec![(0, c.approval(0, a, |b| b.not_after = b.signed_ms)), (1, c.approval(1, a, |_| ()))]
+        }),
+        (OPERATOR, |c, a| {
+            vec![(0, c.approval(0, a, |b| b.kmc = KmcId([1; 32]))), (1, c.approval(1, a, |_| ()))]
+        }),
     ];
     for (requester, give) in cases {
         let mut centre = Centre::founded();
@@ -310,7 +318,13 @@ fn an_officer_who_was_only_written_down_is_none() {
     let report = centre.verify();
     named(&report, &action, "0 of 2 persons");
     for n in [6, 7] {
-        found(&report, "unapproved", "credentials", &hex::encode(caller(n).credential.0), "neither a root document");
+        found(
+            &report,
+            "unapproved",
+            "credentials",
+            &hex::encode(caller(n).credential.0),
+            "neither a root document",
+        );
     }
 
     // A key of the manager's own under an officer's credential.
@@ -324,7 +338,13 @@ fn an_officer_who_was_only_written_down_is_none() {
     centre.carry_by(&action, given.into());
     let report = centre.verify();
     named(&report, &action, "1 of 2 persons");
-    found(&report, "unapproved", "credentials", &hex::encode(caller(0).credential.0), "neither a root document");
+    found(
+        &report,
+        "unapproved",
+        "credentials",
+        &hex::encode(caller(0).credential.0),
+        "neither a root document",
+    );
 }
 
 #[test]

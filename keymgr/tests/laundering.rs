@@ -64,7 +64,8 @@ fn no_edited_row_is_led_on() {
         for table in decided_by() {
             let name = table.name();
             let row = place.bytes(&[2, 0xaa]);
-            let (old, new) = (place.bytes(b"{\"state\":\"withdrawn\"}"), place.bytes(b"{\"state\":\"approved\"}"));
+            let (old, new) =
+                (place.bytes(b"{\"state\":\"withdrawn\"}"), place.bytes(b"{\"state\":\"approved\"}"));
             let edit = format!("UPDATE {name} SET body = {new} WHERE key = {row}");
             place.run(&edit);
             refused(&place, name, &[2, 0xaa], &edit);
@@ -93,15 +94,27 @@ fn no_row_goes_comes_or_is_what_it_once_was() {
             (format!("DELETE FROM actions WHERE key = {row}"), [2, 0xaa]),
             (format!("UPDATE actions SET class = 'export' WHERE key = {row}"), [2, 0xaa]),
             (format!("UPDATE actions SET state = NULL WHERE key = {row}"), [2, 0xaa]),
-            (format!("INSERT INTO actions ({columns}) SELECT {other}, class, state, expires_ms, body, log_seq FROM actions WHERE key = {row}"), [7, 0xaa]),
+            (
+                format!(
+                    "INSERT INTO actions ({columns}) SELECT {other}, class, state, expires_ms, body, log_seq FROM actions WHERE key = {row}"
+                ),
+                [7, 0xaa],
+            ),
             // The whole row as an earlier entry wrote it.
-            (format!("UPDATE actions SET class = 'pending', state = 'pending', body = {earlier}, log_seq = {once} WHERE key = {row}"), [2, 0xaa]),
+            (
+                format!(
+                    "UPDATE actions SET class = 'pending', state = 'pending', body = {earlier}, log_seq = {once} WHERE key = {row}"
+                ),
+                [2, 0xaa],
+            ),
         ];
         place.run("CREATE TABLE kept AS SELECT * FROM actions");
         for (sql, key) in cases {
             place.run(&sql);
             refused(&place, "actions", &key, &sql);
-            place.run(&format!("DELETE FROM actions; INSERT INTO actions ({columns}) SELECT {columns} FROM kept"));
+            place.run(&format!(
+                "DELETE FROM actions; INSERT INTO actions ({columns}) SELECT {columns} FROM kept"
+            ));
         }
         drop(place.lead().unwrap());
     }
@@ -172,10 +185,7 @@ fn a_writer_serves_nothing_of_an_edited_store() {
         place.run(&format!("UPDATE idempotency SET body = {}", place.bytes(b"9")));
         let writer = start(&place).unwrap();
         let again = || Input::Raise { name: "a".into(), by: 5 };
-        assert!(matches!(
-            writer.submit_blocking(Some("k".into()), again()),
-            Err(SubmitError::NotLeading)
-        ));
+        assert!(matches!(writer.submit_blocking(Some("k".into()), again()), Err(SubmitError::NotLeading)));
         assert_eq!(writer.submit_blocking(None, again()).unwrap(), 10);
         drop(writer);
         assert!(!place.verify().holds);

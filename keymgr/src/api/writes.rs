@@ -207,9 +207,7 @@ fn approved(manager: &Manager, id: &ActionId) -> Result<Approved, Problem> {
     });
     match found {
         Some((kmc, Ok(act))) => Ok(Approved { kmc, act }),
-        Some((_, Err(refusal))) => {
-            Err(Problem::new(StatusCode::CONFLICT, "not_approved", refusal))
-        }
+        Some((_, Err(refusal))) => Err(Problem::new(StatusCode::CONFLICT, "not_approved", refusal)),
         None => Err(Problem::not_found("action")),
     }
 }

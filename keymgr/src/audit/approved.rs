@@ -47,7 +47,12 @@ impl Approvals {
             Table::Credentials => row.object().into_iter().for_each(|own| self.register.credential(own)),
             Table::Actions => match row.object::<Action>() {
                 Ok(action) if row.key == action.id.0 => self.actions.push(action),
-                _ => report.find(KIND, row.table.name(), key_text(&row.key), "the row holds no action of its name"),
+                _ => report.find(
+                    KIND,
+                    row.table.name(),
+                    key_text(&row.key),
+                    "the row holds no action of its name",
+                ),
             },
             _ => {}
         }
@@ -124,7 +129,8 @@ impl Approvals {
             let id = genuine.row.first_chunk::<16>().map(|id| ActionId(*id).to_string());
             place != genuine.row || taken.get(*hash).copied() != id.as_deref()
         };
-        let mut strays: Vec<_> = self.genuine.iter().filter(is_stray).map(|(_, genuine)| &genuine.row).collect();
+        let mut strays: Vec<_> =
+            self.genuine.iter().filter(is_stray).map(|(_, genuine)| &genuine.row).collect();
         strays.sort_unstable();
         for row in strays {
             let what = "no entry takes this approval for the action of its row";
@@ -174,7 +180,11 @@ impl Approvals {
         }
         let (class, quorum) = (action.class, self.register.quorum(action.class));
         if quorum > action.quorum && !matches!(action.state, ActionState::Failed(_)) {
-            return Err(format!("asks for {} persons where {} decide", action.quorum.persons(), quorum.persons()));
+            return Err(format!(
+                "asks for {} persons where {} decide",
+                action.quorum.persons(),
+                quorum.persons()
+            ));
         }
         let persons = self.persons(action, carried);
         let needed = if class == ActionClass::SuspendNode { 1 } else { action.quorum.persons() };

@@ -56,7 +56,8 @@ impl Entries {
                 self.installed.extend(objects.into_iter().map(|document| (document, at)));
             }
             "centre.tick" => {
-                let own = |(table, key, _): &(&str, Vec<u8>, _)| *table == Table::Meta.name() && key == CENTRE;
+                let own =
+                    |(table, key, _): &(&str, Vec<u8>, _)| *table == Table::Meta.name() && key == CENTRE;
                 if parts.changes().filter_map(Result::ok).any(|change| own(&change)) {
                     self.passing.push(at);
                 }

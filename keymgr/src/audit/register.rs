@@ -154,7 +154,8 @@ impl Register {
         let explained = |row: &Credential| {
             self.officers.contains(&row.person) && self.owner(&row.id) == Some((row.person, row.key))
         };
-        let rows = self.rows.values().filter(move |row| row.standing == Standing::Active && officer(&row.person));
+        let rows =
+            self.rows.values().filter(move |row| row.standing == Standing::Active && officer(&row.person));
         rows.filter(move |row| !explained(row)).map(|row| &row.id)
     }
 }

@@ -21,7 +21,7 @@ pub use ledger::Ledger;
 pub(crate) use ledger::key_chain;
 pub use line::{LineError, Parts, Record, hash_of, line};
 pub(crate) use note::unverified as unverified_note;
-pub use opening::{Opening, Proven};
 pub use note::{NoteError, VerifierKey};
+pub use opening::{Opening, Proven};
 pub use proof::{consistency, inclusion, root_at};
 pub use tree::{Frontier, Tree, leaf_hash, node_hash};

@@ -102,10 +102,10 @@ fn judge_tail(ledger: &mut Ledger, size: u64, signed: Option<(u64, Hash)>) -> Re
     };
     let (mut next, mut prev, mut last) = (from, None, None);
     ledger.store.each_line(from, &mut |seq, line| {
-        let follows =
-            Parts::of(&line).is_ok_and(|parts| parts.seq == seq && prev.is_none_or(|prev| parts.prev == prev));
-        let is_covered =
-            seq > from || covered.as_ref().is_none_or(|(at, root, path)| in_tree(root, *at, from, &line, path));
+        let follows = Parts::of(&line)
+            .is_ok_and(|parts| parts.seq == seq && prev.is_none_or(|prev| parts.prev == prev));
+        let is_covered = seq > from
+            || covered.as_ref().is_none_or(|(at, root, path)| in_tree(root, *at, from, &line, path));
         if seq != next || !follows || !is_covered {
             return Err(Error::Log(format!("entry {seq} does not follow the one before")));
         }

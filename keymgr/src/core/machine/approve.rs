@@ -3,9 +3,7 @@
 use super::{Note, Request};
 use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
-use crate::core::approval::{
-    APPROVED_MS, Action, ActionState, ApprovalError, PENDING_MS, Proposal, Quorum,
-};
+use crate::core::approval::{APPROVED_MS, Action, ActionState, ApprovalError, PENDING_MS, Proposal, Quorum};
 use crate::core::campaign::Campaign;
 use crate::core::centre::Centre;
 use crate::core::ids::{ActionId, Digest};
@@ -208,12 +206,7 @@ pub(super) fn approved<'t>(
 }
 
 /// What an approved action does, if it may be performed now.
-pub(super) fn performable(
-    tx: &Change<'_>,
-    id: &ActionId,
-    now: u64,
-    note: &mut Note,
-) -> Result<Act, Refusal> {
+pub(super) fn performable(tx: &Change<'_>, id: &ActionId, now: u64, note: &mut Note) -> Result<Act, Refusal> {
     let action = approved(tx, id, note)?;
     let act = action.act().ok_or(Refusal::Unfit("the action's content is not the approved one"))?;
     if now >= action.expires.0 {
