@@ -224,7 +224,7 @@ fn no_batch_takes_more_of_a_connection_than_the_depth() {
 // While the backend of the one core is busy with the first frame, the others arrive: they run together.
 #[test]
 fn frames_of_all_ready_connections_run_together() {
-    let slow = || slow_backend(Duration::from_millis(200), &Arc::default());
+    let slow = || slow_backend(Duration::from_millis(1_000), &Arc::default());
     let running = Gateway::start(with_admin(Config { cores: 1, ..config() }), Arc::new(slow)).unwrap();
     let mut all: Vec<_> = (0..8).map(|_| connect(&running)).collect();
     for stream in &mut all {
@@ -232,7 +232,7 @@ fn frames_of_all_ready_connections_run_together() {
         receive(stream);
     }
     all[0].write_all(&frame(b"HEADN0008")).unwrap();
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(300));
     for stream in &mut all[1..] {
         stream.write_all(&frame(b"HEADN0008")).unwrap();
     }

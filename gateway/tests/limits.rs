@@ -64,12 +64,12 @@ fn silence_from_the_start_and_silence_later_have_limits_of_their_own() {
 
     let running = start(with(Limits { idle: QUICK, ..patient() }));
     let mut stream = connect(&running);
-    for n in 0..4 {
+    for n in 0..16 {
         stream.write_all(&echo(n, b"x")).unwrap();
         receive(&mut stream);
-        std::thread::sleep(QUICK / 2);
+        std::thread::sleep(QUICK / 8);
     }
-    let began = Instant::now() - QUICK / 2;
+    let began = Instant::now() - QUICK / 8;
     assert!(closed(&mut stream));
     assert_cut_in_time(began);
     rejected(&running, "idle", 1);

@@ -28,6 +28,10 @@ fn leaf(ca: &Ca, name: &str) -> (String, KeyPair, CertificateDer<'static>) {
 }
 
 fn server(folder: &Path, ca: &Ca, mutual: bool, tls12: bool) -> Running {
+    server_with(folder, ca, mutual, tls12, Limits::default())
+}
+
+fn server_with(folder: &Path, ca: &Ca, mutual: bool, tls12: bool, limits: Limits) -> Running {
     let (pem, key, _) = leaf(ca, "localhost");
     let file = |name: &str, text: String| {
         let path = folder.join(name);
@@ -40,7 +44,6 @@ fn server(folder: &Path, ca: &Ca, mutual: bool, tls12: bool) -> Running {
         client_ca: mutual.then(|| file("ca.pem", ca.pem())),
         tls12,
     };
-    let limits = Limits { first_byte: Duration::from_millis(500), ..Limits::default() };
     start(with_admin(Config { tls: Some(files), limits, ..listening(&["tls:127.0.0.1:0/00"]) }))
 }
 
@@ -117,7 +120,8 @@ fn tls_1_2_is_spoken_only_when_asked_for() {
 #[test]
 fn plain_text_and_silence_do_not_get_through_the_handshake() {
     let (folder, ca) = (tempfile::tempdir().unwrap(), ca());
-    let running = server(folder.path(), &ca, false, false);
+    let limits = Limits { first_byte: Duration::from_millis(500), ..Limits::default() };
+    let running = server_with(folder.path(), &ca, false, false, limits);
     let mut plain = connect(&running);
     plain.write_all(&echo(1, b"plain")).unwrap();
     let mut answer = Vec::new();

@@ -346,12 +346,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_warm_up_is_not_counted() {
-        let load = Load { requests_max: u64::MAX, duration: Duration::from_millis(100), ..LOAD };
+        let load = Load { requests_max: u64::MAX, duration: Duration::from_millis(500), ..LOAD };
         let schedule =
-            Schedule { warmup: Duration::from_millis(200), rate: Some(1_000.0), ..Schedule::default() };
+            Schedule { warmup: Duration::from_millis(1_000), rate: Some(1_000.0), ..Schedule::default() };
         let report = run_at(Answer::InOrder, load, &schedule).await;
-        assert!(report.sent + report.dropped <= 101 && report.sent >= 50, "{report:?}");
-        assert!(schedule.live.replies() > report.sent + 100);
-        assert!(report.elapsed < Duration::from_millis(300));
+        assert!(report.sent + report.dropped <= 501 && report.sent >= 250, "{report:?}");
+        assert!(schedule.live.replies() > report.sent + 500);
+        assert!(report.elapsed < Duration::from_millis(1_500));
     }
 }

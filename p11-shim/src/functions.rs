@@ -5,7 +5,13 @@
 use crate::faults::{Act, act};
 use cryptoki_sys::*;
 use std::ffi::c_void;
-use std::time::Instant;
+use std::time::Duration;
+
+// Processor time of this thread: what a token would have needed, whoever else has had the processor meanwhile.
+fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
 
 // One forwarder for each row, and the list that holds them all. `=> data, length` names the buffer in which an
 // answer may be made wrong.
@@ -21,12 +27,12 @@ macro_rules! forward {
                 let Some(function) = crate::real().and_then(|list| list.$name) else {
                     return CKR_FUNCTION_NOT_SUPPORTED;
                 };
-                let begun = Instant::now();
+                let begun = worked();
                 // SAFETY: the arguments are the caller's, passed on as they are to the function of the same
                 // name and type; what the caller owes the module holds for it unchanged.
                 let answer = unsafe { function($($arg),*) };
                 if let Act::Slow(factor) = what {
-                    std::thread::sleep(begun.elapsed().saturating_mul(factor.saturating_sub(1)));
+                    std::thread::sleep(worked().saturating_sub(begun).saturating_mul(factor.saturating_sub(1)));
                 }
                 $(
                     if answer == CKR_OK && matches!(what, Act::Flip) && !$data.is_null() && !$length.is_null() {

@@ -105,13 +105,16 @@ fn everything_is_forwarded_and_every_fault_is_seen() {
     assert!(encrypt().is_err() && begun.elapsed() >= Duration::from_millis(80));
 
     set(&control, "");
-    let begun = Instant::now();
-    (0..20).for_each(|_| drop(encrypt()));
-    let usual = begun.elapsed();
+    let twenty = || {
+        let begun = Instant::now();
+        (0..20).for_each(|_| drop(encrypt()));
+        begun.elapsed()
+    };
+    // The least of several: a pause of the machine is no part of what is usual.
+    let usual = (0..5).map(|_| twenty()).min().expect("five");
     set(&control, "* slow=50");
-    let begun = Instant::now();
-    (0..20).for_each(|_| drop(encrypt()));
-    assert!(begun.elapsed() > usual * 5, "{:?} against {usual:?}", begun.elapsed());
+    let slow = twenty();
+    assert!(slow > usual * 5, "{slow:?} against {usual:?}");
 
     set(&control, "C_EncryptInit device-error once");
     assert!(encrypt().is_err() && encrypt().is_ok());

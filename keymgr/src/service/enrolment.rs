@@ -12,6 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+/// A token from so far ahead of this clock is taken: the clock that made it may have been set back since.
+const SET_BACK_MS: u64 = 60_000;
+
 /// Why a node is not listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EnrolmentError {
@@ -82,8 +85,13 @@ impl Enrolments {
         let claimed: Enrol = signed.peek().map_err(|_| EnrolmentError::Message)?;
         let enrol: Enrol = signed.open(&claimed.key).map_err(|_| EnrolmentError::Message)?;
         enrol.head.judge(kmc, Audience::Kmc, 1, utc_ms)?;
-        let age = utc_ms.checked_sub(made_ms(enrol.token)).ok_or(EnrolmentError::Token)?;
-        if age > TOKEN_LIFE_MS || !proof_holds(&self.secret_of(enrol.token), &enrol) {
+        let made = made_ms(enrol.token);
+        // A clock that was set back, or that of another host, may be a little behind the one that made it.
+        let early = made > utc_ms.saturating_add(SET_BACK_MS);
+        if early
+            || utc_ms.saturating_sub(made) > TOKEN_LIFE_MS
+            || !proof_holds(&self.secret_of(enrol.token), &enrol)
+        {
             return Err(EnrolmentError::Token);
         }
         let csr = Digest::of(&enrol.csr.0);

@@ -42,13 +42,18 @@ impl House {
         Self { centre, asking, units, traffic }
     }
 
-    async fn rotate(&self, pause: bool) -> CampaignId {
-        let plan = plan_rotation(&self.centre.operator, "east", &RotateWishes::default()).await.unwrap();
+    async fn rotate(&self, wishes: &RotateWishes) -> CampaignId {
+        let plan = plan_rotation(&self.centre.operator, "east", wishes).await.unwrap();
         self.centre.ask(std::slice::from_ref(&plan.act)).await;
-        let id = plan.targets[0].campaign;
-        if pause {
-            self.pause(id).await;
-        }
+        plan.targets[0].campaign
+    }
+
+    /// Paused before the gate of its first step can open: one of the nodes is away until then.
+    async fn rotate_paused(&mut self) -> CampaignId {
+        self.units[1].away();
+        let id = self.rotate(&RotateWishes::default()).await;
+        self.pause(id).await;
+        self.units[1].back(&self.asking[1]).await;
         id
     }
 
@@ -112,8 +117,8 @@ impl House {
 
 #[tokio::test]
 async fn a_paused_campaign_rests_and_goes_on() {
-    let house = House::begin().await;
-    let id = house.rotate(true).await;
+    let mut house = House::begin().await;
+    let id = house.rotate_paused().await;
     let proven = |c: &Campaign| c.phase == Phase::Staging && c.counts.all(Mark::Proven);
     house.reached(id, proven).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -129,14 +134,14 @@ async fn a_paused_campaign_rests_and_goes_on() {
 async fn an_abort_destroys_the_new_key_and_its_number_is_gone() {
     let mut house = House::begin().await;
     // While it is brought.
-    let id = house.rotate(true).await;
+    let id = house.rotate_paused().await;
     house.reached(id, |c| c.phase == Phase::Staging && c.counts.all(Mark::Proven)).await;
     house.hold(&[1, 2]).await;
     house.centre.ask(&[Act::AbortCampaign { campaign: id }]).await;
     assert_eq!(rotated(&house.centre.operator, id).await.phase, Phase::Aborted);
     house.hold(&[1]).await;
     // While nodes process with it: one of them is away, so that the others do not go on.
-    let id = house.rotate(true).await;
+    let id = house.rotate_paused().await;
     house.reached(id, |c| c.counts.all(Mark::Proven)).await;
     house.units[1].away();
     house.centre.ask(&[Act::ResumeCampaign { campaign: id }]).await;
@@ -151,7 +156,7 @@ async fn an_abort_destroys_the_new_key_and_its_number_is_gone() {
     assert_eq!(house.marks(id, Mark::Withdrawn).await, 2);
     house.hold(&[1]).await;
     // And the next rotation is as any other.
-    let id = house.rotate(false).await;
+    let id = house.rotate(&RotateWishes::default()).await;
     let done = rotated(&house.centre.operator, id).await;
     let new = done.new_generation().0;
     assert_eq!(done.phase, Phase::Completed);
@@ -162,7 +167,9 @@ async fn an_abort_destroys_the_new_key_and_its_number_is_gone() {
 #[tokio::test]
 async fn after_a_roll_back_the_old_key_protects_and_nothing_is_lost() {
     let house = House::begin().await;
-    let id = house.rotate(false).await;
+    // Long enough for people to decide.
+    let wishes = RotateWishes { overlap_ms: Some(30_000), ..RotateWishes::default() };
+    let id = house.rotate(&wishes).await;
     house.reached(id, |c| c.phase == Phase::Overlap).await;
     house.traffic.protects(2).await;
     tokio::time::sleep(Duration::from_millis(400)).await;

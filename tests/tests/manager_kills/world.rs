@@ -261,8 +261,8 @@ impl World {
 
     /// A manager that is to die at a place. True when it did.
     pub async fn until_killed(&mut self, failpoint: &str, longest: Duration) -> bool {
-        let began = Instant::now();
         let mut manager = child::start(self.folder.path(), failpoint).await;
+        let began = Instant::now();
         loop {
             if let Some(status) = manager.try_wait().unwrap() {
                 assert_eq!(status.signal(), Some(9), "{failpoint}: it ended by itself: {status}");
@@ -274,7 +274,7 @@ impl World {
                 return false;
             }
             // A call that is cut off has told nothing.
-            let _ = tokio::time::timeout(Duration::from_millis(500), self.step()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.step()).await;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -94,7 +94,8 @@ pub fn run(verb: Campaign) -> Exit {
 
 fn all(client: &Client) -> Result<Vec<Record>, Failure> {
     let mut all: Vec<Record> = block_on(client.all("/campaigns"))?;
-    all.sort_by_key(|campaign| (campaign.began, campaign.id));
+    // Ids of actions sort in the order in which they were asked for, whatever clocks said.
+    all.sort_by_key(|campaign| (campaign.action, campaign.began, campaign.id));
     Ok(all)
 }
 

@@ -179,6 +179,15 @@ pub fn run(plan: Plan, orders: &Receiver<Order>, counters: Arc<Counters>) -> Tal
         match orders.recv_timeout(wake.saturating_sub(load.now)) {
             Ok(Order::Begin) => began = Some(Instant::now()),
             Ok(Order::End) => {
+                if let Some(at) = began {
+                    load.now = at.elapsed();
+                }
+                // Late, but owed.
+                while began.is_some() && next <= load.now {
+                    load.begin_late(next, number);
+                    number += 1;
+                    next += step;
+                }
                 ended = Some(load.now);
                 load.tally.seconds = load.now.as_secs_f64();
             }
@@ -191,8 +200,7 @@ pub fn run(plan: Plan, orders: &Receiver<Order>, counters: Arc<Counters>) -> Tal
         // A few at a time, so that a table never waits for long.
         for _ in 0..16 {
             if ended.is_none() && next <= load.now {
-                load.tally.late_ms = load.tally.late_ms.max((load.now - next).as_secs_f64() * 1000.0);
-                load.begin(next, number);
+                load.begin_late(next, number);
                 number += 1;
                 next += step;
             }
@@ -341,6 +349,11 @@ impl Load {
 
     fn pick(&mut self, below: usize) -> usize {
         usize::try_from(draw(&mut self.random) >> 16).unwrap_or_default() % below.max(1)
+    }
+
+    fn begin_late(&mut self, due: Duration, number: u64) {
+        self.tally.late_ms = self.tally.late_ms.max((self.now - due).as_secs_f64() * 1000.0);
+        self.begin(due, number);
     }
 
     fn begin(&mut self, due: Duration, number: u64) {

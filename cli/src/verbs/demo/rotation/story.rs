@@ -37,6 +37,8 @@ const OVERLAP_PER_NODE_MS: u64 = 30;
 const OVERLAP_RETURN_MS: u64 = 3_000;
 /// The shortest overlap that is allowed: twice the difference of clocks that a node may have.
 const FIRST_OVERLAP_MS: u64 = 2_000;
+/// The longest wait for the first keys, whatever the limit of the rotation is.
+const FIRST_KEYS: Duration = Duration::from_secs(180);
 /// Transactions that a node must have carried before the run ends, when it was away.
 const AFTER_RETURN: u64 = 100;
 
@@ -191,7 +193,7 @@ impl<'a> Run<'a> {
                     return Ok(());
                 }
             }
-            if began.elapsed() > Duration::from_secs(self.args.limit) {
+            if began.elapsed() > FIRST_KEYS {
                 let told: Vec<String> = all.iter().map(|c| format!("{:?} {:?}", c.phase, c.counts)).collect();
                 let behind = self.fleet.seen().map(|seen| format!("{:?}", seen.at)).collect::<Vec<_>>();
                 let told = format!("{}; nodes at {}", told.join(", "), behind.join(" "));
