@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::views::ExportedView;
 use crate::ceremony::SEALED_AT_MOST;
 use crate::core::action::{Act, KeyRef};
-use crate::core::approval::{Action, ActionState};
+use crate::core::approval::Action;
 use crate::core::ids::{ActionId, CampaignId, CredentialId, Digest, Generation, KeySetId, KmcId, NodeId};
 use crate::core::input::{Arrived, Input, Outcome};
 use crate::core::key::{Key, Material, Origin, Wrapper};
@@ -207,15 +207,14 @@ async fn begin(manager: &Manager, name: &RequestName, id: &ActionId) -> Result<B
 }
 
 fn approved(manager: &Manager, id: &ActionId) -> Result<(KmcId, Act), Problem> {
+    let now = manager.now().utc_ms;
     let found = manager.view(|core| {
-        let action = Table::<Action>::rows(core.state()).get(id)?;
-        Some((core.kmc()?, action.state.clone(), action.act()?))
+        core.state().action(id)?;
+        Some((core.kmc()?, core.performable(id, now)))
     });
     match found {
-        Some((kmc, ActionState::Approved, act)) => Ok((kmc, act)),
-        Some(_) => {
-            Err(Problem::new(StatusCode::CONFLICT, "not_approved", "the action is not approved, or is done"))
-        }
+        Some((kmc, Ok(act))) => Ok((kmc, act)),
+        Some((_, Err(refusal))) => Err(Problem::new(StatusCode::CONFLICT, "not_approved", refusal)),
         None => Err(Problem::not_found("action")),
     }
 }

@@ -2,12 +2,14 @@
 //! from a store. It shares with the manager the form of lines, rows and checkpoints, and nothing of what they
 //! mean.
 
+mod approved;
 mod centre;
 mod custody;
+mod entries;
 mod export;
 mod finding;
-mod fold;
 mod head;
+mod register;
 mod rows;
 mod signatures;
 mod sources;

@@ -120,10 +120,11 @@ struct Approved {
 
 impl Manager {
     fn approved_ceremony(&self, id: ActionId) -> Result<Approved, CeremonyProblem> {
+        let now = self.now().utc_ms;
         self.view(|core| {
             let action = <State as CoreTable<Action>>::rows(core.state()).get(&id)?;
-            match (action.state.clone(), action.act()?) {
-                (ActionState::Approved, Act::FormKey { key_set, custodians }) => {
+            match core.performable(&id, now) {
+                Ok(Act::FormKey { key_set, custodians }) => {
                     Some(Approved { kmc: core.kmc()?, hash: action.hash(), key_set, custodians })
                 }
                 _ => None,
@@ -298,6 +299,16 @@ impl Manager {
         };
         if self.vault().call(forget).await.is_err() {
             tracing::warn!(ceremony = %id, "the backend does not answer");
+        }
+    }
+
+    /// Forgets ceremonies whose action may not be performed any more.
+    pub(crate) async fn forget_lapsed(&self) {
+        let open: Vec<ActionId> = self.ceremonies().with(|open| open.keys().copied().collect());
+        for id in open {
+            if self.view(|core| core.state().action(&id).is_none_or(|a| a.state != ActionState::Approved)) {
+                self.forget_ceremony(id).await;
+            }
         }
     }
 

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watch {
     pub(super) pending: std::collections::BTreeSet<ActionId>,
+    pub(super) waiting: std::collections::BTreeSet<ActionId>,
     pub(super) campaigns: std::collections::BTreeSet<CampaignId>,
     pub(super) nodes: std::collections::BTreeSet<(u64, NodeId)>,
     pub(super) keys: std::collections::BTreeSet<(u64, KeyRef)>,
@@ -65,7 +66,7 @@ impl std::fmt::Display for Part {
 
 /// Time passes. What cannot be done leaves nothing behind but an alarm, and stops nothing else.
 pub fn tick(tx: &mut Change<'_>, watch: &Watch, now: u64) {
-    let actions = watch.pending.iter().map(|id| Part::Action(*id));
+    let actions = watch.pending.iter().chain(&watch.waiting).map(|id| Part::Action(*id));
     let due = watch.keys.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| Part::Key(*key));
     let campaigns = watch.campaigns.iter().map(|id| Part::Campaign(*id));
     let parts: Vec<_> = actions.chain(due).chain(campaigns).chain([Part::Silence, Part::Recovery]).collect();
@@ -103,8 +104,13 @@ fn bring(tx: &mut Change<'_>, watch: &Watch, part: Part, now: u64) -> Result<(),
 
 fn expire(tx: &mut Change<'_>, id: &ActionId, now: u64) -> Result<(), Refusal> {
     let action = tx.get::<Action>(id)?;
-    if action.state == ActionState::Pending && now >= action.expires.0 {
-        tx.edit::<Action>(id)?.state = ActionState::Expired;
+    let after = match action.state {
+        ActionState::Pending => ActionState::Expired,
+        ActionState::Approved => ActionState::Lapsed,
+        _ => return Ok(()),
+    };
+    if now >= action.expires.0 {
+        tx.edit::<Action>(id)?.state = after;
     }
     Ok(())
 }
@@ -181,9 +187,12 @@ impl Watch {
     pub(super) fn action(&mut self, old: Option<&Action>, new: &Action) {
         if let Some(old) = old {
             self.pending.remove(&old.id);
+            self.waiting.remove(&old.id);
         }
-        if new.state == ActionState::Pending {
-            self.pending.insert(new.id);
+        match new.state {
+            ActionState::Pending => _ = self.pending.insert(new.id),
+            ActionState::Approved => _ = self.waiting.insert(new.id),
+            _ => {}
         }
     }
 

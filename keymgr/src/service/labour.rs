@@ -41,6 +41,7 @@ impl Manager {
                     tracing::error!(%problem, "time stands still at the centre: nothing expires, no campaign goes on");
                 }
                 failing = done.is_err();
+                self.forget_lapsed().await;
             }
             if !self.round().await {
                 let _ = tokio::time::timeout(PAUSE, self.0.labour.notified()).await;

@@ -1,6 +1,7 @@
 //! Answers by Idempotency-Key: kept seven days with the request's hash, in the same transaction as what the
 //! request did.
 
+use crate::log::Parts;
 use crate::store::{Change, Error, Hash, Row, Store, Table, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,10 +47,24 @@ pub(super) fn look<O: DeserializeOwned>(
     if row.column("expires_ms").int() <= Value::from(utc_ms).int() {
         return Ok(Recalled::No);
     }
+    if !is_as_written(store, &row)? {
+        let what = format!("the row is not what entry {} wrote", row.log_seq);
+        return Err(Error::Edited { table: row.table.name(), key: row.key, what });
+    }
     if row.column("request").bytes() != Some(request) {
         return Ok(Recalled::Other);
     }
     serde_json::from_slice(&row.body).map(Recalled::Answer).map_err(|_| unreadable(&row))
+}
+
+// Answers are not at hand from the start on, so each is judged when it is needed.
+fn is_as_written(store: &mut Store, row: &Row) -> Result<bool, Error> {
+    let Some(line) = store.line(row.log_seq)? else { return Ok(false) };
+    let image = row.image();
+    let is_it = |(table, key, said): (&str, Vec<u8>, Option<Hash>)| {
+        table == row.table.name() && key == row.key && said == Some(image)
+    };
+    Ok(Parts::of(&line).is_ok_and(|parts| parts.changes().filter_map(Result::ok).any(is_it)))
 }
 
 /// The row that keeps an answer.

@@ -34,7 +34,7 @@ pub struct Centre {
     serving: Option<JoinHandle<()>>,
 }
 
-fn vault() -> VaultThread {
+pub fn vault() -> VaultThread {
     VaultThread::start(|| {
         let simulator = Simulator::new(&LmkSet::public_test(), Options::default()).unwrap();
         Vault::new(Box::new(simulator), LmkId(2))

@@ -7,6 +7,7 @@ mod read;
 
 pub use approve::quorum;
 
+use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
 use crate::core::approval::{Action, ActionState};
 use crate::core::campaign::{Campaign, Phase};
@@ -22,7 +23,7 @@ use crate::core::table::{Change, Record, State};
 use crate::core::tick::Watch;
 use crate::core::traffic;
 use crate::core::{acts, enrolment, planted, receipts, root, rows, steps, tick};
-use approve::{approved, may, own_pending};
+use approve::{approved, may, own_pending, performable};
 use deliver::{issue, post, root_kek, wrapped};
 use keylink::Instant3;
 
@@ -101,6 +102,11 @@ impl Core {
             records.retain(|record| !matches!(record, Record::Campaign(c) if c.phase == Phase::Protecting));
         }
         Ok(Effects { records, note, outcome })
+    }
+
+    /// What an approved action does, if it may be performed now: nothing that leaves by its right is made ready before.
+    pub fn performable(&self, id: &ActionId, utc_ms: u64) -> Result<Act, Refusal> {
+        performable(&Change::new(&self.state), id, utc_ms, &mut Note::default())
     }
 
     fn take_in(&mut self, record: Record) {
@@ -238,7 +244,7 @@ impl Request<'_> {
                 let said = message.body();
                 note.by(Caller { person: said.person, credential: said.credential });
                 note.word = "ceremony.component";
-                let act = approved(tx, &said.ceremony, note)?;
+                let act = performable(tx, &said.ceremony, now, note)?;
                 note.objects.push(format!("component {}", said.number));
                 note.objects.push(message.hash().to_string());
                 acts::component(tx, &act, &message)?;
@@ -249,7 +255,7 @@ impl Request<'_> {
                 note.by(by);
                 may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
                 note.word = if key.origin == Origin::Imported { "key.import" } else { "key.form" };
-                let (action, act) = (key.action, approved(tx, &key.action, note)?);
+                let (action, act) = (key.action, performable(tx, &key.action, now, note)?);
                 acts::formed(tx, &act, key, self.fresh.draw("challenge", 0), now)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
             }
@@ -263,7 +269,7 @@ impl Request<'_> {
                 note.by(by);
                 may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
                 note.word = "key.export";
-                let act = approved(tx, &action, note)?;
+                let act = performable(tx, &action, now, note)?;
                 note.objects.push(Digest::of(block.as_bytes()).to_string());
                 acts::exported(tx, action, &act)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
