@@ -87,7 +87,7 @@ impl Centre {
     fn tell(&mut self, input: Input) -> Outcome {
         self.now += 1000;
         let now = Instant3 { utc_ms: self.now, ..Instant3::default() };
-        let told = Told { fresh: Fresh(Digest::of(&self.now.to_be_bytes())), input };
+        let told = Told { fresh: Fresh(Digest::of(&self.now.to_be_bytes())), request: None, input };
         let decided = Machine::handle(&mut self.core, now, told).unwrap();
         self.ledger.commit(vec![(decided.entry, decided.changes)], self.now, false).unwrap();
         decided.outcome

@@ -1,5 +1,6 @@
 //! Whoever edits the store while no manager runs is not helped by the next manager: it does not lead on rows that
 //! are not what the log says, names the first of them, and verification names the same one.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
 mod common;
 

@@ -215,7 +215,9 @@ async fn a_reader_who_is_sent_away_sees_no_more() {
     let id = plan.targets[0].campaign;
     let person = centre.auditor.me().await.unwrap().person;
     let (begun, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    let follow = centre.auditor.follow(id, |now| drop(begun.send(now.campaign.phase)));
+    let follow = centre.auditor.follow(id, |now| {
+        let _ = begun.send(now.campaign.phase);
+    });
     let sent_away = async {
         assert!(seen.recv().await.unwrap().is_live());
         centre.ask(&[Act::RevokePerson { person, replacement: None }]).await;

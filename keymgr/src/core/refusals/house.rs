@@ -312,7 +312,7 @@ impl House {
         recovery_keys().iter().for_each(|key| next.sign(key));
         let comes = |human: &&Human| officers.iter().any(|officer| officer.key == human.key());
         self.people.iter().filter(comes).for_each(|human| next.sign(human.signer.as_ref()));
-        Input::InstallRoot(next)
+        Input::InstallRoot { by: self.by(0), root: next }
     }
 
     /// Two who are new.

@@ -15,8 +15,8 @@ fn waiting(house: &mut House) -> ActionId {
     house.carry(Act::FormKey { key_set: zmk(), custodians })
 }
 
-fn form(action: ActionId) -> Input {
-    Input::Formed { action, origin: Origin::Components, material: material() }
+fn form(house: &House, action: ActionId) -> Input {
+    house.formed(action, Origin::Components, material())
 }
 
 fn state(house: &House, action: &ActionId) -> ActionState {
@@ -26,7 +26,7 @@ fn state(house: &House, action: &ActionId) -> ActionState {
 // Whoever asks what may be performed is told the same as whoever performs it.
 fn refused(house: &mut House, action: ActionId) -> String {
     let asked = house.core.performable(&action, house.now).expect_err("not to be performed");
-    let refusal = house.refused(form(action));
+    let refusal = house.refused(form(house, action));
     assert_eq!((refusal.code(), refusal.to_string()), ("outdated", asked.to_string()));
     assert_eq!(state(house, &action), ActionState::Approved);
     refusal.to_string()
@@ -39,7 +39,7 @@ fn what_is_approved_waits_for_its_time_and_no_longer() {
     house.now += APPROVED_MS - 1;
     house.must(Input::Tick);
     assert!(house.core.performable(&action, house.now).is_ok());
-    house.must(form(action));
+    house.must(form(&house, action));
     assert_eq!(state(&house, &action), ActionState::Done);
 
     let mut house = House::founded();
@@ -49,7 +49,7 @@ fn what_is_approved_waits_for_its_time_and_no_longer() {
     house.must(Input::Tick);
     assert_eq!(state(&house, &action), ActionState::Lapsed);
     assert!(house.core.to_perform().is_empty());
-    house.refused(form(action));
+    house.refused(form(&house, action));
     let by = house.by(super::house::OPERATOR);
     house.refused(Input::Abandon { by, action });
 }

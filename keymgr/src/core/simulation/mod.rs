@@ -321,7 +321,8 @@ fn a_recovery_takes_effect_at_the_centre_and_at_its_nodes() {
     let mut root = SignedRoot::new(&RootDocument { officers, ..draft });
     recovery_keys().iter().for_each(|key| root.sign(key));
     [&ada, &new[0]].iter().for_each(|human| root.sign(human.signer.as_ref()));
-    world.tell(Input::InstallRoot(root.clone())).expect("runs").expect("is taken");
+    let install = Input::InstallRoot { by: ada.by, root: root.clone() };
+    world.tell(install).expect("runs").expect("is taken");
     let pass = |world: &mut World, steps| {
         for _ in 0..steps {
             world.now += 1_000;
