@@ -94,15 +94,25 @@ impl Server {
         keys: HouseKeys,
         vault: VaultThread,
     ) -> Result<Self, ServerError> {
+        Self::start_by(Clock::start(), house, settings, keys, vault).await
+    }
+
+    /// The same by another clock than that of the system.
+    pub async fn start_by(
+        clock: Clock,
+        house: &House,
+        settings: &Settings,
+        keys: HouseKeys,
+        vault: VaultThread,
+    ) -> Result<Self, ServerError> {
         let genesis = Genesis::read(&house.read(GENESIS)?)?;
         let founding = genesis.founding()?;
         let (api, link) = (listen(&settings.listen).await?, listen(&settings.link).await?);
         let link_url = url(settings, &link)?;
         let location = location(house, settings)?;
-        let clock = Clock::start();
         let options = writer_options(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
         // Stores are plain blocking code, and one that is behind a connection waits for it within a runtime of its own.
-        let open = move || Ok((Writer::start(options)?, SentStore::new(Store::read(&location)?)));
+        let open = move || Ok((Writer::start(options)?, SentStore::open(location)?));
         let opened: Result<_, crate::store::Error> =
             tokio::task::spawn_blocking(open).await.map_err(|e| std::io::Error::other(e).into()).flatten();
         let (writer, sent) = opened?;

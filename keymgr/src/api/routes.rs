@@ -14,8 +14,8 @@ use super::views::{
 };
 use super::watch::{Seen, Watched};
 use super::writes::{Block, Many, PushTo, Where, Why};
-use super::{ActionView, ceremonies, openapi, reads, watch, writes};
-use crate::ceremony::CeremonyView;
+use super::{ActionView, ceremonies, exports, openapi, reads, watch, writes};
+use crate::ceremony::{CeremonyView, ComponentEntry};
 use crate::core::action::Act;
 use crate::core::alarm::Alarm;
 use crate::core::campaign::{Campaign, Delivery};
@@ -175,14 +175,14 @@ routes! {
         "Fetches the key block of an approved export";
     get "/ceremonies/{id}" Everybody ceremonies::show => { CeremonyView }
         "An open ceremony: key to seal to, check values";
-    post "/ceremonies/{id}/components" Custodians ceremonies::component [takes Signed] => { CeremonyView }
+    post "/ceremonies/{id}/components" Custodians ceremonies::component [takes ComponentEntry] => { CeremonyView }
         "Hands in an own sealed component";
     post "/ceremonies/{id}/finish" Proposers ceremonies::finish => { Signed }
         "Combines the components; the signed transcript";
     get "/ceremonies/{id}/transcript" Everybody ceremonies::transcript => { Signed }
         "The signed transcript of a ceremony that is done";
     get "/audit/head" Everybody reads::head => { HeadView } "The newest checkpoint of the log";
-    get "/audit/export" Readers reads::export => { Text } "Log and state for offline verification";
+    get "/audit/export" Readers exports::export => { Text } "Log and state for offline verification";
 }
 
 /// The router of the listener for people's programs.

@@ -1,15 +1,18 @@
 //! Open ceremonies at the manager.
 
-use super::message::{ComponentMessage, Transcript, TranscriptPart, context};
+use super::message::{ComponentEntry, ComponentMessage, Transcript, TranscriptPart, context};
 use crate::core::action::{Act, KeyRef};
 use crate::core::approval::{Action, ActionState};
-use crate::core::input::{Caller, Input};
+use crate::core::input::{Arrived, Caller, Input};
 use crate::core::key::{Material, Origin, Wrapper};
 use crate::core::people::Credential;
+use crate::core::refusal::Refusal;
 use crate::core::table::{State, Table as CoreTable};
-use crate::service::{Manager, SubmitProblem, kcv_method, label_of, spec_of};
+use crate::core::verified::Verified;
+use crate::service::{Manager, RequestName, SubmitProblem, kcv_method, label_of, spec_of};
 use crate::store::Table;
-use crate::vault::{ComponentKey, VaultError};
+use crate::vault::{ComponentBox, ComponentKey, SealedKey, VaultError};
+use crate::writer::SubmitError;
 use keylink::message::Shape;
 use keylink::wire::{Blob, U64};
 use keylink::{ActionId, Digest, KeySetId, KmcId, PersonId, Signed};
@@ -19,6 +22,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
+
+/// How often a key is sealed for a number that then goes to another key.
+pub(crate) const SEALED_AT_MOST: usize = 8;
 
 /// Why a ceremony does not go on.
 #[derive(Debug, Error)]
@@ -85,7 +91,14 @@ impl CeremonyView {
 
 struct Open {
     key: ComponentKey,
-    parts: BTreeMap<u8, (ComponentMessage, Digest)>,
+    parts: BTreeMap<u8, Part>,
+}
+
+#[derive(Clone)]
+struct Part {
+    message: ComponentMessage,
+    name: Digest,
+    sealed: ComponentBox,
 }
 
 /// Open ceremonies.
@@ -107,10 +120,11 @@ struct Approved {
 
 impl Manager {
     fn approved_ceremony(&self, id: ActionId) -> Result<Approved, CeremonyProblem> {
+        let now = self.now().utc_ms;
         self.view(|core| {
             let action = <State as CoreTable<Action>>::rows(core.state()).get(&id)?;
-            match (action.state.clone(), action.act()?) {
-                (ActionState::Approved, Act::FormKey { key_set, custodians }) => {
+            match core.performable(&id, now) {
+                Ok(Act::FormKey { key_set, custodians }) => {
                     Some(Approved { kmc: core.kmc()?, hash: action.hash(), key_set, custodians })
                 }
                 _ => None,
@@ -135,7 +149,7 @@ impl Manager {
             let part = |(number, person): (u8, &PersonId)| PartView {
                 number,
                 person: *person,
-                check: open.parts.get(&number).map(|(message, _)| message.check.clone()),
+                check: open.parts.get(&number).map(|part| part.message.check.clone()),
             };
             Ok(CeremonyView {
                 ceremony: id,
@@ -149,12 +163,14 @@ impl Manager {
         })
     }
 
-    /// Takes a component that its custodian sealed and signed. A custodian may replace an own one until the end.
-    pub async fn component(
+    /// Takes a component that its custodian sealed and signed, and has the log say so. A custodian may replace an own
+    /// one until the end.
+    pub(crate) async fn component(
         &self,
+        name: RequestName,
         by: Caller,
         id: ActionId,
-        signed: Signed,
+        entry: ComponentEntry,
     ) -> Result<CeremonyView, CeremonyProblem> {
         let approved = self.approved_ceremony(id)?;
         let view = self.ceremony(id).await?;
@@ -164,7 +180,10 @@ impl Manager {
                 <State as CoreTable<Credential>>::rows(core.state()).get(&by.credential).map(|own| own.key)
             })
             .ok_or(no("no such credential"))?;
-        let message: ComponentMessage = signed.open(&key).map_err(|_| no("not signed by the caller"))?;
+        let (sealed, named) = (entry.sealed(), entry.sealed_hash());
+        let verified = Verified::<ComponentMessage>::open(entry.signed, &key);
+        let verified = verified.map_err(|_| no("not signed by the caller"))?;
+        let message = verified.body().clone();
         let (kmc, number) = (approved.kmc, message.number);
         if (message.kmc, message.ceremony, message.person, message.credential)
             != (kmc, id, by.person, by.credential)
@@ -177,36 +196,64 @@ impl Manager {
         if message.key != view.fingerprint {
             return Err(no("sealed to another key"));
         }
-        let (sealed, context) = (message.sealed(), context(kmc, id, number, by.person));
+        if message.sealed != named {
+            return Err(no("it names another box"));
+        }
+        let (opened, context) = (sealed.clone(), context(kmc, id, number, by.person));
         let spec = self.spec(approved.key_set)?;
         let check = self
             .vault()
             .call(move |vault| {
                 vault.with_ceremonies(|vault, keys| {
-                    vault.component_check(keys, &id.0, spec, (&context, &sealed))
+                    vault.component_check(keys, &id.0, spec, (&context, &opened))
                 })
             })
             .await?;
         if !check.eq_ignore_ascii_case(&message.check) {
             return Err(CeremonyProblem::CheckValue);
         }
-        let hash = signed.hash();
+        let part = Part { message, name: verified.hash(), sealed };
+        // Only what the log says counts.
+        self.submit(Some(name), Input::Component(verified)).await.map_err(CeremonyProblem::Submit)?;
         self.ceremonies().with(|open| {
-            if let Some(open) = open.get_mut(&id) {
-                open.parts.insert(number, (message, hash));
+            // A key made meanwhile opens no box of the one before.
+            if let Some(open) = open.get_mut(&id).filter(|open| Digest::of(&open.key.0) == part.message.key) {
+                open.parts.insert(number, part);
             }
         });
         self.ceremony(id).await
     }
 
     /// Combines the components into the next generation of the key set; gives the signed transcript.
-    pub async fn finish_ceremony(&self, id: ActionId) -> Result<Signed, CeremonyProblem> {
-        // Asked again after an answer that was lost.
-        if let Some(done) = self.transcript(id).await? {
-            return Ok(done);
+    pub(crate) async fn finish_ceremony(
+        &self,
+        name: RequestName,
+        by: Caller,
+        id: ActionId,
+    ) -> Result<Signed, CeremonyProblem> {
+        for _ in 0..SEALED_AT_MOST {
+            // Asked again after an answer that was lost, or another console was faster.
+            if let Some(done) = self.transcript(id).await? {
+                return Ok(done);
+            }
+            match self.form(name.clone(), by, id).await {
+                // The number went to another key meanwhile: sealed again for the next.
+                Err(CeremonyProblem::Submit(SubmitError::Refused(
+                    Refusal::NotNext | Refusal::Outdated(_),
+                ))) => {}
+                Ok(()) => {
+                    self.forget_ceremony(id).await;
+                    break;
+                }
+                Err(problem) => return Err(problem),
+            }
         }
+        self.transcript(id).await?.ok_or(CeremonyProblem::NotOpen)
+    }
+
+    async fn form(&self, name: RequestName, by: Caller, id: ActionId) -> Result<(), CeremonyProblem> {
         let approved = self.approved_ceremony(id)?;
-        let parts: BTreeMap<u8, (ComponentMessage, Digest)> =
+        let parts: BTreeMap<u8, Part> =
             self.ceremonies().with(|open| open.get(&id).map(|open| open.parts.clone())).unwrap_or_default();
         let numbers = (1..=u8::MAX).zip(&approved.custodians).map(|(number, _)| number);
         let missing: Vec<u8> = numbers.filter(|number| !parts.contains_key(number)).collect();
@@ -215,11 +262,11 @@ impl Manager {
         }
         let (spec, kmc) = (self.spec(approved.key_set)?, approved.kmc);
         let next = self.view(|core| core.key_set(&approved.key_set).map(|set| set.next_generation));
-        let generation = next.ok_or(CeremonyProblem::NotOpen)?;
-        let label = label_of(kmc, KeyRef { key_set: approved.key_set, generation }, None);
+        let key = KeyRef { key_set: approved.key_set, generation: next.ok_or(CeremonyProblem::NotOpen)? };
+        let label = label_of(kmc, key, None);
         let boxes: Vec<_> = parts
             .values()
-            .map(|(message, _)| (context(kmc, id, message.number, message.person), message.sealed()))
+            .map(|part| (context(kmc, id, part.message.number, part.message.person), part.sealed.clone()))
             .collect();
         let formed = self
             .vault()
@@ -227,27 +274,7 @@ impl Manager {
                 vault.with_ceremonies(|vault, keys| vault.form(keys, &id.0, spec, &boxes, &label))
             })
             .await?;
-        let fingerprint = parts.values().map(|(message, _)| message.key).next().unwrap_or_default();
-        let transcript = Transcript {
-            kmc,
-            ceremony: id,
-            action: approved.hash,
-            key_set: approved.key_set,
-            generation,
-            key: fingerprint,
-            parts: parts
-                .values()
-                .map(|(message, hash)| TranscriptPart {
-                    number: message.number,
-                    person: message.person,
-                    check: message.check.clone(),
-                    message: *hash,
-                })
-                .collect(),
-            kcv: formed.kcv.clone(),
-            utc_ms: U64(self.now().utc_ms),
-        };
-        let signed = self.sign(&transcript);
+        let transcript = self.sign(&transcript(&approved, id, key, &parts, &formed, self.now().utc_ms));
         let material = Material {
             block: formed.block,
             kcv: formed.kcv,
@@ -256,12 +283,11 @@ impl Manager {
             wrapper_strength_bits: 256,
             arrived_under: None,
         };
-        let evidence = parts.values().map(|(_, hash)| *hash).collect();
-        let (origin, transcript) = (Origin::Components, signed.clone());
-        let input = Input::FormedFrom { action: id, origin, material, transcript, evidence };
-        self.submit(None, input).await.map_err(CeremonyProblem::Submit)?;
-        self.forget_ceremony(id).await;
-        Ok(signed)
+        let evidence = parts.values().map(|part| part.name).collect();
+        let (origin, generation) = (Origin::Components, key.generation);
+        let key = Arrived { action: id, origin, generation, material };
+        let input = Input::FormedFrom { by, key, transcript, evidence };
+        self.submit(Some(name), input).await.map(|_| ()).map_err(CeremonyProblem::Submit)
     }
 
     /// Forgets what was entered in a ceremony, and the key to it: it is over, or given up.
@@ -273,6 +299,16 @@ impl Manager {
         };
         if self.vault().call(forget).await.is_err() {
             tracing::warn!(ceremony = %id, "the backend does not answer");
+        }
+    }
+
+    /// Forgets ceremonies whose action may not be performed any more.
+    pub(crate) async fn forget_lapsed(&self) {
+        let open: Vec<ActionId> = self.ceremonies().with(|open| open.keys().copied().collect());
+        for id in open {
+            if self.view(|core| core.state().action(&id).is_none_or(|a| a.state != ActionState::Approved)) {
+                self.forget_ceremony(id).await;
+            }
         }
     }
 
@@ -291,5 +327,32 @@ impl Manager {
             Some(spec_of(set.definition.kind, set.definition.shape))
         };
         self.view(of).ok_or(CeremonyProblem::NotOpen)
+    }
+}
+
+fn transcript(
+    approved: &Approved,
+    ceremony: ActionId,
+    key: KeyRef,
+    parts: &BTreeMap<u8, Part>,
+    formed: &SealedKey,
+    utc_ms: u64,
+) -> Transcript {
+    let part = |part: &Part| TranscriptPart {
+        number: part.message.number,
+        person: part.message.person,
+        check: part.message.check.clone(),
+        message: part.name,
+    };
+    Transcript {
+        kmc: approved.kmc,
+        ceremony,
+        action: approved.hash,
+        key_set: key.key_set,
+        generation: key.generation,
+        key: parts.values().map(|part| part.message.key).next().unwrap_or_default(),
+        parts: parts.values().map(part).collect(),
+        kcv: formed.kcv.clone(),
+        utc_ms: U64(utc_ms),
     }
 }

@@ -68,6 +68,7 @@ pub fn client(certificate: &[u8], key: &[u8], server: Digest) -> Result<reqwest:
         .https_only(true)
         .pool_idle_timeout(Duration::from_secs(10))
         .connect_timeout(Duration::from_secs(5))
-        .timeout(Duration::from_secs(60))
+        // On silence, not on the whole: an export of years takes its time.
+        .read_timeout(Duration::from_secs(60))
         .build()?)
 }

@@ -3,7 +3,7 @@
 //! connection, and what the node has said before changes nothing when it is brought again.
 
 use super::link::LinkProblem;
-use super::manager::{Manager, SubmitProblem};
+use super::manager::{Manager, RequestName, SubmitProblem};
 use crate::core::input::{Caller, Input, Outcome};
 use crate::writer::SubmitError;
 use keylink::envelope::{Body, EnvelopeError};
@@ -94,11 +94,11 @@ impl Manager {
     /// Everything that is due for a node, made on the spot; `by` is who takes it there.
     pub async fn package(
         &self,
-        key: Option<String>,
+        name: RequestName,
         by: Caller,
         node: NodeId,
     ) -> Result<Package<Mail>, LinkProblem> {
-        self.submit(key, Input::Carry { by, node }).await?;
+        self.submit(Some(name), Input::Carry { by, node }).await?;
         let turn = self.0.turns.of(node);
         let _turn = turn.lock().await;
         self.made(node).await?;

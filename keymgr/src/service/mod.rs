@@ -14,6 +14,7 @@ mod mailroom;
 mod manager;
 mod offers;
 mod push;
+mod rates;
 mod sent;
 
 pub use carrier::{CARRIED_MAX, Fate, Verdict, Way};
@@ -21,5 +22,5 @@ pub use clock::Clock;
 pub use enrolment::{Asked, EnrolmentError};
 pub use keys::{TakeKeyError, kcv_method, label_of, spec_of};
 pub use link::{Line, LinkAnswer, LinkProblem, mail_bytes, stored_label};
-pub use manager::{Manager, Parts, SubmitProblem};
+pub use manager::{Manager, Parts, RequestName, SubmitProblem};
 pub use sent::SentStore;

@@ -13,6 +13,7 @@ mod nodes;
 mod packages;
 mod pushes;
 mod raw;
+mod recovery;
 mod refusals;
 mod rotation;
 mod swapped;

@@ -3,6 +3,7 @@
 
 mod campaigns;
 mod ceremony;
+mod nodes;
 mod roots;
 mod token;
 mod verbs;

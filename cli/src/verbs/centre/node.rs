@@ -1,6 +1,6 @@
 //! `payhsm node …`: nodes become known, are shown, stopped and let back.
 
-use super::place::{Place, block_on, show, table};
+use super::place::{Place, block_on, named, show, table};
 use super::{package, when};
 use crate::exit::{Exit, Failure};
 use crate::private::write_private;
@@ -166,8 +166,7 @@ pub fn run(verb: Node) -> Exit {
 /// A node by name or id.
 pub fn find(client: &Client, name: &str) -> Result<Record, Failure> {
     let nodes: Vec<Record> = block_on(client.all("/nodes"))?;
-    let found = nodes.into_iter().find(|node| node.name == name || node.id.to_string() == name);
-    found.ok_or_else(|| Failure::usage(format!("no node {name}")))
+    named(nodes, "node", name, |node| (&node.name, node.id.to_string()))
 }
 
 fn act(place: &Place, name: &str, make: impl FnOnce(&Record, &Client) -> Act) -> Exit {

@@ -7,6 +7,7 @@ mod read;
 
 pub use approve::quorum;
 
+use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
 use crate::core::approval::{Action, ActionState};
 use crate::core::campaign::{Campaign, Phase};
@@ -14,6 +15,7 @@ use crate::core::centre::Centre;
 use crate::core::due::Due;
 use crate::core::ids::{ActionId, Digest, Fresh, NodeId};
 use crate::core::input::{Caller, Input, Outcome, Told};
+use crate::core::key::Origin;
 use crate::core::node::Node;
 use crate::core::people::Role;
 use crate::core::refusal::Refusal;
@@ -21,7 +23,7 @@ use crate::core::table::{Change, Record, State};
 use crate::core::tick::Watch;
 use crate::core::traffic;
 use crate::core::{acts, enrolment, planted, receipts, root, rows, steps, tick};
-use approve::{approved, may, own_pending};
+use approve::{approved, may, own_pending, performable};
 use deliver::{carry, issue, post, push_to, root_kek, wrapped};
 use keylink::Instant3;
 
@@ -102,6 +104,11 @@ impl Core {
         Ok(Effects { records, note, outcome })
     }
 
+    /// What an approved action does, if it may be performed now: nothing that leaves by its right is made ready before.
+    pub fn performable(&self, id: &ActionId, utc_ms: u64) -> Result<Act, Refusal> {
+        performable(&Change::new(&self.state), id, utc_ms, &mut Note::default())
+    }
+
     fn take_in(&mut self, record: Record) {
         match &record {
             Record::Action(new) => self.watch.action(self.state.actions.get(&new.id), new),
@@ -173,7 +180,9 @@ impl Request<'_> {
             }
             Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
             Input::Approve(approval) => return self.approve(tx, &approval, note),
-            Input::InstallRoot(document) => {
+            Input::InstallRoot { by, root: document } => {
+                note.by(by);
+                may(tx, by, Role::ALL)?;
                 note.word = "root.install";
                 note.objects.push(document.hash().to_string());
                 root::install(tx, &document, now)?;
@@ -247,25 +256,40 @@ impl Request<'_> {
                     wrapped(tx, copy)?;
                 }
             }
-            Input::Formed { action, origin, material } => {
-                note.word = "key.form";
-                let act = approved(tx, &action, note)?;
-                let nonce = self.fresh.draw("challenge", 0);
-                acts::formed(tx, action, &act, origin, material, nonce, now)?;
+            Input::Component(message) => {
+                let said = message.body();
+                note.by(Caller { person: said.person, credential: said.credential });
+                note.word = "ceremony.component";
+                let act = performable(tx, &said.ceremony, now, note)?;
+                note.objects.push(format!("component {}", said.number));
+                note.objects.push(message.hash().to_string());
+                acts::component(tx, &act, &message)?;
+                let (action, signed) = (said.ceremony, message.signed().clone());
+                tx.keep(Record::Component(rows::Component { action, signed }));
+            }
+            Input::Formed { by, key } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                note.word = if key.origin == Origin::Imported { "key.import" } else { "key.form" };
+                let (action, act) = (key.action, performable(tx, &key.action, now, note)?);
+                acts::formed(tx, &act, key, self.fresh.draw("challenge", 0), now)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
             }
-            Input::FormedFrom { action, origin, material, transcript, evidence } => {
+            Input::FormedFrom { by, key, transcript, evidence } => {
                 note.objects.push(transcript.hash().to_string());
                 note.objects.extend(evidence.iter().map(ToString::to_string));
-                tx.keep(Record::Ceremony(rows::Ceremony { action, signed: transcript }));
-                return self.handle(tx, Input::Formed { action, origin, material }, note);
+                tx.keep(Record::Ceremony(rows::Ceremony { action: key.action, signed: transcript }));
+                return self.handle(tx, Input::Formed { by, key }, note);
             }
-            Input::Exported { action, block } => {
+            Input::Exported { by, action, block, kcv } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
                 note.word = "key.export";
-                let act = approved(tx, &action, note)?;
-                note.objects.push(block.to_string());
+                let act = performable(tx, &action, now, note)?;
+                note.objects.push(Digest::of(block.as_bytes()).to_string());
                 acts::exported(tx, action, &act)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
+                return Ok(Outcome::Exported { block, kcv });
             }
             Input::Post { node, signed } => {
                 note.word = "node.message";
@@ -311,7 +335,7 @@ impl Request<'_> {
             }
             Input::Tick => {
                 note.word = "centre.tick";
-                tick::tick(tx, self.watch, now)?;
+                tick::tick(tx, self.watch, now);
             }
         }
         Ok(Outcome::Done)

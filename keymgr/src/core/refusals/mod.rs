@@ -6,6 +6,7 @@ pub(super) mod house;
 mod keys;
 mod nodes;
 mod people;
+mod waiting;
 
 use super::refusal::Refusal;
 use house::House;
