@@ -3,14 +3,12 @@
 use crate::exit::Failure;
 use gateway::node::{
     EnrolError, Enrolment, HttpsTransport, Identity, NodeService, ServiceSetup, Store, class_letter,
-    identity_file, join, store_file,
+    identity_file, join, pending_file, store_file,
 };
 use keylink::message::EnrolmentToken;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Keys with which a node asks, until officers have decided.
-const PENDING: &str = "node-pending.json";
 /// Between two questions.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -44,18 +42,11 @@ pub fn begin(
 }
 
 fn asking(data: &Path, token: &Path) -> Result<Enrolment, Failure> {
-    let failed = |path: PathBuf, e: std::io::Error| Failure::environment(format!("{}: {e}", path.display()));
-    let text = std::fs::read_to_string(token).map_err(|e| failed(token.to_owned(), e))?;
+    let text = std::fs::read_to_string(token)
+        .map_err(|e| Failure::environment(format!("{}: {e}", token.display())))?;
     let token = EnrolmentToken::from_line(&text)
         .ok_or_else(|| Failure::usage(format!("{}: not a token for a node", token.display())))?;
-    let kept = data.join(PENDING);
-    if kept.exists() {
-        let identity = Identity::load(&kept).map_err(|e| failed(kept, e))?;
-        return Enrolment::again(identity, token).map_err(Failure::environment);
-    }
-    let enrolment = Enrolment::new(token).map_err(Failure::environment)?;
-    enrolment.identity().save(&kept).map_err(|e| failed(kept, e))?;
-    Ok(enrolment)
+    Enrolment::kept(&pending_file(data), token).map_err(Failure::environment)
 }
 
 async fn enrol(
@@ -77,7 +68,7 @@ async fn enrol(
                 let kept = identity.save(&identity_file(data));
                 kept.map_err(|error| EnrolError::Keys(error.to_string()))?;
                 // Of no more use; a leftover would do no harm.
-                let _ = std::fs::remove_file(data.join(PENDING));
+                let _ = std::fs::remove_file(pending_file(data));
                 return Ok(identity);
             }
             Err(EnrolError::Waiting) => {}

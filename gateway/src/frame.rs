@@ -1,6 +1,8 @@
 //! Frame rules on bytes alone: two bytes of length, big-endian and not counting themselves, then the
 //! message (host-commands.md section 1). No sockets here, so that a fuzzer can drive it.
 
+use paytypes::bytes::grow;
+
 /// Bytes of the length field.
 pub const LENGTH_FIELD: usize = 2;
 const CODE: usize = 2;
@@ -59,9 +61,11 @@ fn announced(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Appends a frame whose message `write` makes, and says how long the message is. A message that no length
-/// field can announce is taken back and `None` is returned.
+/// field can announce is taken back and `None` is returned. Memory that `out` grows out of is wiped, here and by
+/// `write`: there may be clear PINs in it.
 pub fn write_frame<T>(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> T) -> (T, Option<usize>) {
     let start = out.len();
+    grow(out, LENGTH_FIELD);
     out.extend_from_slice(&[0; LENGTH_FIELD]);
     let body = out.len();
     let given = write(out);

@@ -79,6 +79,9 @@ codes! {
     EXPORTABILITY = b"AA", "exportability does not allow this";
     OPTIONAL_COUNT = b"AB", "number of optional blocks not valid";
     OPTIONAL_HEADER = b"AC", "optional block header not valid";
+    STATUS = b"AD", "status of the key not valid, or not one for use";
+    START_DATE = b"AE", "start date of the key not valid, or not reached";
+    END_DATE = b"AF", "end date of the key not valid, or past";
     OPTIONAL_DATA = b"B4", "optional block data not valid";
     COMPONENT = b"B5", "key components do not belong together";
     WRAPPING_KEY = b"BB", "wrapping key not valid or not strong enough";
@@ -122,6 +125,9 @@ impl From<BlockFault> for Code {
             BlockFault::OptionalCount => Self::OPTIONAL_COUNT,
             BlockFault::OptionalHeader => Self::OPTIONAL_HEADER,
             BlockFault::OptionalData => Self::OPTIONAL_DATA,
+            BlockFault::Status => Self::STATUS,
+            BlockFault::StartDate => Self::START_DATE,
+            BlockFault::EndDate => Self::END_DATE,
         }
     }
 }
@@ -204,6 +210,9 @@ mod tests {
             BlockFault::OptionalCount,
             BlockFault::OptionalHeader,
             BlockFault::OptionalData,
+            BlockFault::Status,
+            BlockFault::StartDate,
+            BlockFault::EndDate,
         ];
         let mut errors: Vec<HsmError> = faults.into_iter().map(HsmError::Block).collect();
         errors.extend([

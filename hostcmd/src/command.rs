@@ -226,6 +226,10 @@ pub trait Command: Sized + 'static {
     /// Reply behind the error code.
     type Reply: Message;
 
+    /// True when it reports what changes by the frame: counts, load, the time. It begins when that was told, and
+    /// telling it costs more than the command.
+    const READS_COUNTS: bool = false;
+
     /// Runs it: straight-line code over the seam.
     fn run(cx: Cx, request: Self::Request) -> impl Future<Output = Answer<Self::Reply>> + 'static;
 

@@ -11,6 +11,8 @@ pub struct Row {
     pub about: &'static About,
     /// Its vectors.
     pub examples: &'static [Example],
+    /// It reports what changes by the frame, see [`Command::READS_COUNTS`].
+    pub reads_counts: bool,
     pub(crate) walk_request: fn(&mut Reader<'_>) -> Step,
     pub(crate) walk_reply: fn(&mut Reader<'_>) -> Step,
     pub(crate) runner: fn() -> Box<dyn Runner>,
@@ -30,6 +32,7 @@ const fn row<C: Command>() -> Row {
     Row {
         about: &C::ABOUT,
         examples: C::EXAMPLES,
+        reads_counts: C::READS_COUNTS,
         walk_request: walk::<C::Request>,
         walk_reply: walk::<C::Reply>,
         runner: C::runner,

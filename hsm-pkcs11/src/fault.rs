@@ -64,7 +64,12 @@ pub(crate) fn block_fault(error: KeyBlockError) -> HsmError {
         Kind::TooShort | Kind::LengthField | Kind::PayloadLength => BlockFault::Length,
         Kind::OptCount => BlockFault::OptionalCount,
         Kind::OptId | Kind::OptLength | Kind::OptDuplicate | Kind::OptPadding => BlockFault::OptionalHeader,
-        Kind::OptData => BlockFault::OptionalData,
+        Kind::OptData => match error.field {
+            field::STATUS => BlockFault::Status,
+            field::START => BlockFault::StartDate,
+            field::END => BlockFault::EndDate,
+            _ => BlockFault::OptionalData,
+        },
         Kind::MacMismatch | Kind::PayloadEncoding => BlockFault::Authentication,
         Kind::KeyLength => BlockFault::Algorithm,
         Kind::Backend => return HsmError::Backend,

@@ -61,7 +61,8 @@ impl BlockLmk {
         let block = self.parse(text)?;
         let (cut, of) = (block.cut(), block.header().attributes);
         let fits = cut.payload >> 1 <= PAYLOAD_MAX;
-        Ok(fits.then_some(Sealed { op, cut, algorithm: of.algorithm, attributes: attributes(&of) }))
+        let optional = block.header().check_blocks().map_err(fault);
+        Ok(fits.then_some(Sealed { op, cut, algorithm: of.algorithm, attributes: attributes(&of), optional }))
     }
 
     /// Opens a block alone.
@@ -116,6 +117,7 @@ impl BlockLmk {
 pub(crate) fn key_inside<'d>(sealed: &Sealed, data: &'d [u8]) -> Result<(&'d [u8], CipherKind), HsmError> {
     let data = data.get(..sealed.cut.payload >> 1).unwrap_or_default();
     let key = sblock::key_inside(sealed.algorithm, data).map_err(fault)?;
+    sealed.optional?;
     Ok((key, cipher_of(sealed.algorithm, key.len())?))
 }
 
@@ -149,7 +151,12 @@ fn fault(error: KeyBlockError) -> HsmError {
         Kind::TooShort | Kind::LengthField | Kind::PayloadLength => BlockFault::Length,
         Kind::OptCount => BlockFault::OptionalCount,
         Kind::OptId | Kind::OptLength | Kind::OptDuplicate | Kind::OptPadding => BlockFault::OptionalHeader,
-        Kind::OptData => BlockFault::OptionalData,
+        Kind::OptData => match error.field {
+            field::STATUS => BlockFault::Status,
+            field::START => BlockFault::StartDate,
+            field::END => BlockFault::EndDate,
+            _ => BlockFault::OptionalData,
+        },
         // A character that is no hex digit is one more way to alter a block, not another class of fault.
         Kind::MacMismatch | Kind::PayloadEncoding => BlockFault::Authentication,
         Kind::KeyLength => BlockFault::Algorithm,

@@ -27,6 +27,8 @@ pub(crate) struct Sealed {
     pub(crate) cut: Cut,
     pub(crate) algorithm: Algorithm,
     pub(crate) attributes: BlockAttributes,
+    /// What is wrong with its optional blocks, which only an authentic block answers for.
+    pub(crate) optional: Result<(), HsmError>,
 }
 
 impl Sealed {

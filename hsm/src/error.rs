@@ -30,6 +30,12 @@ pub enum BlockFault {
     OptionalHeader,
     /// Content of an optional block.
     OptionalData,
+    /// Status of the key (optional block 00).
+    Status,
+    /// Start of its validity (optional block 03).
+    StartDate,
+    /// End of its validity (optional block 04).
+    EndDate,
 }
 
 /// Why an operation was refused.

@@ -76,6 +76,7 @@ pub struct Server {
     link: TcpListener,
     api_tls: Arc<ServerConfig>,
     link_tls: Arc<ServerConfig>,
+    channel: ServerKey,
     key: Digest,
 }
 
@@ -90,6 +91,17 @@ impl Server {
     pub async fn start(
         house: &House,
         settings: &Settings,
+        keys: HouseKeys,
+        vault: VaultThread,
+    ) -> Result<Self, ServerError> {
+        Self::start_by(Clock::start(), house, settings, keys, vault).await
+    }
+
+    /// The same by another clock than that of the system.
+    pub async fn start_by(
+        clock: Clock,
+        house: &House,
+        settings: &Settings,
         mut keys: HouseKeys,
         vault: VaultThread,
     ) -> Result<Self, ServerError> {
@@ -98,13 +110,12 @@ impl Server {
         let (api, link) = (listen(&settings.listen).await?, listen(&settings.link).await?);
         let link_url = url(settings, &link)?;
         let location = location(house, settings)?;
-        let clock = Clock::start();
         if house.renew_channel(&mut keys, &settings.names, clock.now().utc_ms)? {
             tracing::info!("the listeners' certificate was near its end and is made anew");
         }
         let options = writer_options(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
         // Stores are plain blocking code, and one that is behind a connection waits for it within a runtime of its own.
-        let open = move || Ok((Writer::start(options)?, SentStore::new(Store::read(&location)?)));
+        let open = move || Ok((Writer::start(options)?, SentStore::open(location)?));
         let opened: Result<_, crate::store::Error> =
             tokio::task::spawn_blocking(open).await.map_err(|e| std::io::Error::other(e).into()).flatten();
         let (writer, sent) = opened?;
@@ -134,7 +145,7 @@ impl Server {
             Some(_) => {}
         }
         manager.keep_epoch().await;
-        Ok(Self { manager, api, link, api_tls, link_tls, key })
+        Ok(Self { manager, api, link, api_tls, link_tls, channel: keys.channel, key })
     }
 
     /// The manager, to look at.
@@ -159,7 +170,7 @@ impl Server {
 
     /// Serves until `stop` is ready; then what is open may end.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { manager, api, link, api_tls, link_tls, .. } = self;
+        let Self { manager, api, link, api_tls, link_tls, channel, .. } = self;
         let (ending, _) = watch::channel(false);
         let ended = || {
             let mut ended = ending.subscribe();
@@ -170,12 +181,14 @@ impl Server {
         let people = serve(api, api_tls, api::router(manager.clone()), PEOPLE, ended());
         let nodes = serve(link, link_tls, api::link_router(manager.clone()), NODES, ended());
         let (people, nodes) = (tokio::spawn(people), tokio::spawn(nodes));
+        let (pusher, stopped) = (manager.clone(), ended());
+        let pushes = tokio::spawn(async move { pusher.push(&channel, stopped).await });
         let worker = manager.clone();
         let work = tokio::spawn(async move { worker.work().await });
         stop.await;
         let _ = ending.send(true);
         // A connection that does not end has had its time within `serve`.
-        let _ = tokio::join!(people, nodes);
+        let _ = tokio::join!(people, nodes, pushes);
         work.abort();
         let _ = work.await;
         // The last handle waits for the writer's thread.

@@ -582,6 +582,106 @@ fn transcripts_of_ceremonies_are_checked_with_the_keys_of_the_root_documents() {
     assert_eq!((report.signatures.unwrap().ceremonies, named(&report)), (0, expected));
 }
 
+// Custodians' components: each under the key of its own custodian, and those that a transcript names are all there.
+#[test]
+fn components_are_judged_by_the_keys_of_their_custodians() {
+    use keylink::envelope::{Sign, Signed, SoftSigner};
+    use keylink::root::{Officer, Recovery, RootDocument, SignedRoot};
+    use keylink::wire::U64;
+    use keylink::{ActionId, CredentialId, Digest, PersonId};
+    let [manager, one, two] = [4, 5, 6].map(|seed| SoftSigner::new(&[seed; 32]));
+    let officers = [7, 8, 9].map(|seed| SoftSigner::new(&[seed; 32]));
+    let mut root = SignedRoot::new(&RootDocument {
+        number: 1,
+        kmc: None,
+        previous: None,
+        created_ms: U64(0),
+        name: "centre".into(),
+        manifest_keys: vec![manager.key()],
+        checkpoint_keys: vec![],
+        transport_ca: None,
+        officers: (1..)
+            .zip(&officers)
+            .map(|(number, officer)| Officer {
+                person: PersonId([number; 16]),
+                credential: CredentialId([number; 16]),
+                key: officer.key(),
+            })
+            .collect(),
+        quorums: vec![],
+        recovery: Recovery::default(),
+    });
+    officers.iter().for_each(|officer| root.sign(officer));
+    let kmc = root.hash();
+    let centre = serde_json::json!({ "former": [], "root": root }).to_string().into_bytes();
+    let credential = |number: u8, signer: &SoftSigner| {
+        let columns = [
+            ("person", [number; 16].as_slice().into()),
+            ("state", "active".into()),
+            ("public_key", signer.key().0.as_slice().into()),
+        ];
+        Change::raw(Table::Credentials, vec![number; 16], &columns, b"{}".to_vec())
+    };
+    let ceremony = ActionId([1; 16]);
+    let say = |number: u8, signer: &SoftSigner, check: &str| {
+        let payload = serde_json::json!({
+            "kmc": kmc, "ceremony": ceremony, "number": number, "person": PersonId([number; 16]),
+            "credential": CredentialId([number; 16]), "check": check,
+        });
+        Signed::seal_bytes("component", payload.to_string().into_bytes(), signer)
+    };
+    let row = |key: Vec<u8>, signed: &Signed| {
+        Change::raw(Table::Ceremonies, key, &[("state", "component".into())], signed.to_bytes())
+    };
+    let kept = |signed: &Signed| row([&ceremony.0[..], &signed.hash().0].concat(), signed);
+    let transcript = |parts: &[(u8, &str, Digest)]| {
+        let part = |(number, check, message): &(u8, &str, Digest)| {
+            let person = PersonId([*number; 16]);
+            serde_json::json!({ "number": number, "person": person, "check": check, "message": message })
+        };
+        let parts: Vec<_> = parts.iter().map(part).collect();
+        let payload = serde_json::json!({ "kmc": kmc, "ceremony": ceremony, "parts": parts });
+        let signed = Signed::seal_bytes("ceremony-transcript", payload.to_string().into_bytes(), &manager);
+        row(ceremony.0.to_vec(), &signed)
+    };
+    let judged = |changes: Vec<Change>| {
+        let place = Place::sqlite();
+        let mut ledger = place.lead().unwrap();
+        let head = Change::raw(Table::Meta, b"centre".to_vec(), &[], centre.clone());
+        let all = [vec![head, credential(1, &one), credential(2, &two)], changes].concat();
+        ledger.commit(vec![(Entry::default(), all)], BEGIN_MS, false).unwrap();
+        ledger.checkpoint().unwrap();
+        drop(ledger);
+        verify_store(&mut place.read(), Options { signatures: true, ..Options::default() }).unwrap()
+    };
+    let (first, second) = (say(1, &one, "AA"), say(2, &two, "BB"));
+    let both = [(1, "AA", first.hash()), (2, "BB", second.hash())];
+    let replaced = say(2, &two, "CC");
+    let good = judged(vec![transcript(&both), kept(&first), kept(&second), kept(&replaced)]);
+    assert!(good.holds, "{:?}", good.findings);
+    assert_eq!(good.signatures.map(|counts| (counts.ceremonies, counts.components)), Some((1, 3)));
+    let thief = say(2, &one, "BB");
+    let stolen = [both[0], (2, "BB", thief.hash())];
+    let other = say(2, &two, "DD");
+    let lied = [both[0], (2, "BB", other.hash())];
+    let wrong = [
+        ("one is gone", vec![transcript(&both), kept(&first)]),
+        ("signed by another custodian", vec![transcript(&stolen), kept(&first), kept(&thief)]),
+        ("another check value", vec![transcript(&lied), kept(&first), kept(&other)]),
+        ("under another ceremony", vec![transcript(&both), kept(&first), row(vec![9; 48], &second)]),
+        ("a stranger", vec![kept(&say(1, &SoftSigner::new(&[3; 32]), "AA"))]),
+    ];
+    for (what, changes) in wrong {
+        let report = judged(changes);
+        assert!(!report.holds, "{what}");
+        assert!(
+            report.findings.iter().all(|found| found.table == "ceremonies"),
+            "{what}: {:?}",
+            report.findings
+        );
+    }
+}
+
 // Everything the program can read of a store: all rows, and what it finds by indexed columns.
 fn content(path: &Path) -> Result<String, String> {
     let mut store = Store::read(&Location::Sqlite(path.to_owned())).map_err(|error| error.to_string())?;

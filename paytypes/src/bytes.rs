@@ -1,10 +1,31 @@
 //! Small byte helpers that cannot panic, so that formulas stay readable under the strict lints.
 
+use zeroize::Zeroize;
+
 /// XORs `mask` into `target`, over the shorter of the two lengths.
 pub fn xor_into(target: &mut [u8], mask: &[u8]) {
     for (t, m) in target.iter_mut().zip(mask) {
         *t ^= m;
     }
+}
+
+/// Makes room for `more` bytes. A vector that grows by itself leaves what it held in memory that nobody wipes; this
+/// one wipes the memory that it moves out of.
+#[inline]
+pub fn grow(bytes: &mut Vec<u8>, more: usize) {
+    if more > bytes.capacity().wrapping_sub(bytes.len()) {
+        move_out(bytes, more);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn move_out(bytes: &mut Vec<u8>, more: usize) {
+    let wanted = bytes.len().saturating_add(more);
+    let mut larger = Vec::with_capacity(wanted.checked_next_power_of_two().unwrap_or(wanted).max(4096));
+    larger.extend_from_slice(bytes);
+    bytes.zeroize();
+    *bytes = larger;
 }
 
 /// The first `N` bytes of `from`, zero filled on the right when there are fewer.

@@ -57,6 +57,9 @@ fn decode_as(layout: &Layout, block: &ClearBlock, account: &Account) -> Result<P
 /// What an attacker can shift by naming another account is p XOR a at the PIN positions and the filler. The
 /// filler is therefore judged before the digits and whatever they are: its answer depends on the accounts
 /// and the PIN length alone, never on a digit of the PIN.
+///
+/// A format whose length is where its first F stands has neither: which digits are F says how long the PIN is
+/// and so which positions are filler. Whatever is wrong with such a block gives `None`.
 pub fn decode_to_verify(
     format: Format,
     block: &ClearBlock,
@@ -64,19 +67,37 @@ pub fn decode_to_verify(
 ) -> Result<Option<Pin>, PinBlockError> {
     let layout = Layout::of(format)?;
     let open = layout.opened(block, account)?;
-    let carried = layout.read(*open)?;
-    if !layout.filler_holds(*open, usize::from(carried.len())) {
+    let carried = match layout.read(*open) {
+        Err(_) if layout.length_tells_digits() => return Ok(None),
+        read => read?,
+    };
+    let filled = layout.filler_holds(*open, usize::from(carried.len()));
+    if !filled && !layout.length_tells_digits() {
         return Err(PinBlockError::Filler);
     }
-    Ok(carried.pin().ok())
+    Ok(carried.pin().ok().filter(|_| filled))
 }
 
 /// Puts the PIN of a clear block into another format, for translation.
 ///
-/// Only control field and PIN length are judged, with the one error [`PinBlockError::BlockContent`]. Digits
-/// and filler travel unjudged, non-decimal ones too: an answer that depends on them is an oracle for the PIN
-/// (Clulow's attack on X9.8; ISO 9564-1 and PCI PIN leave the judgement to the verifier). `digit_check` adds
-/// it back, with the same error, for hosts that need the answers of old units.
+/// Control field and PIN length are judged, and where it is needed the filler, with the one error
+/// [`PinBlockError::BlockContent`]. Digits travel unjudged, non-decimal ones too: an answer that depends on
+/// them is an oracle for the PIN (Clulow's attack on X9.8; ISO 9564-1 and PCI PIN leave the judgement to the
+/// verifier). `digit_check` adds it back, with the same error, for hosts that need the answers of old units.
+///
+/// The filler is what proves that the account named is the one the block was made for, so it must not be made
+/// new for an account it was not proved for: that would move the PIN to that account.
+///
+/// | formats | filler |
+/// |---|---|
+/// | the same, of fixed filler (01, 04, 34, 35, 48) | travels as it came: with one account, the block is carried unchanged |
+/// | from 01, 04, 34, 35, 48 or 47 to another; 47 to 47 | judged, then made new: what was no block of the account does not become one |
+/// | from 05, 02 or 03 | made new: these bind no account, and it proves nothing |
+///
+/// Judging it tells nothing of the PIN: it lies where no PIN position is, the length that says so is judged and
+/// answered anyway, and what is found there is filler XOR both accounts; the filler of 47 is random. The filler
+/// of 47 proves less than that of 01, since account digits that differ in the last bit shift letters to letters:
+/// such a block is one of both accounts before it is translated as well as after.
 ///
 /// Whether the pair of formats is allowed at all is judged before, by [`crate::rules::translation`].
 /// [`PinBlockError::PinLength`] means that the new format has no room for the PIN.
@@ -107,7 +128,7 @@ pub fn reformat_into(
 ) -> Result<u8, PinBlockError> {
     // A copy for format 0, which is most of what hosts send, has its positions worked out by the compiler.
     if (from, to) == (Format::Iso0, Format::Iso0) {
-        return reformat_as((&ISO_0, old), (&ISO_0, new), block, random, digit_check, made);
+        return carry(&ISO_0, (old, new), block, random, digit_check, made);
     }
     reformat_any((from, old), (to, new), block, random, digit_check, made)
 }
@@ -121,7 +142,30 @@ fn reformat_any(
     digit_check: bool,
     made: &mut ClearBlock,
 ) -> Result<u8, PinBlockError> {
-    reformat_as((Layout::of(from)?, old), (Layout::of(to)?, new), block, random, digit_check, made)
+    let layout = Layout::of(from)?;
+    if from == to && layout.filler_is_fixed() {
+        return carry(layout, (old, new), block, random, digit_check, made);
+    }
+    reformat_as((layout, old), (Layout::of(to)?, new), block, random, digit_check, made)
+}
+
+// Into the same format: everything but the account stays as it is.
+#[inline(always)]
+fn carry(
+    layout: &Layout,
+    (old, new): (&Account, &Account),
+    block: &ClearBlock,
+    random: &mut impl Random,
+    digit_check: bool,
+    made: &mut ClearBlock,
+) -> Result<u8, PinBlockError> {
+    let mut open = layout.opened(block, old)?;
+    let carried = layout.read(*open).map_err(|_| PinBlockError::BlockContent)?;
+    if digit_check && !carried.is_decimal() {
+        return Err(PinBlockError::BlockContent);
+    }
+    layout.bind(&mut open, new, random, made)?;
+    Ok(carried.len())
 }
 
 #[inline(always)]
@@ -135,7 +179,8 @@ fn reformat_as(
 ) -> Result<u8, PinBlockError> {
     let open = source.opened(block, old)?;
     let carried = source.read(*open).map_err(|_| PinBlockError::BlockContent)?;
-    if digit_check && !carried.is_decimal() {
+    let bound = source.account_holds(*open, usize::from(carried.len()));
+    if !bound || (digit_check && !carried.is_decimal()) {
         return Err(PinBlockError::BlockContent);
     }
     target.write(&carried, new, random, made)?;
@@ -267,12 +312,114 @@ mod tests {
     }
 
     #[test]
-    fn translation_does_not_judge_filler() {
+    fn a_block_that_keeps_its_format_keeps_its_filler() {
         let source = block("041234FFFFFFFFF0");
         let field = Account::from_field(b"000000000000").unwrap();
         let mut random = Drawn::new(&RANDOM);
         let made = reformat(Format::Iso0, Format::Iso0, &source, &field, &field, &mut random, true).unwrap();
-        assert_eq!(hex::encode(made.block.expose()), "041234FFFFFFFFFF");
+        assert_eq!(hex::encode(made.block.expose()), "041234FFFFFFFFF0");
+    }
+
+    // Twelve digits that are not those of `account`, each in turn and all of them.
+    fn other_accounts() -> Vec<Account> {
+        let digits = |at: usize| {
+            let mut pan = *b"4321987654321098765";
+            for (i, digit) in pan.iter_mut().enumerate() {
+                if at == i || at == 19 {
+                    *digit = ((*digit & 0x0F) + 3) % 10 + b'0';
+                }
+            }
+            Account::from_pan(Pan::new(&pan).unwrap())
+        };
+        (0..=19).map(digits).collect()
+    }
+
+    // Whatever pair of formats and whichever account is named: a block is one of that account afterwards only
+    // when it was before, all but its digits.
+    #[test]
+    fn no_translation_makes_a_block_of_another_account() {
+        let pin = Pin::from_ascii(b"123456").unwrap();
+        let bound = [Format::Iso0, Format::Iso3, Format::Plus, Format::Mastercard];
+        for from in bound {
+            let came = encode(from, &pin, &account(), &mut Drawn::new(&RANDOM)).unwrap();
+            for named in other_accounts() {
+                let was = decode_to_verify(from, &came, &named).is_ok();
+                for to in bound.into_iter().chain([Format::Iso4]) {
+                    let made = reformat(from, to, &came, &named, &named, &mut Drawn::new(&RANDOM), false);
+                    match made {
+                        Ok(made) if from == to && from != Format::Iso3 => {
+                            assert_eq!(made.block.expose(), came.expose(), "{from} as it was");
+                        }
+                        Ok(_) => assert!(was, "{from} to {to}"),
+                        Err(error) => {
+                            assert_eq!(error, PinBlockError::BlockContent);
+                            assert!(!was, "{from} to {to}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    // The digits have no say in it: every one of them, under every digit of the account over it.
+    #[test]
+    fn judging_filler_tells_no_digit() {
+        let reply = |pin: &str, named: &Account, from, to| {
+            let pin = Pin::from_ascii(pin.as_bytes()).unwrap();
+            let came = encode(from, &pin, &account(), &mut Drawn::new(&RANDOM)).unwrap();
+            let made = reformat(from, to, &came, named, named, &mut Drawn::new(&RANDOM), false);
+            made.map(|made| made.pin_length)
+        };
+        for (from, to) in
+            [(Format::Iso0, Format::Iso3), (Format::Iso3, Format::Iso0), (Format::Iso0, Format::Iso4)]
+        {
+            for named in other_accounts() {
+                let wanted = reply("0000", &named, from, to);
+                for digit in 0..10 {
+                    for at in 0..4 {
+                        let mut pin = *b"0000";
+                        pin[at] = digit + b'0';
+                        let pin = core::str::from_utf8(&pin).unwrap();
+                        assert_eq!(reply(pin, &named, from, to), wanted, "{from} to {to}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_iso_4_field_keeps_its_filler_or_is_refused() {
+        let read = |to| {
+            let source = block("441234AAAAAAAAAB0000000000000000");
+            reformat(Format::Iso4, to, &source, &account(), &account(), &mut Drawn::new(&RANDOM), false)
+        };
+        let made = read(Format::Iso4).unwrap();
+        assert_eq!(hex::encode(&made.block.expose()[..8]), "441234AAAAAAAAAB");
+        assert_eq!(&made.block.expose()[8..], &RANDOM[..8]);
+        for to in [Format::Iso0, Format::Iso3] {
+            assert_eq!(read(to).unwrap_err(), PinBlockError::BlockContent);
+        }
+    }
+
+    // Each position in turn, digits and filler, and lengths that are none: the same answer, a wrong PIN.
+    #[test]
+    fn verification_tells_nothing_of_a_format_whose_length_depends_on_digits() {
+        let read = |text: &str| decode_to_verify(Format::Diebold, &block(text), &Account::NONE);
+        assert!(read("1234FFFFFFFFFFFF").unwrap().is_some());
+        for at in 0..16 {
+            for half in 0..16u8 {
+                let mut text = *b"1234FFFFFFFFFFFF";
+                text[at] = hex::letter(half);
+                let text = core::str::from_utf8(&text).unwrap();
+                let good = text[..4].bytes().all(|c| c.is_ascii_digit())
+                    && text.trim_end_matches('F').len() <= 5
+                    && text.trim_end_matches('F').bytes().all(|c| c.is_ascii_digit());
+                assert_eq!(read(text).unwrap().is_some(), good, "{text}");
+            }
+        }
+        for text in ["123FFFFFFFFFFFFF", "1234567890123FFF", "FFFFFFFFFFFFFFFF", "1234567890123456"] {
+            assert!(read(text).unwrap().is_none(), "{text}");
+        }
     }
 
     proptest! {

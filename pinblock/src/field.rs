@@ -42,6 +42,13 @@ pub(crate) const fn non_decimal(word: u64) -> u64 {
     (word >> 3) & ((word >> 2) | (word >> 1)) & ONES
 }
 
+/// Position of the first half-byte that is F; 16 when none is. Looks at all of them always.
+#[inline]
+pub(crate) const fn first_f(word: u64) -> usize {
+    let pairs = word & (word >> 1);
+    ((pairs & (pairs >> 2) & ONES).leading_zeros() >> 2) as usize
+}
+
 /// Twelve ASCII digits, right justified.
 #[inline]
 pub(crate) fn digits_to(digits: &[u8; 12]) -> u64 {
@@ -90,6 +97,16 @@ mod tests {
     use paytypes::bytes::nibble;
 
     const WORD: u64 = 0x0123_4567_89AB_CDEF;
+
+    #[test]
+    fn the_first_f_is_found_wherever_it_is() {
+        let others = 0x7BDE_0123_4567_89ACu64;
+        assert_eq!(first_f(others), 16);
+        for at in 0..16 {
+            assert_eq!(first_f(others | shifted(0xF, at + 1)), at);
+            assert_eq!(first_f(others | from(at)), at);
+        }
+    }
 
     #[test]
     fn digits_are_judged_together_like_each_alone() {

@@ -2,7 +2,7 @@
 //! Positions count half-bytes from the left. The first eight bytes of a block are worked on as one number,
 //! so that no step depends on a digit; the rest of an ISO 4 field is random and never read.
 
-use crate::field::{digits_of, digits_to, from, non_decimal, repeated, shifted, word_of};
+use crate::field::{digits_of, digits_to, first_f, from, non_decimal, repeated, shifted, word_of};
 use crate::fill::Nibbles;
 use crate::{Account, ClearBlock, Format, PinBlockError};
 use paytypes::pin::{PIN_LENGTH_MAX, PIN_LENGTH_MIN};
@@ -122,7 +122,7 @@ impl Layout {
         let length = match self.length {
             Length::Counted { at } => usize::try_from(digits_of(word, at, 1)).unwrap_or_default(),
             Length::Four => 4,
-            Length::EndsAtF => (0..16).take_while(|i| digits_of(word, *i, 1) != 0xF).count(),
+            Length::EndsAtF => first_f(word),
         };
         if !(PIN_LENGTH_MIN..=self.digits_max).contains(&length) {
             return Err(PinBlockError::PinLength);
@@ -131,6 +131,26 @@ impl Layout {
             packed: digits_of(word, self.digits_at, length),
             len: u8::try_from(length).unwrap_or(0),
         })
+    }
+
+    /// True when the length is found by looking at the digits, so that whatever depends on it tells some of them.
+    pub(crate) const fn length_tells_digits(&self) -> bool {
+        matches!(self.length, Length::EndsAtF)
+    }
+
+    /// True when all blocks of one PIN length have the same filler, which therefore proves the account that is
+    /// taken off a block, as far as no digit of the PIN lies over it.
+    pub(crate) const fn filler_is_fixed(&self) -> bool {
+        matches!(self.filler, Filler::Value(_))
+    }
+
+    /// True when nothing in the filler speaks against the account that was taken off a block. Filler that is
+    /// the same for every account (a pad of the user, random half-bytes) cannot; nor can that of a format whose
+    /// length is found by looking at the digits, which binds no account and where it would tell them.
+    #[inline(always)]
+    pub(crate) fn account_holds(&self, word: u64, pin_length: usize) -> bool {
+        let proves = matches!(self.filler, Filler::Value(_) | Filler::Letters) && !self.length_tells_digits();
+        !proves || self.filler_holds(word, pin_length)
     }
 
     /// True when every filler of an unbound block is one of the format. Looks at all of them always.
@@ -176,6 +196,18 @@ impl Layout {
             Filler::Decimal => *word |= drawn(random, start, 0, 9),
             Filler::Letters => *word |= drawn(random, start, 10, 15),
         }
+        self.bind(&mut word, account, random, block)
+    }
+
+    /// Makes a block of an unbound one: puts the account on it, and leaves everything else as it is.
+    #[inline(always)]
+    pub(crate) fn bind(
+        &self,
+        word: &mut u64,
+        account: &Account,
+        random: &mut impl Random,
+        block: &mut ClearBlock,
+    ) -> Result<(), PinBlockError> {
         *word ^= self.mask(account)?;
         block.empty(usize::from(self.bytes));
         if let Some((left, rest)) = block.expose_mut().split_first_chunk_mut::<8>() {

@@ -21,6 +21,11 @@ impl Canaries {
         self.0.push(Canary { name, finder: Finder::new(bytes).into_owned() });
     }
 
+    /// Bytes as they stand.
+    pub fn bytes(&mut self, name: &str, bytes: &[u8]) {
+        self.add(name.to_owned(), bytes);
+    }
+
     /// A clear key: raw, reversed, and as text. Each half of a key that has 16 bytes or more counts.
     pub fn key(&mut self, name: &str, key: &[u8]) {
         let upper = hex::encode(key);

@@ -126,6 +126,11 @@ impl House {
     /// Starts a node that asks by a token to be let in; gives `NAME=FINGERPRINT`, as its own screen shows it.
     pub fn node(&self, name: &str) -> (Process, String) {
         self.run("otto", &["node", "token", name]);
+        self.node_again(name)
+    }
+
+    /// The same with the token that it has: a node that starts again.
+    pub fn node_again(&self, name: &str) -> (Process, String) {
         let token = format!("{name}.token");
         let args = ["serve", "--insecure-test-lmk", "--listen", "127.0.0.1:0", "--data", name];
         let more = ["--enrol", &token, "--node-name", name];
@@ -146,7 +151,7 @@ impl House {
     }
 
     /// Starts a node that has enrolled before.
-    pub fn node_again(&self, name: &str) -> Process {
+    pub fn node_back(&self, name: &str) -> Process {
         let args = ["serve", "--insecure-test-lmk", "--listen", "127.0.0.1:0", "--data", name];
         let mut command = self.command("admin", &args);
         Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts"))

@@ -195,3 +195,34 @@ fn frames_with_clear_pins_are_wiped_after_their_reply() {
     assert!(found.is_empty(), "in the gateway: {found:#?}");
     assert_eq!(canaries.found_in(server.log().as_bytes()), [""; 0], "in the log");
 }
+
+// Replies of NG in batches that grow, so that buffers do: nothing of them is left in memory, whether it is still in use
+// or was given back.
+#[test]
+fn replies_with_clear_pins_leave_nothing_behind() {
+    for workers in ["0", "1"] {
+        let server = Server::start(&["--workers", workers, "--authorised"]);
+        let mut replies = Canaries::default();
+        replies.bytes("NG reply", b"zQ7xNH004436F");
+        let frames = |count: usize| {
+            let mut out = Vec::new();
+            (0..count).for_each(|_| tests::wire::append(&mut out, b"zQ7xNG62438250179801229"));
+            out
+        };
+        let mut wire = server.connect(0);
+        for count in [1, 3, 10, 30, 100, 250, 1000] {
+            wire.write(&frames(count)).expect("sent");
+            for _ in 0..count {
+                assert_eq!(wire.read().expect("a reply").as_deref(), Some(&b"zQ7xNH004436F"[..]));
+            }
+        }
+        for pid in std::iter::once(server.pid()).chain(children(server.pid())) {
+            let Some(found) = replies.found_in_process(pid) else {
+                println!("SKIP memory of {pid}: it may not be read");
+                continue;
+            };
+            assert_eq!(found, Vec::<String>::new(), "--workers {workers}, process {pid}");
+        }
+        assert_eq!(wire.exchange(b"B20004ping").expect("a reply"), b"B300ping");
+    }
+}

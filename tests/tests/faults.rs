@@ -205,3 +205,76 @@ fn a_refused_pin_is_not_tried_until_it_is_locked() {
     let mut wire = bench.server.connect(LMK);
     assert_eq!(&wire.exchange(b"NC").expect("a reply")[..4], b"ND42", "the gateway is up and says so");
 }
+
+// M0 in CFB8 under the DEK of its example: a call of the token for each byte.
+fn long(length: usize) -> Vec<u8> {
+    let example = hostcmd::commands::m0_encrypt_data::EncryptData::EXAMPLES.iter().find(|e| e.lmk == LMK);
+    let request = example.expect("an example").request;
+    // Code, mode, formats and key type are 9 characters; then `S` and the block, which tells its length.
+    let (_, block) = request.split_at(10);
+    let whole = std::str::from_utf8(&block[1..5]).expect("digits").parse::<usize>().expect("a length");
+    let tail = format!("0123456789ABCDEF{length:04X}");
+    let head = [&b"M00200FFFS"[..], &block[..whole], tail.as_bytes()].concat();
+    [head, vec![0x5A; length]].concat()
+}
+
+// Much longer than the deadline, in a worker that answers nothing else: it is at work, and says so.
+#[test]
+fn a_slow_token_ends_a_long_command_and_keeps_its_worker() {
+    let Some(bench) = Bench::start_with("300") else { return };
+    let mut wire = bench.server.connect(LMK);
+    let begun = Instant::now();
+    let right = wire.exchange(&long(2000)).expect("a reply");
+    assert!(right.starts_with(b"M100") && right.len() > 2000, "{}", tests::wire::text(&right));
+    println!("2000 bytes in {:?}", begun.elapsed());
+    set(&bench.control, "* slow=20");
+    let begun = Instant::now();
+    let slow = wire.exchange(&long(2000)).expect("a reply");
+    let took = begun.elapsed();
+    set(&bench.control, "");
+    println!("2000 bytes in {took:?} over a slow token");
+    assert_eq!(tests::wire::text(&slow), tests::wire::text(&right));
+    assert!(took > Duration::from_millis(300), "longer than the deadline, else this shows nothing: {took:?}");
+    assert_eq!(bench.server.log().matches("worker lost").count(), 0, "{}", bench.server.log());
+    bench.end();
+}
+
+fn kill_all(bench: &Bench) {
+    children(bench.server.pid()).into_iter().for_each(|worker| tests::processes::signal(worker, "KILL"));
+}
+
+fn wait_for_workers(bench: &Bench, count: usize, limit: Duration) -> Duration {
+    let (begun, up) = (Instant::now(), || bench.server.log().matches("worker up").count());
+    while up() < count {
+        assert!(begun.elapsed() < limit, "{} of {count} starts\n{}", up(), bench.server.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    begun.elapsed()
+}
+
+// One start hangs: the other place is up soon, and the one that hung within the limit for a token's return.
+#[test]
+fn a_start_that_hangs_holds_up_no_other() {
+    let Some(bench) = Bench::start() else { return };
+    set(&bench.control, "C_OpenSession hang=30000 once");
+    kill_all(&bench);
+    let first = wait_for_workers(&bench, 3, Duration::from_secs(2));
+    let second = wait_for_workers(&bench, 4, Duration::from_secs(5));
+    println!("one start hangs: the other place is up after {first:?}, this one {second:?} later");
+    bench.end();
+}
+
+// Every login hangs for half a minute, then the token is back.
+#[test]
+fn service_is_back_soon_after_a_token_on_which_every_login_hung() {
+    let Some(bench) = Bench::start() else { return };
+    set(&bench.control, "C_Login hang=30000");
+    kill_all(&bench);
+    std::thread::sleep(Duration::from_secs(5));
+    set(&bench.control, "");
+    let back = wait_for_workers(&bench, 3, Duration::from_secs(5));
+    println!("every login hung for 5 s: back {back:?} after the token's return");
+    let (request, reply) = pairs().remove(0);
+    assert_eq!(bench.server.connect(LMK).exchange(&request).expect("a reply"), reply);
+    bench.end();
+}

@@ -101,6 +101,12 @@ pub mod field {
     pub const OPT_COUNT: &str = "optional block count";
     /// Optional blocks as a whole, or one whose id is not a standard one.
     pub const OPT: &str = "optional block";
+    /// Status of the key, of an `S` block.
+    pub const STATUS: &str = "status (00)";
+    /// Start of validity, of an `S` block.
+    pub const START: &str = "start date (03)";
+    /// End of validity, of an `S` block.
+    pub const END: &str = "end date (04)";
     /// Key context.
     pub const CONTEXT: &str = "key context";
     /// Reserved character.

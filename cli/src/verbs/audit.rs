@@ -61,7 +61,7 @@ pub struct VerifyArgs {
     /// Fails unless a head agrees.
     #[arg(long)]
     require_head: bool,
-    /// Checks the signatures of every approval, receipt and ceremony transcript too.
+    /// Checks every signature too, and that each action had the approvals it needed.
     #[arg(long)]
     signatures: bool,
     /// The first checkpoint key of the log, NAME+ID+KEY, as known from elsewhere.
@@ -186,9 +186,10 @@ fn print(report: &Report) {
     println!("rows         {}", report.rows);
     if let Some(counts) = report.signatures {
         println!(
-            "signatures   {} approvals, {} receipts, {} ceremonies",
-            counts.approvals, counts.receipts, counts.ceremonies
+            "signatures   {} approvals, {} receipts, {} manifests, {} ceremonies, {} components",
+            counts.approvals, counts.receipts, counts.manifests, counts.ceremonies, counts.components
         );
+        println!("approved     {} actions", counts.actions);
     }
     let anchored =
         if report.anchored { "true" } else { "false: a cut tail or an older copy would not be seen" };

@@ -10,7 +10,7 @@ use crate::exit::{Exit, Failure};
 use crate::private::make_folder;
 use gateway::node::{
     EnrolError, Enrolment, HttpsTransport, Identity, NodeService, NodeSide, NodeTable, Nowhere, ServiceSetup,
-    Store, Stored, carry, choose_lmks, class_letter, identity_file, join, open, store_file,
+    Store, Stored, carry, choose_lmks, class_letter, identity_file, join, open, pending_file, store_file,
 };
 use gateway::{BackendFactory, Running};
 use hsm::BackendClass;
@@ -45,7 +45,7 @@ pub struct Join {
     #[arg(long)]
     name: String,
     /// What the backend may claim: A, B or C.
-    #[arg(long, default_value = "C")]
+    #[arg(long, default_value = "C", value_parser = ["A", "B", "C"])]
     class: String,
     /// Seconds to wait for the officers; 0 asks once.
     #[arg(long, default_value_t = 600)]
@@ -108,17 +108,11 @@ async fn run_join(args: &Join) -> Exit {
     let text = std::fs::read_to_string(&args.token).map_err(|error| file(&args.token, error))?;
     let token = EnrolmentToken::from_line(&text).ok_or_else(|| Failure::usage("not an enrolment token"))?;
     make_folder(&args.data).map_err(|error| file(&args.data, error))?;
-    let (done, pending) = (identity_file(&args.data), args.data.join("node-pending.json"));
+    let (done, pending) = (identity_file(&args.data), pending_file(&args.data));
     if done.exists() {
         return Err(Failure::usage(format!("{}: this node is enrolled already", done.display())));
     }
-    // The same keys until the end: officers compare their fingerprints.
-    let enrolment = match Identity::load(&pending) {
-        Ok(identity) => Enrolment::again(identity, token),
-        Err(_) => Enrolment::new(token),
-    }
-    .map_err(Failure::environment)?;
-    enrolment.identity().save(&pending).map_err(|error| file(&pending, error))?;
+    let enrolment = Enrolment::kept(&pending, token).map_err(Failure::environment)?;
     let (node, request) = enrolment.fingerprints();
     println!("node={node}\nrequest={request}");
     let transport = HttpsTransport::new(&enrolment.identity().url, &enrolment.identity().tls());

@@ -8,11 +8,11 @@
 
 use super::batch::{Batch, Item};
 use super::{Core, FULL};
-use crate::frame::LENGTH_FIELD;
 use crate::metrics::WorkerLoss;
-use crate::worker::wire::{Answer, LENGTH, RECORD_MAX, Request, facts, grow, take};
+use crate::worker::wire::{Answer, LENGTH, RECORD_MAX, Request, facts, take};
 use crate::worker::{Event, Events, write_unit};
 use hostcmd::{Code, Judged, Port, Unit, judge};
+use paytypes::bytes::grow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -37,6 +37,16 @@ struct Queue {
     waiting: VecDeque<u64>,
 }
 
+impl Queue {
+    // Takes a number out; false when it is not there. Nearly always it is the first.
+    fn take(&mut self, number: u64) -> bool {
+        if self.waiting.front() == Some(&number) {
+            return self.waiting.pop_front().is_some();
+        }
+        self.waiting.binary_search(&number).is_ok_and(|at| self.waiting.remove(at).is_some())
+    }
+}
+
 /// A worker.
 struct Link {
     place: usize,
@@ -47,7 +57,7 @@ struct Link {
     filled: usize,
     /// Which state of the unit it knows.
     unit: u64,
-    /// When it last answered, or got its first frame.
+    /// When it last answered or said that it is at work, or got its first frame.
     progress: Instant,
     waker: Option<Waker>,
 }
@@ -99,18 +109,23 @@ impl Away {
         self.version.set(self.version.get().wrapping_add(1));
     }
 
+    /// Changes counts of the unit: a worker hears of them before a frame that reads them.
+    pub(crate) fn update_counts(&self, change: impl FnOnce(&mut Unit)) {
+        change(&mut self.unit.borrow_mut());
+    }
+
     /// An empty batch for a flight.
     pub(crate) fn spare(&self) -> Batch {
         self.state.borrow_mut().spare.pop().unwrap_or_default()
     }
 
-    /// Judges a frame and deals it to a worker.
-    pub(crate) fn submit(&self, batch: &mut Batch, port: &Port, frame: &[u8]) {
+    /// Judges a frame and deals it to a worker; with `counts`, behind the counts of the unit.
+    pub(crate) fn submit(&self, batch: &mut Batch, port: &Port, frame: &[u8], counts: bool) {
         let from = batch.ready.len();
         let judged = judge(port, frame, Code::DEVICE, &mut batch.ready);
         let refusal = from..batch.ready.len();
         let item = match judged {
-            Judged::Admitted(row) => match self.deal(port, frame) {
+            Judged::Admitted(row) => match self.deal(port, frame, counts) {
                 Some(number) => Item::Away(number, row, refusal),
                 None => Item::Ready(refusal, Some(row), Code::DEVICE),
             },
@@ -121,7 +136,7 @@ impl Away {
     }
 
     // The number of the frame; none when there is no room, or no worker for too long.
-    fn deal(&self, port: &Port, frame: &[u8]) -> Option<u64> {
+    fn deal(&self, port: &Port, frame: &[u8], counts: bool) -> Option<u64> {
         let unit = self.unit.borrow();
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -134,7 +149,7 @@ impl Away {
                 if fresh {
                     link.progress = Instant::now();
                 }
-                if link.unit != self.version.get() {
+                if counts || link.unit != self.version.get() {
                     link.unit = self.version.get();
                     write_unit_record(&unit, &mut link.queue.out);
                 }
@@ -430,9 +445,6 @@ impl Core {
             let now = Instant::now();
             self.set_clock(now);
             let begun = flight.batch.begun.take().unwrap_or(flight.sent_at);
-            // Replies with their length fields; they may carry a clear PIN.
-            let Batch { items, ready, out, .. } = &mut flight.batch;
-            grow(out, ready.len().saturating_add(items.len().saturating_mul(LENGTH_FIELD)));
             self.answer(&mut flight.batch);
             self.settle_flight(begun, flight.sent_at, Instant::now());
             let mut batch = flight.batch;
@@ -505,19 +517,17 @@ impl State {
         Poll::Ready(heard)
     }
 
-    // Replies come in the order of the frames; whatever else comes is no worker of ours.
+    // Each frame is answered once; whatever else comes is no worker of ours.
     fn hear(&mut self, at: usize, rest: &mut &[u8], busy: &mut Duration) -> Result<(), WorkerLoss> {
         while let Some(record) = take(rest).map_err(|_| WorkerLoss::Protocol)? {
             let (number, outcome) = match Answer::read(record).map_err(|_| WorkerLoss::Protocol)? {
                 Answer::Reply(number, code, reply) => (number, Outcome::Reply(code, reply)),
                 Answer::Close(number) => (number, Outcome::Close),
+                Answer::Busy => continue,
                 _ => return Err(WorkerLoss::Protocol),
             };
-            let waiting = self.links.get_mut(at).and_then(|link| link.queue.waiting.pop_front());
-            if waiting != Some(number) {
-                if let (Some(waiting), Some(link)) = (waiting, self.links.get_mut(at)) {
-                    link.queue.waiting.push_front(waiting);
-                }
+            let link = self.links.get_mut(at).ok_or(WorkerLoss::Protocol)?;
+            if !link.queue.take(number) {
                 return Err(WorkerLoss::Protocol);
             }
             self.settle(number, outcome, busy);

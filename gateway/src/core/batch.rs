@@ -37,8 +37,10 @@ pub(crate) struct Batch {
     pub(crate) out: Vec<u8>,
     /// When the first frame was read.
     pub(crate) begun: Option<Instant>,
-    /// A status command is among them: it may ask for counts of all cores.
-    pub(crate) status: bool,
+    /// When the engine first had it, for one that is held.
+    pub(crate) sent: Option<Instant>,
+    /// A command is among them that reports counts of all cores.
+    pub(crate) counts: bool,
 }
 
 impl Batch {
@@ -58,7 +60,7 @@ impl Batch {
         self.ready.clear();
         super::wipe(&mut self.out);
         self.out.clear();
-        (self.begun, self.status) = (None, false);
+        (self.begun, self.sent, self.counts) = (None, None, false);
     }
 
     /// Closes the turn of a connection when it brought anything.

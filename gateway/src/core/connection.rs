@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     stalled: Cell<bool>,
     /// No more reads until the batch is answered: others have their turn first.
     resting: Cell<bool>,
+    /// A frame of it needs another turn of the engine.
+    held: Cell<bool>,
     seen: Cell<bool>,
     partial: Cell<bool>,
     /// Begin of the frame in `carry` when that is `partial`, else of the present quiet; in milliseconds of
@@ -68,6 +70,7 @@ impl Connection {
             in_flight: Cell::new(0),
             stalled: Cell::new(false),
             resting: Cell::new(false),
+            held: Cell::new(false),
             seen: Cell::new(false),
             partial: Cell::new(false),
             since_ms: Cell::new(now_ms),
@@ -229,6 +232,23 @@ impl Connection {
         self.in_flight.set(self.in_flight.get().saturating_add(frames));
     }
 
+    /// Frames of it wait for another turn of the engine: no more are read until all are answered, and none behind
+    /// them is answered before they are.
+    pub(crate) fn hold(&self) {
+        self.held.set(true);
+        self.resting.set(true);
+    }
+
+    /// A turn of the engine is over: what is held now is to be seen.
+    pub(crate) fn release(&self) {
+        self.held.set(false);
+    }
+
+    /// True when a frame of it waits for another turn.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.get()
+    }
+
     /// Takes no more frames; those in flight are answered.
     pub(crate) fn end(&self, core: &Core) {
         if self.state.get() == State::Open {
@@ -258,10 +278,11 @@ impl Connection {
         if sent.is_err() {
             self.state.set(State::Dead);
         }
-        if !self.partial.get() || core.is_away() {
+        let rested = self.in_flight.get() == 0 && self.resting.replace(false);
+        // The peer's time does not run while it is not read.
+        if !self.partial.get() || rested {
             self.since_ms.set(core.now_ms.get());
         }
-        let rested = self.resting.replace(false);
         if rested || !outbox.is_empty() || self.state.get() != State::Open || core.closing.get() {
             self.wake();
         }
@@ -305,8 +326,8 @@ impl Connection {
                 over(self.progress_ms.get(), limits.write_stall).then_some(Reason::WriteStall)
             }
             State::Ending => None,
-            // The peer is not to blame for what workers take.
-            State::Open if core.is_away() && self.in_flight.get() > 0 => None,
+            // The peer is not to blame for what workers and long commands take.
+            State::Open if self.in_flight.get() > 0 => None,
             State::Open if !self.seen.get() => over(since_ms, limits.first_byte).then_some(Reason::FirstByte),
             State::Open if self.partial.get() => {
                 over(since_ms, limits.whole_frame).then_some(Reason::WholeFrame)

@@ -208,6 +208,7 @@ impl Core {
             ports: RefCell::default(),
             keys: RefCell::default(),
             batch: RefCell::new(Batch::default()),
+            held: RefCell::default(),
             buffer: RefCell::new(vec![0; buffer]),
             connections: RefCell::default(),
             flusher: RefCell::default(),
@@ -278,6 +279,10 @@ async fn flush_for_ever(core: Rc<Core>) {
             *core.flusher.borrow_mut() = Some(cx.waker().clone());
         }
         core.flush();
+        if core.holds() {
+            // Another turn, but behind all that the kernel has meanwhile: its first poll asks for that.
+            let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
+        }
         core::task::Poll::<()>::Pending
     })
     .await;

@@ -5,6 +5,9 @@
 //! the first of them, stands behind all of them in the run queue, so it runs when each has had its turn.
 //! It runs the engine once over everything and writes the replies of each connection with one write.
 //! Nothing ever waits for more work.
+//!
+//! The engine makes a bounded number of rounds in such a turn. Frames that need more go on in the next turn, beside
+//! what came meanwhile; their connections are not read until they are answered, which keeps the order of replies.
 
 mod away;
 mod batch;
@@ -25,12 +28,12 @@ use crate::gateway::Health;
 use crate::metrics::{BadFrame, Metrics};
 use crate::stats::{CoreStats, Stats};
 use away::Away;
-use batch::{Batch, Item};
+use batch::{Batch, Item, Turn};
 use connection::Connection;
-use hostcmd::command::Class;
 use hostcmd::table::TABLE;
 use hostcmd::wire::from_ebcdic;
 use hostcmd::{Code, Engine, Finished, KeyTable, Port, Unit};
+use paytypes::bytes::grow;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -57,6 +60,16 @@ enum Crypto {
     Away(Box<Away>),
 }
 
+/// What a turn of the engine left.
+enum Ran {
+    /// Nothing.
+    Done,
+    /// Frames that need another turn.
+    Later,
+    /// The engine and all that it had are gone.
+    Lost,
+}
+
 pub(crate) struct Core {
     limits: Limits,
     rules: FrameRules,
@@ -70,6 +83,8 @@ pub(crate) struct Core {
     keys: RefCell<Option<Arc<KeyTable>>>,
     crypto: Crypto,
     batch: RefCell<Batch>,
+    /// Batches of which frames are with the engine for more than one turn, oldest first.
+    held: RefCell<Vec<Batch>>,
     buffer: RefCell<Vec<u8>>,
     tally: RefCell<Tally>,
     connections: RefCell<Vec<Rc<Connection>>>,
@@ -161,15 +176,22 @@ impl Core {
             }
             return;
         }
-        let status = is_status(port, frame);
+        let counts = reads_counts(port, frame);
         match &self.crypto {
             Crypto::Here(engine, _) => {
-                batch.status |= status;
+                // Commands that wait for nothing are judged now, dates of keys included.
+                if batch.items.is_empty() {
+                    self.tell_time(|change| engine.borrow_mut().update_unit(change));
+                }
+                batch.counts |= counts;
                 batch.items.push(Item::Running(engine.borrow_mut().submit(port, frame)));
             }
             Crypto::Away(away) => {
-                self.tell_time(|change| away.update_unit(change), status);
-                away.submit(batch, port, frame);
+                self.tell_time(|change| away.update_unit(change));
+                if counts {
+                    away.update_counts(|unit| self.tell_counts(unit));
+                }
+                away.submit(batch, port, frame, counts);
             }
         }
     }
@@ -182,7 +204,17 @@ impl Core {
         };
         if full {
             self.flush();
+            if self.holds()
+                && let Some(waker) = &*self.flusher.borrow()
+            {
+                waker.wake_by_ref();
+            }
         }
+    }
+
+    /// True when frames wait for another turn of the engine.
+    fn holds(&self) -> bool {
+        !self.held.borrow().is_empty()
     }
 
     /// Runs the batch and gives the replies.
@@ -191,19 +223,30 @@ impl Core {
             return self.flush_away(away);
         }
         let mut batch = self.batch.borrow_mut();
-        let Some(begun) = batch.begun.take() else { return };
-        let frames = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
+        let holds = self.holds();
         let run_at = Instant::now();
+        let begun = match batch.begun.take() {
+            Some(begun) => begun,
+            None if holds => run_at,
+            None => return,
+        };
+        let frames = u64::try_from(batch.items.len()).unwrap_or(u64::MAX);
         if let Some(stats) = self.stats() {
             stats.in_flight.set(frames);
         }
-        let sound = self.run(core::mem::take(&mut batch.status));
+        let ran = self.run(core::mem::take(&mut batch.counts));
         let ran_at = Instant::now();
         self.set_clock(ran_at);
-        if sound {
-            self.answer(&mut batch);
-        } else {
-            batch.turns.drain(..).for_each(|turn| turn.connection.kill());
+        match ran {
+            Ran::Done if !holds => self.answer(&mut batch),
+            Ran::Done | Ran::Later => {
+                (batch.begun, batch.sent) = (Some(begun), Some(run_at));
+                return self.answer_some(&mut batch, frames, begun, ran_at);
+            }
+            Ran::Lost => {
+                let held = self.held.take().into_iter().flat_map(|mut held| core::mem::take(&mut held.turns));
+                batch.turns.drain(..).chain(held).for_each(|turn| turn.connection.kill());
+            }
         }
         batch.items.clear();
         wipe(&mut batch.ready);
@@ -220,6 +263,63 @@ impl Core {
             };
             self.tally.borrow_mut().settle(stats, times);
         }
+    }
+
+    // After a turn behind which frames are left, or were before: answers what is done, oldest first.
+    #[cold]
+    #[inline(never)]
+    fn answer_some(&self, batch: &mut Batch, frames: u64, begun: Instant, ran_at: Instant) {
+        let mut held = self.held.take();
+        if frames > 0 {
+            held.push(core::mem::take(batch));
+            if let Some(stats) = self.stats() {
+                stats.batches.record(frames, frames, 1);
+            }
+        }
+        batch.reset();
+        held.retain_mut(|held| {
+            self.answer_done(held);
+            if let (Some(begun), Some(sent)) = (held.begun, held.sent) {
+                self.settle_flight(begun, sent, ran_at);
+            }
+            if held.turns.is_empty() {
+                held.reset();
+            }
+            !held.turns.is_empty()
+        });
+        let left = held.iter().map(|held| held.items.len()).sum::<usize>();
+        *self.held.borrow_mut() = held;
+        let busy = Instant::now().saturating_duration_since(begun);
+        self.busy.set(self.busy.get().saturating_add(busy));
+        if let Some(stats) = self.stats() {
+            stats.in_flight.set(u64::try_from(left).unwrap_or(u64::MAX));
+        }
+    }
+
+    // Answers the turns of which every frame is done, but none ahead of an earlier one of its connection.
+    fn answer_done(&self, batch: &mut Batch) {
+        let Crypto::Here(engine, _) = &self.crypto else { return };
+        let Batch { turns, items, ready, out, .. } = batch;
+        let (mut kept_turns, mut kept_items) = (Vec::new(), Vec::new());
+        let mut rest = items.drain(..);
+        let mut from = 0_usize;
+        turns.iter().for_each(|turn| turn.connection.release());
+        for turn in turns.drain(..) {
+            let frames = turn.end.saturating_sub(from);
+            from = turn.end;
+            let of_turn: Vec<Item> = rest.by_ref().take(frames).collect();
+            let done =
+                |item: &Item| !matches!(item, Item::Running(ticket) if !engine.borrow().is_done(ticket));
+            if !turn.connection.is_held() && of_turn.iter().all(done) {
+                self.answer_turn(&turn.connection, of_turn.into_iter(), frames, ready, out);
+            } else {
+                turn.connection.hold();
+                kept_items.extend(of_turn);
+                kept_turns.push(Turn { connection: turn.connection, end: kept_items.len() });
+            }
+        }
+        drop(rest);
+        (*turns, *items) = (kept_turns, kept_items);
     }
 
     /// Counts a flight that is answered.
@@ -254,17 +354,22 @@ impl Core {
         }
     }
 
-    // False when the backend panicked: then the engine is made anew, and nothing of this batch is answered.
+    // One turn. When the backend panics, the engine is made anew, and nothing that it had is answered.
     // A backend that cannot be made anew leaves a core that closes every connection at its first frame.
-    fn run(&self, status: bool) -> bool {
+    fn run(&self, counts: bool) -> Ran {
         if self.lost.get() {
-            return false;
+            return Ran::Lost;
         }
-        let Crypto::Here(engine, backend) = &self.crypto else { return false };
-        self.tell_time(|change| engine.borrow_mut().update_unit(change), status);
+        let Crypto::Here(engine, backend) = &self.crypto else { return Ran::Lost };
+        self.tell_time(|change| engine.borrow_mut().update_unit(change));
         let mut engine = engine.borrow_mut();
-        if catch_unwind(AssertUnwindSafe(|| engine.run())).is_ok() {
-            return true;
+        if counts {
+            engine.update_unit(|unit| self.tell_counts(unit));
+        }
+        match catch_unwind(AssertUnwindSafe(|| engine.turn())) {
+            Ok(false) => return Ran::Done,
+            Ok(true) => return Ran::Later,
+            Err(_) => {}
         }
         tracing::error!("the backend panicked: its engine is made anew");
         let mut unit = self.unit.clone();
@@ -281,7 +386,7 @@ impl Core {
                 self.health.core_lost();
             }
         }
-        false
+        Ran::Lost
     }
 
     // False when the engine is in workers, which are not handed key tables.
@@ -292,19 +397,23 @@ impl Core {
         true
     }
 
-    fn tell_time(&self, update_unit: impl FnOnce(&dyn Fn(&mut Unit)), status: bool) {
+    // Once a second.
+    fn tell_time(&self, update_unit: impl FnOnce(&dyn Fn(&mut Unit))) {
         let second = clock::unix_seconds();
-        if self.second.replace(second) == second && !status {
+        if self.second.replace(second) == second {
             return;
         }
         update_unit(&|unit: &mut Unit| {
             unit.now = clock::moment(second);
             unit.uptime_s = self.started.elapsed().as_secs();
-            if status {
-                self.stats.volumes(&mut unit.volumes);
-                unit.load = self.stats.load();
-            }
         });
+    }
+
+    // Ahead of whoever reports them only.
+    fn tell_counts(&self, unit: &mut Unit) {
+        unit.uptime_s = self.started.elapsed().as_secs();
+        self.stats.volumes(&mut unit.volumes);
+        unit.load = self.stats.load();
     }
 
     fn answer(&self, batch: &mut Batch) {
@@ -314,22 +423,35 @@ impl Core {
         for turn in turns.drain(..) {
             let frames = turn.end.saturating_sub(from);
             from = turn.end;
-            let mut open = true;
-            for item in items.by_ref().take(frames) {
-                let kept = out.len();
-                open &= self.answer_one(turn.connection.listener, item, ready, out, open);
-                if !open {
-                    // Nothing may follow the point where the connection ends.
-                    turn.connection.end(self);
-                    let tail = out.get_mut(kept..).unwrap_or_default();
-                    wipe(tail);
-                    out.truncate(kept);
-                }
-            }
-            turn.connection.deliver(self, out, frames);
-            wipe(out);
-            out.clear();
+            self.answer_turn(&turn.connection, items.by_ref().take(frames), frames, ready, out);
         }
+    }
+
+    // The replies of one connection, with one write.
+    #[inline]
+    fn answer_turn(
+        &self,
+        connection: &Connection,
+        items: impl Iterator<Item = Item>,
+        frames: usize,
+        ready: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let mut open = true;
+        for item in items {
+            let kept = out.len();
+            open &= self.answer_one(connection.listener, item, ready, out, open);
+            if !open {
+                // Nothing may follow the point where the connection ends.
+                connection.end(self);
+                let tail = out.get_mut(kept..).unwrap_or_default();
+                wipe(tail);
+                out.truncate(kept);
+            }
+        }
+        connection.deliver(self, out, frames);
+        wipe(out);
+        out.clear();
     }
 
     // Appends the reply to an item; false when the connection ends here.
@@ -346,7 +468,11 @@ impl Core {
                 finished
             }
             Item::Ready(range, row, code) => {
-                write_frame(out, |out| out.extend_from_slice(ready.get(range).unwrap_or_default()));
+                let reply = ready.get(range).unwrap_or_default();
+                write_frame(out, |out| {
+                    grow(out, reply.len());
+                    out.extend_from_slice(reply);
+                });
                 Finished::Reply { row, code }
             }
             Item::Close => Finished::Close,
@@ -426,9 +552,9 @@ fn trace_refusal(row: Option<usize>, code: Code, listener: &str) {
     tracing::debug!(command, %code, listener, "refused");
 }
 
-fn is_status(port: &Port, frame: &[u8]) -> bool {
+fn reads_counts(port: &Port, frame: &[u8]) -> bool {
     let code = frame.get(port.header_length..).and_then(|rest| rest.first_chunk::<2>());
     let code = code.map(|code| if port.ebcdic { code.map(from_ebcdic) } else { *code });
     let row = code.and_then(hostcmd::table::find).and_then(|row| TABLE.get(row));
-    row.is_some_and(|row| row.about.class == Class::Status)
+    row.is_some_and(|row| row.reads_counts)
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use zeroize::Zeroize;
 
+use paytypes::bytes::grow;
+
 /// What the peer has not taken yet.
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -33,7 +35,11 @@ impl Outbox {
                 }
             }
         }
-        self.bytes.extend_from_slice(rest);
+        // What waits may carry a clear PIN.
+        if !rest.is_empty() {
+            grow(&mut self.bytes, rest.len());
+            self.bytes.extend_from_slice(rest);
+        }
         match self.poll(stream, cx) {
             Poll::Ready(Err(error)) => Err(error),
             _ => Ok(()),

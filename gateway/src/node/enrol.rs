@@ -13,6 +13,7 @@ use keylink::wire::{Blob, Hex, U64};
 use keylink::{Digest, NodeId, Sign, Signed};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::CertificateDer;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Why a node is not enrolled.
@@ -36,12 +37,21 @@ pub enum EnrolError {
     /// The state is not stored.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The file in which keys are kept until officers have decided.
+    #[error("{path}: {source}", path = path.display())]
+    Kept {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Keys cannot be made.
     #[error("keys: {0}")]
     Keys(String),
 }
 
-/// A request on its way: the keys must stay the same until officers have compared their fingerprints.
+/// A request on its way: keys and request must stay the same until officers have compared their fingerprints, through
+/// every restart, since a token that comes with others is void.
 #[derive(Debug)]
 pub struct Enrolment {
     identity: Identity,
@@ -59,27 +69,54 @@ impl Enrolment {
         let mut seed = Zeroizing::new(Hex([0; 32]));
         getrandom::fill(&mut seed.0).map_err(keys)?;
         let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(keys)?;
+        // What is the token's own follows it.
         let identity = Identity {
             kmc: token.kmc,
-            url: token.url.clone(),
+            url: String::new(),
             seed,
             transport_key: Zeroizing::new(pair.serialize_pem()),
             certificate: String::new(),
-            authorities: token.authorities.iter().map(|der| pem(&der.0)).collect(),
+            authorities: String::new(),
+            request: None,
         };
         Self::again(identity, token)
     }
 
-    /// Goes on with keys that were made before.
-    pub fn again(identity: Identity, token: EnrolmentToken) -> Result<Self, EnrolError> {
-        let pair = KeyPair::from_pem(&identity.transport_key).map_err(keys)?;
-        let mut params = CertificateParams::new(Vec::new()).map_err(keys)?;
-        params.distinguished_name.push(rcgen::DnType::CommonName, identity.node().to_string());
-        let csr = params.serialize_request(&pair).map_err(keys)?.der().to_vec();
+    /// With the keys and the request that the file keeps. Where there is no file they are made, and it is written
+    /// before anybody is asked.
+    pub fn kept(path: &Path, token: EnrolmentToken) -> Result<Self, EnrolError> {
+        let failed = |source| EnrolError::Kept { path: path.to_owned(), source };
+        let (enrolment, fresh) = match Identity::load(path) {
+            Ok(identity) => {
+                let fresh = identity.request.is_none();
+                (Self::again(identity, token)?, fresh)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Self::new(token)?, true),
+            Err(error) => return Err(failed(error)),
+        };
+        if fresh {
+            enrolment.identity.save(path).map_err(failed)?;
+        }
+        Ok(enrolment)
+    }
+
+    // Goes on with keys that were made before. A token made since may say that the manager is elsewhere.
+    fn again(mut identity: Identity, token: EnrolmentToken) -> Result<Self, EnrolError> {
+        let csr = match identity.request.take() {
+            Some(request) => request.0,
+            None => request_of(&identity)?,
+        };
+        let identity = Identity {
+            kmc: token.kmc,
+            url: token.url.clone(),
+            authorities: token.authorities.iter().map(|der| pem(&der.0)).collect(),
+            request: Some(Blob(csr.clone())),
+            ..identity
+        };
         Ok(Self { identity, token, csr })
     }
 
-    /// The keys, to keep until the end.
+    /// The keys.
     pub const fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -139,6 +176,7 @@ impl Enrolment {
         let identity = Identity {
             certificate: all(&enrolled.certificates),
             authorities: all(&enrolled.authorities),
+            request: None,
             ..self.identity.clone()
         };
         Ok((identity, state))
@@ -157,6 +195,14 @@ impl Enrolment {
         }
         Ok((last, document))
     }
+}
+
+// A request to certify the transport key under the node's id.
+fn request_of(identity: &Identity) -> Result<Vec<u8>, EnrolError> {
+    let pair = KeyPair::from_pem(&identity.transport_key).map_err(keys)?;
+    let mut params = CertificateParams::new(Vec::new()).map_err(keys)?;
+    params.distinguished_name.push(rcgen::DnType::CommonName, identity.node().to_string());
+    Ok(params.serialize_request(&pair).map_err(keys)?.der().to_vec())
 }
 
 /// Asks once; on success the first state is stored, and the identity is to be saved by the caller.

@@ -3,7 +3,7 @@
 
 use super::transport::{Answer, Opening, Sending, Transport, TransportError};
 use axum::body::{Body, to_bytes};
-use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
 use axum::http::{HeaderValue, Request, Uri};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -210,16 +210,19 @@ impl HttpsTransport {
         let asked = async {
             let answer = session.http.send_request(request).await.map_err(unreachable)?;
             let status = answer.status().as_u16();
+            let later = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             let body = to_bytes(Body::new(answer.into_body()), MESSAGE_MAX).await;
             let body =
                 body.map_err(|_| TransportError::Refused(status, "answer too long or cut".to_owned()))?;
-            Ok::<_, TransportError>((status, body))
+            Ok::<_, TransportError>((status, later, body))
         };
-        let (status, body) = timeout(ANSWER, asked).await.map_err(|_| unreachable("no answer in time"))??;
+        let (status, later, body) =
+            timeout(ANSWER, asked).await.map_err(|_| unreachable("no answer in time"))??;
         self.keep(session);
         match status {
             200 | 204 => Ok(Answer::Taken(body.to_vec())),
             202 => Ok(Answer::Waiting),
+            429 => Err(TransportError::Busy(later.unwrap_or(1))),
             _ => {
                 let text: String = String::from_utf8_lossy(&body).chars().take(300).collect();
                 Err(TransportError::Refused(status, text))

@@ -1,7 +1,7 @@
 //! Who a node is: its signature key, and the key and certificate of its transport. On class C they lie in a file that
 //! only the service can read; the signature key signs receipts, the transport key nothing but handshakes.
 
-use keylink::wire::Hex;
+use keylink::wire::{Blob, Hex};
 use keylink::{KmcId, NodeId, Sign, SoftSigner};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
@@ -24,6 +24,10 @@ pub struct Identity {
     pub(super) certificate: String,
     /// Authorities of the manager's certificate, PEM.
     pub(super) authorities: String,
+    /// The certificate request that this node asks with, PKCS #10 in DER; none once it is enrolled. It is kept as it
+    /// is, since its signature would be another each time, and officers approve it by its hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) request: Option<Blob>,
 }
 
 impl std::fmt::Debug for Identity {

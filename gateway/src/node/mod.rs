@@ -32,7 +32,8 @@ pub use publish::{Cores, Nowhere, Publish, TableEvent};
 pub use push::PushListener;
 pub use run::{Pace, Requests, SideHandle, run};
 pub use service::{
-    NodeService, ServiceError, ServiceSetup, choose_lmks, class_letter, identity_file, open, store_file,
+    NodeService, ServiceError, ServiceSetup, choose_lmks, class_letter, identity_file, open, pending_file,
+    store_file,
 };
 pub use side::{NodeSide, Parts, SideError, Stored};
 pub use store::{Store, StoreError};

@@ -137,7 +137,11 @@ impl Talk {
             asked.abort();
         }
         let random = getrandom::u64().unwrap_or_default();
-        let wait = self.retry.next(random).min(pace.retry_longest);
+        let asked = match error {
+            TransportError::Busy(seconds) => Duration::from_secs(*seconds),
+            _ => Duration::ZERO,
+        };
+        let wait = self.retry.next(random).max(asked).min(pace.retry_longest);
         tracing::debug!(%error, wait_ms = wait.as_millis(), "manager not reached");
         self.not_before = Instant::now().checked_add(wait).unwrap_or_else(Instant::now);
         (self.greeted, self.session, self.told) = (false, None, None);
@@ -248,7 +252,7 @@ async fn handle(
             let said = side.mail(&mail).await?;
             side.settle().await?;
             // A manager that has hung up pushes again.
-            let _ = done.send(side.parcel(said));
+            let _ = done.send(side.answer(said));
             Ok(())
         }
         Happened::Time => {

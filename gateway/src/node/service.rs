@@ -28,6 +28,11 @@ pub fn identity_file(data: &Path) -> PathBuf {
     data.join("node.json")
 }
 
+/// Where a node keeps the keys with which it asks until officers have decided, below the data folder.
+pub fn pending_file(data: &Path) -> PathBuf {
+    data.join("node-pending.json")
+}
+
 /// Where a node keeps its state, below the data folder.
 pub fn store_file(data: &Path) -> PathBuf {
     data.join("node.sqlite")

@@ -19,6 +19,9 @@ pub enum TransportError {
     /// Nobody is there, or the connection broke: try again.
     #[error("manager not reached: {0}")]
     Unreachable(String),
+    /// The manager wants to be left alone for so many seconds.
+    #[error("manager is not to be asked for {0} s")]
+    Busy(u64),
     /// The manager does not want this.
     #[error("manager answers {0}: {1}")]
     Refused(u16, String),

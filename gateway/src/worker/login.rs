@@ -27,6 +27,11 @@ impl Logins {
         self.last = Some(now);
     }
 
+    /// How many refusals may follow.
+    pub(super) fn left(&self) -> usize {
+        usize::try_from(FAILURES_MAX.saturating_sub(self.failures)).unwrap_or_default()
+    }
+
     /// True when nobody may try any more.
     pub(super) const fn is_closed(&self) -> bool {
         self.failures >= FAILURES_MAX
@@ -47,13 +52,14 @@ mod tests {
         let start = Instant::now();
         let mut logins = Logins::default();
         assert_eq!((logins.is_closed(), logins.wait(start)), (false, Duration::ZERO));
+        assert_eq!(logins.left(), 2);
         logins.failed(start);
-        assert_eq!((logins.is_closed(), logins.wait(start)), (false, PAUSE));
+        assert_eq!((logins.is_closed(), logins.wait(start), logins.left()), (false, PAUSE, 1));
         assert_eq!(logins.wait(start + PAUSE), Duration::ZERO);
         logins.succeeded();
         assert_eq!(logins.wait(start), Duration::ZERO);
         logins.failed(start);
         logins.failed(start + PAUSE);
-        assert!(logins.is_closed());
+        assert_eq!((logins.is_closed(), logins.left()), (true, 0));
     }
 }

@@ -2,14 +2,14 @@
 //! are of one build, so there is a version and no negotiation.
 //!
 //! A frame carries all that its engine must know of the listener; the state of the unit goes ahead of it when it
-//! changed. Sequence numbers rise by one; a worker answers in the order in which it was asked.
+//! changed. Sequence numbers rise; a worker answers each of them once, as they are done.
 
 use hostcmd::{Activity, Authorised, Code, PinLength, Port, Role, Settings};
 use hsm::{BackendClass, LmkId, LmkInfo, LmkScheme};
-use zeroize::Zeroize;
+use paytypes::bytes::grow;
 
 /// Of both sides.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes of the length field, which counts what follows it.
 pub const LENGTH: usize = 4;
 /// Longest record behind its length field. A reply may be longer than a request, but no longer than a frame.
@@ -26,6 +26,7 @@ const REFUSED: u8 = 17;
 const REPLY: u8 = 18;
 const CLOSE: u8 = 19;
 const TABLE_DONE: u8 = 20;
+const BUSY: u8 = 21;
 
 const ROLES: [Role; 4] = [Role::Acquirer, Role::Issuer, Role::Officer, Role::Any];
 const SCHEMES: [LmkScheme; 3] = [LmkScheme::Variant, LmkScheme::TdesBlock, LmkScheme::AesBlock];
@@ -68,6 +69,8 @@ pub enum Answer<'a> {
     Close(u64),
     /// A table was encrypted, or why not.
     Table(Result<&'a [u8], &'a str>),
+    /// It is at work, and has nothing to answer yet.
+    Busy,
 }
 
 /// What is on the wire is no record of this version.
@@ -85,17 +88,6 @@ pub fn take<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
     let Some((record, rest)) = rest.split_at_checked(length) else { return Ok(None) };
     *bytes = rest;
     Ok(Some(record))
-}
-
-/// Makes room for `more` bytes. A vector that grows by itself leaves an unwiped copy behind.
-pub fn grow(bytes: &mut Vec<u8>, more: usize) {
-    let wanted = bytes.len().saturating_add(more);
-    if wanted > bytes.capacity() {
-        let mut larger = Vec::with_capacity(wanted.next_power_of_two().max(4096));
-        larger.extend_from_slice(bytes);
-        bytes.zeroize();
-        *bytes = larger;
-    }
 }
 
 fn put(out: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
@@ -147,6 +139,7 @@ impl Answer<'_> {
             Self::Close(number) => put(out, CLOSE, &[&number.to_le_bytes()]),
             Self::Table(Ok(field)) => put(out, TABLE_DONE, &[&[1], field]),
             Self::Table(Err(why)) => put(out, TABLE_DONE, &[&[0], why.as_bytes()]),
+            Self::Busy => put(out, BUSY, &[]),
         }
     }
 }
@@ -171,6 +164,7 @@ impl<'a> Answer<'a> {
                 (number, []) => Ok(Self::Close(number)),
                 _ => Err(Malformed),
             },
+            BUSY if body.is_empty() => Ok(Self::Busy),
             TABLE_DONE => match body.split_first().ok_or(Malformed)? {
                 (1, field) => Ok(Self::Table(Ok(field))),
                 (_, why) => Ok(Self::Table(Err(text(why)?))),
@@ -290,6 +284,7 @@ mod tests {
             Answer::Close(9),
             Answer::Table(Ok(b"0011")),
             Answer::Table(Err("refused")),
+            Answer::Busy,
         ];
         let mut out = Vec::new();
         requests.iter().for_each(|request| request.write(&mut out));
@@ -319,7 +314,7 @@ mod tests {
         for record in [&b""[..], b"\x01", b"\x01123456789", b"\x03", b"\x03\x0012", b"\x63"] {
             assert_eq!(Request::read(record), Err(Malformed), "{record:?}");
         }
-        for record in [&b""[..], b"\x11", b"\x11\x09", b"\x12\x00", b"\x13\x00", b"\x14", b"\x01"] {
+        for record in [&b""[..], b"\x11", b"\x11\x09", b"\x12\x00", b"\x13\x00", b"\x14", b"\x15x", b"\x01"] {
             assert_eq!(Answer::read(record), Err(Malformed), "{record:?}");
         }
     }

@@ -120,13 +120,14 @@ impl Command for OffsetIbmOfPinBlock {
 
     async fn run(cx: Cx, r: Request) -> Answer<OffsetReply> {
         let rule = pin_keys::named(&cx, r.key_type)?;
-        let format = pins::format(r.format)?;
         let terms = r.ibm.judge()?;
         let key = Wanted { token: &r.key, rule: &rule, how: Use::Decrypt };
         let pvk = Wanted { token: &r.pvk, rule: &PVK_IBM, how: Use::Generate };
         let (opened, table) = join(keys::open_two(&cx, key, pvk), dectab::open(&cx, &r.ibm.table)).await;
-        let ((key, pvk), table) = (opened?, table?);
-        let side = Side { key: &key, format, account: &terms.account };
+        let (key, pvk) = opened?;
+        let (format, account) = (pins::format(r.format)?, terms.account()?);
+        let table = table?;
+        let side = Side { key: &key, format, account };
         let (pin, natural) =
             join(pins::read(&cx, side, &r.block), terms.natural_pin(&cx, &pvk, &table)).await;
         let (pin, natural) = (pin?, natural?);

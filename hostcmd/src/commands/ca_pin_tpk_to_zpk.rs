@@ -118,13 +118,13 @@ impl Command for PinTpkToZpk {
     type Reply = Reply;
 
     async fn run(cx: Cx, r: Request) -> Answer<Reply> {
-        let (from_format, to_format) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
-        let account = pins::account(&r.account)?;
-        pins::judge_maximum(r.maximum_pin_length)?;
+        let terms = pins::two_terms(r.source_format, r.destination_format, &r.account)
+            .and_then(|terms| pins::judge_maximum(r.maximum_pin_length).map(|()| terms));
         let ksn = r.destination.read_ksn()?;
         let source = keys::open(&cx, &r.source, &TPK, Use::Decrypt, Place::Source);
         let (source, destination) = join(source, r.destination.open(&cx, ksn.as_ref())).await;
         let (source, destination) = (source?, destination?);
+        let (from_format, to_format, account) = terms?;
         let from = Side { key: &source, format: from_format, account: &account };
         let to = Side { key: &destination, format: to_format, account: &account };
         let (length, block) = pins::translate(&cx, from, &r.block, to).await?;

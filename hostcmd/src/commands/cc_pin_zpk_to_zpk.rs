@@ -3,7 +3,6 @@
 use crate::command::{About, Answer, Audience, Class, Command, Example, Expect, Stepped, step};
 use crate::engine::{Runner, stepped};
 use crate::service::keys::{Use, Wanted, ZPK};
-use crate::service::pins;
 use crate::service::translation::Translation;
 use crate::wire::{Account, Message, Number, PinBlockText, Step, Untagged, Wire};
 use crate::{Code, Cx};
@@ -116,9 +115,7 @@ impl Stepped for PinZpkToZpk {
 
     #[inline]
     fn begin(state: &mut Translation, cx: &Cx, r: &Request) -> Result<(), Code> {
-        let (from, to) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
-        state.of(cx, from, to, &r.account)?;
-        pins::judge_maximum(r.maximum_pin_length)?;
+        state.of(cx, r.source_format, r.destination_format, &r.account, r.maximum_pin_length);
         let source = Wanted { token: &r.source, rule: &ZPK, how: Use::Decrypt };
         let destination = Wanted { token: &r.destination, rule: &ZPK, how: Use::Encrypt };
         state.with(cx, source, destination, &r.block)

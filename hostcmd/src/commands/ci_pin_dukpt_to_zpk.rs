@@ -123,14 +123,13 @@ impl Stepped for PinDukptToZpk {
     type State = State;
 
     fn begin(state: &mut State, cx: &Cx, r: &Request) -> Result<(), Code> {
-        let to_format = pins::format(r.destination_format)?;
-        let account = pins::account(&r.account)?;
+        let sides = pins::terms(r.destination_format, &r.account)
+            .map(|(format, account)| [(Format::Iso0, account), (format, account)]);
         let ksn = r.ksn.read()?;
         let base = Base { token: &r.bdk, rule: &TDES_BDK, ksn: &ksn };
         let destination = Destination { key: r.zpk.clone(), ..Destination::default() };
-        let (from, to) = ((Format::Iso0, account), (to_format, account));
         state.format = r.destination_format;
-        state.translation.begin(cx, base, from, (&destination, None), to, &r.block)
+        state.translation.begin(cx, base, (&destination, None), sides, &r.block)
     }
 
     #[inline]

@@ -79,9 +79,9 @@ impl Command for OffsetIbmOfLmkPin {
 
     async fn run(cx: Cx, r: Request) -> Answer<OffsetReply> {
         let terms = r.ibm.judge()?;
-        let owner = pins::owner(&terms.account)?;
         let opened = ibm::open_pvk(&cx, &r.pvk, Use::Generate, Place::Source, &r.ibm.table).await;
         let (pvk, table) = opened?;
+        let owner = pins::owner(terms.account()?)?;
         let (pin, natural) =
             join(stored_pin::open(&cx, &r.stored, &owner), terms.natural_pin(&cx, &pvk, &table)).await;
         let (pin, natural) = (pin?, natural?);

@@ -7,7 +7,7 @@ use crate::service::keys::{Place, Use};
 use crate::service::visa::{self, PvvReply};
 use crate::service::{pins, stored_pin};
 use crate::wire::{Account, Message, Step, StoredPin, Untagged, Wire};
-use hsm::{KeyToken, join};
+use hsm::KeyToken;
 use pinblock::pvv;
 
 /// PVV of a stored PIN.
@@ -80,11 +80,9 @@ impl Command for PvvOfLmkPin {
     type Reply = PvvReply;
 
     async fn run(cx: Cx, r: Request) -> Answer<PvvReply> {
+        let pvk = visa::open_pvk(&cx, &r.pvk, Use::Generate, Place::Source).await?;
         let digits = pins::twelve_digits(&pins::account(&r.account)?)?;
-        let owner = Account::fixed(&digits);
-        let pvk = visa::open_pvk(&cx, &r.pvk, Use::Generate, Place::Source);
-        let (pvk, pin) = join(pvk, stored_pin::open(&cx, &r.stored, &owner)).await;
-        let (pvk, pin) = (pvk?, pin?);
+        let pin = stored_pin::open(&cx, &r.stored, &Account::fixed(&digits)).await?;
         r.excluded.judge(&pin)?;
         let [index] = r.index;
         let made = pvv::pvv(&cx.hsm, &pvk, &pin, &digits, index).await.map_err(visa::code)?;

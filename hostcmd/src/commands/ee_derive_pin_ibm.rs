@@ -98,9 +98,9 @@ impl Command for DerivePinIbm {
     async fn run(cx: Cx, r: Request) -> Answer<StoredReply> {
         let terms = r.ibm.judge()?;
         let offset = terms.offset(&r.offset)?;
-        let owner = pins::owner(&terms.account)?;
         let opened = ibm::open_pvk(&cx, &r.pvk, Use::Generate, Place::Source, &r.ibm.table).await;
         let (pvk, table) = opened?;
+        let owner = pins::owner(terms.account()?)?;
         let natural = terms.natural_pin(&cx, &pvk, &table).await?;
         let pin = ibm3624::pin_from_offset(&natural, &offset, terms.check_length).map_err(ibm::code)?;
         r.excluded.judge(&pin)?;

@@ -101,12 +101,12 @@ impl Command for PvvOfPinBlock {
 
     async fn run(cx: Cx, r: Request) -> Answer<PvvReply> {
         let rule = pin_keys::named(&cx, r.key_type)?;
-        let format = pins::format(r.format)?;
-        let account = pins::account(&r.account)?;
-        let digits = pins::twelve_digits(&account)?;
+        let terms = pins::terms(r.format, &r.account)
+            .and_then(|(format, account)| Ok((format, account, pins::twelve_digits(&account)?)));
         let key = keys::open(&cx, &r.key, &rule, Use::Decrypt, Place::Source);
         let (key, pvk) = join(key, visa::open_pvk(&cx, &r.pvk, Use::Generate, Place::Destination)).await;
         let (key, pvk) = (key?, pvk?);
+        let (format, account, digits) = terms?;
         let side = Side { key: &key, format, account: &account };
         let pin = pins::read(&cx, side, &r.block).await?;
         r.excluded.judge(&pin)?;

@@ -10,6 +10,7 @@ use crate::wire::{Account, Message, Number, PinBlockText, Step, Untagged, Wire};
 use crate::{Code, Cx};
 use core::task::{Poll, ready};
 use hsm::{Hsm, KeyToken};
+use pinblock::{Account as PinAccount, Format};
 
 /// PIN block, DUKPT to ZPK or DUKPT.
 #[derive(Debug)]
@@ -192,18 +193,23 @@ pub struct State {
     format: [u8; 2],
 }
 
+// Format and account of the block that came and of the one to make.
+fn sides(r: &Request) -> Result<[(Format, PinAccount); 2], Code> {
+    let (from, to, account) = pins::two_terms(r.source_format, r.destination_format, &r.account)?;
+    let new = if r.has_second { pins::account(&r.second)? } else { account };
+    Ok([(from, account), (to, new)])
+}
+
 impl Stepped for PinDukptToAny {
     type State = State;
 
     fn begin(state: &mut State, cx: &Cx, r: &Request) -> Result<(), Code> {
-        let (from, to) = (pins::format(r.source_format)?, pins::format(r.destination_format)?);
-        let account = pins::account(&r.account)?;
-        let new_account = if r.has_second { pins::account(&r.second)? } else { account };
+        let sides = sides(r);
         let (ksn, to_ksn) = (r.ksn.read()?, r.destination.read_ksn()?);
         let base = Base { token: &r.source, rule: &BdkType::rule(r.source_type), ksn: &ksn };
         let destination = (&r.destination, to_ksn.as_ref());
         state.format = r.destination_format;
-        state.translation.begin(cx, base, (from, account), destination, (to, new_account), &r.block)
+        state.translation.begin(cx, base, destination, sides, &r.block)
     }
 
     #[inline]

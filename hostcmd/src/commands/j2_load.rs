@@ -57,6 +57,7 @@ impl Command for Load {
         },
         Example { lmk: 2, request: b"J2%40", expect: Expect::Code(b"13"), source: "own: no such LMK" },
     ];
+    const READS_COUNTS: bool = true;
     type Request = ();
     type Reply = Reply;
 

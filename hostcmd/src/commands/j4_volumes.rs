@@ -56,6 +56,7 @@ impl Command for Volumes {
         },
         Example { lmk: 1, request: b"J4x", expect: Expect::Code(b"15"), source: "own: the request is empty" },
     ];
+    const READS_COUNTS: bool = true;
     type Request = ();
     type Reply = Reply;
 

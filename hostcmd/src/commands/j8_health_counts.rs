@@ -52,6 +52,7 @@ impl Command for HealthCounts {
         },
         Example { lmk: 2, request: b"J8%4", expect: Expect::Code(b"15"), source: "own: malformed selector" },
     ];
+    const READS_COUNTS: bool = true;
     type Request = ();
     type Reply = Reply;
 

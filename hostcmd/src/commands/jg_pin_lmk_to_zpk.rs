@@ -7,7 +7,7 @@ use crate::service::keys::{self, Place, Use, ZPK};
 use crate::service::pins::{self, Side};
 use crate::service::stored_pin;
 use crate::wire::{Account, Message, PinBlockText, Step, StoredPin, Untagged, Wire};
-use hsm::{KeyToken, join};
+use hsm::KeyToken;
 
 /// PIN, LMK to ZPK.
 #[derive(Debug)]
@@ -102,13 +102,11 @@ impl Command for PinLmkToZpk {
     type Reply = Reply;
 
     async fn run(cx: Cx, r: Request) -> Answer<Reply> {
-        let format = pins::format(r.format)?;
-        let account = pins::account(&r.account)?;
-        let owner = pins::owner(&account)?;
-        pins::may_leave_storage(&cx, format)?;
-        let key = keys::open(&cx, &r.zpk, &ZPK, Use::Encrypt, Place::Destination);
-        let (key, pin) = join(key, stored_pin::open(&cx, &r.stored, &owner)).await;
-        let (key, pin) = (key?, pin?);
+        let terms = pins::stored_terms(r.format, &r.account)
+            .and_then(|terms| pins::may_leave_storage(&cx, terms.0).map(|()| terms));
+        let key = keys::open(&cx, &r.zpk, &ZPK, Use::Encrypt, Place::Destination).await?;
+        let (format, account, owner) = terms?;
+        let pin = stored_pin::open(&cx, &r.stored, &owner).await?;
         let side = Side { key: &key, format, account: &account };
         Ok(Reply { block: pins::write(&cx, side, &pin).await? }.into())
     }

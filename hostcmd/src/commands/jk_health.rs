@@ -179,6 +179,7 @@ impl Command for Health {
         },
         Example { lmk: 0, request: b"JK%19", expect: Expect::Code(b"13"), source: "own: no such LMK" },
     ];
+    const READS_COUNTS: bool = true;
     type Request = ();
     type Reply = Reply;
 

@@ -10,7 +10,7 @@ pub use judge::{Judged, judge};
 pub use pool::{Frame, Runner, runner};
 pub use steps::stepped;
 
-use crate::command::{Authorised, Class};
+use crate::command::Authorised;
 use crate::context::{Cx, Port, Shared, Unit};
 use crate::table::TABLE;
 use crate::{Code, KeyTable, table};
@@ -18,6 +18,7 @@ use core::cell::{Cell, RefCell};
 use core::panic::AssertUnwindSafe;
 use frame::Head;
 use hsm::{Backend, Hsm, LmkInfo};
+use paytypes::bytes::grow;
 use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,15 +51,26 @@ pub struct Slot {
     port: Option<Rc<Port>>,
     code: Code,
     close: bool,
+    /// Its command has not ended.
+    runs: bool,
+    /// Its command began with a key table that is not the present one.
+    old: bool,
 }
 
+/// A reply that shows a PIN, behind the longest header, fits a new slot: its memory does not move while it is written.
+const REPLY_ROOM: usize = 512;
+
 impl Slot {
+    fn new() -> Self {
+        Self { reply: Vec::with_capacity(REPLY_ROOM), ..Self::default() }
+    }
+
     #[inline]
     fn begin(&mut self, port: &Rc<Port>, code: [u8; 2], header: &[u8]) {
         self.reply.clear();
         self.reply.extend_from_slice(header);
         self.row = table::find(code);
-        self.close = false;
+        (self.close, self.runs, self.old) = (false, false, false);
         self.head.begin(code);
         // A slot is used again and again, nearly always by the same listener.
         if !self.port.as_ref().is_some_and(|known| Rc::ptr_eq(known, port)) {
@@ -95,8 +107,6 @@ pub struct Engine {
     text: Vec<u8>,
     /// For commands of the listener that brought the last frame.
     cx: Option<Cx>,
-    /// A command of the class `Status` was submitted.
-    status: bool,
 }
 
 impl core::fmt::Debug for Engine {
@@ -129,7 +139,6 @@ impl Engine {
             active: Vec::new(),
             text: Vec::new(),
             cx: None,
-            status: false,
         }
     }
 
@@ -165,16 +174,22 @@ impl Engine {
     /// alone are forgotten.
     pub fn set_key_table(&mut self, table: Arc<KeyTable>, core: usize) {
         self.shared.keys.borrow_mut().set(table, core);
+        for active in &self.active {
+            if let Some(slot) = self.slots.get_mut(active.slot) {
+                slot.old = true;
+            }
+        }
         self.drop_old_tables();
     }
 
     fn drop_old_tables(&mut self) {
-        if self.active.is_empty() {
+        let is_old = |active: &Active| self.slots.get(active.slot).is_some_and(|slot| slot.old);
+        if !self.active.iter().any(is_old) {
             self.shared.keys.borrow_mut().drop_old(|token| self.hsm.forget(token));
         }
     }
 
-    /// Number of commands that wait for [`Engine::run`].
+    /// Number of commands that have not ended.
     pub fn running(&self) -> usize {
         self.active.len()
     }
@@ -182,7 +197,7 @@ impl Engine {
     /// Takes a whole frame, without its length field. The frame is read now; nothing of it is kept.
     pub fn submit(&mut self, port: &Rc<Port>, frame: &[u8]) -> Ticket {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
+            self.slots.push(Slot::new());
             self.slots.len().saturating_sub(1)
         });
         if port.ebcdic {
@@ -208,20 +223,20 @@ impl Engine {
     fn start(&mut self, port: &Rc<Port>, frame: Frame<'_>, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let Some(code) = Head::code_of(port, frame.text) else {
-            *slot = Slot { close: true, ..Slot::default() };
+            (slot.close, slot.runs) = (true, false);
             return;
         };
         slot.begin(port, code, frame.raw.get(..port.header_length).unwrap_or_default());
         let found = slot.row.and_then(|row| Some((row, self.runners.get_mut(row)?, TABLE.get(row)?)));
         match found.filter(|(_, _, row)| row.about.audience.admits(port.role)) {
-            Some((row, runner, about)) => {
-                self.status |= about.about.class == Class::Status;
+            Some((row, runner, _)) => {
                 let cx = match &mut self.cx {
                     Some(cx) if Rc::ptr_eq(&cx.port, port) => cx,
                     other => other.insert(Cx::new(&self.hsm, &self.shared, port)),
                 };
                 cx.lmk = port.lmk;
                 if let Some(running) = runner.start(cx, frame, slot) {
+                    slot.runs = true;
                     self.active.push(Active { slot: index, row, running });
                 }
             }
@@ -235,15 +250,42 @@ impl Engine {
     /// Runs everything that was submitted to its end. Operations of all commands go to the backend together;
     /// nothing is waited for but them.
     pub fn run(&mut self) {
-        while !self.active.is_empty() {
-            if self.hsm.waiting() > 0 {
-                self.hsm.run(self.backend.as_mut());
-            }
-            self.poll_all();
+        while self.round() {}
+    }
+
+    /// Rounds of one turn. A command may need one for each byte of its frame (M0 in CFB8), and whoever owns the thread
+    /// hears nobody meanwhile: this bounds how long. Nearly all others end within it.
+    pub const ROUNDS: usize = 16;
+
+    /// As [`Engine::run`], but no more than [`Engine::ROUNDS`]: what has not ended then goes on in the next turn,
+    /// beside whatever is submitted meanwhile. True when there is such.
+    pub fn turn(&mut self) -> bool {
+        let mut left = Self::ROUNDS;
+        while left > 0 && self.round() {
+            left = left.wrapping_sub(1);
         }
+        !self.active.is_empty()
+    }
+
+    /// One run of the backend over everything that waits, and what commands make of it. True when there is more to do.
+    #[inline]
+    pub fn round(&mut self) -> bool {
+        if self.active.is_empty() {
+            return false;
+        }
+        if self.hsm.waiting() > 0 {
+            self.hsm.run(self.backend.as_mut());
+        }
+        self.poll_all();
         if self.shared.keys.borrow().has_old() {
             self.drop_old_tables();
         }
+        !self.active.is_empty()
+    }
+
+    /// True when the command of a frame has ended, so that [`Engine::finish`] has its reply.
+    pub fn is_done(&self, ticket: &Ticket) -> bool {
+        self.slots.get(ticket.0).is_none_or(|slot| !slot.runs)
     }
 
     fn poll_all(&mut self) {
@@ -276,7 +318,7 @@ impl Engine {
         let (Some(port), Some(runner)) = (&slot.port, self.runners.get_mut(active.row)) else { return false };
         match runner.poll(active.running, &self.hsm, port, &mut slot.reply) {
             Some(code) => {
-                slot.code = code;
+                (slot.code, slot.runs) = (code, false);
                 false
             }
             None => true,
@@ -291,6 +333,7 @@ impl Engine {
                 (self.slots.get_mut(active.slot), self.runners.get_mut(active.row))
         {
             runner.abandon(active.running);
+            slot.runs = false;
             if let Some(port) = slot.port.clone() {
                 frame::refuse(&port, slot, Code::INTERNAL);
             }
@@ -298,13 +341,15 @@ impl Engine {
         pass.next = pass.next.wrapping_add(1);
     }
 
-    /// Appends the reply of a frame to `out` and gives its place free.
+    /// Appends the reply of a frame, whose command has ended, to `out` and gives its place free. Memory that `out`
+    /// grows out of is wiped: there may be replies with clear PINs in it.
     pub fn finish(&mut self, ticket: Ticket, out: &mut Vec<u8>) -> Finished {
         let Some(slot) = self.slots.get_mut(ticket.0) else { return Finished::Close };
         self.free.push(ticket.0);
         if slot.close {
             return Finished::Close;
         }
+        grow(out, slot.reply.len().saturating_add(slot.head.trailer().len()));
         out.extend_from_slice(&slot.reply);
         out.extend_from_slice(slot.head.trailer());
         slot.reply.as_mut_slice().zeroize();

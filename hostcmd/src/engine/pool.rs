@@ -4,7 +4,7 @@
 use super::Slot;
 use super::frame::{Head, begin_reply, refuse};
 use crate::Code;
-use crate::command::{Answer, Class, Command};
+use crate::command::{Answer, Command};
 use crate::context::{Cx, Port};
 use crate::wire::{Message, Reader, Writer};
 use core::future::Future;
@@ -102,9 +102,9 @@ where
             self.places.len().saturating_sub(1)
         });
         self.places.get_mut(index)?.as_mut().set(Some((self.run)(cx.clone(), request)));
-        // Who reports the state of the unit has to wait until that is told, when the batch is whole. All others
+        // Who reports counts has to wait until they are told, when the batch is whole. All others
         // go on at once, while their request is in the cache, up to the first operation.
-        if C::ABOUT.class == Class::Status {
+        if C::READS_COUNTS {
             return Some(index);
         }
         let poll = AssertUnwindSafe(|| self.poll(index, &cx.hsm, &cx.port, &mut slot.reply));

@@ -37,13 +37,12 @@ impl<K: PinKey> Message for CompareRequest<K> {
     }
 }
 
-/// Compares; a block with a bad digit or filler answers 01 as a wrong PIN does.
+/// Compares; a block with a bad digit answers 01 as a wrong PIN does, see [`pins::read_to_verify`].
 pub async fn compare<K: PinKey>(cx: Cx, request: CompareRequest<K>) -> Answer<()> {
     let r = request;
-    let format = pins::format(r.format)?;
-    let account = pins::account(&r.account)?;
-    let owner = pins::owner(&account)?;
+    let terms = pins::stored_terms(r.format, &r.account);
     let key = keys::open(&cx, &r.key, &K::RULE, Use::Decrypt, Place::Source).await?;
+    let (format, account, owner) = terms?;
     let side = Side { key: &key, format, account: &account };
     let (entered, stored) =
         join(pins::read_to_verify(&cx, side, &r.block), stored_pin::open(&cx, &r.stored, &owner)).await;

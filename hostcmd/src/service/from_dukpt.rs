@@ -48,17 +48,17 @@ enum Keys {
 }
 
 impl FromDukpt {
-    /// Begins: source and destination with format and account each.
+    /// Begins: source and destination, and format and account of each or what is wrong with them, which is
+    /// answered behind what is wrong with the keys.
     pub fn begin(
         &mut self,
         cx: &Cx,
         base: Base<'_>,
-        from: (Format, Account),
         (destination, to_ksn): (&Destination, Option<&Ksn>),
-        to: (Format, Account),
+        sides: Result<[(Format, Account); 2], Code>,
         block: &PinBlockText,
     ) -> Result<(), Code> {
-        self.translation.of_two(cx, from, to);
+        self.translation.of_two(cx, sides);
         self.block = *block;
         self.keys = match seen(cx, &base, destination) {
             Some(keys) => keys,

@@ -10,6 +10,7 @@ use crate::{Code, Cx};
 use core::fmt;
 use core::marker::PhantomData;
 use hsm::{Key, KeyToken, join};
+use paytypes::pan::ACCOUNT_LENGTH;
 use paytypes::pin::{PIN_LENGTH_MAX, PIN_LENGTH_MIN};
 use pinblock::PinBlockError;
 use pinblock::ibm3624::{self, DecimalisationTable, NaturalPin, Offset, ValidationData};
@@ -69,8 +70,8 @@ pub struct IbmFields {
 pub struct IbmTerms {
     /// Digits that are compared, 4 to 12.
     pub check_length: u8,
-    /// The account, for a PIN block.
-    pub account: pinblock::Account,
+    // What is wrong with the account is answered behind what is wrong with the keys.
+    account: Result<pinblock::Account, Code>,
     /// The block whose encryption is the natural PIN.
     pub validation: ValidationData,
 }
@@ -85,21 +86,33 @@ impl IbmFields {
         self.validation.walk(wire)
     }
 
-    /// Judges all but the table, which may need the LMK.
+    /// Judges all but the table, which may need the LMK, and the account, which [`IbmTerms::account`] answers for
+    /// when the keys are judged.
     pub fn judge(&self) -> Result<IbmTerms, Code> {
         let check_length = u8::try_from(self.check_length.0).unwrap_or_default();
         if !(PIN_LENGTH_MIN..=PIN_LENGTH_MAX).contains(&usize::from(check_length)) {
             return Err(Code::INPUT);
         }
-        let account = pins::account(&self.account)?;
+        let judged = pins::account(&self.account)
+            .and_then(|account| pins::twelve_digits(&account).map(|digits| (account, digits)));
+        let (account, digits) = match judged {
+            Ok((account, digits)) => (Ok(account), digits),
+            // The form of the validation data is judged all the same.
+            Err(code) => (Err(code), [b'0'; ACCOUNT_LENGTH]),
+        };
         let text = self.validation.text.get(..usize::from(self.validation.len)).unwrap_or_default();
-        let validation = ValidationData::from_host(text, &pins::twelve_digits(&account)?);
-        Ok(IbmTerms { check_length, account, validation: validation.map_err(code)? })
+        let validation = ValidationData::from_host(text, &digits).map_err(code)?;
+        Ok(IbmTerms { check_length, account, validation })
     }
 }
 
 impl IbmTerms {
-    /// The natural PIN.
+    /// The account, for a PIN block; 22 when there is none. To be asked when the keys are judged.
+    pub fn account(&self) -> Result<&pinblock::Account, Code> {
+        self.account.as_ref().map_err(|code| *code)
+    }
+
+    /// The natural PIN. [`IbmTerms::account`] is asked before.
     pub async fn natural_pin(
         &self,
         cx: &Cx,
@@ -193,18 +206,19 @@ impl<K: PinKey> Message for VerifyRequest<K> {
     }
 }
 
-/// Verifies a PIN; a block with a bad digit or filler answers 01 as a wrong PIN does.
+/// Verifies a PIN; a block with a bad digit answers 01 as a wrong PIN does, see [`pins::read_to_verify`].
 pub async fn verify<K: PinKey>(cx: Cx, request: VerifyRequest<K>) -> Answer<()> {
     let r = request;
-    let format = pins::format(r.format)?;
     let terms = r.ibm.judge()?;
     let offset = terms.offset(&r.offset)?;
-    pins::judge_maximum(r.maximum_pin_length)?;
     let key = Wanted { token: &r.key, rule: &K::RULE, how: Use::Decrypt };
     let pvk = Wanted { token: &r.pvk, rule: &PVK_IBM, how: Use::Verify };
     let (opened, table) = join(keys::open_two(&cx, key, pvk), dectab::open(&cx, &r.ibm.table)).await;
-    let ((key, pvk), table) = (opened?, table?);
-    let side = Side { key: &key, format, account: &terms.account };
+    let (key, pvk) = opened?;
+    let (format, account) = (pins::format(r.format)?, terms.account()?);
+    pins::judge_maximum(r.maximum_pin_length)?;
+    let table = table?;
+    let side = Side { key: &key, format, account };
     let (pin, natural) =
         join(pins::read_to_verify(&cx, side, &r.block), terms.natural_pin(&cx, &pvk, &table)).await;
     let ((pin, counts), natural) = (pins::or_decoy(pin?)?, natural?);

@@ -1,5 +1,6 @@
 //! Opening the keys that a command names, and judging whether they may do what it asks.
 
+use super::validity;
 use crate::{Code, Cx, key_table};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -132,7 +133,7 @@ pub fn open_as<'r>(
 ) -> OpeningKey<'r> {
     let single_des = cx.settings().single_des;
     let opening = judge_token(token, how, single_des).map(|()| cx.hsm.open(cx.lmk, key_type, token));
-    OpeningKey { opening, rule, how, place, single_des }
+    OpeningKey { opening, rule, how, place, single_des, valid: validity::judge(cx, token) }
 }
 
 // What is refused before a key is opened.
@@ -152,6 +153,7 @@ pub struct OpeningKey<'r> {
     how: Use,
     place: Place,
     single_des: bool,
+    valid: Result<(), Code>,
 }
 
 impl Future for OpeningKey<'_> {
@@ -164,16 +166,24 @@ impl Future for OpeningKey<'_> {
             Err(code) => return Poll::Ready(Err(*code)),
         };
         let key = ready!(Pin::new(opening).poll(cx))?;
-        Poll::Ready(judge(&key, self.rule, self.how, self.place, self.single_des).map(|()| key))
+        Poll::Ready(judge(&key, self.rule, self.how, self.place, self.single_des, self.valid).map(|()| key))
     }
 }
 
 #[inline]
-fn judge(key: &Key, rule: &KeyRule, how: Use, place: Place, single_des: bool) -> Result<(), Code> {
+fn judge(
+    key: &Key,
+    rule: &KeyRule,
+    how: Use,
+    place: Place,
+    single_des: bool,
+    valid: Result<(), Code>,
+) -> Result<(), Code> {
     if key.attributes().shape.kind == CipherKind::Des && !single_des {
         return Err(Code::KEY_LENGTH);
     }
     judge_binding(key, rule, how)?;
+    valid?;
     judge_parts(&key.attributes().hygiene, single_des, place)
 }
 
@@ -218,7 +228,7 @@ fn seen(cx: &Cx, Wanted { token, rule, how }: &Wanted<'_, '_>, place: Place) -> 
         return Some(Err(code));
     }
     let key = cx.hsm.seen(cx.lmk, rule.key_type, token)?;
-    Some(judge(&key, rule, *how, place, single_des).map(|()| key))
+    Some(judge(&key, rule, *how, place, single_des, validity::judge(cx, token)).map(|()| key))
 }
 
 /// As [`open_two`], for whoever waits without a future and has asked [`two_seen`] in vain.
@@ -228,6 +238,7 @@ pub fn ask_for_two(cx: &Cx, source: &Wanted<'_, 'static>, destination: &Wanted<'
         sought: [look(cx, source, Place::Source), look(cx, destination, Place::Destination)],
         rules: [source.rule, destination.rule],
         how: [source.how, destination.how],
+        valid: [source, destination].map(|wanted| validity::judge(cx, wanted.token)),
         single_des: cx.settings().single_des,
     }
 }
@@ -245,7 +256,10 @@ fn look(cx: &Cx, Wanted { token, rule, how }: &Wanted<'_, '_>, place: Place) -> 
         return Sought::There(Err(code));
     }
     match cx.hsm.look(cx.lmk, rule.key_type, token) {
-        Found::Seen(key) => Sought::There(judge(&key, rule, *how, place, single_des).map(|()| key)),
+        Found::Seen(key) => {
+            let valid = validity::judge(cx, token);
+            Sought::There(judge(&key, rule, *how, place, single_des, valid).map(|()| key))
+        }
         Found::Asked(asked) => Sought::Asked(asked),
     }
 }
@@ -265,6 +279,7 @@ pub struct AskedTwo {
     sought: [Sought; 2],
     rules: [&'static KeyRule; 2],
     how: [Use; 2],
+    valid: [Result<(), Code>; 2],
     single_des: bool,
 }
 
@@ -273,9 +288,10 @@ impl AskedTwo {
     #[inline(always)]
     pub fn answer(&self, hsm: &Hsm) -> Poll<Result<(Key, Key), Code>> {
         let ([source, destination], [of_source, of_destination]) = (&self.sought, self.rules);
-        let [from, to] = self.how;
-        let source = ready!(self.one(hsm, source, of_source, from, Place::Source));
-        let destination = ready!(self.one(hsm, destination, of_destination, to, Place::Destination));
+        let ([from, to], [from_valid, to_valid]) = (self.how, self.valid);
+        let source = ready!(self.one(hsm, source, of_source, (from, from_valid), Place::Source));
+        let destination =
+            ready!(self.one(hsm, destination, of_destination, (to, to_valid), Place::Destination));
         Poll::Ready(both(source, destination))
     }
 
@@ -285,13 +301,13 @@ impl AskedTwo {
         hsm: &Hsm,
         sought: &Sought,
         rule: &KeyRule,
-        how: Use,
+        (how, valid): (Use, Result<(), Code>),
         place: Place,
     ) -> Poll<Result<Key, Code>> {
         Poll::Ready(match sought {
             Sought::There(found) => found.as_ref().map(Key::share).map_err(|code| *code),
             Sought::Asked(asked) => match ready!(hsm.answer_opened(asked)) {
-                Ok(key) => judge(&key, rule, how, place, self.single_des).map(|()| key),
+                Ok(key) => judge(&key, rule, how, place, self.single_des, valid).map(|()| key),
                 Err(error) => Err(error.into()),
             },
         })

@@ -28,4 +28,5 @@ pub mod seal;
 pub mod stored_pin;
 pub mod storing;
 pub mod translation;
+pub mod validity;
 pub mod visa;

@@ -44,6 +44,22 @@ fn any_account(field: &Account) -> Result<pinblock::Account, Code> {
     account.map_err(|_| Code::ACCOUNT)
 }
 
+/// Format and account of a block. Commands keep the result until their keys are judged, since what is wrong
+/// with a key is answered first.
+pub fn terms(code: [u8; 2], field: &Account) -> Result<(Format, pinblock::Account), Code> {
+    Ok((format(code)?, account(field)?))
+}
+
+/// The same for a block that came and one to make, of one account.
+pub fn two_terms(
+    from: [u8; 2],
+    to: [u8; 2],
+    field: &Account,
+) -> Result<(Format, Format, pinblock::Account), Code> {
+    let (from, (to, account)) = (format(from)?, terms(to, field)?);
+    Ok((from, to, account))
+}
+
 /// The host code of what is wrong with a PIN block.
 pub fn code(error: PinBlockError) -> Code {
     match error {
@@ -117,6 +133,12 @@ pub fn owner(account: &pinblock::Account) -> Result<Account, Code> {
     twelve_digits(account).map(|digits| Account::fixed(&digits))
 }
 
+/// Format and account of a block whose PIN is also stored, and the account under which it is.
+pub fn stored_terms(code: [u8; 2], field: &Account) -> Result<(Format, pinblock::Account, Account), Code> {
+    let (format, account) = terms(code, field)?;
+    Ok((format, account, owner(&account)?))
+}
+
 /// The maximum PIN length of the older commands, which is always 12.
 pub fn judge_maximum(length: Number<2>) -> Result<(), Code> {
     if length == Number(12) { Ok(()) } else { Err(Code::PIN_LENGTH) }
@@ -141,7 +163,8 @@ pub async fn read(cx: &Cx, side: Side<'_>, block: &PinBlockText) -> Result<Pin, 
 
 /// Reads the PIN of a block in order to verify it. Control field, length and filler, none of which depends
 /// on the digits of the PIN, answer 20; a bad digit gives `None`, which the command answers with 01 like a
-/// wrong PIN, since another code would tell digits of the PIN (security.md 0 row 2).
+/// wrong PIN, since another code would tell digits of the PIN (security.md 0 row 2). In format 03 they do depend
+/// on them, and whatever is wrong gives `None`.
 pub async fn read_to_verify(cx: &Cx, side: Side<'_>, block: &PinBlockText) -> Result<Option<Pin>, Code> {
     let clear = decipher(cx, side, block).await?;
     pinblock::decode_to_verify(side.format, &clear, side.account).map_err(|error| match error {

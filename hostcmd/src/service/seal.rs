@@ -4,6 +4,7 @@ use crate::service::attributes::{Header, fits_lmk};
 use crate::service::exchange::parse_optional;
 use crate::service::key_types::key_has_parity;
 use crate::service::keys::{self, Ciphers, KeyRule, Place, Use};
+use crate::service::validity;
 use crate::{Code, Cx, key_table};
 use hsm::{Binding, Hygiene, Key, KeyToken, KeyType, Scheme, SealAs};
 
@@ -87,12 +88,14 @@ pub async fn open_part(cx: &Cx, token: &KeyToken, key_type: KeyType, place: Plac
     key_table::may_leave(token)?;
     allow_single(cx, token.scheme)?;
     let key = cx.hsm.open(cx.lmk, key_type, token).await?;
+    validity::judge(cx, token)?;
     judge_hygiene(cx, &key, place)?;
     Ok(key)
 }
 
 /// As [`open_part`], to show the check value: the MAC of a key block proves its key, so that parity, which
-/// units of other makers do not always set in key blocks, is judged when the key is used and not here.
+/// units of other makers do not always set in key blocks, is judged when the key is used and not here; and so is
+/// whether it may be used now, since the check value says which key it is.
 pub async fn open_to_check(cx: &Cx, token: &KeyToken, key_type: KeyType, place: Place) -> Result<Key, Code> {
     allow_single(cx, token.scheme)?;
     let key = cx.hsm.open(cx.lmk, key_type, token).await?;

@@ -50,11 +50,10 @@ impl Message for StoredReply {
 /// Reads the PIN of a block, all of which is judged, and stores it for the account.
 pub async fn store<K: PinKey>(cx: Cx, request: StoreRequest<K>) -> Answer<StoredReply> {
     let r = request;
-    let format = pins::format(r.format)?;
-    let account = pins::account(&r.account)?;
-    let owner = pins::owner(&account)?;
-    pins::may_be_stored(&cx, format)?;
+    let terms = pins::stored_terms(r.format, &r.account)
+        .and_then(|terms| pins::may_be_stored(&cx, terms.0).map(|()| terms));
     let key = keys::open(&cx, &r.key, &K::RULE, Use::Decrypt, Place::Source).await?;
+    let (format, account, owner) = terms?;
     let side = Side { key: &key, format, account: &account };
     let pin = pins::read(&cx, side, &r.block).await?;
     Ok(StoredReply { stored: stored_pin::store(&cx, &pin, &owner).await? }.into())

@@ -16,9 +16,10 @@ use paytypes::{Direction, Drawn};
 use pinblock::encipher::passes;
 use pinblock::{Account, AccountRelation, ClearBlock, Format, RANDOM_LENGTH, rules};
 
-/// A translation under way. Judges control field and PIN length only, with one code, and carries the digits
-/// unjudged (a code that told a digit above 9 would be an oracle, security.md 2 row 3); the legacy setting
-/// `digit_check` judges them and the filler. Gives the PIN length and the new block.
+/// A translation under way. Judges control field, PIN length and what binds the block to its account, with one
+/// code, and carries the digits unjudged (a code that told a digit above 9 would be an oracle, security.md 2
+/// row 3; [`pinblock::reformat`] has the rule); the legacy setting `digit_check` judges them and the filler. Gives
+/// the PIN length and the new block.
 pub struct Translation {
     setting: rules::Setting,
     digit_check: bool,
@@ -30,8 +31,8 @@ pub struct Translation {
     /// The block that came, kept while keys are being opened.
     block: PinBlockText,
     pin_length: u8,
-    /// What speaks against one of the accounts.
-    reserved: Option<Code>,
+    /// What speaks against a format, an account or the maximum length. Keys come first.
+    refused: Option<Code>,
     /// What waits, but for keys.
     asked: Option<Asked>,
     /// Keys that are being opened; not with the step, because it is long and moves.
@@ -63,7 +64,7 @@ impl Default for Translation {
             second: None,
             block: PinBlockText::default(),
             pin_length: 0,
-            reserved: None,
+            refused: None,
             asked: None,
             opening: None,
             step: Step::NewLastPass,
@@ -72,27 +73,46 @@ impl Default for Translation {
 }
 
 impl Translation {
-    /// What is translated into what, for one account.
+    /// What is translated into what, for one account, and the maximum PIN length. What is wrong with them is
+    /// answered behind what is wrong with the keys.
     #[inline]
-    pub fn of(&mut self, cx: &Cx, from: Format, to: Format, account: &wire::Account) -> Result<(), Code> {
-        pins::account_into(account, &mut self.account)?;
+    pub fn of(
+        &mut self,
+        cx: &Cx,
+        from: [u8; 2],
+        to: [u8; 2],
+        account: &wire::Account,
+        maximum: wire::Number<2>,
+    ) {
         self.second = None;
-        self.between(cx, from, to);
-        Ok(())
+        self.refused = self.read(from, to, account).and_then(|()| pins::judge_maximum(maximum)).err();
+        self.between(cx);
+    }
+
+    #[inline(always)]
+    fn read(&mut self, from: [u8; 2], to: [u8; 2], account: &wire::Account) -> Result<(), Code> {
+        (self.from, self.to) = (pins::format(from)?, pins::format(to)?);
+        pins::account_into(account, &mut self.account)
     }
 
     #[inline]
-    fn between(&mut self, cx: &Cx, from: Format, to: Format) {
+    fn between(&mut self, cx: &Cx) {
         (self.setting, self.digit_check) = (pins::setting(cx), cx.settings().digit_check);
-        (self.from, self.to, self.asked) = (from, to, None);
-        let new = self.second.as_ref().map_or(Ok(()), |second| refuse_reserved(cx, second));
-        self.reserved = new.and_then(|()| refuse_reserved(cx, &self.account)).err();
+        self.asked = None;
+        if self.refused.is_none() {
+            let new = self.second.as_ref().map_or(Ok(()), |second| refuse_reserved(cx, second));
+            self.refused = new.and_then(|()| refuse_reserved(cx, &self.account)).err();
+        }
     }
 
-    /// What is translated into what, each for its own account; [`Translation::begin`] follows with the keys.
-    pub fn of_two(&mut self, cx: &Cx, (from, old): (Format, Account), (to, new): (Format, Account)) {
-        (self.account, self.second) = (old, Some(new));
-        self.between(cx, from, to);
+    /// What is translated into what, each for its own account, or what is wrong with that; [`Translation::begin`]
+    /// follows with the keys.
+    pub fn of_two(&mut self, cx: &Cx, sides: Result<[(Format, Account); 2], Code>) {
+        self.refused = sides.err();
+        if let Ok([(from, old), (to, new)]) = sides {
+            (self.from, self.to, self.account, self.second) = (from, to, old, Some(new));
+        }
+        self.between(cx);
     }
 
     /// Between two keys and accounts that are at hand.
@@ -102,8 +122,8 @@ impl Translation {
         block: &PinBlockText,
         to: pins::Side<'_>,
     ) -> Result<Self, Code> {
-        let mut new = Self { account: *from.account, second: Some(*to.account), ..Self::default() };
-        new.between(cx, from.format, to.format);
+        let mut new = Self::default();
+        new.of_two(cx, Ok([(from.format, *from.account), (to.format, *to.account)]));
         new.begin(&cx.hsm, from.key.share(), to.key.share(), block)?;
         Ok(new)
     }
@@ -151,11 +171,11 @@ impl Translation {
         destination: Key,
         block: &PinBlockText,
     ) -> Result<(), Code> {
-        let relation = self.second.as_ref().map_or(AccountRelation::Same, |new| self.account.relation(new));
-        rules::translation(self.from, self.to, relation, self.setting).map_err(|_| Code::PIN_FORMAT)?;
-        if let Some(code) = self.reserved {
+        if let Some(code) = self.refused {
             return Err(code);
         }
+        let relation = self.second.as_ref().map_or(AccountRelation::Same, |new| self.account.relation(new));
+        rules::translation(self.from, self.to, relation, self.setting).map_err(|_| Code::PIN_FORMAT)?;
         let bytes = block.as_bytes();
         let kind = source.attributes().shape.kind;
         if passes(kind, self.from, bytes.len(), &self.account).map_err(code)?.is_some() {

@@ -8,7 +8,8 @@ use crate::wire::{Account, Message, PinBlockText, Step, Untagged, Wire};
 use crate::{Code, Cx};
 use core::marker::PhantomData;
 use hsm::{Key, KeyToken};
-use pinblock::{PinBlockError, pvv};
+use paytypes::pan::ACCOUNT_LENGTH;
+use pinblock::{Format, PinBlockError, pvv};
 
 /// A reply that is a PVV.
 #[derive(Debug, Default)]
@@ -88,17 +89,24 @@ impl<K: PinKey, const SECOND: bool> Message for VerifyRequest<K, SECOND> {
     }
 }
 
-/// Verifies a PIN; a block with a bad digit or filler answers 01 as a wrong PIN does.
+impl<K, const SECOND: bool> VerifyRequest<K, SECOND> {
+    // Format and account of the block, digits of the account of the PVV.
+    fn terms(&self) -> Result<(Format, pinblock::Account, [u8; ACCOUNT_LENGTH]), Code> {
+        let (format, account) = pins::terms(self.format, &self.account)?;
+        let of_pvv = if self.has_second { pins::account(&self.second)? } else { account };
+        Ok((format, account, pins::twelve_digits(&of_pvv)?))
+    }
+}
+
+/// Verifies a PIN; a block with a bad digit answers 01 as a wrong PIN does, see [`pins::read_to_verify`].
 pub async fn verify<K: PinKey, const SECOND: bool>(cx: Cx, request: VerifyRequest<K, SECOND>) -> Answer<()> {
     let r = request;
-    let format = pins::format(r.format)?;
-    let account = pins::account(&r.account)?;
-    let pvv_account = if r.has_second { pins::account(&r.second)? } else { account };
-    let pvv_account = pins::twelve_digits(&pvv_account)?;
+    let terms = r.terms();
     let key = Wanted { token: &r.key, rule: &K::RULE, how: Use::Decrypt };
     let pvk = Wanted { token: &r.pvk, rule: &PVK_VISA, how: Use::Verify };
     let (key, pvk) = keys::open_two(&cx, key, pvk).await?;
     judge_pvk(&pvk)?;
+    let (format, account, pvv_account) = terms?;
     let side = Side { key: &key, format, account: &account };
     let (pin, counts) = pins::or_decoy(pins::read_to_verify(&cx, side, &r.block).await?)?;
     let [index] = r.index;

@@ -99,7 +99,10 @@ fn attributes_of_new_keys() {
         (2, "#P0T2B00E01KS02", "AC"),
         (2, "#P0T2B00E02LB06ab LB06ab", "15"),
         (2, "#P0T2B00E02LB06abLB06ab", "BC"),
-        (2, "#P0T2B00E0100051", "B4"),
+        (2, "#P0T2B00E0100051", "AD"),
+        (2, "#P0T2B00E0103112026:13:01:00", "AE"),
+        (2, "#P0T2B00E0104112026-01-01-00", "AF"),
+        (2, "#P0T2B00E0100051", "AD"),
         (2, "", "15"),
     ] {
         assert_eq!(unit.code(lmk, &format!("A00FFFS{group}")), code, "{group}");

@@ -1,16 +1,19 @@
 //! Who calls: the approval key that certified the connection's key, its credential, its person, and what that
 //! person may do. Judged at every request, so that a revocation works on open connections.
 
+use super::extract::Whole;
 use super::problem::Problem;
 use crate::channel::Peer;
 use crate::core::input;
 use crate::core::people::{Credential, Person, Role, Standing};
 use crate::core::table::Table;
-use crate::service::Manager;
-use axum::extract::{Request, State};
+use crate::service::{Manager, RequestName};
+use axum::body::Body;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use keylink::Digest;
 use std::collections::BTreeSet;
 
 /// Who may call a path.
@@ -82,19 +85,36 @@ pub(super) async fn admit(
         let detail = format!("this takes one of the roles {:?}", who.roles());
         return Problem::new(StatusCode::FORBIDDEN, "role", detail).into_response();
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) && idempotency(request.headers()).is_none() {
-        let detail = "an Idempotency-Key of 1 to 64 printable characters is needed";
-        return Problem::malformed(detail).into_response();
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        request = match named(request, &caller).await {
+            Ok(request) => request,
+            Err(problem) => return problem.into_response(),
+        };
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+// A request that writes, with the name by which it is known again.
+async fn named(request: Request, caller: &Caller) -> Result<Request, Problem> {
+    let Some(key) = idempotency(request.headers()) else {
+        return Err(Problem::malformed("an Idempotency-Key of 1 to 64 printable characters is needed"));
+    };
+    let key = format!("{}/{key}", caller.by.person);
+    let (parts, body) = request.into_parts();
+    let Whole(body) = Whole::from_request(Request::from_parts(parts.clone(), body), &()).await?;
+    let head = format!("{} {}\n", parts.method, parts.uri);
+    let request = Digest::of(&[head.as_bytes(), &body].concat());
+    let mut whole = Request::from_parts(parts, Body::from(body));
+    whole.extensions_mut().insert(RequestName { key, request });
+    Ok(whole)
 }
 
 /// Longest Idempotency-Key.
 const KEY_MAX: usize = 64;
 
 /// The Idempotency-Key of a request.
-pub(super) fn idempotency(headers: &HeaderMap) -> Option<&str> {
+fn idempotency(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all("idempotency-key").iter();
     let value = all.next()?.to_str().ok()?;
     (!value.is_empty() && value.len() <= KEY_MAX && all.next().is_none()).then_some(value)

@@ -3,9 +3,9 @@
 use super::caller::Caller;
 use super::extract::{Named, Sent};
 use super::problem::Problem;
-use crate::ceremony::{CeremonyProblem, CeremonyView};
+use crate::ceremony::{CeremonyProblem, CeremonyView, ComponentEntry};
 use crate::core::ids::ActionId;
-use crate::service::Manager;
+use crate::service::{Manager, RequestName};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -37,14 +37,20 @@ pub(super) async fn component(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     Named(id): Named<ActionId>,
-    Sent(signed): Sent<Signed>,
+    Extension(name): Extension<RequestName>,
+    Sent(entry): Sent<ComponentEntry>,
 ) -> Answer<CeremonyView> {
-    Ok(Json(manager.component(caller.by, id, signed).await?))
+    Ok(Json(manager.component(name, caller.by, id, entry).await?))
 }
 
 /// Combines the components; gives the signed transcript.
-pub(super) async fn finish(State(manager): State<Manager>, Named(id): Named<ActionId>) -> Answer<Signed> {
-    Ok(Json(manager.finish_ceremony(id).await?))
+pub(super) async fn finish(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(id): Named<ActionId>,
+    Extension(name): Extension<RequestName>,
+) -> Answer<Signed> {
+    Ok(Json(manager.finish_ceremony(name, caller.by, id).await?))
 }
 
 /// The signed transcript of a ceremony that is done.

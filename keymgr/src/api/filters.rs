@@ -127,6 +127,7 @@ pub(super) enum ActionWord {
     Failed,
     Withdrawn,
     Expired,
+    Lapsed,
 }
 
 impl ActionWord {
@@ -138,6 +139,7 @@ impl ActionWord {
             ActionState::Failed(_) => Self::Failed,
             ActionState::Withdrawn => Self::Withdrawn,
             ActionState::Expired => Self::Expired,
+            ActionState::Lapsed => Self::Lapsed,
         }
     }
 }

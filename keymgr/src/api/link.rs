@@ -51,6 +51,10 @@ fn json(bytes: Vec<u8>) -> Response {
 fn mail(answer: Result<Mail, LinkProblem>) -> Response {
     match answer {
         Ok(mail) => json(mail_bytes(&mail)),
+        Err(LinkProblem::TooMany(seconds)) => {
+            let problem = Problem::from(LinkProblem::TooMany(seconds));
+            ([(header::RETRY_AFTER, seconds.to_string())], problem).into_response()
+        }
         Err(problem) => Problem::from(problem).into_response(),
     }
 }

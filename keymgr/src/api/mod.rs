@@ -7,6 +7,7 @@
 
 mod caller;
 mod ceremonies;
+mod exports;
 mod extract;
 mod filters;
 mod link;

@@ -148,6 +148,9 @@ mod tests {
             let expected = ["Block", "ExportedView"].contains(&name.as_str());
             assert_eq!(has("block"), expected, "{name}");
             assert!(!has("material") && !has("throw_away"), "{name}");
+            // Nor within the variants of one.
+            let inner = schema.to_string().contains("\"block\":{");
+            assert!(!inner || expected || name == "Act", "{name}");
         }
     }
 }

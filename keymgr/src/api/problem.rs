@@ -90,6 +90,7 @@ impl From<LinkProblem> for Problem {
             LinkProblem::Foreign => Self::new(StatusCode::FORBIDDEN, "other_node", problem),
             LinkProblem::Session => Self::new(StatusCode::FORBIDDEN, "other_session", problem),
             LinkProblem::Unknown => Self::new(StatusCode::NOT_FOUND, "unknown", problem),
+            LinkProblem::TooMany(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "rate", problem),
             LinkProblem::Unready(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", problem),
         }
     }

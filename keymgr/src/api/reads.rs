@@ -25,16 +25,13 @@ use crate::core::table::{State as Records, Table, keys_of};
 use crate::core::{named, row_key};
 use crate::service::Manager;
 use crate::store;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 use keylink::message::Scope;
 use keylink::root::{RootDocument, SignedRoot};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -303,36 +300,4 @@ pub(super) async fn action(State(manager): State<Manager>, Named(id): Named<Acti
 pub(super) async fn head(State(manager): State<Manager>) -> Answer<HeadView> {
     let newest = manager.checkpoint().ok_or_else(|| Problem::not_found("checkpoint"))?;
     Ok(Json(HeadView { size: newest.size, root: newest.root, note: newest.note }))
-}
-
-/// Longest wait for a moment at which the newest checkpoint covers the whole log.
-const COVERED: Duration = Duration::from_secs(15);
-const BETWEEN: Duration = Duration::from_millis(5);
-
-/// Log and state, at a moment at which a checkpoint covers all of it; without such a moment, as it is.
-pub(super) async fn export(State(manager): State<Manager>) -> Response {
-    let until = tokio::time::Instant::now() + COVERED;
-    loop {
-        let late = tokio::time::Instant::now() >= until;
-        let made = manager.store().read(move |store| {
-            let covered = store.last_checkpoint()?.map_or(0, |(size, _)| size);
-            if !late && covered != store.log_size()? {
-                return Ok(None);
-            }
-            let mut out = Vec::new();
-            let [entries, ..] = crate::audit::export(store, &mut out)?;
-            Ok::<_, crate::store::Error>((late || entries == covered).then_some(out))
-        });
-        match made.await {
-            Some(Ok(Some(bytes))) => {
-                return ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from(bytes))
-                    .into_response();
-            }
-            Some(Ok(None)) => tokio::time::sleep(BETWEEN).await,
-            _ => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                return Problem::new(status, "store", "the store cannot be read").into_response();
-            }
-        }
-    }
 }

@@ -1,40 +1,40 @@
 //! Paths that write. Each takes an Idempotency-Key: the same request again is answered the same.
 
-use super::caller::{Caller, idempotency};
+use super::caller::Caller;
 use super::extract::{Named, Sent};
 use super::problem::Problem;
 use super::views::ExportedView;
+use crate::ceremony::SEALED_AT_MOST;
 use crate::core::action::{Act, KeyRef};
-use crate::core::approval::{Action, ActionState};
-use crate::core::ids::{ActionId, CampaignId, CredentialId, Digest, KmcId, NodeId};
-use crate::core::input::{Input, Outcome};
+use crate::core::approval::Action;
+use crate::core::ids::{ActionId, CampaignId, CredentialId, Digest, Generation, KeySetId, KmcId, NodeId};
+use crate::core::input::{Arrived, Input, Outcome};
 use crate::core::key::{Key, Material, Origin, Wrapper};
 use crate::core::node::Traffic;
 use crate::core::people::Credential;
+use crate::core::refusal::Refusal;
 use crate::core::table::Table;
 use crate::core::verified::Verified;
 use crate::failpoint::failpoint;
-use crate::service::{Manager, kcv_method, label_of, spec_of};
+use crate::service::{
+    CARRIED_MAX, Manager, RequestName, SubmitProblem, Verdict, Way, kcv_method, label_of, spec_of,
+};
 use crate::vault::{KeySpec, Receiver};
+use crate::writer::SubmitError;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 use keylink::Signed;
 use keylink::action::Approval;
-use keylink::message::EnrolmentToken;
+use keylink::message::{EnrolmentToken, Mail, Package, Parcel};
 use keylink::root::SignedRoot;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-// The key of one person never meets another's; that there is one was seen before.
-fn own_key(headers: &HeaderMap, caller: &Caller) -> Option<String> {
-    idempotency(headers).map(|key| format!("{}/{key}", caller.by.person))
-}
-
-async fn submit(manager: &Manager, headers: &HeaderMap, caller: &Caller, input: Input) -> Answer<Outcome> {
-    let outcome = manager.submit(own_key(headers, caller), input).await?;
+async fn submit(manager: &Manager, name: RequestName, input: Input) -> Answer<Outcome> {
+    let outcome = manager.submit(Some(name), input).await?;
     failpoint!("api.after_write");
     Ok(Json(outcome))
 }
@@ -43,10 +43,10 @@ async fn submit(manager: &Manager, headers: &HeaderMap, caller: &Caller, input: 
 pub(super) async fn propose(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
     Sent(act): Sent<Act>,
 ) -> Answer<Outcome> {
-    submit(&manager, &headers, &caller, Input::Propose { by: caller.by, act }).await
+    submit(&manager, name, Input::Propose { by: caller.by, act }).await
 }
 
 /// Changes an action.
@@ -54,10 +54,10 @@ pub(super) async fn edit(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     Named(action): Named<ActionId>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
     Sent(act): Sent<Act>,
 ) -> Answer<Outcome> {
-    submit(&manager, &headers, &caller, Input::Edit { by: caller.by, action, act }).await
+    submit(&manager, name, Input::Edit { by: caller.by, action, act }).await
 }
 
 /// Takes an action back.
@@ -65,9 +65,9 @@ pub(super) async fn withdraw(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     Named(action): Named<ActionId>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
 ) -> Answer<Outcome> {
-    submit(&manager, &headers, &caller, Input::Withdraw { by: caller.by, action }).await
+    submit(&manager, name, Input::Withdraw { by: caller.by, action }).await
 }
 
 /// Gives up an approved action that is not done.
@@ -75,9 +75,9 @@ pub(super) async fn abandon(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     Named(action): Named<ActionId>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
 ) -> Answer<Outcome> {
-    let done = submit(&manager, &headers, &caller, Input::Abandon { by: caller.by, action }).await?;
+    let done = submit(&manager, name, Input::Abandon { by: caller.by, action }).await?;
     manager.forget_ceremony(action).await;
     Ok(done)
 }
@@ -85,9 +85,8 @@ pub(super) async fn abandon(
 /// Hands in an approval. Whoever hands it in: it counts for whom it names, by whose key it is signed.
 pub(super) async fn approve(
     State(manager): State<Manager>,
-    Extension(caller): Extension<Caller>,
     Named(action): Named<ActionId>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
     Sent(signed): Sent<Signed>,
 ) -> Answer<Outcome> {
     let refused = |detail: &str| Problem::new(StatusCode::FORBIDDEN, "approval_credential", detail);
@@ -99,7 +98,7 @@ pub(super) async fn approve(
         let detail = "the approval is for other content than this action has now";
         return Err(Problem::new(StatusCode::FORBIDDEN, "approval_other_content", detail));
     }
-    submit(&manager, &headers, &caller, Input::Approve(approval)).await
+    submit(&manager, name, Input::Approve(approval)).await
 }
 
 fn credential_key(manager: &Manager, id: &CredentialId) -> Option<keylink::PublicKey> {
@@ -110,10 +109,10 @@ fn credential_key(manager: &Manager, id: &CredentialId) -> Option<keylink::Publi
 pub(super) async fn install_root(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
     Sent(root): Sent<SignedRoot>,
 ) -> Answer<Outcome> {
-    submit(&manager, &headers, &caller, Input::InstallRoot(root)).await
+    submit(&manager, name, Input::InstallRoot { by: caller.by, root }).await
 }
 
 /// Why somebody stops something.
@@ -128,11 +127,11 @@ pub(super) async fn quarantine(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     Named(node): Named<NodeId>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
     Sent(why): Sent<Why>,
 ) -> Answer<Outcome> {
     let input = Input::Quarantine { by: caller.by, node, reason: why.reason };
-    submit(&manager, &headers, &caller, input).await
+    submit(&manager, name, input).await
 }
 
 /// Where a node goes.
@@ -147,10 +146,61 @@ pub(super) async fn traffic(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     Named(node): Named<NodeId>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
     Sent(place): Sent<Where>,
 ) -> Answer<Outcome> {
-    submit(&manager, &headers, &caller, Input::Traffic { by: caller.by, node, to: place.to }).await
+    submit(&manager, name, Input::Traffic { by: caller.by, node, to: place.to }).await
+}
+
+/// Everything that is due for a node, to be carried there.
+pub(super) async fn package(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(node): Named<NodeId>,
+    Extension(name): Extension<RequestName>,
+) -> Answer<Package<Mail>> {
+    Ok(Json(manager.package(name, caller.by, node).await?))
+}
+
+/// Takes what a node wrote. Whoever brings it: every message is judged by the node's own signature, and counts once
+/// however often it is brought.
+pub(super) async fn parcel(
+    State(manager): State<Manager>,
+    Named(node): Named<NodeId>,
+    Sent(package): Sent<Package<Parcel>>,
+) -> Answer<Vec<Verdict>> {
+    if package.format != Package::<Parcel>::FORMAT {
+        return Err(Problem::malformed("not a package that this version reads"));
+    }
+    if package.node != node {
+        let detail = "the package is another node's";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "other_node", detail));
+    }
+    if package.content.messages.len() > CARRIED_MAX {
+        let detail = "more messages than a node gives at once";
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+    }
+    Ok(Json(manager.parcel(node, package.content, Way::File).await?))
+}
+
+/// Where a node takes pushes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PushTo {
+    /// `HOST:PORT`; null ends it.
+    address: Option<String>,
+}
+
+/// Says where a node takes pushes.
+pub(super) async fn push_to(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(node): Named<NodeId>,
+    Extension(name): Extension<RequestName>,
+    Sent(to): Sent<PushTo>,
+) -> Answer<Outcome> {
+    let input = Input::PushTo { by: caller.by, node, address: to.address };
+    submit(&manager, name, input).await
 }
 
 /// Stops a campaign from going on.
@@ -158,9 +208,9 @@ pub(super) async fn pause(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     Named(campaign): Named<CampaignId>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
 ) -> Answer<Outcome> {
-    submit(&manager, &headers, &caller, Input::Pause { by: caller.by, campaign }).await
+    submit(&manager, name, Input::Pause { by: caller.by, campaign }).await
 }
 
 /// How many tokens.
@@ -175,12 +225,12 @@ pub(super) struct Many {
 pub(super) async fn tokens(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
     Sent(many): Sent<Many>,
 ) -> Answer<Vec<EnrolmentToken>> {
     let unready = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "no token can be made now");
     let input = Input::MakeTokens { by: caller.by, count: many.count };
-    let Json(Outcome::Tokens { tokens, root }) = submit(&manager, &headers, &caller, input).await? else {
+    let Json(Outcome::Tokens { tokens, root }) = submit(&manager, name, input).await? else {
         return Err(unready());
     };
     let made = tokens.into_iter().map(|token| manager.enrolment_token(token, root).ok_or_else(unready));
@@ -194,21 +244,30 @@ pub(super) struct Block {
     block: String,
 }
 
-struct Approved {
-    kmc: KmcId,
-    act: Act,
+// An approved action, or what this very request came to before.
+enum Begun {
+    Approved(KmcId, Act),
+    Done(Outcome),
 }
 
-fn approved(manager: &Manager, id: &ActionId) -> Result<Approved, Problem> {
+async fn begin(manager: &Manager, name: &RequestName, id: &ActionId) -> Result<Begun, Problem> {
+    let found = approved(manager, id);
+    // Asked second: had the same request been done in between, the action would not be approved any more.
+    match manager.recall(name).await? {
+        Some(outcome) => Ok(Begun::Done(outcome)),
+        None => found.map(|(kmc, act)| Begun::Approved(kmc, act)),
+    }
+}
+
+fn approved(manager: &Manager, id: &ActionId) -> Result<(KmcId, Act), Problem> {
+    let now = manager.now().utc_ms;
     let found = manager.view(|core| {
-        let action = Table::<Action>::rows(core.state()).get(id)?;
-        Some((core.kmc()?, action.state.clone(), action.act()?))
+        core.state().action(id)?;
+        Some((core.kmc()?, core.performable(id, now)))
     });
     match found {
-        Some((kmc, ActionState::Approved, act)) => Ok(Approved { kmc, act }),
-        Some(_) => {
-            Err(Problem::new(StatusCode::CONFLICT, "not_approved", "the action is not approved, or is done"))
-        }
+        Some((kmc, Ok(act))) => Ok((kmc, act)),
+        Some((_, Err(refusal))) => Err(Problem::new(StatusCode::CONFLICT, "not_approved", refusal)),
         None => Err(Problem::not_found("action")),
     }
 }
@@ -230,10 +289,13 @@ pub(super) async fn import(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     Named(action): Named<ActionId>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
     Sent(Block { block }): Sent<Block>,
 ) -> Answer<Outcome> {
-    let Approved { kmc, act } = approved(&manager, &action)?;
+    let (kmc, act) = match begin(&manager, &name, &action).await? {
+        Begun::Approved(kmc, act) => (kmc, act),
+        Begun::Done(outcome) => return Ok(Json(outcome)),
+    };
     let Act::ImportKey { key_set, under, block: promised, kcv } = act else {
         return Err(Problem::malformed("the action is no import"));
     };
@@ -241,13 +303,38 @@ pub(super) async fn import(
         let detail = "another key block than the one that was approved";
         return Err(Problem::new(StatusCode::CONFLICT, "other_block", detail));
     }
+    for _ in 0..SEALED_AT_MOST {
+        let (generation, material) = take_in(&manager, kmc, (key_set, under), &block, &kcv).await?;
+        let key = Arrived { action, origin: Origin::Imported, generation, material };
+        match manager.submit(Some(name.clone()), Input::Formed { by: caller.by, key }).await {
+            // The number went to another key meanwhile: sealed again for the next.
+            Err(SubmitError::Refused(Refusal::NotNext)) => {}
+            outcome => {
+                let outcome = outcome?;
+                failpoint!("api.after_write");
+                return Ok(Json(outcome));
+            }
+        }
+    }
+    Err(SubmitProblem::Refused(Refusal::NotNext).into())
+}
+
+// A partner's key, sealed for the next number of its key set.
+async fn take_in(
+    manager: &Manager,
+    kmc: KmcId,
+    (key_set, under): (KeySetId, KeyRef),
+    block: &str,
+    kcv: &str,
+) -> Result<(Generation, Material), Problem> {
     let target = manager.view(|core| {
         let set = core.key_set(&key_set)?;
-        let key = KeyRef { key_set, generation: set.next_generation };
-        Some((spec_of(set.definition.kind, set.definition.shape), label_of(kmc, key, None)))
+        Some((spec_of(set.definition.kind, set.definition.shape), set.next_generation))
     });
-    let (spec, label) = target.ok_or_else(|| Problem::not_found("key set"))?;
-    let zmk = held(&manager, kmc, under)?;
+    let (spec, generation) = target.ok_or_else(|| Problem::not_found("key set"))?;
+    let label = label_of(kmc, KeyRef { key_set, generation }, None);
+    let zmk = held(manager, kmc, under)?;
+    let (block, kcv) = (block.to_owned(), kcv.to_owned());
     let sealed = manager
         .vault()
         .call(move |vault| {
@@ -263,30 +350,45 @@ pub(super) async fn import(
         wrapper_strength_bits: 256,
         arrived_under: Some((under.key_set, under.generation)),
     };
-    submit(&manager, &headers, &caller, Input::Formed { action, origin: Origin::Imported, material }).await
+    Ok((generation, material))
 }
 
-/// Gives out the key block of an approved export, once the log says that it left.
+/// Gives out the key block of an approved export, once the log says that it left, and to whom. The same request again
+/// gets the same block.
 pub(super) async fn export(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     Named(action): Named<ActionId>,
-    headers: HeaderMap,
+    Extension(name): Extension<RequestName>,
 ) -> Answer<ExportedView> {
-    let Approved { kmc, act } = approved(&manager, &action)?;
-    let Act::ExportKey { key, under } = act else {
-        return Err(Problem::malformed("the action is no export"));
+    let outcome = match begin(&manager, &name, &action).await? {
+        Begun::Done(outcome) => outcome,
+        Begun::Approved(kmc, act) => {
+            let Act::ExportKey { key, under } = act else {
+                return Err(Problem::malformed("the action is no export"));
+            };
+            let (block, kcv) = give_out(&manager, kmc, key, under).await?;
+            let left = Input::Exported { by: caller.by, action, block, kcv };
+            submit(&manager, name, left).await?.0
+        }
     };
-    let (key, zmk) = (held(&manager, kmc, key)?, held(&manager, kmc, under)?);
-    let (block, kcv) = manager
-        .vault()
-        .call(move |vault| {
-            let kcv = vault.check(key.0, &key.1, &key.2)?;
-            let zmk = Receiver { spec: zmk.0, block: &zmk.1, label: &zmk.2 };
-            Ok((vault.export(key.0, &key.1, &key.2, zmk)?, kcv))
-        })
-        .await?;
-    let left = Input::Exported { action, block: Digest::of(block.as_bytes()) };
-    let Json(_) = submit(&manager, &headers, &caller, left).await?;
-    Ok(Json(ExportedView { block, kcv }))
+    match outcome {
+        Outcome::Exported { block, kcv } => Ok(Json(ExportedView { block, kcv })),
+        _ => Err(Problem::malformed("the action is no export")),
+    }
+}
+
+async fn give_out(
+    manager: &Manager,
+    kmc: KmcId,
+    key: KeyRef,
+    under: KeyRef,
+) -> Result<(String, String), Problem> {
+    let (key, zmk) = (held(manager, kmc, key)?, held(manager, kmc, under)?);
+    let given = manager.vault().call(move |vault| {
+        let kcv = vault.check(key.0, &key.1, &key.2)?;
+        let zmk = Receiver { spec: zmk.0, block: &zmk.1, label: &zmk.2 };
+        Ok((vault.export(key.0, &key.1, &key.2, zmk)?, kcv))
+    });
+    Ok(given.await?)
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// What kind: `edited`, `missing`, `inserted`, `unreadable`, `uncovered`, `rolled_back`, `forked`,
-    /// `signature`, `key`, `head`.
+    /// `signature`, `unapproved`, `key`, `head`.
     pub kind: &'static str,
     /// Table.
     pub table: String,
@@ -25,6 +25,12 @@ pub struct SignatureCounts {
     pub receipts: u64,
     /// Transcripts of ceremonies whose signatures hold.
     pub ceremonies: u64,
+    /// Components whose custodians' signatures hold.
+    pub components: u64,
+    /// Manifests whose signatures hold.
+    pub manifests: u64,
+    /// Approved actions that had enough approvals.
+    pub actions: u64,
 }
 
 /// What was verified, and what of it does not hold.

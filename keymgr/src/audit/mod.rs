@@ -2,17 +2,20 @@
 //! from a store. It shares with the manager the form of lines, rows and checkpoints, and nothing of what they
 //! mean.
 
+mod approved;
 mod centre;
+mod custody;
+mod entries;
 mod export;
 mod finding;
-mod fold;
 mod head;
+mod register;
 mod rows;
 mod signatures;
 mod sources;
 mod verify;
 
-pub use export::export;
+pub use export::{export, export_covered};
 pub use finding::{Finding, Report, SignatureCounts};
 pub use head::{Head, HeadError};
 pub use sources::{verify_export, verify_store};

@@ -1,7 +1,10 @@
 //! Signatures of people, nodes and the centre: every approval by its credential, every receipt by its node, every
-//! transcript of a ceremony by the centre, and every approval that the log names.
+//! manifest and every transcript of a ceremony by the centre, every component by its custodian, and every approval that
+//! the log names. Where the store is a centre's, also whether each action that was approved had its approvals.
 
+use super::approved::Approvals;
 use super::centre::{CENTRE, CentreKeys};
+use super::custody::{Custody, is_component};
 use super::finding::{Report, SignatureCounts};
 use crate::log::{LineError, Parts};
 use crate::store::{Hash, Row, Table, key_text};
@@ -15,6 +18,10 @@ use std::collections::HashMap;
 pub(super) struct Signatures {
     keys: HashMap<(Table, KeyId), (VerifyingKey, Vec<u8>)>,
     centre: CentreKeys,
+    custody: Custody,
+    /// A store without the row of a centre has approvals of nothing.
+    founded: bool,
+    approvals: Approvals,
     wanted: HashMap<Hash, u64>,
     counts: SignatureCounts,
 }
@@ -25,17 +32,30 @@ impl Signatures {
         for hash in parts.approvals() {
             self.wanted.entry(hash?).or_insert(parts.seq);
         }
-        Ok(())
+        self.approvals.line(parts)
     }
 
     /// Learns a key, or checks a signed row. Rows come in the order of the list of tables: keys first.
     pub fn row(&mut self, row: &Row, report: &mut Report) {
+        if self.founded {
+            self.approvals.row(row, report);
+        }
         match row.table {
-            Table::Meta if row.key == CENTRE => self.centre.learn(row, report),
-            Table::Nodes | Table::Credentials => self.learn(row),
+            Table::Meta if row.key == CENTRE => {
+                self.founded = true;
+                self.centre.learn(row, report);
+            }
+            Table::Nodes => self.learn(row),
+            Table::Credentials => {
+                self.learn(row);
+                self.custody.learn(row);
+            }
             Table::Approvals => {
                 if let Some(signed) = self.check(row, Table::Credentials, "credential", report) {
                     self.wanted.remove(&signed.hash().0);
+                    if self.founded {
+                        self.approvals.genuine(&signed, row, report);
+                    }
                     self.counts.approvals += 1;
                 }
             }
@@ -43,8 +63,19 @@ impl Signatures {
                 let holds = self.check(row, Table::Nodes, "node", report).is_some();
                 self.counts.receipts += u64::from(holds);
             }
+            Table::Manifests => match self.centre.issued(row) {
+                Ok(()) => self.counts.manifests += 1,
+                Err(what) => report.find("signature", row.table.name(), key_text(&row.key), what),
+            },
+            Table::Ceremonies if is_component(row) => match self.custody.component(row) {
+                Ok(()) => self.counts.components += 1,
+                Err(what) => report.find("signature", row.table.name(), key_text(&row.key), what),
+            },
             Table::Ceremonies => match self.centre.signed(row) {
-                Ok(()) => self.counts.ceremonies += 1,
+                Ok(()) => {
+                    self.custody.transcript(row);
+                    self.counts.ceremonies += 1;
+                }
                 Err(what) => report.find("signature", row.table.name(), key_text(&row.key), what),
             },
             _ => {}
@@ -83,14 +114,18 @@ impl Signatures {
         Some(signed)
     }
 
-    /// The approvals that are not there.
-    pub fn rest(self, report: &mut Report) {
+    /// The approvals that are not there, and what was not approved.
+    pub fn rest(mut self, report: &mut Report) {
+        if self.founded {
+            self.counts.actions = self.approvals.judge(&self.centre, report);
+        }
         let mut wanted: Vec<_> = self.wanted.into_iter().collect();
         wanted.sort_unstable_by_key(|(_, seq)| *seq);
         for (hash, seq) in wanted {
             let what = format!("entry {seq} names an approval that is not there or does not hold");
             report.find("missing", Table::Approvals.name(), hex::encode(hash), what);
         }
+        self.custody.rest(report);
         report.signatures = Some(self.counts);
     }
 }

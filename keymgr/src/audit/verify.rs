@@ -2,11 +2,10 @@
 //! little memory, and says what does not hold.
 
 use super::finding::Report;
-use super::fold::Fold;
 use super::head::Head;
 use super::signatures::Signatures;
-use crate::log::{Checkpoint, Parts, Tree, VerifierKey, hash_of, key_chain, unverified_note};
-use crate::store::{Hash, Row, Table, Tile};
+use crate::log::{Checkpoint, Fold, Parts, Tree, VerifierKey, hash_of, key_chain, unverified_note};
+use crate::store::{Hash, Row, Table, Tile, key_text};
 use std::collections::BTreeMap;
 
 /// What to verify against, and how far.
@@ -16,7 +15,7 @@ pub struct Options {
     pub heads: Vec<Head>,
     /// The first checkpoint key of the log, if it is known from outside.
     pub key: Option<VerifierKey>,
-    /// Checks approvals, receipts and transcripts of ceremonies too.
+    /// Checks signatures too, and whether everything that needed approvals had them.
     pub signatures: bool,
 }
 
@@ -77,7 +76,7 @@ impl Verifier {
             said: BTreeMap::new(),
             heads: Vec::new(),
             agreed: None,
-            fold: Fold::default(),
+            fold: Fold::of(Table::ALL),
             signatures,
         };
         made.take_heads();
@@ -266,7 +265,9 @@ impl Verifier {
     /// One row of state. Tables come in the order of the list.
     pub fn row(&mut self, row: &Row) {
         self.report.rows += 1;
-        self.fold.judge(row, &mut self.report);
+        if let Err((kind, what)) = self.fold.judge(row) {
+            self.report.find(kind, row.table.name(), key_text(&row.key), what);
+        }
         if let Some(signatures) = &mut self.signatures {
             signatures.row(row, &mut self.report);
         }
@@ -290,7 +291,9 @@ impl Verifier {
     /// All was seen. `complete` tells whether rows that did not come are missing.
     pub fn finish(mut self, complete: bool) -> Report {
         if complete {
-            self.fold.rest(&mut self.report);
+            for (table, key, (kind, what)) in self.fold.rest() {
+                self.report.find(kind, table.name(), key_text(&key), what);
+            }
             if let Some(signatures) = self.signatures {
                 signatures.rest(&mut self.report);
             }

@@ -6,9 +6,11 @@ use keylink::wire::{Blob, U64};
 use keylink::{ActionId, CredentialId, Digest, Generation, KeySetId, KmcId, NodeId, PersonId, Signed};
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{CipherKind, ClearKey, now};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A sealed component, signed by its custodian.
+/// What a custodian signs about a component. It names the sealed component by its hash: the message is kept for
+/// whoever verifies the ceremony later, the box is not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ComponentMessage {
@@ -26,14 +28,42 @@ pub struct ComponentMessage {
     pub key: Digest,
     /// Check value, as the custodian's own program computed it.
     pub check: String,
+    /// Hash of the sealed component: see [`ComponentEntry::sealed_hash`].
+    pub sealed: Digest,
+}
+
+impl Body for ComponentMessage {
+    const KIND: &'static str = "component";
+}
+
+/// A component as its custodian's program hands it in: the signed message and the box that it names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentEntry {
+    /// A [`ComponentMessage`], signed with the custodian's credential.
+    pub signed: Signed,
     /// Encapsulated key.
     pub encapsulated: Blob,
     /// Cipher text.
     pub sealed: Blob,
 }
 
-impl Body for ComponentMessage {
-    const KIND: &'static str = "component";
+impl ComponentEntry {
+    /// What the message names the box by: SHA-256 of the length of the encapsulated key (32 bits, big-endian), the
+    /// encapsulated key and the cipher text.
+    pub fn sealed_hash(&self) -> Digest {
+        hash_of(&self.sealed())
+    }
+
+    /// The box.
+    pub fn sealed(&self) -> ComponentBox {
+        ComponentBox { encapsulated: self.encapsulated.0.clone(), sealed: self.sealed.0.clone() }
+    }
+}
+
+fn hash_of(sealed: &ComponentBox) -> Digest {
+    let length = u32::try_from(sealed.encapsulated.len()).unwrap_or(u32::MAX).to_be_bytes();
+    Digest::of(&[&length[..], &sealed.encapsulated, &sealed.sealed].concat())
 }
 
 /// One component in a transcript.
@@ -105,7 +135,7 @@ pub fn make(
     kind: CipherKind,
     component: &ClearKey,
     signer: &impl Sign,
-) -> Result<Signed, VaultError> {
+) -> Result<ComponentEntry, VaultError> {
     let (kmc, ceremony, number) = name;
     let sealed = seal_component(to, &context(kmc, ceremony, number, person), component)?;
     let message = ComponentMessage {
@@ -116,15 +146,8 @@ pub fn make(
         credential,
         key: Digest::of(&to.0),
         check: check_of(kind, component)?,
-        encapsulated: Blob(sealed.encapsulated),
-        sealed: Blob(sealed.sealed),
+        sealed: hash_of(&sealed),
     };
-    Ok(Signed::seal(&message, signer))
-}
-
-impl ComponentMessage {
-    /// The box.
-    pub fn sealed(&self) -> ComponentBox {
-        ComponentBox { encapsulated: self.encapsulated.0.clone(), sealed: self.sealed.0.clone() }
-    }
+    let signed = Signed::seal(&message, signer);
+    Ok(ComponentEntry { signed, encapsulated: Blob(sealed.encapsulated), sealed: Blob(sealed.sealed) })
 }

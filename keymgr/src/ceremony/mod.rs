@@ -7,6 +7,6 @@
 mod message;
 mod room;
 
-pub use message::{ComponentMessage, Transcript, TranscriptPart, check_of, context, make};
-pub(crate) use room::Ceremonies;
+pub use message::{ComponentEntry, ComponentMessage, Transcript, TranscriptPart, check_of, context, make};
+pub(crate) use room::{Ceremonies, SEALED_AT_MOST};
 pub use room::{CeremonyProblem, CeremonyView, PartView};

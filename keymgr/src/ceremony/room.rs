@@ -1,17 +1,20 @@
 //! Open ceremonies at the manager.
 
-use super::message::{ComponentMessage, Transcript, TranscriptPart, context};
+use super::message::{ComponentEntry, ComponentMessage, Transcript, TranscriptPart, context};
 use crate::core::action::{Act, KeyRef};
 use crate::core::approval::{Action, ActionState};
-use crate::core::input::{Caller, Input};
+use crate::core::input::{Arrived, Caller, Input};
 use crate::core::key::{Material, Origin, Wrapper};
 use crate::core::node::RootKek;
 use crate::core::people::Credential;
+use crate::core::refusal::Refusal;
 use crate::core::root_kek::KekTarget;
 use crate::core::table::{State, Table as CoreTable};
-use crate::service::{Manager, SubmitProblem, kcv_method, label_of, spec_of};
+use crate::core::verified::Verified;
+use crate::service::{Manager, RequestName, SubmitProblem, kcv_method, label_of, spec_of};
 use crate::store::Table;
-use crate::vault::{ComponentKey, ROOT_KEK, SealedKey, VaultError, root_kek_label};
+use crate::vault::{ComponentBox, ComponentKey, KeySpec, ROOT_KEK, SealedKey, VaultError, root_kek_label};
+use crate::writer::SubmitError;
 use keylink::message::Shape;
 use keylink::wire::{Blob, U64};
 use keylink::{ActionId, Digest, Generation, KeySetId, KmcId, PersonId, Signed};
@@ -21,6 +24,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
+
+/// How often a key is sealed for a number that then goes to another key.
+pub(crate) const SEALED_AT_MOST: usize = 8;
 
 /// Why a ceremony does not go on.
 #[derive(Debug, Error)]
@@ -89,7 +95,14 @@ impl CeremonyView {
 
 struct Open {
     key: ComponentKey,
-    parts: BTreeMap<u8, (ComponentMessage, Digest)>,
+    parts: BTreeMap<u8, Part>,
+}
+
+#[derive(Clone)]
+struct Part {
+    message: ComponentMessage,
+    name: Digest,
+    sealed: ComponentBox,
 }
 
 /// Open ceremonies.
@@ -118,21 +131,15 @@ enum What {
 
 impl Manager {
     fn approved_ceremony(&self, id: ActionId) -> Result<Approved, CeremonyProblem> {
+        let now = self.now().utc_ms;
         self.view(|core| {
             let action = <State as CoreTable<Action>>::rows(core.state()).get(&id)?;
-            match (action.state.clone(), action.act()?) {
-                (ActionState::Approved, Act::FormKey { key_set, custodians }) => Some(Approved {
-                    kmc: core.kmc()?,
-                    hash: action.hash(),
-                    what: What::Key(key_set),
-                    custodians,
-                }),
-                (ActionState::Approved, Act::FormRootKek { target, custodians }) => {
-                    let what = What::RootKek(target);
-                    Some(Approved { kmc: core.kmc()?, hash: action.hash(), what, custodians })
-                }
-                _ => None,
-            }
+            let what = match core.performable(&id, now) {
+                Ok(Act::FormKey { key_set, custodians }) => (What::Key(key_set), custodians),
+                Ok(Act::FormRootKek { target, custodians }) => (What::RootKek(target), custodians),
+                _ => return None,
+            };
+            Some(Approved { kmc: core.kmc()?, hash: action.hash(), what: what.0, custodians: what.1 })
         })
         .ok_or(CeremonyProblem::NotOpen)
     }
@@ -158,7 +165,7 @@ impl Manager {
             let part = |(number, person): (u8, &PersonId)| PartView {
                 number,
                 person: *person,
-                check: open.parts.get(&number).map(|(message, _)| message.check.clone()),
+                check: open.parts.get(&number).map(|part| part.message.check.clone()),
             };
             Ok(CeremonyView {
                 ceremony: id,
@@ -173,12 +180,14 @@ impl Manager {
         })
     }
 
-    /// Takes a component that its custodian sealed and signed. A custodian may replace an own one until the end.
-    pub async fn component(
+    /// Takes a component that its custodian sealed and signed, and has the log say so. A custodian may replace an own
+    /// one until the end.
+    pub(crate) async fn component(
         &self,
+        name: RequestName,
         by: Caller,
         id: ActionId,
-        signed: Signed,
+        entry: ComponentEntry,
     ) -> Result<CeremonyView, CeremonyProblem> {
         let approved = self.approved_ceremony(id)?;
         let view = self.ceremony(id).await?;
@@ -188,7 +197,10 @@ impl Manager {
                 <State as CoreTable<Credential>>::rows(core.state()).get(&by.credential).map(|own| own.key)
             })
             .ok_or(no("no such credential"))?;
-        let message: ComponentMessage = signed.open(&key).map_err(|_| no("not signed by the caller"))?;
+        let (sealed, named) = (entry.sealed(), entry.sealed_hash());
+        let verified = Verified::<ComponentMessage>::open(entry.signed, &key);
+        let verified = verified.map_err(|_| no("not signed by the caller"))?;
+        let message = verified.body().clone();
         let (kmc, number) = (approved.kmc, message.number);
         if (message.kmc, message.ceremony, message.person, message.credential)
             != (kmc, id, by.person, by.credential)
@@ -201,36 +213,67 @@ impl Manager {
         if message.key != view.fingerprint {
             return Err(no("sealed to another key"));
         }
-        let (sealed, context) = (message.sealed(), context(kmc, id, number, by.person));
+        if message.sealed != named {
+            return Err(no("it names another box"));
+        }
+        let (opened, context) = (sealed.clone(), context(kmc, id, number, by.person));
         let spec = self.spec(approved.what)?;
         let check = self
             .vault()
             .call(move |vault| {
                 vault.with_ceremonies(|vault, keys| {
-                    vault.component_check(keys, &id.0, spec, (&context, &sealed))
+                    vault.component_check(keys, &id.0, spec, (&context, &opened))
                 })
             })
             .await?;
         if !check.eq_ignore_ascii_case(&message.check) {
             return Err(CeremonyProblem::CheckValue);
         }
-        let hash = signed.hash();
+        let part = Part { message, name: verified.hash(), sealed };
+        // Only what the log says counts.
+        self.submit(Some(name), Input::Component(verified)).await.map_err(CeremonyProblem::Submit)?;
         self.ceremonies().with(|open| {
-            if let Some(open) = open.get_mut(&id) {
-                open.parts.insert(number, (message, hash));
+            // A key made meanwhile opens no box of the one before.
+            if let Some(open) = open.get_mut(&id).filter(|open| Digest::of(&open.key.0) == part.message.key) {
+                open.parts.insert(number, part);
             }
         });
         self.ceremony(id).await
     }
 
-    /// Combines the components into the next generation of the key set; gives the signed transcript.
-    pub async fn finish_ceremony(&self, id: ActionId) -> Result<Signed, CeremonyProblem> {
-        // Asked again after an answer that was lost.
-        if let Some(done) = self.transcript(id).await? {
-            return Ok(done);
+    /// Combines the components into the next generation of the key set, or the root KEK; gives the signed transcript.
+    pub(crate) async fn finish_ceremony(
+        &self,
+        name: RequestName,
+        by: Caller,
+        id: ActionId,
+    ) -> Result<Signed, CeremonyProblem> {
+        let mut refused = CeremonyProblem::NotOpen;
+        for _ in 0..SEALED_AT_MOST {
+            // Asked again after an answer that was lost, or another console was faster.
+            if let Some(done) = self.transcript(id).await? {
+                return Ok(done);
+            }
+            match self.form(name.clone(), by, id).await {
+                // The number went to another key meanwhile: sealed again for the next.
+                Err(
+                    problem @ CeremonyProblem::Submit(SubmitError::Refused(
+                        Refusal::NotNext | Refusal::Outdated(_),
+                    )),
+                ) => refused = problem,
+                Ok(()) => {
+                    self.forget_ceremony(id).await;
+                    break;
+                }
+                Err(problem) => return Err(problem),
+            }
         }
+        self.transcript(id).await?.ok_or(refused)
+    }
+
+    async fn form(&self, name: RequestName, by: Caller, id: ActionId) -> Result<(), CeremonyProblem> {
         let approved = self.approved_ceremony(id)?;
-        let parts: BTreeMap<u8, (ComponentMessage, Digest)> =
+        let parts: BTreeMap<u8, Part> =
             self.ceremonies().with(|open| open.get(&id).map(|open| open.parts.clone())).unwrap_or_default();
         let numbers = (1..=u8::MAX).zip(&approved.custodians).map(|(number, _)| number);
         let missing: Vec<u8> = numbers.filter(|number| !parts.contains_key(number)).collect();
@@ -250,7 +293,7 @@ impl Manager {
         };
         let boxes: Vec<_> = parts
             .values()
-            .map(|(message, _)| (context(kmc, id, message.number, message.person), message.sealed()))
+            .map(|part| (context(kmc, id, part.message.number, part.message.person), part.sealed.clone()))
             .collect();
         let formed = self
             .vault()
@@ -258,76 +301,25 @@ impl Manager {
                 vault.with_ceremonies(|vault, keys| vault.form(keys, &id.0, spec, &boxes, &label))
             })
             .await?;
-        let fingerprint = parts.values().map(|(message, _)| message.key).next().unwrap_or_default();
-        let transcript = Transcript {
-            kmc,
-            ceremony: id,
-            action: approved.hash,
-            key_set: match approved.what {
-                What::Key(key_set) => Some(key_set),
-                What::RootKek(_) => None,
-            },
-            node: match approved.what {
-                What::Key(_) => None,
-                What::RootKek(target) => Some(target.node),
-            },
-            generation,
-            key: fingerprint,
-            parts: parts
-                .values()
-                .map(|(message, hash)| TranscriptPart {
-                    number: message.number,
-                    person: message.person,
-                    check: message.check.clone(),
-                    message: *hash,
-                })
-                .collect(),
-            kcv: formed.kcv.clone(),
-            utc_ms: U64(self.now().utc_ms),
+        let utc_ms = self.now().utc_ms;
+        let transcript = self.sign(&transcript(&approved, id, generation, &parts, &formed, utc_ms));
+        let evidence = parts.values().map(|part| part.name).collect();
+        let input = match approved.what {
+            What::Key(_) => {
+                let material = material(spec, formed);
+                let key = Arrived { action: id, origin: Origin::Components, generation, material };
+                Input::FormedFrom { by, key, transcript, evidence }
+            }
+            What::RootKek(target) => {
+                let kek = root_kek(target, formed, utc_ms);
+                Input::RootKekFormed { by, action: id, kek, transcript, evidence }
+            }
         };
-        let signed = self.sign(&transcript);
-        let evidence = parts.values().map(|(_, hash)| *hash).collect();
-        let input = self.result(&approved, id, (spec, formed), signed.clone(), evidence);
-        self.submit(None, input).await.map_err(CeremonyProblem::Submit)?;
-        self.forget_ceremony(id).await;
+        self.submit(Some(name), input).await.map_err(CeremonyProblem::Submit)?;
         if let What::RootKek(target) = approved.what {
             self.judge_told(target.node).await;
         }
-        Ok(signed)
-    }
-
-    // What the core is told of a key that was formed.
-    fn result(
-        &self,
-        approved: &Approved,
-        action: ActionId,
-        (spec, formed): (crate::vault::KeySpec, SealedKey),
-        transcript: Signed,
-        evidence: Vec<Digest>,
-    ) -> Input {
-        match approved.what {
-            What::Key(_) => {
-                let material = Material {
-                    block: formed.block,
-                    kcv: formed.kcv,
-                    kcv_method: kcv_method(spec),
-                    wrapped_by: Wrapper::Master,
-                    wrapper_strength_bits: 256,
-                    arrived_under: None,
-                };
-                Input::FormedFrom { action, origin: Origin::Components, material, transcript, evidence }
-            }
-            What::RootKek(target) => {
-                let kek = RootKek {
-                    number: target.number,
-                    strength_bits: 256,
-                    block: formed.block,
-                    kcv: formed.kcv,
-                    since_utc_ms: self.now().utc_ms,
-                };
-                Input::RootKekFormed { action, kek, transcript, evidence }
-            }
-        }
+        Ok(())
     }
 
     /// Forgets what was entered in a ceremony, and the key to it: it is over, or given up.
@@ -342,6 +334,16 @@ impl Manager {
         }
     }
 
+    /// Forgets ceremonies whose action may not be performed any more.
+    pub(crate) async fn forget_lapsed(&self) {
+        let open: Vec<ActionId> = self.ceremonies().with(|open| open.keys().copied().collect());
+        for id in open {
+            if self.view(|core| core.state().action(&id).is_none_or(|a| a.state != ActionState::Approved)) {
+                self.forget_ceremony(id).await;
+            }
+        }
+    }
+
     /// The transcript of a ceremony that is done, as it was signed.
     pub async fn transcript(&self, id: ActionId) -> Result<Option<Signed>, CeremonyProblem> {
         let found = self.store().read(move |store| store.get(Table::Ceremonies, &id.0)).await;
@@ -351,12 +353,60 @@ impl Manager {
         }
     }
 
-    fn spec(&self, what: What) -> Result<crate::vault::KeySpec, CeremonyProblem> {
+    fn spec(&self, what: What) -> Result<KeySpec, CeremonyProblem> {
         let What::Key(key_set) = what else { return Ok(ROOT_KEK) };
         let of = |core: &crate::core::Core| {
             let set = core.key_set(&key_set)?;
             Some(spec_of(set.definition.kind, set.definition.shape))
         };
         self.view(of).ok_or(CeremonyProblem::NotOpen)
+    }
+}
+
+fn material(spec: KeySpec, formed: SealedKey) -> Material {
+    Material {
+        block: formed.block,
+        kcv: formed.kcv,
+        kcv_method: kcv_method(spec),
+        wrapped_by: Wrapper::Master,
+        wrapper_strength_bits: 256,
+        arrived_under: None,
+    }
+}
+
+fn root_kek(target: KekTarget, formed: SealedKey, since_utc_ms: u64) -> RootKek {
+    let SealedKey { block, kcv, .. } = formed;
+    RootKek { number: target.number, strength_bits: 256, block, kcv, since_utc_ms }
+}
+
+fn transcript(
+    approved: &Approved,
+    ceremony: ActionId,
+    generation: Generation,
+    parts: &BTreeMap<u8, Part>,
+    formed: &SealedKey,
+    utc_ms: u64,
+) -> Transcript {
+    let part = |part: &Part| TranscriptPart {
+        number: part.message.number,
+        person: part.message.person,
+        check: part.message.check.clone(),
+        message: part.name,
+    };
+    let (key_set, node) = match approved.what {
+        What::Key(key_set) => (Some(key_set), None),
+        What::RootKek(target) => (None, Some(target.node)),
+    };
+    Transcript {
+        kmc: approved.kmc,
+        ceremony,
+        action: approved.hash,
+        key_set,
+        node,
+        generation,
+        key: parts.values().map(|part| part.message.key).next().unwrap_or_default(),
+        parts: parts.values().map(part).collect(),
+        kcv: formed.kcv.clone(),
+        utc_ms: U64(utc_ms),
     }
 }

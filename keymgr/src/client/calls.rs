@@ -120,9 +120,18 @@ impl Client {
     ) -> Result<T, ClientProblem> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| ClientProblem::Wish(error.to_string()))?;
-        let (key, url) = (hex::encode(random), format!("{}{path}", self.base));
-        let ask =
-            || self.http.request(method.clone(), &url).header("idempotency-key", &key).json(body).send();
+        self.write_under(&hex::encode(random), method, path, body).await
+    }
+
+    async fn write_under<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ClientProblem> {
+        let url = format!("{}{path}", self.base);
+        let ask = || self.http.request(method.clone(), &url).header("idempotency-key", key).json(body).send();
         let answer = match ask().await {
             // Nobody knows whether it was done: under the same key it is done once.
             Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => ask().await?,
@@ -140,6 +149,18 @@ impl Client {
         body: &(impl Serialize + Sync),
     ) -> Result<T, ClientProblem> {
         self.write(Method::POST, path, body).await
+    }
+
+    /// [`Client::post`] of what is done once for good. The key follows from the request, so that a person who sends it
+    /// again, from another run of the program too, gets the answer that was lost.
+    pub async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ClientProblem> {
+        let sent = serde_json::to_vec(body).map_err(|error| ClientProblem::Wish(error.to_string()))?;
+        let key = Digest::of(&[path.as_bytes(), b"\n", &sent].concat()).to_string();
+        self.write_under(&key, Method::POST, path, body).await
     }
 
     /// Who the caller is.

@@ -50,6 +50,8 @@ pub enum AlarmKind {
     RootKek,
     /// An approved action could not be carried out.
     ActionFailed,
+    /// What was to happen at its time could not be done; it is tried again every second.
+    Stuck,
 }
 
 /// An alarm.

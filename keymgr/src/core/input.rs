@@ -3,27 +3,39 @@
 use super::action::{Act, KeyRef};
 use super::approval::{ActionState, Quorum};
 use super::centre::Limits;
-use super::ids::{ActionId, CampaignId, CredentialId, Digest, Fresh, NodeId, PersonId};
+use super::ids::{ActionId, CampaignId, CredentialId, Digest, Fresh, Generation, NodeId, PersonId};
 use super::key::{Material, Origin};
 use super::node::{RootKek, Traffic};
 use super::people::NewPerson;
 use super::verified::Verified;
+use crate::ceremony::ComponentMessage;
 use keylink::action::Approval;
 use keylink::manager::Quarantine;
 use keylink::root::SignedRoot;
 use keylink::wire::{Hex, U64};
 use keylink::{Signed, TokenId};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A request with the randomness it may use up.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Told {
     /// Drawn by the shell for this request alone; another one does not make it another request.
-    #[serde(skip)]
     pub fresh: Fresh,
+    /// Hash of what somebody sent. What the shell makes of it may hold a block that is another each time.
+    pub request: Option<Digest>,
     /// What is told.
     pub input: Input,
+}
+
+/// What tells whether two requests are the same: what was sent, or what is told where nobody sent anything.
+impl Serialize for Told {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match &self.request {
+            Some(request) => request.serialize(to),
+            None => self.input.serialize(to),
+        }
+    }
 }
 
 /// Who speaks, as the shell has authenticated them.
@@ -44,6 +56,19 @@ pub struct Founding {
     pub persons: Vec<NewPerson>,
     /// Limits of time.
     pub limits: Limits,
+}
+
+/// A key that came to the centre by the right of an action, and was sealed there.
+#[derive(Clone, Debug, Serialize)]
+pub struct Arrived {
+    /// Which action.
+    pub action: ActionId,
+    /// How it came.
+    pub origin: Origin,
+    /// The number it was sealed for: its block opens under no other.
+    pub generation: Generation,
+    /// The key.
+    pub material: Material,
 }
 
 /// What the backend says about a proof of possession.
@@ -135,8 +160,29 @@ pub enum Input {
     },
     /// A person approves.
     Approve(Verified<Approval>),
-    /// The next root document.
-    InstallRoot(SignedRoot),
+    /// The next root document, which proves itself.
+    InstallRoot {
+        /// Who brings it.
+        by: Caller,
+        /// The document.
+        root: SignedRoot,
+    },
+    /// Somebody takes what is due for a node to it, in a file.
+    Carry {
+        /// Who.
+        by: Caller,
+        /// Which.
+        node: NodeId,
+    },
+    /// Somebody says where a node takes pushes, or that it takes none any more.
+    PushTo {
+        /// Who.
+        by: Caller,
+        /// Which.
+        node: NodeId,
+        /// `HOST:PORT`.
+        address: Option<String>,
+    },
     /// Somebody stops a campaign from going on. Fail-safe: one person; to go on takes two.
     Pause {
         /// Who.
@@ -187,23 +233,21 @@ pub enum Input {
     },
     /// The backend has wrapped keys for nodes.
     Wrapped(Vec<WrappedFor>),
-    /// A key was formed or imported by the right of an action.
+    /// A custodian has entered a component of an approved ceremony.
+    Component(Verified<ComponentMessage>),
+    /// A key was formed or imported.
     Formed {
-        /// Which action.
-        action: ActionId,
-        /// How it came.
-        origin: Origin,
+        /// Who had it formed, or brought it in.
+        by: Caller,
         /// The key.
-        material: Material,
+        key: Arrived,
     },
     /// The same, with the names of what it was formed from, for the log.
     FormedFrom {
-        /// Which action.
-        action: ActionId,
-        /// How it came.
-        origin: Origin,
+        /// Who had it formed.
+        by: Caller,
         /// The key.
-        material: Material,
+        key: Arrived,
         /// The signed transcript.
         transcript: Signed,
         /// Custodians' messages, by hash.
@@ -211,6 +255,8 @@ pub enum Input {
     },
     /// A root KEK was formed from components by the right of an action.
     RootKekFormed {
+        /// Who had it formed.
+        by: Caller,
         /// Which action.
         action: ActionId,
         /// The KEK.
@@ -229,12 +275,16 @@ pub enum Input {
         /// What the backend says.
         judged: Judged,
     },
-    /// A key was exported by the right of an action.
+    /// A key is exported by the right of an action.
     Exported {
+        /// To whom the block is given.
+        by: Caller,
         /// Which action.
         action: ActionId,
-        /// SHA-256 of the block that was given out.
-        block: Digest,
+        /// The block, as it is given out; the log names it by its hash.
+        block: String,
+        /// Check value.
+        kcv: String,
     },
     /// Manifests that were drafted, and signed since.
     Issue(Vec<Signed>),
@@ -321,6 +371,15 @@ pub enum Outcome {
     Quarantined(Quarantine),
     /// How many of the manifests were taken.
     Issued(usize),
+    /// A key has left. Kept with the request, so that an answer that was lost is not a key that is lost; of the paths of
+    /// the interface one alone answers with it, by a shape of its own.
+    #[schemars(skip)]
+    Exported {
+        /// Key block under the wrapping key of the action.
+        block: String,
+        /// Check value.
+        kcv: String,
+    },
     /// Tokens by their names; their secrets follow from the names and are kept nowhere.
     Tokens {
         /// The tokens.

@@ -21,6 +21,7 @@ pub mod key;
 pub mod kind;
 pub mod lifecycle;
 pub mod machine;
+pub mod names;
 pub mod node;
 pub mod people;
 mod planted;

@@ -20,6 +20,11 @@ pub enum Role {
     Auditor,
 }
 
+impl Role {
+    /// Every role.
+    pub const ALL: &[Self] = &[Self::SecurityOfficer, Self::Custodian, Self::Operator, Self::Auditor];
+}
+
 /// Whether somebody or something still counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -14,6 +14,9 @@ pub const MINUTE_MS: u64 = 60_000;
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
 /// One day in milliseconds.
 pub const DAY_MS: u64 = 24 * HOUR_MS;
+/// Ten years: no span of a policy or a plan is longer. Periods of three years and the life of a card fit; what is
+/// meant to be for ever is a mistake in a unit more often than a wish.
+pub const SPAN_MAX_MS: u64 = 3_653 * DAY_MS;
 /// Shortest destroy hold.
 pub const HOLD_MIN_MS: u64 = DAY_MS;
 
@@ -90,6 +93,9 @@ pub enum PolicyError {
     /// A period is zero or shorter than it must be.
     #[error("a period is too short")]
     Period,
+    /// A period is longer than ten years.
+    #[error("a period is longer than ten years")]
+    Endless,
     /// A change window that is empty or outside of its day.
     #[error("a change window is not within a day")]
     Window,
@@ -131,6 +137,17 @@ impl Policy {
         if positive.contains(&0) || self.destroy_hold_ms < HOLD_MIN_MS || self.operations_max == Some(0) {
             return Err(PolicyError::Period);
         }
+        let spans = [
+            self.originator_period_ms,
+            self.recipient_extra_ms,
+            self.overlap_ms,
+            self.protect_lead_ms,
+            self.campaign_deadline_ms,
+            self.destroy_hold_ms,
+        ];
+        if spans.iter().any(|&span| span > SPAN_MAX_MS) {
+            return Err(PolicyError::Endless);
+        }
         let fits =
             |w: &ChangeWindow| w.weekday < 7 && w.from_minute < w.until_minute && w.until_minute <= 1440;
         if !self.change_windows.iter().all(fits)
@@ -154,8 +171,8 @@ impl Policy {
             return Some(utc_ms);
         }
         let first_minute = utc_ms.div_ceil(MINUTE_MS);
-        (first_minute..first_minute + 5 * 7 * 1440)
-            .map(|minute| minute * MINUTE_MS)
+        (first_minute..first_minute.saturating_add(5 * 7 * 1440))
+            .map(|minute| minute.saturating_mul(MINUTE_MS))
             .find(|&at| self.allows_change_at(at).is_ok())
     }
 }
@@ -202,6 +219,23 @@ mod tests {
         );
         refused(|p| p.overlap_ms = 0, PolicyError::Period);
         refused(|p| p.destroy_hold_ms = HOLD_MIN_MS - 1, PolicyError::Period);
+        let spans: [fn(&mut Policy) -> &mut u64; 6] = [
+            |p| &mut p.originator_period_ms,
+            |p| &mut p.recipient_extra_ms,
+            |p| &mut p.overlap_ms,
+            |p| &mut p.protect_lead_ms,
+            |p| &mut p.campaign_deadline_ms,
+            |p| &mut p.destroy_hold_ms,
+        ];
+        for span in spans {
+            let mut policy = policy();
+            *span(&mut policy) = SPAN_MAX_MS;
+            assert_eq!(policy.check(), Ok(()));
+            for endless in [SPAN_MAX_MS + 1, u64::MAX] {
+                *span(&mut policy) = endless;
+                assert_eq!(policy.check(), Err(PolicyError::Endless));
+            }
+        }
         refused(
             |p| p.change_windows.push(ChangeWindow { weekday: 7, from_minute: 0, until_minute: 1 }),
             PolicyError::Window,

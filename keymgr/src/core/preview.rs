@@ -8,7 +8,7 @@ use super::kind;
 use super::lifecycle::KeyState;
 use super::machine::Core;
 use super::node::{BackendClass, Traffic};
-use super::policy::Policy;
+use super::policy::{Policy, SPAN_MAX_MS};
 use super::refusal::Refusal;
 use super::table::{Change, keys_of};
 use keylink::message::Scope;
@@ -72,12 +72,15 @@ impl Core {
         if set.holders != Holders::Members {
             return Err(Refusal::Unfit("keys of the centre are not distributed"));
         }
+        if not_before_utc_ms > now_utc_ms.saturating_add(SPAN_MAX_MS) {
+            return Err(Refusal::Value("a change is planned within ten years"));
+        }
         let mut nodes = Vec::new();
         for id in tx.members_of(zone) {
             nodes.push(self.preview_node(&tx, id, set, now_utc_ms)?);
         }
         let existing = unused(&tx, set);
-        let earliest = (now_utc_ms + policy.protect_lead_ms).max(not_before_utc_ms);
+        let earliest = now_utc_ms.saturating_add(policy.protect_lead_ms).max(not_before_utc_ms);
         let protect_from = policy.next_change_at(earliest).ok_or(super::policy::PolicyError::NotNow)?;
         let plan = RotateTarget {
             campaign,
@@ -88,7 +91,7 @@ impl Core {
             excepted: nodes.iter().filter(|node| !node.gated).map(|node| node.node).collect(),
             protect_not_before: U64(not_before_utc_ms),
             overlap_ms: U64(policy.overlap_ms),
-            deadline: U64(protect_from + policy.campaign_deadline_ms),
+            deadline: U64(protect_from.saturating_add(policy.campaign_deadline_ms)),
         };
         let act = super::action::Act::Rotate(vec![plan.clone()]);
         Ok(Preview {
@@ -96,7 +99,7 @@ impl Core {
             quorum: super::machine::quorum(&tx, &act)?,
             nodes,
             protect_from,
-            overlap_until: protect_from + policy.overlap_ms,
+            overlap_until: protect_from.saturating_add(policy.overlap_ms),
             plan,
         })
     }

@@ -47,6 +47,8 @@ pub enum Refusal {
     ZoneLocked,
     #[error("outdated: {0}")]
     Outdated(&'static str),
+    #[error("the key was sealed for a number that is not the next one; it has to be sealed again")]
+    NotNext,
     #[error("not possible in this phase of the campaign")]
     Phase,
     #[error("node {0} is in traffic; it has to be taken out of it first")]
@@ -127,6 +129,7 @@ codes! {
     Self::CampaignLives => "campaign_lives",
     Self::ZoneLocked => "zone_locked",
     Self::Outdated(_) => "outdated",
+    Self::NotNext => "not_next",
     Self::Phase => "phase",
     Self::InTraffic(_) => "in_traffic",
     Self::NotReady => "not_ready",

@@ -7,7 +7,9 @@ use super::approval::Registry;
 use super::centre::Centre;
 use super::ids::{CredentialId, KmcId, PersonId, PublicKey};
 use super::input::Founding;
-use super::people::{Credential, CredentialKind, NewCredential, NewPerson, Person, Role, Standing};
+use super::people::{
+    Credential, CredentialKind, NewCredential, NewPerson, Person, Role, Standing, check_roles,
+};
 use super::refusal::Refusal;
 use super::table::Change;
 use keylink::action::ActionClass;
@@ -125,6 +127,8 @@ pub fn install(tx: &mut Change<'_>, root: &SignedRoot, now: u64) -> Result<(), R
             if tx.get::<Centre>(&())?.recovery.is_some() {
                 return Err(Refusal::Value("a recovery waits already"));
             }
+            // Nodes will obey it when its time has come, and so must the register.
+            try_out(tx, &document)?;
             let effective = now + RECOVERY_DELAY_MS;
             tx.edit::<Centre>(&())?.recovery = Some((root.clone(), effective));
             let text = format!("recovery keys replace all officers at {effective}");
@@ -135,7 +139,8 @@ pub fn install(tx: &mut Change<'_>, root: &SignedRoot, now: u64) -> Result<(), R
     Ok(())
 }
 
-/// A document of the recovery keys takes effect once its time has come: its officers are the officers.
+/// A document of the recovery keys takes effect once its time has come: its officers are the officers. Nodes obey it
+/// by themselves, so nothing that happened while it waited stands in its way: what could has been refused.
 pub fn recover(tx: &mut Change<'_>, now: u64) -> Result<(), Refusal> {
     let Some((root, effective)) = tx.find::<Centre>(&()).and_then(|c| c.recovery.clone()) else {
         return Ok(());
@@ -143,26 +148,7 @@ pub fn recover(tx: &mut Change<'_>, now: u64) -> Result<(), Refusal> {
     if now < effective {
         return Ok(());
     }
-    let document = root.document()?;
-    let wanted = named(&document);
-    for (_, id, _) in registered(tx).difference(&wanted) {
-        tx.edit::<Credential>(id)?.standing = Standing::Revoked;
-    }
-    for &(person, id, key) in &wanted {
-        if tx.find::<Person>(&person).is_none() {
-            let credential = NewCredential { id, kind: CredentialKind::File, key };
-            let (name, roles) = (format!("recovered {person}"), [Role::SecurityOfficer].into());
-            acts::enrol_person(tx, &NewPerson { id: person, name, line: None, roles, credential })?;
-        } else if tx.find::<Credential>(&id).is_none() {
-            tx.add(NewCredential { id, kind: CredentialKind::File, key }.of(person))?;
-        }
-    }
-    for id in tx.keys_in::<Person>(..) {
-        let stays = document.officers.iter().any(|o| o.person == id);
-        if tx.get::<Person>(&id)?.is(Role::SecurityOfficer) && !stays {
-            tx.edit::<Person>(&id)?.standing = Standing::Revoked;
-        }
-    }
+    replace_officers(tx, &root.document()?)?;
     let centre = tx.edit::<Centre>(&())?;
     centre.former.push(std::mem::replace(&mut centre.root, root));
     centre.recovery = None;
@@ -170,4 +156,153 @@ pub fn recover(tx: &mut Change<'_>, now: u64) -> Result<(), Refusal> {
     tx.calm(AlarmKind::Recovery, &"root", now);
     acts::officer_alarms(tx, now);
     Ok(())
+}
+
+// Whether a recovery could take effect now: who is known is named as in the register, and enough officers come.
+fn try_out(tx: &mut Change<'_>, document: &RootDocument) -> Result<(), Refusal> {
+    let before = tx.mark();
+    let fits = document.officers.iter().try_for_each(|officer| may_come(tx, officer));
+    let done = fits.and_then(|()| replace_officers(tx, document)).and_then(|()| acts::enough_officers(tx));
+    tx.back_to(before);
+    done
+}
+
+fn may_come(tx: &Change<'_>, officer: &Officer) -> Result<(), Refusal> {
+    const GONE: Refusal = Refusal::Value("who was revoked does not come back: name another key");
+    let ids = tx.keys_in::<Credential>(..);
+    let mut all = ids.iter().filter_map(|id| tx.find::<Credential>(id));
+    if let Some(known) = all.find(|c| c.id == officer.credential || c.key == officer.key) {
+        if (known.person, known.id, known.key) != (officer.person, officer.credential, officer.key) {
+            return Err(Refusal::exists::<Credential>(&officer.key));
+        }
+        if known.standing == Standing::Revoked {
+            return Err(GONE);
+        }
+    }
+    if let Some(person) = tx.find::<Person>(&officer.person) {
+        if person.standing == Standing::Revoked {
+            return Err(GONE);
+        }
+        let roles = person.roles.iter().copied().chain([Role::SecurityOfficer]).collect();
+        person.clone().change_roles(&roles)?;
+    }
+    Ok(())
+}
+
+// The officers of the register become those of the document.
+fn replace_officers(tx: &mut Change<'_>, document: &RootDocument) -> Result<(), Refusal> {
+    let wanted = named(document);
+    for (_, id, _) in registered(tx).difference(&wanted) {
+        tx.edit::<Credential>(id)?.standing = Standing::Revoked;
+    }
+    for id in tx.keys_in::<Person>(..) {
+        let stays = document.officers.iter().any(|o| o.person == id);
+        if tx.get::<Person>(&id)?.is(Role::SecurityOfficer) && !stays {
+            tx.edit::<Person>(&id)?.standing = Standing::Revoked;
+        }
+    }
+    for &(person, id, key) in &wanted {
+        let kind = tx.find::<Credential>(&id).map_or(CredentialKind::File, |known| known.kind);
+        let credential = NewCredential { id, kind, key };
+        tx.put(credential.of(person));
+        match tx.find::<Person>(&person).cloned() {
+            None => {
+                let (name, roles) = (format!("recovered {person}"), [Role::SecurityOfficer].into());
+                let new = NewPerson { id: person, name, line: None, roles, credential };
+                tx.put(Person::register(&new)?.0);
+            }
+            Some(mut known) => {
+                known.standing = Standing::Active;
+                known.roles.insert(Role::SecurityOfficer);
+                if check_roles(&known.roles).is_err() {
+                    known.roles = [Role::SecurityOfficer].into();
+                }
+                tx.put(known);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a recovery that waits brings this key, or one of this name.
+pub fn is_awaited(tx: &Change<'_>, credential: &Credential) -> bool {
+    let waiting = tx.find::<Centre>(&()).and_then(|centre| centre.recovery.as_ref());
+    let document = waiting.and_then(|(root, _)| root.document().ok());
+    let same = |officer: &Officer| officer.key == credential.key || officer.credential == credential.id;
+    document.is_some_and(|document| document.officers.iter().any(same))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::action::Act;
+    use crate::core::approval::ActionState;
+    use crate::core::input::Input;
+    use crate::core::refusals::house::{House, OPERATOR};
+    use crate::core::simulation::people::Human;
+
+    fn standing(house: &House, human: &Human) -> Option<(Standing, Standing)> {
+        let state = house.core.state();
+        let person = state.person(&human.by.person)?;
+        Some((person.standing, state.credential(&human.by.credential)?.standing))
+    }
+
+    // One of four stays as registered, one who was an operator becomes an officer too, and two come with new keys.
+    #[test]
+    fn a_recovery_takes_effect_with_officers_who_stay() {
+        let mut house = House::founded();
+        let [dora, emil] = house.newcomers();
+        let stays = |house: &House, n: usize| house.people[n].officer();
+        let officers = vec![stays(&house, 0), stays(&house, OPERATOR), dora, emil];
+        house.must(house.recovery(officers));
+        let before = house.core.roots().len();
+        house.now += RECOVERY_DELAY_MS - 1;
+        house.must(Input::Tick);
+        assert_eq!(house.core.roots().len(), before, "not before its time");
+        assert_eq!(standing(&house, &house.people[3].clone()), Some((Standing::Active, Standing::Active)));
+        house.now += 1;
+        house.must(Input::Tick);
+        assert_eq!(house.core.roots().len(), before + 1);
+        assert!(house.core.recovery().is_none());
+        let lasting: Vec<AlarmKind> = house.core.alarms().map(|alarm| alarm.kind).collect();
+        let bad = [AlarmKind::Recovery, AlarmKind::RootBehind, AlarmKind::Stuck, AlarmKind::FewOfficers];
+        assert!(bad.iter().all(|kind| !lasting.contains(kind)), "{lasting:?}");
+        let people = house.people.clone();
+        for n in [0, OPERATOR, people.len() - 2, people.len() - 1] {
+            assert_eq!(standing(&house, &people[n]), Some((Standing::Active, Standing::Active)), "{n}");
+        }
+        for gone in [1, 2, 3] {
+            assert_eq!(standing(&house, &people[gone]), Some((Standing::Revoked, Standing::Revoked)));
+        }
+        let operator = house.core.state().person(&people[OPERATOR].by.person).expect("there");
+        assert_eq!(operator.roles, [Role::SecurityOfficer, Role::Operator].into());
+        // Time goes on, and the new ones decide.
+        house.now += 1_000;
+        house.must(Input::Tick);
+        let asked = house.propose_by(0, Act::RevokeNode { node: house.node(0) }).expect("asked");
+        assert_eq!(house.refused(house.approval(2, asked, |_| ())).code(), "approval_credential");
+        for officer in [OPERATOR, people.len() - 2] {
+            house.must(house.approval(officer, asked, |_| ()));
+        }
+        assert_eq!(house.core.state().action(&asked.0).map(|a| &a.state), Some(&ActionState::Done));
+    }
+
+    // What happens while it waits does not stop it: nodes have it, and obey it.
+    #[test]
+    fn a_recovery_takes_effect_whatever_happened_while_it_waited() {
+        let mut house = House::founded();
+        let [dora, emil] = house.newcomers();
+        house.must(house.recovery(vec![house.people[0].officer(), dora, emil]));
+        house.carry(Act::RevokeCredential { credential: house.by(0).credential });
+        let root = house.core.state().centre().expect("there").root.hash();
+        house.now += RECOVERY_DELAY_MS;
+        house.must(Input::Tick);
+        assert_ne!(house.core.state().centre().expect("there").root.hash(), root);
+        let ada = house.people[0].clone();
+        assert_eq!(
+            standing(&house, &ada),
+            Some((Standing::Active, Standing::Active)),
+            "the document says so"
+        );
+    }
 }

@@ -60,6 +60,16 @@ pub struct Ceremony {
     pub signed: Signed,
 }
 
+/// What a custodian signed about a component: never the component, nor the box that it came in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    /// The action that approved the ceremony.
+    pub action: ActionId,
+    /// The exact message.
+    pub signed: Signed,
+}
+
 /// Which node a token let ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

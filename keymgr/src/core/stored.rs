@@ -13,7 +13,7 @@ use super::node::{Copy, Member, Node, Zone};
 use super::people::{Credential, Person, Standing};
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::rows::{Approval, Ceremony, Manifest, Receipt, TokenUse};
+use super::rows::{Approval, Ceremony, Component, Manifest, Receipt, TokenUse};
 use super::table::{Record, State};
 use crate::log::Entry;
 use crate::store::{Change, Row, Stored, Table, Value};
@@ -241,6 +241,25 @@ impl Stored for Ceremony {
     }
 }
 
+// Beside the transcript, under its ceremony's name and its own: one that its custodian replaced stays too.
+impl Stored for Component {
+    const TABLE: Table = Table::Ceremonies;
+    fn key(&self) -> Vec<u8> {
+        [&self.action.0[..], &self.signed.hash().0].concat()
+    }
+    fn columns(&self) -> Columns {
+        vec![("state", "component".into()), ("created_ms", Value::Null)]
+    }
+    fn body(&self) -> Vec<u8> {
+        self.signed.to_bytes()
+    }
+    fn from_body(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let signed = message(body)?;
+        let said: crate::ceremony::ComponentMessage = signed.peek().map_err(serde_json::Error::custom)?;
+        Ok(Self { action: said.ceremony, signed })
+    }
+}
+
 impl Record {
     /// The change of the store that writes this record.
     pub fn to_change(&self) -> Change {
@@ -263,6 +282,7 @@ impl Record {
             Self::Receipt(r) => Change::put(r),
             Self::Approval(r) => Change::put(r),
             Self::Ceremony(r) => Change::put(r),
+            Self::Component(r) => Change::put(r),
             Self::TokenUse(r) => Change::put(r),
         }
     }
@@ -294,24 +314,6 @@ impl Machine for Core {
     type Input = Told;
     type Outcome = Outcome;
     type Refusal = Refusal;
-
-    const TABLES: &'static [Table] = &[
-        Table::Meta,
-        Table::Persons,
-        Table::Credentials,
-        Table::Policies,
-        Table::Zones,
-        Table::ZoneMembers,
-        Table::Nodes,
-        Table::Enrolments,
-        Table::KeySets,
-        Table::Generations,
-        Table::WrappedCopies,
-        Table::Actions,
-        Table::Campaigns,
-        Table::Deliveries,
-        Table::Alarms,
-    ];
 
     fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
         let mut state = State::default();
@@ -358,7 +360,8 @@ mod tests {
                 log_seq: 0,
             };
             let is_read = !matches!(Record::of_row(&body("{}")), Ok(None));
-            assert_eq!(is_read, Core::TABLES.contains(&table), "{}", table.name());
+            let of_the_store = matches!(table, Table::Leader | Table::CheckpointKeys);
+            assert_eq!(is_read, Table::AT_HAND.contains(&table) && !of_the_store, "{}", table.name());
         }
     }
 

@@ -15,7 +15,7 @@ use super::node::{Copy, Member, Node, Zone};
 use super::people::{Credential, Person};
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::rows::{Approval, Ceremony, Manifest, Receipt, TokenUse};
+use super::rows::{Approval, Ceremony, Component, Manifest, Receipt, TokenUse};
 use keylink::TokenId;
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ macro_rules! tables {
         #[derive(Clone, Debug, PartialEq)]
         #[allow(missing_docs, reason = "named by what they hold")]
         #[allow(clippy::large_enum_variant, reason = "short-lived")]
-        pub enum Record { $($record($record),)* Manifest(Manifest), Receipt(Receipt), Approval(Approval), Ceremony(Ceremony) }
+        pub enum Record { $($record($record),)* Manifest(Manifest), Receipt(Receipt), Approval(Approval), Ceremony(Ceremony), Component(Component) }
 
         impl State {
             /// Takes a record in, over an older one.
@@ -42,7 +42,8 @@ macro_rules! tables {
                         self.$name.insert(key_of(&record), record);
                     })*
                     // Evidence: kept by the store, not needed to decide.
-                    Record::Manifest(_) | Record::Receipt(_) | Record::Approval(_) | Record::Ceremony(_) => {}
+                    Record::Manifest(_) | Record::Receipt(_) | Record::Approval(_) => {}
+                    Record::Ceremony(_) | Record::Component(_) => {}
                 }
             }
         }

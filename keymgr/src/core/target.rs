@@ -286,7 +286,7 @@ pub fn draft(
     let actions = target.rights.iter().filter_map(|id| tx.find::<Action>(id));
     let evidence = actions.filter_map(|action| shelf.show(action, &document, now, concerns)).collect();
     let body = Manifest {
-        head: node.link.clone().next_head(centre.epoch, now + centre.limits.manifest_life_ms),
+        head: node.link.clone().next_head(centre.epoch, now.saturating_add(centre.limits.manifest_life_ms)),
         previous: node.link.previous(),
         resync: node.resync,
         root: centre.root.hash(),

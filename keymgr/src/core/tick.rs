@@ -2,7 +2,7 @@
 
 use super::action::KeyRef;
 use super::acts;
-use super::alarm::AlarmKind;
+use super::alarm::{Alarm, AlarmKind};
 use super::approval::{Action, ActionState};
 use super::campaign::Campaign;
 use super::centre::Centre;
@@ -17,12 +17,14 @@ use super::root;
 use super::root_kek;
 use super::steps;
 use super::table::{Change, State};
+use std::collections::BTreeMap;
 
 /// What has to be looked at as time passes; derived from the records, so that a tick does not walk through all
 /// of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watch {
     pub(super) pending: std::collections::BTreeSet<ActionId>,
+    pub(super) waiting: std::collections::BTreeSet<ActionId>,
     pub(super) campaigns: std::collections::BTreeSet<CampaignId>,
     pub(super) nodes: std::collections::BTreeSet<(u64, NodeId)>,
     pub(super) keys: std::collections::BTreeSet<(u64, KeyRef)>,
@@ -43,24 +45,84 @@ pub fn key_due(key: &Key) -> Option<u64> {
     [hold, warn].into_iter().flatten().min()
 }
 
-/// Time passes.
-pub fn tick(tx: &mut Change<'_>, watch: &Watch, now: u64) -> Result<(), Refusal> {
-    for id in &watch.pending {
-        let action = tx.get::<Action>(id)?;
-        if action.state == ActionState::Pending && now >= action.expires.0 {
-            tx.edit::<Action>(id)?.state = ActionState::Expired;
+/// One thing that time may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Action(ActionId),
+    Key(KeyRef),
+    Campaign(CampaignId),
+    Silence,
+    RootKeks,
+    Recovery,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Action(id) => id.fmt(f),
+            Self::Key(key) => key.fmt(f),
+            Self::Campaign(id) => id.fmt(f),
+            Self::Silence => f.write_str("nodes"),
+            Self::RootKeks => f.write_str("root_keks"),
+            Self::Recovery => f.write_str("root"),
         }
     }
-    let due: Vec<_> = watch.keys.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key).collect();
-    for key in due {
-        look_at_key(tx, &key, now)?;
+}
+
+/// Time passes. What cannot be done leaves nothing behind but an alarm, and stops nothing else.
+pub fn tick(tx: &mut Change<'_>, watch: &Watch, now: u64) {
+    let actions = watch.pending.iter().chain(&watch.waiting).map(|id| Part::Action(*id));
+    let due = watch.keys.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| Part::Key(*key));
+    let campaigns = watch.campaigns.iter().map(|id| Part::Campaign(*id));
+    let rest = [Part::Silence, Part::RootKeks, Part::Recovery];
+    let parts: Vec<_> = actions.chain(due).chain(campaigns).chain(rest).collect();
+    let before = tx.mark();
+    let mut stuck = BTreeMap::new();
+    if !parts.iter().all(|part| bring(tx, watch, *part, now).is_ok()) {
+        tx.back_to(before);
+        for part in parts {
+            let before = tx.mark();
+            if let Err(refusal) = bring(tx, watch, part, now) {
+                tx.back_to(before);
+                stuck.insert(part.to_string(), refusal.to_string());
+            }
+        }
     }
-    for id in &watch.campaigns {
-        steps::tick(tx, *id, now)?;
+    for (_, subject) in tx.keys_in::<Alarm>((AlarmKind::Stuck, String::new())..) {
+        if !stuck.contains_key(&subject) {
+            tx.calm(AlarmKind::Stuck, &subject, now);
+        }
     }
-    silent_nodes(tx, watch, now)?;
-    root_kek::late(tx, &watch.rekeyed, now);
-    root::recover(tx, now)
+    for (subject, text) in stuck {
+        tx.alarm(AlarmKind::Stuck, &subject, text, now);
+    }
+}
+
+fn bring(tx: &mut Change<'_>, watch: &Watch, part: Part, now: u64) -> Result<(), Refusal> {
+    match part {
+        Part::Action(id) => expire(tx, &id, now),
+        Part::Key(key) => look_at_key(tx, &key, now),
+        Part::Campaign(id) => steps::tick(tx, id, now),
+        Part::Silence => silent_nodes(tx, watch, now),
+        Part::RootKeks => {
+            root_kek::late(tx, &watch.rekeyed, now);
+            Ok(())
+        }
+        Part::Recovery => root::recover(tx, now),
+    }
+}
+
+fn expire(tx: &mut Change<'_>, id: &ActionId, now: u64) -> Result<(), Refusal> {
+    let action = tx.get::<Action>(id)?;
+    let after = match action.state {
+        ActionState::Pending => ActionState::Expired,
+        ActionState::Approved => ActionState::Lapsed,
+        _ => return Ok(()),
+    };
+    if now >= action.expires.0 {
+        tx.edit::<Action>(id)?.state = after;
+    }
+    Ok(())
 }
 
 fn look_at_key(tx: &mut Change<'_>, name: &KeyRef, now: u64) -> Result<(), Refusal> {
@@ -135,9 +197,12 @@ impl Watch {
     pub(super) fn action(&mut self, old: Option<&Action>, new: &Action) {
         if let Some(old) = old {
             self.pending.remove(&old.id);
+            self.waiting.remove(&old.id);
         }
-        if new.state == ActionState::Pending {
-            self.pending.insert(new.id);
+        match new.state {
+            ActionState::Pending => _ = self.pending.insert(new.id),
+            ActionState::Approved => _ = self.waiting.insert(new.id),
+            _ => {}
         }
     }
 
@@ -170,5 +235,38 @@ impl Watch {
         if let Some(due) = key_due(new) {
             self.keys.insert((due, new.name()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::action::Act;
+    use crate::core::input::Input;
+    use crate::core::refusals::house::{House, zpk};
+
+    // A record that is missing stands for whatever stops a part: the others go on, people are told, and once.
+    #[test]
+    fn what_cannot_be_done_is_told_and_stops_nothing_else() {
+        let mut house = House::founded();
+        let key = house.zone_key();
+        let asked = house.propose(Act::RevokeNode { node: house.node(2) }).expect("asked").0;
+        let set = house.core.state.key_sets.remove(&zpk()).expect("there");
+        house.now += 400 * DAY_MS;
+        for _ in 0..2 {
+            house.must(Input::Tick);
+            house.now += 1_000;
+        }
+        let state = house.core.state();
+        assert_eq!(state.action(&asked).map(|action| &action.state), Some(&ActionState::Expired));
+        let stuck = |house: &House| -> Vec<String> {
+            let own = house.core.alarms().filter(|alarm| alarm.kind == AlarmKind::Stuck);
+            own.map(|alarm| alarm.subject.clone()).collect()
+        };
+        assert_eq!(stuck(&house), [crate::core::refusals::house::campaign(1).to_string(), key.to_string()]);
+        house.core.state.key_sets.insert(zpk(), set);
+        house.must(Input::Tick);
+        assert!(stuck(&house).is_empty(), "it is over");
+        assert!(house.core.alarms().any(|alarm| alarm.kind == AlarmKind::KeyExpired));
     }
 }

@@ -1,90 +1,57 @@
 //! The log and its store under one leader: takes over, appends, signs.
 //!
-//! A checkpoint is signed only over committed entries, and is in the store before anyone sees it.
+//! A checkpoint is signed only over committed entries, and is in the store before anyone sees it. The last entry of
+//! each batch says what the whole state is after it.
 
-use super::checkpoint::{Checkpoint, CheckpointKey, succession};
+use super::checkpoint::{CheckpointKey, succession};
 use super::entry::Entry;
-use super::line::{Parts, hash_of, line};
+use super::line::{hash_of, line};
 use super::note::{self, VerifierKey};
-use super::proof;
+use super::opening::{self, Opening};
+use super::state::{StateTree, Undo};
 use super::tree::Tree;
 use crate::failpoint::failpoint;
-use crate::store::{Change, Error, Fence, Hash, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
+use crate::store::{Change, Error, Fence, Hash, Row, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
 
 /// The row that names the log.
-const ORIGIN_KEY: &[u8] = b"origin";
-const LEADER_KEY: &[u8] = b"leader";
+pub(super) const ORIGIN_KEY: &[u8] = b"origin";
+pub(super) const LEADER_KEY: &[u8] = b"leader";
 
 /// The one who may append.
 pub struct Ledger {
-    store: Store,
-    key: CheckpointKey,
-    tree: Tree,
-    prev: Hash,
-    epoch: i64,
-    signed: Option<(u64, String)>,
+    pub(super) store: Store,
+    pub(super) key: CheckpointKey,
+    pub(super) tree: Tree,
+    pub(super) state: StateTree,
+    pub(super) prev: Hash,
+    pub(super) epoch: i64,
+    pub(super) signed: Option<(u64, String)>,
 }
 
 impl Ledger {
+    pub(super) fn new(store: Store, key: CheckpointKey) -> Self {
+        let (tree, state) = (Tree::default(), StateTree::default());
+        Self { store, key, tree, state, prev: [0; 32], epoch: 0, signed: None }
+    }
+
     /// Leads on a store: makes it if it is empty, brings its schema up to date, raises the epoch, and logs
-    /// that. Refused if the log is not what its last checkpoint signed, or if the key is not the log's.
+    /// that. Refused if the log is not what its last checkpoint signed, if the key is not the log's, or if a row is
+    /// not what the log says.
     pub fn lead(store: Store, key: CheckpointKey, holder: &str, utc_ms: u64) -> Result<Self, Error> {
-        let mut ledger = Self { store, key, tree: Tree::default(), prev: [0; 32], epoch: 0, signed: None };
-        let version = ledger.store.version()?;
-        if version > SCHEMA_NEWEST {
-            return Err(Error::Newer { found: version, known: SCHEMA_NEWEST });
-        }
-        if version > 0 {
-            ledger.load()?;
-        }
+        Opening::of(store, key)?.read(&mut |_| Ok(()))?.lead(holder, utc_ms)
+    }
+
+    pub(super) fn begin(&mut self, version: u64, holder: &str, utc_ms: u64) -> Result<(), Error> {
         failpoint!("takeover.before");
-        ledger.take_over(version, holder, utc_ms)?;
+        self.take_over(version, holder, utc_ms)?;
         failpoint!("takeover.after");
-        ledger.checkpoint()?;
-        Ok(ledger)
+        self.checkpoint()
     }
 
-    fn load(&mut self) -> Result<(), Error> {
-        let origin = self.store.get(Table::Meta, ORIGIN_KEY)?.map(|row| row.body);
-        if origin.as_deref() != Some(self.key.origin().as_bytes()) {
-            return Err(Error::Log("the store is of another log".to_owned()));
-        }
-        let keys = keys(&mut self.store)?;
-        if keys.last().map(|(key, _)| key) != Some(self.key.public()) {
-            return Err(Error::Log("the checkpoint key is not the key of this log".to_owned()));
-        }
-        let size = self.store.log_size()?;
-        self.signed = self.store.last_checkpoint()?;
-        if let Some((at, note)) = &self.signed {
-            let keys: Vec<VerifierKey> = keys.into_iter().map(|(key, _)| key).collect();
-            let said = Checkpoint::open(note, &keys).map_err(|error| Error::Log(error.to_string()))?;
-            if *at > size || said.size != *at || said.root != proof::root_at(&mut self.store, *at)? {
-                return Err(Error::Log(format!("entries before {at} are not what the checkpoint signed")));
-            }
-        }
-        self.check_tail(size)?;
-        self.tree = Tree::from_edges(size, proof::edges(&mut self.store, size)?);
-        let leader = self.store.get(Table::Leader, LEADER_KEY)?;
-        let epoch = leader.as_ref().and_then(|row| row.column("epoch").int());
-        self.epoch = epoch.ok_or_else(|| Error::Log("there is no epoch".to_owned()))?;
-        Ok(())
-    }
-
-    // The chain over the entries that no checkpoint covers, from the last one that is covered.
-    fn check_tail(&mut self, size: u64) -> Result<(), Error> {
-        let from = self.signed.as_ref().map_or(0, |(at, _)| at.saturating_sub(1));
-        let (mut next, mut prev) = (from, None);
-        self.store.each_line(from, &mut |seq, line| {
-            let holds = Parts::of(&line)
-                .is_ok_and(|parts| parts.seq == seq && prev.is_none_or(|prev| parts.prev == prev));
-            if seq != next || !holds {
-                return Err(Error::Log(format!("entry {seq} does not follow the one before")));
-            }
-            (next, prev) = (seq + 1, Some(hash_of(&line)));
-            Ok(())
-        })?;
-        self.prev = prev.unwrap_or_default();
-        if next == size { Ok(()) } else { Err(Error::Log(format!("entry {next} is missing"))) }
+    /// Gives every row of the tables at hand again, as committed; refused if one is not what was written.
+    pub fn read_again(&mut self, each: &mut dyn FnMut(Row) -> Result<(), Error>) -> Result<(), Error> {
+        let mut found = opening::read_state(&mut self.store, each)?;
+        if found.root() == self.state.root() { Ok(()) } else { opening::by_the_whole_log(self) }
     }
 
     fn take_over(&mut self, version: u64, holder: &str, utc_ms: u64) -> Result<(), Error> {
@@ -204,14 +171,24 @@ impl Ledger {
         }
         let checkpoint = write.checkpoint.clone();
         let (mut tree, mut prev) = (self.tree.clone(), self.prev);
-        for (entry, changes) in batch {
+        let mut undo = Undo::new();
+        let mut left = batch.len();
+        for (entry, mut changes) in batch {
             let seq = tree.size();
+            self.state.change(&changes, seq, &mut undo);
+            left -= 1;
+            if left == 0 {
+                changes.push(self.state.row());
+            }
             let line = line(seq, utc_ms, &prev, &entry, &changes);
             prev = hash_of(&line);
             tree.push(prev, &mut write.tiles);
             write.entries.push((seq, line, changes));
         }
-        self.store.write(fence, write)?;
+        if let Err(error) = self.store.write(fence, write) {
+            self.state.undo(undo);
+            return Err(error);
+        }
         (self.tree, self.prev) = (tree, prev);
         if checkpoint.is_some() {
             failpoint!("checkpoint.after_persist");
@@ -228,7 +205,7 @@ fn key_row(key: &VerifierKey, from_size: u64, endorsement: String) -> Change {
 
 /// The keys of a log, each with the tree size from which it signs; a key that its predecessor did not endorse
 /// is refused.
-fn keys(store: &mut Store) -> Result<Vec<(VerifierKey, u64)>, Error> {
+pub(super) fn keys(store: &mut Store) -> Result<Vec<(VerifierKey, u64)>, Error> {
     let mut rows = Vec::new();
     store.each_row(Table::CheckpointKeys, &mut |row| {
         rows.push(row);

@@ -140,6 +140,16 @@ impl<'a> Parts<'a> {
         Ok(Self { seq, utc_ms, prev, words: rest })
     }
 
+    /// What was done, as it is written.
+    pub fn action(&self) -> &'a str {
+        self.words[2]
+    }
+
+    /// Whether it is about an action.
+    pub fn has_action_hash(&self) -> bool {
+        self.words[4] != "-"
+    }
+
     /// Table, key and image of every row it changed.
     pub fn changes(
         &self,

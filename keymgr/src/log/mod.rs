@@ -5,18 +5,23 @@
 
 mod checkpoint;
 mod entry;
+mod fold;
 mod ledger;
 mod line;
 mod note;
+mod opening;
 mod proof;
+mod state;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use entry::Entry;
+pub(crate) use fold::Fold;
 pub use ledger::Ledger;
 pub(crate) use ledger::key_chain;
 pub use line::{LineError, Parts, Record, hash_of, line};
 pub(crate) use note::unverified as unverified_note;
 pub use note::{NoteError, VerifierKey};
+pub use opening::{Opening, Proven};
 pub use proof::{consistency, inclusion, root_at};
 pub use tree::{Frontier, Tree, leaf_hash, node_hash};

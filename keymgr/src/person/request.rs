@@ -1,5 +1,6 @@
 //! What a person asks to be registered with: a public file, signed by the approval key that is in it.
 
+use crate::core::names;
 use crate::core::people::CredentialKind;
 use crate::person::Identity;
 use keylink::envelope::{Body, EnvelopeError, Signed};
@@ -31,7 +32,7 @@ pub enum RequestError {
     #[error("not a person's request: {0}")]
     Message(#[from] EnvelopeError),
     /// A name that cannot be shown safely, or none.
-    #[error("a name has 1 to 64 letters, digits, spaces, dots, dashes or underlines")]
+    #[error("{}", names::RULE)]
     Name,
 }
 
@@ -58,11 +59,5 @@ impl PersonRequest {
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), RequestError> {
-    let fits = |c: char| c.is_alphanumeric() || " .-_".contains(c);
-    let long = name.chars().count();
-    if (1..=64).contains(&long) && name.chars().all(fits) && name.trim() == name {
-        Ok(())
-    } else {
-        Err(RequestError::Name)
-    }
+    if names::is_plain(name) { Ok(()) } else { Err(RequestError::Name) }
 }

@@ -2,6 +2,7 @@
 //! used it is remembered, so that it serves one node once and is void at the first mismatch.
 
 use crate::core::enrolment::TOKEN_LIFE_MS;
+use crate::core::names;
 use keylink::envelope::Signed;
 use keylink::message::{Audience, Enrol, EnrolmentToken, HeadError, proof_holds};
 use keylink::wire::{Blob, Hex, U64};
@@ -27,6 +28,15 @@ pub enum EnrolmentError {
     /// No such token, its time is over, or the proof of its secret does not hold.
     #[error("the token is not valid")]
     Token,
+    /// A name that is not shown as it is, or that reads as an id.
+    #[error("{}, and is no id", names::RULE)]
+    Name,
+    /// A node that is known has this name.
+    #[error("another node has this name")]
+    Taken,
+    /// A class there is none of, or a text about the unit that is not shown as it is.
+    #[error("a backend class is A, B or C, and the text about the unit has at most 256 printable characters")]
+    Unit,
     /// Another key or request has used the token: it is void now.
     #[error("the token was used for another key and is void")]
     Void,
@@ -94,6 +104,11 @@ impl Enrolments {
         {
             return Err(EnrolmentError::Token);
         }
+        // What the node says of itself is shown to the people who compare fingerprints.
+        names::check(&enrol.name).map_err(|_| EnrolmentError::Name)?;
+        if !["A", "B", "C"].contains(&enrol.backend_class.as_str()) || !is_one_line(&enrol.attestation) {
+            return Err(EnrolmentError::Unit);
+        }
         let csr = Digest::of(&enrol.csr.0);
         Ok(Asked { enrol, csr, asked_ms: utc_ms })
     }
@@ -112,6 +127,11 @@ impl Enrolments {
         });
     }
 
+    /// Whether a node waits, under this name.
+    pub fn waits(&self, node: NodeId, name: &str) -> bool {
+        self.with(|all| all.get(&node).is_some_and(|asked| asked.enrol.name == name))
+    }
+
     /// Nodes that wait to be let in, by name.
     pub fn waiting(&self) -> Vec<Asked> {
         let mut list: Vec<_> = self.with(|all| all.values().cloned().collect());
@@ -123,6 +143,10 @@ impl Enrolments {
     pub fn forget(&self, node: NodeId) {
         self.with(|all| all.remove(&node));
     }
+}
+
+fn is_one_line(text: &str) -> bool {
+    text.len() <= 256 && text.chars().all(|c| c == ' ' || c.is_ascii_graphic())
 }
 
 // The first 48 bits of a UUID of version 7 are its time (RFC 9562 section 5.7).

@@ -28,12 +28,20 @@ impl Manager {
     /// Works until the task is dropped.
     pub async fn work(&self) {
         let mut ticked = tokio::time::Instant::now();
+        let mut failing = false;
         loop {
             if ticked.elapsed() >= TICK {
                 ticked = tokio::time::Instant::now();
                 self.keep_epoch().await;
                 failpoint!("labour.tick");
-                let _ = self.submit(None, Input::Tick).await;
+                let done = self.submit(None, Input::Tick).await;
+                if let Err(problem) = &done
+                    && !failing
+                {
+                    tracing::error!(%problem, "time stands still at the centre: nothing expires, no campaign goes on");
+                }
+                failing = done.is_err();
+                self.forget_lapsed().await;
             }
             if !self.round().await {
                 let _ = tokio::time::timeout(PAUSE, self.0.labour.notified()).await;

@@ -3,6 +3,7 @@
 
 use super::keys::{Held, label, label_of};
 use super::manager::{Manager, SubmitProblem};
+use super::rates;
 use crate::core::action::KeyRef;
 use crate::core::input::{Input, Judged, Outcome};
 use crate::core::rows::TokenUse;
@@ -23,8 +24,8 @@ use std::time::Duration;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-/// Life of offers, confirmations and other messages that are answered at once, milliseconds.
-pub(super) const MESSAGE_LIFE_MS: u64 = 24 * 3_600_000;
+/// Life of offers, confirmations and other messages besides manifests, milliseconds: somebody may carry them.
+pub(super) const MESSAGE_LIFE_MS: u64 = 30 * 24 * 3_600_000;
 /// Validity of a node's transport certificate.
 const CERTIFICATE_DAYS: u32 = 397;
 /// Messages of one parcel that are looked at.
@@ -76,6 +77,9 @@ pub enum LinkProblem {
     /// Not taken by the core.
     #[error("{0}")]
     Refused(SubmitProblem),
+    /// The node says more than it is listened to; enough again after so many seconds.
+    #[error("too many requests; try again in {0} s")]
+    TooMany(u64),
     /// The manager cannot do it now.
     #[error("not now: {0}")]
     Unready(String),
@@ -92,12 +96,19 @@ impl Manager {
         self.view(crate::core::Core::kmc).ok_or_else(|| LinkProblem::Unready("not founded".to_owned()))
     }
 
+    // Before anything is written for it.
+    fn listen(&self, line: Line, messages: usize) -> Result<(), LinkProblem> {
+        let taken = self.0.rates.take(line.node, rates::cost(messages), self.now().mono_ms);
+        taken.map_err(LinkProblem::TooMany)
+    }
+
     /// A node asks to be known.
     pub async fn enrol(&self, body: &[u8]) -> Result<LinkAnswer, LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let signed = Signed::parse(body)?;
         let asked = self.0.enrolments.judge(kmc, &signed, now)?;
         let node = asked.enrol.node();
+        self.name_is_free(node, &asked.enrol.name)?;
         self.use_token(asked.enrol.token, node, asked.csr).await?;
         self.0.enrolments.wait(asked.clone());
         let known = self.view(|core| {
@@ -123,6 +134,16 @@ impl Manager {
         };
         self.0.enrolments.forget(node);
         Ok(LinkAnswer::Bytes(Signed::seal(&enrolled, &self.0.parts.signer).to_bytes()))
+    }
+
+    // Said to the node at once, and before its token is used: officers could not let it in under this name. One that
+    // has been told to wait was looked at before.
+    fn name_is_free(&self, node: NodeId, name: &str) -> Result<(), LinkProblem> {
+        let taken = |core: &crate::core::Core| core.state().nodes().any(|n| n.name == name && n.id != node);
+        if !self.0.enrolments.waits(node, name) && self.view(taken) {
+            return Err(super::EnrolmentError::Taken.into());
+        }
+        Ok(())
     }
 
     // A token lets one node ask with one request, also after a restart: so it is written before anything is said.
@@ -151,6 +172,7 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let hello: Hello = signed.peek()?;
         line.carries(hello.node)?;
+        self.listen(line, 0)?;
         // What a node signed for one connection does not open another, and what it signed for none opens none: every
         // connection has its value.
         if !hello.exporter.is_some_and(|own| bool::from(own.0.ct_eq(&line.exporter))) {
@@ -159,7 +181,8 @@ impl Manager {
         self.submit(None, Input::Hello { node: hello.node, hello: signed }).await?;
         failpoint!("link.hello");
         self.offer_root_kek(hello.node, hello.taken).await;
-        Ok(self.mail_for(hello.node, hello.taken, hello.root).await)
+        let mail = self.mail_for(hello.node, hello.taken, hello.root).await;
+        Ok(self.with_recovery(mail, hello.root))
     }
 
     /// A node asks for mail; waits for some when there is none.
@@ -167,6 +190,7 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let pull: Pull = signed.peek()?;
         line.carries(pull.node)?;
+        self.listen(line, 0)?;
         let (node, taken) = (pull.node, (pull.taken.0.0, pull.taken.1.0));
         self.submit(None, Input::Pull { node, pull: signed }).await?;
         self.offer_root_kek(node, pull.taken).await;
@@ -174,17 +198,29 @@ impl Manager {
         let ring = bell.notified();
         let mail = self.mail_for(node, pull.taken, pull.root).await;
         if !mail.is_empty() || pull.wait_s == 0 {
-            return Ok(mail);
+            return Ok(self.with_recovery(mail, pull.root));
         }
         let most = u64::from(pull.wait_s).min(keylink::endpoint::PULL_WAIT_S);
         let _ = tokio::time::timeout(Duration::from_secs(most), ring).await;
         debug_assert!(taken.1 < u64::MAX);
-        Ok(self.mail_for(node, pull.taken, pull.root).await)
+        let mail = self.mail_for(node, pull.taken, pull.root).await;
+        Ok(self.with_recovery(mail, pull.root))
+    }
+
+    // A recovery waits at nodes too, with an alarm at each; they count its time from when they first saw it. It is no
+    // reason to answer at once: a node that has it still names the document before.
+    fn with_recovery(&self, mut mail: Mail, root: u32) -> Mail {
+        let newer = |signed: &keylink::root::SignedRoot| {
+            signed.document().is_ok_and(|document| document.number > root)
+        };
+        mail.roots.extend(self.view(crate::core::Core::recovery).filter(newer));
+        mail
     }
 
     /// Receipts, refusals and requests of a node. Answers what confirms the receipts that were counted.
     pub async fn receipts(&self, line: Line, body: &[u8]) -> Result<Mail, LinkProblem> {
         let parcel: Parcel = strict(body)?;
+        self.listen(line, parcel.messages.len().min(PARCEL_MAX))?;
         let mut node = None;
         let mut last = None;
         for signed in parcel.messages.into_iter().take(PARCEL_MAX) {
@@ -230,13 +266,14 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let beat: StatusBeat = signed.peek()?;
         line.carries(beat.node)?;
+        self.listen(line, 0)?;
         let ours = i64::try_from(self.now().utc_ms).unwrap_or(i64::MAX);
         let skew_ms = i64::try_from(beat.utc_ms.0).unwrap_or(i64::MAX).saturating_sub(ours);
         self.submit(None, Input::Beat { beat: signed, node: beat.node, skew_ms }).await?;
         Ok(Mail::default())
     }
 
-    fn counter_receipt(&self, node: NodeId, last: (U64, Digest)) -> Result<Signed, LinkProblem> {
+    pub(super) fn counter_receipt(&self, node: NodeId, last: (U64, Digest)) -> Result<Signed, LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let epoch = self.view(crate::core::Core::epoch);
         let checkpoint = self.checkpoint().map(|c| (c.size, c.root));
@@ -257,7 +294,7 @@ impl Manager {
     }
 
     // What the box has; after a restart of ours, what the store has.
-    async fn mail_for(&self, node: NodeId, taken: (U64, U64), root: u32) -> Mail {
+    pub(super) async fn mail_for(&self, node: NodeId, taken: (U64, U64), root: u32) -> Mail {
         let taken = (taken.0.0, taken.1.0);
         self.post_confirmation(node, taken);
         let (roots, newest) = self.view(|core| {
@@ -281,7 +318,7 @@ impl Manager {
 
     // A receipt that is in the store byte for byte is confirmed again and not written again: a node that repeats itself
     // does not fill the log. Gives number and name of the last one counted.
-    async fn counted_before(&self, node: NodeId, signed: &Signed) -> Option<(U64, Digest)> {
+    pub(super) async fn counted_before(&self, node: NodeId, signed: &Signed) -> Option<(U64, Digest)> {
         let receipt: Receipt = signed.peek().ok()?;
         let last = self.view(|core| {
             let record = core.node(&node).filter(|record| record.is_served())?;
@@ -294,7 +331,7 @@ impl Manager {
     }
 
     // What the backend says of a proof of possession.
-    async fn judge(&self, signed: &Signed) -> Judged {
+    pub(super) async fn judge(&self, signed: &Signed) -> Judged {
         let Ok(receipt) = signed.peek::<Receipt>() else { return Judged::None };
         if receipt.kind == ReceiptKind::KekInstalled {
             return self.judge_root_kek(&receipt).await;

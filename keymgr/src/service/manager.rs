@@ -1,9 +1,11 @@
 //! The handle of a running manager.
 
+use super::carrier::Turns;
 use super::clock::Clock;
 use super::enrolment::{Asked, Enrolments};
 use super::mailroom::Mailroom;
 use super::offers::Offers;
+use super::rates::Rates;
 use super::sent::SentStore;
 use crate::ceremony::Ceremonies;
 use crate::core::ids::Fresh;
@@ -12,7 +14,7 @@ use crate::core::{Core, Refusal};
 use crate::house::Authority;
 use crate::log;
 use crate::vault::VaultThread;
-use crate::writer::{SubmitError, Writer};
+use crate::writer::{self, Recalled, SubmitError, Writer};
 use keylink::envelope::SoftSigner;
 use keylink::message::{Checkpoint, EnrolmentToken};
 use keylink::wire::U64;
@@ -40,6 +42,15 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+/// By what a request of a person's program is known again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestName {
+    /// The person's id and the Idempotency-Key: the key of one person never meets another's.
+    pub key: String,
+    /// Hash of method, path and body.
+    pub request: Digest,
+}
+
 /// Why something submitted has no outcome.
 pub type SubmitProblem = SubmitError<Refusal>;
 
@@ -52,6 +63,8 @@ pub(super) struct Inner {
     pub mail: Mailroom,
     pub enrolments: Enrolments,
     pub offers: Offers,
+    pub turns: Turns,
+    pub rates: Rates,
     pub labour: Notify,
     pub ceremonies: Ceremonies,
 }
@@ -71,6 +84,8 @@ impl Manager {
             mail: Mailroom::default(),
             enrolments,
             offers: Offers::default(),
+            turns: Turns::default(),
+            rates: Rates::default(),
             labour: Notify::new(),
             ceremonies: Ceremonies::default(),
         }))
@@ -81,15 +96,29 @@ impl Manager {
         self.0.parts.clock.now()
     }
 
-    /// Hands something to the core; the answer comes after the commit. `key` makes asking again harmless.
-    pub async fn submit(&self, key: Option<String>, input: Input) -> Result<Outcome, SubmitProblem> {
+    /// Hands something to the core; the answer comes after the commit. A name makes asking again harmless.
+    pub async fn submit(&self, name: Option<RequestName>, input: Input) -> Result<Outcome, SubmitProblem> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|_| SubmitError::NotLeading)?;
-        let told = Told { fresh: Fresh(Digest(random)), input };
+        let (key, request) = name.map(|name| (name.key, name.request)).unzip();
+        let told = Told { fresh: Fresh(Digest(random)), request, input };
         let outcome = self.0.parts.writer.submit(key, told).await;
         // Whatever was decided, something may follow from it.
         self.0.labour.notify_one();
         outcome
+    }
+
+    /// What a request of this name came to, if it was done before: asked before anything is done for it that costs
+    /// or that only holds until it is done.
+    pub async fn recall(&self, name: &RequestName) -> Result<Option<Outcome>, SubmitProblem> {
+        let (RequestName { key, request }, now) = (name.clone(), self.now().utc_ms);
+        let look = move |store: &mut crate::store::Store| writer::recall(store, &key, &request, now);
+        match self.store().read(look).await {
+            Some(Ok(Recalled::No)) => Ok(None),
+            Some(Ok(Recalled::Answer(outcome))) => Ok(Some(outcome)),
+            Some(Ok(Recalled::Other)) => Err(SubmitError::KeyReused),
+            _ => Err(SubmitError::NotLeading),
+        }
     }
 
     /// Looks at committed state.

@@ -26,6 +26,8 @@ const RECEIPT_MS: u64 = 60_000;
 fn awaits_receipt(record: &Node, number: u32, taken: U64, now: u64) -> bool {
     let next = record.kek_change.next.as_ref().filter(|next| next.kek.number == number);
     next.is_some_and(|next| match next.confirm.as_ref().and_then(|c| c.peek::<RootKekConfirm>().ok()) {
+        // One whose time is over is not taken any more.
+        Some(confirm) if now >= confirm.head.not_after.0 => false,
         Some(confirm) => confirm.head.seq > taken || now.saturating_sub(next.kek.since_utc_ms) < RECEIPT_MS,
         // Formed from components: it is not offered.
         None => true,
@@ -107,11 +109,12 @@ impl Manager {
         }
     }
 
-    pub(super) async fn root_kek_accepted(&self, node: NodeId, signed: Signed) -> Result<(), LinkProblem> {
+    /// A node has accepted an offer. True when a root KEK is agreed by it, and the confirmation waits for the node.
+    pub(super) async fn root_kek_accepted(&self, node: NodeId, signed: Signed) -> Result<bool, LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let record = self.view(|core| core.node(&node).cloned()).ok_or(LinkProblem::Unknown)?;
         let accept: RootKekAccept = signed.open(&record.link.key)?;
-        let Some((offer, number)) = self.0.offers.take(node, accept.offer) else { return Ok(()) };
+        let Some((offer, number)) = self.0.offers.take(node, accept.offer) else { return Ok(false) };
         let hash = signed.hash();
         let agreed = self
             .vault()
@@ -125,7 +128,7 @@ impl Manager {
             Ok(agreed) => agreed,
             Err(error) => {
                 tracing::warn!(%node, %error, "a node's answer does not agree on a root KEK");
-                return Ok(());
+                return Ok(false);
             }
         };
         let kek =
@@ -136,7 +139,7 @@ impl Manager {
             |confirm| Input::KekAgreed { node, kek: kek.clone(), confirm },
         )
         .await?;
-        Ok(())
+        Ok(true)
     }
 
     fn next_head(&self, node: NodeId, now: u64) -> Result<Head, LinkProblem> {
@@ -152,7 +155,8 @@ impl Manager {
         let Some(signed) = self.view(open) else { return };
         let Ok(confirm) = signed.peek::<RootKekConfirm>() else { return };
         let place = (confirm.head.epoch.0, confirm.head.seq.0);
-        if place.1 > taken.1 && !self.0.mail.holds(node, place.1) {
+        let holds = self.now().utc_ms < confirm.head.not_after.0;
+        if holds && place.1 > taken.1 && !self.0.mail.holds(node, place.1) {
             self.0.mail.put(node, place, signed);
         }
     }

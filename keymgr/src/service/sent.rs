@@ -1,18 +1,34 @@
-//! What was sent, read from the store: the exact bytes of before.
+//! The store, read beside the writer: what was sent, in the exact bytes of before, and exports.
 
 use crate::core::rows::Manifest;
-use crate::store::{Row, Store, Stored, Table};
+use crate::store::{Error, Location, Row, Store, Stored, Table};
 use keylink::{NodeId, Signed};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// A reading connection beside the writer's.
 #[derive(Clone)]
-pub struct SentStore(Arc<Mutex<Store>>);
+pub struct SentStore {
+    store: Arc<Mutex<Store>>,
+    location: Arc<Location>,
+    turns: Arc<Semaphore>,
+}
 
 impl SentStore {
-    /// Over a store that is only read here.
-    pub fn new(store: Store) -> Self {
-        Self(Arc::new(Mutex::new(store)))
+    /// Opens a store that is only read here.
+    pub fn open(location: Location) -> Result<Self, Error> {
+        let store = Arc::new(Mutex::new(Store::read(&location)?));
+        Ok(Self { store, location: Arc::new(location), turns: Arc::new(Semaphore::new(1)) })
+    }
+
+    /// A connection of its own, for who reads for long.
+    pub fn another(&self) -> Result<Store, Error> {
+        Store::read(&self.location)
+    }
+
+    /// The turn to read for long: one has it.
+    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        self.turns.clone().acquire_owned().await
     }
 
     /// Looks into the store on a thread that may wait.
@@ -20,7 +36,7 @@ impl SentStore {
         &self,
         look: impl FnOnce(&mut Store) -> T + Send + 'static,
     ) -> Option<T> {
-        let store = self.0.clone();
+        let store = self.store.clone();
         let task = move || look(&mut store.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::task::spawn_blocking(task).await.ok()
     }

@@ -47,6 +47,16 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A row is not what the log says: somebody else wrote it, or took it away.
+    #[error("the store was changed beside the manager: {}: {what}", Place(table, key))]
+    Edited {
+        /// Where.
+        table: &'static str,
+        /// Which row.
+        key: Vec<u8>,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The log is not what its last checkpoint signed.
     #[error("the log does not hold: {0}")]
     Log(String),

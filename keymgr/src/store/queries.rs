@@ -41,13 +41,13 @@ impl Store {
         }
     }
 
-    /// Every row of a table in no order, without its columns: for those who only want the objects.
-    pub fn each_body(
+    /// Every row of a table in no order.
+    pub fn each_in_no_order(
         &mut self,
         table: Table,
         each: &mut dyn FnMut(Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let sql = format!("SELECT key, body, log_seq FROM {}", table.name());
+        let sql = format!("SELECT {} FROM {}", columns(table), table.name());
         self.engine.query(&Statement::new(sql, Vec::new()), &mut |values| each(row(table, values)?))
     }
 

@@ -92,6 +92,28 @@ tables! {
 }
 
 impl Table {
+    /// The tables by whose rows a manager decides: it has them at hand from its start on. The others are evidence
+    /// and answers, which are kept.
+    pub const AT_HAND: &'static [Self] = &[
+        Self::Meta,
+        Self::Leader,
+        Self::CheckpointKeys,
+        Self::Persons,
+        Self::Credentials,
+        Self::Policies,
+        Self::Zones,
+        Self::ZoneMembers,
+        Self::Nodes,
+        Self::Enrolments,
+        Self::KeySets,
+        Self::Generations,
+        Self::WrappedCopies,
+        Self::Actions,
+        Self::Campaigns,
+        Self::Deliveries,
+        Self::Alarms,
+    ];
+
     /// Its name in both stores.
     pub fn name(self) -> &'static str {
         self.definition().name

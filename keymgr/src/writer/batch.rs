@@ -1,6 +1,6 @@
 //! One batch: what its requests came to, waiting for the commit.
 
-use super::idempotency::{self, Known};
+use super::idempotency::{self, Recalled};
 use super::machine::Machine;
 use super::{Answer, Job, SubmitError};
 use crate::log::Entry;
@@ -36,12 +36,12 @@ impl<M: Machine> Batch<M> {
         let key = idempotency.map(|key| (key, idempotency::request_hash(&input)));
         let known = match &key {
             Some((key, request)) => self.known(store, key, request, now),
-            None => Ok(Known::No),
+            None => Ok(Recalled::No),
         };
         let come_to = match known {
-            Ok(Known::Answer(outcome)) => Ok(outcome),
-            Ok(Known::Other) => Err(SubmitError::KeyReused),
-            Ok(Known::No) => self.decide(machine, now, key, input),
+            Ok(Recalled::Answer(outcome)) => Ok(outcome),
+            Ok(Recalled::Other) => Err(SubmitError::KeyReused),
+            Ok(Recalled::No) => self.decide(machine, now, key, input),
             Err(error) => {
                 self.waiting.push((answer, Err(SubmitError::NotLeading)));
                 return Err(error);
@@ -57,10 +57,10 @@ impl<M: Machine> Batch<M> {
         key: &str,
         request: &Hash,
         now: Instant3,
-    ) -> Result<Known<M::Outcome>, Error> {
+    ) -> Result<Recalled<M::Outcome>, Error> {
         match self.keys.get(key) {
-            Some((same, outcome)) if same == request => Ok(Known::Answer(outcome.clone())),
-            Some(_) => Ok(Known::Other),
+            Some((same, outcome)) if same == request => Ok(Recalled::Answer(outcome.clone())),
+            Some(_) => Ok(Recalled::Other),
             None => idempotency::look(store, key, request, now.utc_ms),
         }
     }

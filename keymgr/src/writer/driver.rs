@@ -4,8 +4,8 @@ use super::batch::Batch;
 use super::machine::Machine;
 use super::{Job, Options, Shared, Standing, SubmitError, idempotency};
 use crate::failpoint::failpoint;
-use crate::log::{Entry, Ledger};
-use crate::store::{Error, Row, Store, Table};
+use crate::log::{Entry, Ledger, Opening};
+use crate::store::{Error, Row};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,46 +28,56 @@ pub(super) struct Driver<M: Machine> {
     tried: Instant,
 }
 
-/// Leads on the store and loads the machine from it.
+/// Leads on the store, once the machine is loaded from rows that are what the log says.
 pub(super) fn open<M: Machine>(options: &mut Options) -> Result<(Ledger, M), Error> {
-    let store = (options.open)()?;
-    let now = (options.clock)();
-    let mut ledger = Ledger::lead(store, (options.key)(), &options.holder, now.utc_ms)?;
-    let machine = load(ledger.store())?;
+    let opening = Opening::of((options.open)()?, (options.key)())?;
+    let (proven, machine) = load(|each| opening.read(each))?;
+    let ledger = proven.lead(&options.holder, (options.clock)().utc_ms)?;
     Ok((ledger, machine))
 }
 
+type Each<'a> = &'a mut dyn FnMut(Row) -> Result<(), Error>;
+
 // Rows are read on a thread of their own: the database works while the machine takes in what came before.
-fn load<M: Machine>(store: &mut Store) -> Result<M, Error> {
+fn load<M: Machine, T: Send>(
+    read: impl FnOnce(Each<'_>) -> Result<T, Error> + Send,
+) -> Result<(T, M), Error> {
     const AHEAD: usize = 16;
     let (pieces, rows) = sync_channel::<Vec<Row>>(AHEAD);
     std::thread::scope(|scope| {
-        let reading = scope.spawn(move || read(store, M::TABLES, &pieces));
+        let reading = scope.spawn(move || in_pieces(read, &pieces));
         let machine = M::load(&mut rows.into_iter().flatten());
         let read =
             reading.join().unwrap_or_else(|_| Err(Error::Log("the reading thread panicked".to_owned())));
-        // A machine that gave up has stopped the reading.
-        match machine {
-            Ok(machine) => read.map(|()| machine),
-            Err(why) => Err(Error::Log(why)),
+        match (read, machine) {
+            // A row that is not what the log says explains why a machine gives up, and not the other way round.
+            (Err(error @ Error::Edited { .. }), _) => Err(error),
+            // A machine that gave up has stopped the reading.
+            (_, Err(why)) => Err(Error::Log(why)),
+            (read, Ok(machine)) => read.map(|read| (read, machine)),
         }
     })
 }
 
-fn read(store: &mut Store, tables: &[Table], pieces: &SyncSender<Vec<Row>>) -> Result<(), Error> {
+fn in_pieces<T>(
+    read: impl FnOnce(Each<'_>) -> Result<T, Error>,
+    pieces: &SyncSender<Vec<Row>>,
+) -> Result<T, Error> {
     const PIECE: usize = 1024;
-    let given_up = |_| Error::Log("the state was not taken".to_owned());
     let mut piece = Vec::with_capacity(PIECE);
-    for &table in tables {
-        store.each_body(table, &mut |row| {
-            piece.push(row);
-            if piece.len() < PIECE {
-                return Ok(());
-            }
-            pieces.send(std::mem::replace(&mut piece, Vec::with_capacity(PIECE))).map_err(given_up)
-        })?;
-    }
-    pieces.send(piece).map_err(given_up)
+    // A machine that gave up takes no more; whether the rows are what the log says is found out all the same.
+    let give = |piece: &mut Vec<Row>| {
+        let _ = pieces.send(std::mem::replace(piece, Vec::with_capacity(PIECE)));
+    };
+    let done = read(&mut |row| {
+        piece.push(row);
+        if piece.len() == PIECE {
+            give(&mut piece);
+        }
+        Ok(())
+    })?;
+    give(&mut piece);
+    Ok(done)
 }
 
 impl<M: Machine> Driver<M> {
@@ -219,8 +229,8 @@ impl<M: Machine> Driver<M> {
         };
         if matches!(error, Error::Full) {
             (self.full, self.tried) = (true, Instant::now());
-            match load(ledger.store()) {
-                Ok(loaded) => (*machine, self.ledger) = (loaded, Some(ledger)),
+            match load(|each| ledger.read_again(each)) {
+                Ok(((), loaded)) => (*machine, self.ledger) = (loaded, Some(ledger)),
                 Err(error) => tracing::error!(%error, "the store cannot be read"),
             }
         } else {

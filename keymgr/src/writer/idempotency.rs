@@ -1,6 +1,7 @@
 //! Answers by Idempotency-Key: kept seven days with the request's hash, in the same transaction as what the
 //! request did.
 
+use crate::log::Parts;
 use crate::store::{Change, Error, Hash, Row, Store, Table, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,7 +11,8 @@ use sha2::{Digest, Sha256};
 pub const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// What the store knows of a key.
-pub(super) enum Known<O> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recalled<O> {
     /// Nothing.
     No,
     /// The answer to this very request.
@@ -24,21 +26,45 @@ pub(super) fn request_hash(input: &impl Serialize) -> Hash {
     Sha256::digest(serde_json::to_vec(input).unwrap_or_default()).into()
 }
 
+/// What a request under a key came to, by the part of the input that tells requests apart.
+pub fn recall<O: DeserializeOwned>(
+    store: &mut Store,
+    key: &str,
+    request: &impl Serialize,
+    utc_ms: u64,
+) -> Result<Recalled<O>, Error> {
+    look(store, key, &request_hash(request), utc_ms)
+}
+
 /// Looks a key up. An answer that is past its time is not one any more.
 pub(super) fn look<O: DeserializeOwned>(
     store: &mut Store,
     key: &str,
     request: &Hash,
     utc_ms: u64,
-) -> Result<Known<O>, Error> {
-    let Some(row) = store.get(Table::Idempotency, key.as_bytes())? else { return Ok(Known::No) };
+) -> Result<Recalled<O>, Error> {
+    let Some(row) = store.get(Table::Idempotency, key.as_bytes())? else { return Ok(Recalled::No) };
     if row.column("expires_ms").int() <= Value::from(utc_ms).int() {
-        return Ok(Known::No);
+        return Ok(Recalled::No);
+    }
+    if !is_as_written(store, &row)? {
+        let what = format!("the row is not what entry {} wrote", row.log_seq);
+        return Err(Error::Edited { table: row.table.name(), key: row.key, what });
     }
     if row.column("request").bytes() != Some(request) {
-        return Ok(Known::Other);
+        return Ok(Recalled::Other);
     }
-    serde_json::from_slice(&row.body).map(Known::Answer).map_err(|_| unreadable(&row))
+    serde_json::from_slice(&row.body).map(Recalled::Answer).map_err(|_| unreadable(&row))
+}
+
+// Answers are not at hand from the start on, so each is judged when it is needed.
+fn is_as_written(store: &mut Store, row: &Row) -> Result<bool, Error> {
+    let Some(line) = store.line(row.log_seq)? else { return Ok(false) };
+    let image = row.image();
+    let is_it = |(table, key, said): (&str, Vec<u8>, Option<Hash>)| {
+        table == row.table.name() && key == row.key && said == Some(image)
+    };
+    Ok(Parts::of(&line).is_ok_and(|parts| parts.changes().filter_map(Result::ok).any(is_it)))
 }
 
 /// The row that keeps an answer.

@@ -1,7 +1,7 @@
 //! What the writer drives.
 
 use crate::log::Entry;
-use crate::store::{Change, Row, Table};
+use crate::store::{Change, Row};
 use keylink::Instant3;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,11 +28,8 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// Why not.
     type Refusal: fmt::Debug + Send + 'static;
 
-    /// The tables whose rows make its state. What only is kept (evidence, answers) is not read at a start.
-    const TABLES: &'static [Table] = Table::ALL;
-
-    /// The state from all rows of its tables, table by table, without the columns that repeat for searches what the
-    /// body says. An error names the row.
+    /// The state from all rows of [`crate::store::Table::AT_HAND`], table by table; those of others than its own are
+    /// passed over. An error names the row.
     fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String>;
 
     /// One request. An accepted one has changed the state in memory; the writer makes it durable or throws

@@ -12,7 +12,7 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
-pub use idempotency::KEPT_MS;
+pub use idempotency::{KEPT_MS, Recalled, recall};
 pub use machine::{Decided, Machine};
 
 use crate::log::CheckpointKey;

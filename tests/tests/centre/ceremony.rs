@@ -1,10 +1,11 @@
 //! A ZMK from two custodians' components, then a key out and in again under it; nothing clear is found afterwards.
 
 use crate::house::Centre;
+use crate::raw::ask;
 use keylink::message::{KeyKind, Shape};
 use keylink::{Digest, Generation, Signed};
 use keymgr::api::{KeyView, Problem};
-use keymgr::ceremony::{CeremonyView, Transcript, make};
+use keymgr::ceremony::{CeremonyView, ComponentEntry, Transcript, make};
 use keymgr::client::{Client, ClientProblem, plan_zone};
 use keymgr::core::action::{Act, KeyRef};
 use keymgr::core::input::Outcome;
@@ -25,7 +26,7 @@ fn code(problem: ClientProblem) -> String {
     }
 }
 
-pub async fn part(client: &Client, open: &CeremonyView, number: u8, clear: &[u8]) -> Signed {
+pub async fn part(client: &Client, open: &CeremonyView, number: u8, clear: &[u8]) -> ComponentEntry {
     let (me, kmc) = (client.me().await.unwrap(), client.kmc().await.unwrap());
     let component = ClearKey::new(clear).unwrap();
     let name = (kmc, open.ceremony, number);
@@ -49,16 +50,20 @@ async fn a_zmk_is_formed_and_used() {
     let again: CeremonyView = carl.get(&path).await.unwrap();
     assert_eq!(open, again, "every console sees one key");
     let components = format!("{path}/components");
-    let hand_in = async |by: &Client, signed: &Signed| by.post::<CeremonyView>(&components, signed).await;
+    let hand_in =
+        async |by: &Client, entry: &ComponentEntry| by.post::<CeremonyView>(&components, entry).await;
     let first = part(cora, &open, 1, &FIRST).await;
     // Somebody else's number, somebody else's message, and another check value.
     let wrong = part(cora, &open, 2, &FIRST).await;
     assert_eq!(code(hand_in(cora, &wrong).await.unwrap_err()), "component");
     assert_eq!(code(hand_in(carl, &first).await.unwrap_err()), "component");
-    let mut body: keymgr::ceremony::ComponentMessage = first.peek().unwrap();
+    let mut body: keymgr::ceremony::ComponentMessage = first.signed.peek().unwrap();
     body.check = "0000000000".to_owned();
-    let lying = Signed::seal(&body, cora.identity());
+    let lying = ComponentEntry { signed: Signed::seal(&body, cora.identity()), ..first.clone() };
     assert_eq!(code(hand_in(cora, &lying).await.unwrap_err()), "check_value");
+    // A box that the signature does not name.
+    let swapped = ComponentEntry { signed: first.signed.clone(), ..wrong.clone() };
+    assert_eq!(code(hand_in(cora, &swapped).await.unwrap_err()), "component");
     hand_in(cora, &first).await.unwrap();
     let finish = format!("{path}/finish");
     let early = centre.operator.post::<Signed>(&finish, &json!({})).await;
@@ -84,9 +89,43 @@ async fn a_zmk_is_formed_and_used() {
     let options = keymgr::audit::Options { signatures: true, ..Default::default() };
     let report = keymgr::audit::verify_export(&mut export.as_slice(), options).unwrap();
     assert!(report.holds, "{:?}", report.findings);
-    assert_eq!(report.signatures.unwrap().ceremonies, 2, "the ZMK and the partner's key");
+    let counts = report.signatures.unwrap();
+    assert_eq!(counts.ceremonies, 2, "the ZMK and the partner's key");
+    assert_eq!(counts.components, 5, "two for each, and one that was replaced");
+    who_did_it(&centre, &export).await;
+    assert!(!String::from_utf8_lossy(&export).contains("encapsulated"), "no box is kept");
     centre.end().await;
     nothing_clear(&centre, &[&FIRST, &SECOND, &clear]);
+}
+
+// An auditor reads in the log who entered components, formed, brought in and took out: person and credential.
+async fn who_did_it(centre: &Centre, export: &[u8]) {
+    let text = String::from_utf8_lossy(export);
+    let mut found = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("v1 ")) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        if ["ceremony.component", "key.form", "key.import", "key.export"].contains(&fields[6]) {
+            found.push((fields[6].to_owned(), fields[4].to_owned(), fields[5].to_owned()));
+        }
+    }
+    let mut expected = Vec::new();
+    let [cora, carl] = [&centre.custodians[0], &centre.custodians[1]];
+    let done = [
+        ("ceremony.component", cora),
+        ("ceremony.component", carl),
+        ("ceremony.component", carl),
+        ("key.form", &centre.operator),
+        ("ceremony.component", cora),
+        ("ceremony.component", carl),
+        ("key.form", &centre.operator),
+        ("key.export", &centre.officers[2]),
+        ("key.import", &centre.operator),
+    ];
+    for (word, by) in done {
+        let me = by.me().await.unwrap();
+        expected.push((word.to_owned(), me.person.to_string(), me.credential.to_string()));
+    }
+    assert_eq!(found, expected);
 }
 
 /// A zone with a key set whose keys stay at the centre and wrap others.
@@ -138,7 +177,8 @@ async fn exchange(centre: &Centre, zmk: KeyRef) {
     let early = centre.operator.post::<Value>(&path, &json!({})).await;
     assert_eq!(code(early.unwrap_err()), "not_approved");
     centre.approve_all().await;
-    let out: Value = centre.operator.post(&path, &json!({})).await.unwrap();
+    // Another officer than the one who asked: the log names the one to whom it was given.
+    let out: Value = centre.officers[2].post(&path, &json!({})).await.unwrap();
     let block = out["block"].as_str().unwrap().to_owned();
     assert!(block.starts_with('D'), "TR-31 version D under an AES key");
     assert_eq!(out["kcv"], transcript.kcv.as_str());
@@ -242,5 +282,127 @@ async fn refusals_of_ceremonies() {
     assert!(after.parts.iter().all(|part| part.check.is_none()));
     let old = centre.custodians[0].post::<CeremonyView>(&components, &signed).await;
     assert_eq!(code(old.unwrap_err()), "component", "sealed to a key that is gone");
+    centre.end().await;
+}
+
+// A request whose answer was lost, sent again under its key as it was: export and import, before and after a restart.
+#[tokio::test]
+async fn a_lost_answer_can_be_had_again() {
+    let mut centre = Centre::begin().await;
+    let (zmk, key) = exchange_keys(&centre).await;
+    let out = centre.operator.propose(&Act::ExportKey { key, under: zmk }).await.unwrap();
+    centre.approve_all().await;
+    let export = format!("POST /api/v1/actions/{}/export", out.action);
+    let headers = "content-type: application/json\r\nidempotency-key: once\r\n";
+    let send = async |line: &str, body: &str| {
+        ask(&centre.address, &centre.operator, line, headers, body.as_bytes()).await
+    };
+    // Twice at the same time: one is done, both get the block that the log names.
+    let (first, twin) = tokio::join!(send(&export, "{}"), send(&export, "{}"));
+    assert_eq!((first.status, &first.body), (200, &twin.body), "{}", String::from_utf8_lossy(&twin.body));
+    let again = send(&export, "{}").await;
+    assert_eq!((again.status, &again.body), (200, &first.body));
+    // Other content, another path, another key, another person: none of them is the same request.
+    assert_eq!(send(&export, "{} ").await.code(), "key_reused");
+    let value: Value = serde_json::from_slice(&first.body).unwrap();
+    let block = value["block"].as_str().unwrap();
+    let target = zmk_set(&centre, "partner b", Shape::Aes128).await;
+    let kcv = value["kcv"].as_str().unwrap().to_owned();
+    let act = Act::ImportKey { key_set: target, under: zmk, block: Digest::of(block.as_bytes()), kcv };
+    let wanted = centre.operator.propose(&act).await.unwrap();
+    centre.approve_all().await;
+    let import = format!("POST /api/v1/actions/{}/import", wanted.action);
+    let body = json!({ "block": block }).to_string();
+    assert_eq!(send(&import, &body).await.code(), "key_reused");
+    let other = "content-type: application/json\r\nidempotency-key: other\r\n";
+    let done = ask(&centre.address, &centre.operator, &export, other, b"{}").await;
+    assert_eq!(done.code(), "not_approved");
+    let hers = ask(&centre.address, &centre.officers[0], &export, headers, b"{}").await;
+    assert_eq!(hers.code(), "not_approved");
+    let took = ask(&centre.address, &centre.operator, &import, other, body.as_bytes()).await;
+    let twice = ask(&centre.address, &centre.operator, &import, other, body.as_bytes()).await;
+    assert_eq!((took.status, &took.body), (200, &twice.body));
+    centre.end().await;
+    centre.again().await;
+    let after = ask(&centre.address, &centre.operator, &export, headers, b"{}").await;
+    assert_eq!((after.status, &after.body), (200, &first.body));
+    let after = ask(&centre.address, &centre.operator, &import, other, body.as_bytes()).await;
+    assert_eq!((after.status, &after.body), (200, &took.body));
+    // It left once, and what was given out is what the log names.
+    let text = centre.auditor.bytes("/audit/export").await.unwrap();
+    let text = String::from_utf8_lossy(&text);
+    let left: Vec<&str> = text.lines().filter(|line| line.contains(" key.export ")).collect();
+    assert_eq!(left.len(), 1);
+    assert!(left[0].contains(&Digest::of(block.as_bytes()).to_string()));
+    assert_eq!(text.lines().filter(|line| line.contains(" key.import ")).count(), 1);
+    centre.end().await;
+}
+
+// A ZMK in use, and a key that may leave under it.
+async fn exchange_keys(centre: &Centre) -> (KeyRef, KeyRef) {
+    let mut keys = Vec::new();
+    for (alias, shape, length) in [("exchange", Shape::Aes256, 32), ("partner a", Shape::Aes128, 16)] {
+        let set = zmk_set(centre, alias, shape).await;
+        let made = formed(centre, set, [&FIRST[..length], &SECOND[..length]]).await;
+        keys.push(KeyRef { key_set: made.key_set.unwrap(), generation: made.generation });
+    }
+    centre.ask(&[Act::ActivateKey(keys[0]), Act::ActivateKey(keys[1])]).await;
+    (keys[0], keys[1])
+}
+
+// Several keys come to one key set at the same time: each is sealed for the number that it gets, and opens.
+#[tokio::test]
+async fn keys_that_come_at_once_all_open() {
+    let mut centre = Centre::begin().await;
+    let (zmk, key) = exchange_keys(&centre).await;
+    let out = centre.operator.propose(&Act::ExportKey { key, under: zmk }).await.unwrap();
+    centre.approve_all().await;
+    let path = format!("/actions/{}/export", out.action);
+    let out: Value = centre.operator.post(&path, &json!({})).await.unwrap();
+    let (block, kcv) = (out["block"].as_str().unwrap(), out["kcv"].as_str().unwrap());
+    let key_set = zmk_set(&centre, "partner b", Shape::Aes128).await;
+    let mut imports = Vec::new();
+    for _ in 0..3 {
+        let (block, kcv) = (Digest::of(block.as_bytes()), kcv.to_owned());
+        let act = Act::ImportKey { key_set, under: zmk, block, kcv };
+        imports.push(centre.operator.propose(&act).await.unwrap().action);
+    }
+    let mut custodians = Vec::new();
+    for one in &centre.custodians {
+        custodians.push(one.me().await.unwrap().person);
+    }
+    let ceremony = centre.operator.propose(&Act::FormKey { key_set, custodians }).await.unwrap().action;
+    centre.approve_all().await;
+    let path = format!("/ceremonies/{ceremony}");
+    for (at, clear) in CUSTODIANS.iter().enumerate() {
+        let by = &centre.custodians[at];
+        let open: CeremonyView = by.get(&path).await.unwrap();
+        let entry = part(by, &open, u8::try_from(at + 1).unwrap(), &clear[..16]).await;
+        by.post::<CeremonyView>(&format!("{path}/components"), &entry).await.unwrap();
+    }
+    let body = json!({ "block": block });
+    let import = async |at: usize| {
+        let path = format!("/actions/{}/import", imports[at]);
+        centre.operator.post::<Outcome>(&path, &body).await.unwrap()
+    };
+    let finish = async |by: &Client| by.post::<Signed>(&format!("{path}/finish"), &json!({})).await.unwrap();
+    let (_, _, _, one, two) =
+        tokio::join!(import(0), import(1), import(2), finish(&centre.operator), finish(&centre.officers[0]));
+    assert_eq!(one, two, "two consoles get the one transcript that is kept");
+    let transcript: Transcript = one.peek().unwrap();
+    let keys: Vec<KeyView> = centre.operator.all(&format!("/keys?key_set={key_set}")).await.unwrap();
+    let mut numbers: Vec<_> = keys.iter().map(|key| key.generation.0).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    // Going out again opens the block under its label.
+    for number in numbers {
+        let key = KeyRef { key_set, generation: Generation(number) };
+        let out = centre.operator.propose(&Act::ExportKey { key, under: zmk }).await.unwrap();
+        centre.approve_all().await;
+        let path = format!("/actions/{}/export", out.action);
+        let out: Value = centre.operator.post(&path, &json!({})).await.unwrap();
+        let own = if key.generation == transcript.generation { transcript.kcv.as_str() } else { kcv };
+        assert_eq!(out["kcv"], own);
+    }
     centre.end().await;
 }

@@ -3,12 +3,12 @@
 
 use crate::house::{Centre, PASSPHRASE};
 use crate::raw;
-use crate::rotation::enrolled;
+use crate::rotation::{enrolled, wishes};
 use gateway::node::{HttpsTransport, TlsIdentity, Transport, TransportError};
 use keylink::endpoint::Endpoint;
 use keymgr::api::Problem;
 use keymgr::channel::ServerKey;
-use keymgr::client::{Client, ClientProblem, ManagerAddress};
+use keymgr::client::{Client, ClientProblem, ManagerAddress, RotateWishes, plan_rotation, plan_zone};
 use keymgr::core::action::Act;
 use keymgr::core::input::Outcome;
 use keymgr::person::{Home, named_node};
@@ -199,5 +199,34 @@ async fn who_was_sent_away_is_not_listened_to() {
     let home = Home::at(centre.folder.path().join("Dora")).open(PASSPHRASE).unwrap();
     let lost = Client::new(&other, home).unwrap().get::<Value>("/me").await;
     assert!(matches!(lost, Err(ClientProblem::Unreachable(_))));
+    centre.end().await;
+}
+
+// What was begun to be read ends with the right to read, not with the campaign.
+#[tokio::test]
+async fn a_reader_who_is_sent_away_sees_no_more() {
+    let mut centre = Centre::begin().await;
+    // The node does not run, so the campaign waits for it.
+    let asking = enrolled(&centre, &["n1"]).await;
+    let (_, acts) = plan_zone(&centre.operator, &wishes("east", &asking)).await.unwrap();
+    centre.ask(&acts).await;
+    let plan = plan_rotation(&centre.operator, "east", &RotateWishes::default()).await.unwrap();
+    centre.ask(std::slice::from_ref(&plan.act)).await;
+    let id = plan.targets[0].campaign;
+    let person = centre.auditor.me().await.unwrap().person;
+    let (begun, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let follow = centre.auditor.follow(id, |now| {
+        let _ = begun.send(now.campaign.phase);
+    });
+    let sent_away = async {
+        assert!(seen.recv().await.unwrap().is_live());
+        centre.ask(&[Act::RevokePerson { person, replacement: None }]).await;
+    };
+    let both = async { tokio::join!(follow, sent_away).0 };
+    let last = tokio::time::timeout(std::time::Duration::from_secs(30), both).await;
+    assert!(last.expect("the stream ends").unwrap().unwrap().campaign.phase.is_live());
+    let path = format!("/campaigns/{id}");
+    let campaign: keymgr::core::campaign::Campaign = centre.operator.get(&path).await.unwrap();
+    assert!(campaign.phase.is_live(), "it was not the campaign that ended");
     centre.end().await;
 }

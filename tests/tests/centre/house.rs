@@ -2,8 +2,8 @@
 
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
-use keylink::PublicKey;
 use keylink::root::Recovery;
+use keylink::{PublicKey, Sign, SoftSigner};
 use keymgr::api::ActionView;
 use keymgr::client::{Client, ManagerAddress};
 use keymgr::core::action::Act;
@@ -12,6 +12,7 @@ use keymgr::core::people::Role;
 use keymgr::house::{Beginning, Genesis, House, Settings};
 use keymgr::person::{Home, PersonRequest};
 use keymgr::server::{GENESIS, Server};
+use keymgr::service::Clock;
 use keymgr::vault::{Vault, VaultThread};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,7 +34,7 @@ pub struct Centre {
     serving: Option<JoinHandle<()>>,
 }
 
-fn vault() -> VaultThread {
+pub fn vault() -> VaultThread {
     VaultThread::start(|| {
         let simulator = Simulator::new(&LmkSet::public_test(), Options::default()).unwrap();
         Vault::new(Box::new(simulator), LmkId(2))
@@ -52,11 +53,20 @@ fn free_address() -> String {
         .unwrap()
 }
 
+/// Keys that may replace officers.
+pub fn recovery_keys() -> [SoftSigner; 2] {
+    [0xF1, 0xF2].map(|seed| SoftSigner::new(&[seed; 32]))
+}
+
 pub async fn serve(folder: &Path) -> (ManagerAddress, oneshot::Sender<()>, JoinHandle<()>) {
+    serve_by(Clock::start(), folder).await
+}
+
+pub async fn serve_by(clock: Clock, folder: &Path) -> (ManagerAddress, oneshot::Sender<()>, JoinHandle<()>) {
     let house = House::at(folder.join("kmc"));
     let keys = house.open(PASSPHRASE).unwrap();
     let settings = house.settings().unwrap();
-    let server = Server::start(&house, &settings, keys, vault()).await.unwrap();
+    let server = Server::start_by(clock, &house, &settings, keys, vault()).await.unwrap();
     let url = format!("https://{}", server.api().unwrap());
     let address = ManagerAddress { url, key: server.key() };
     let (stop, stopped) = oneshot::channel();
@@ -101,7 +111,7 @@ impl Centre {
             checkpoint: PublicKey(keys.checkpoint.verifying_key().to_bytes()),
             authority: keys.authority.certificate(),
             persons: &persons,
-            recovery: Recovery::default(),
+            recovery: Recovery { keys: recovery_keys().map(|key| key.key()).to_vec(), needed: 2 },
             utc_ms,
         })
         .unwrap();
@@ -129,7 +139,11 @@ impl Centre {
     }
 
     pub async fn again(&mut self) {
-        let (address, stop, serving) = serve(self.folder.path()).await;
+        self.again_by(Clock::start()).await;
+    }
+
+    pub async fn again_by(&mut self, clock: Clock) {
+        let (address, stop, serving) = serve_by(clock, self.folder.path()).await;
         assert_eq!(address, self.address);
         (self.stop, self.serving) = (Some(stop), Some(serving));
     }

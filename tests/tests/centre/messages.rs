@@ -295,3 +295,64 @@ async fn held(centre: &Centre) -> Vec<String> {
     let all: Vec<HolderView> = centre.operator.all("/holders").await.unwrap();
     all.iter().map(|one| format!("{} {} {:?}", one.node, one.generation, one.progress)).collect()
 }
+
+// A node identity in wrong hands pulls without a pause: most of it is turned away before the log, other nodes are served
+// as before, and the node itself is heard again when it has waited.
+#[tokio::test]
+async fn who_asks_without_a_pause_is_turned_away_before_the_log() {
+    let mut fleet = fleet().await;
+    let centre = &fleet.centre;
+    let (own, signer) = (way(&fleet.identities[0]), fleet.identities[0].signer());
+    let pull = said(&fleet.heard[0], Endpoint::Pull).pop().unwrap();
+    let pull = |number: u64| {
+        let next = |pull: &mut Pull| (pull.head.seq, pull.wait_s) = (U64((1 << 40) + number), 0);
+        changed::<Pull>(&pull, &signer, next)
+    };
+    let size = async || centre.auditor.get::<keymgr::api::HeadView>("/audit/head").await.unwrap().size.0;
+    let before = size().await;
+    let (mut heard, mut wait) = (0_u64, None);
+    for number in 0..400 {
+        match own.post(Endpoint::Pull, pull(number)).await {
+            Ok(_) => heard += 1,
+            Err(TransportError::Busy(seconds)) => wait = Some(seconds),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    let wait = wait.expect("turned away");
+    assert!((100..400).contains(&heard), "{heard} of 400 heard");
+    assert!((1..=2).contains(&wait), "{wait} s");
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let written = size().await - before;
+    assert!(written < heard + 60, "{written} entries for {heard} that were heard");
+    let other = changed::<Pull>(
+        &said(&fleet.heard[1], Endpoint::Pull).remove(0),
+        &fleet.identities[1].signer(),
+        |pull| (pull.head.seq, pull.wait_s) = (U64(1 << 40), 0),
+    );
+    assert!(way(&fleet.identities[1]).post(Endpoint::Pull, other).await.is_ok());
+    tokio::time::sleep(std::time::Duration::from_secs(wait)).await;
+    assert!(own.post(Endpoint::Pull, pull(400)).await.is_ok());
+    fleet.centre.end().await;
+}
+
+// Exports come from connections of their own, one after the other, while everything else is served; a reader that goes
+// away in the middle leaves the turn to the next.
+#[tokio::test]
+async fn exports_take_turns_and_stop_nobody() {
+    let mut fleet = fleet().await;
+    let centre = &fleet.centre;
+    let line = b"GET /api/v1/audit/export HTTP/1.1\r\nhost: kmc\r\n\r\n";
+    let mut gone = crate::raw::connect(&centre.address, centre.auditor.identity()).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut gone, line).await.unwrap();
+    drop(gone);
+    let read = async || centre.auditor.bytes("/audit/export").await.unwrap();
+    let (one, two, status) =
+        tokio::join!(read(), read(), centre.operator.get::<keymgr::api::StatusView>("/status"));
+    assert!(status.is_ok());
+    for export in [one, two] {
+        let report = keymgr::audit::verify_export(&mut export.as_slice(), Default::default()).unwrap();
+        assert!(report.holds, "{:?}", report.findings);
+        assert_eq!(report.covered, report.entries, "a checkpoint covers all of it");
+    }
+    fleet.centre.end().await;
+}

@@ -28,13 +28,16 @@ pub struct Asking {
 
 impl Asking {
     pub async fn ask(token: &EnrolmentToken, name: &str, folder: &Path) -> Self {
-        let enrolment = Enrolment::new(token.clone()).unwrap();
-        let anonymous = TlsIdentity { certificate: String::new(), ..enrolment.identity().tls() };
-        let transport = HttpsTransport::new(&token.url, &anonymous).unwrap();
-        let store = Store::open(&folder.join(format!("{name}.db"))).unwrap();
-        let asking = Self { enrolment, name: name.to_owned(), transport, store };
+        let asking = Self::by(Enrolment::new(token.clone()).unwrap(), name, folder);
         assert!(matches!(asking.once().await, Err(EnrolError::Waiting)));
         asking
+    }
+
+    pub fn by(enrolment: Enrolment, name: &str, folder: &Path) -> Self {
+        let anonymous = TlsIdentity { certificate: String::new(), ..enrolment.identity().tls() };
+        let transport = HttpsTransport::new(&enrolment.identity().url, &anonymous).unwrap();
+        let store = Store::open(&folder.join(format!("{name}.db"))).unwrap();
+        Self { enrolment, name: name.to_owned(), transport, store }
     }
 
     pub async fn once(&self) -> Result<Identity, EnrolError> {
@@ -64,7 +67,7 @@ pub async fn start_over(
     begin(identity, store, Box::new(Nowhere), transport).await
 }
 
-/// A node side that nobody runs yet.
+/// A node side that speaks to nobody by itself: what `payhsm node carry` opens.
 pub async fn side(identity: &Identity, store: &Store, publish: Box<dyn Publish>) -> NodeSide {
     let parts = Parts {
         store: store.clone(),

@@ -105,8 +105,8 @@ impl Fleet {
             let by = &self.centre.custodians[at];
             let open: CeremonyView = by.get(&path).await.unwrap();
             assert_eq!((open.root_kek, open.length), (Some(target), 32));
-            let signed = part(by, &open, u8::try_from(at + 1).unwrap(), clear).await;
-            by.post::<CeremonyView>(&format!("{path}/components"), &signed).await.unwrap();
+            let entry = part(by, &open, u8::try_from(at + 1).unwrap(), clear).await;
+            by.post::<CeremonyView>(&format!("{path}/components"), &entry).await.unwrap();
         }
         let signed: Signed = self.centre.operator.post(&format!("{path}/finish"), &json!({})).await.unwrap();
         signed.peek().unwrap()
@@ -117,13 +117,22 @@ impl Fleet {
         all.into_iter().filter(|a| a.kind == AlarmKind::RootKek && a.ended_utc_ms.is_none()).collect()
     }
 
-    async fn end(mut self) {
+    /// Ends it; gives what the log says of ceremonies: word and person.
+    async fn end(mut self) -> Vec<(String, String)> {
         let export = self.centre.auditor.bytes("/audit/export").await.unwrap();
         self.centre.end().await;
         self.sides.iter().for_each(JoinHandle::abort);
         let options = keymgr::audit::Options { signatures: true, ..Default::default() };
         let report = keymgr::audit::verify_export(&mut export.as_slice(), options).unwrap();
         assert!(report.holds, "{:?}", report.findings);
+        let words = ["ceremony.component", "node.form_root_kek"];
+        let text = String::from_utf8_lossy(&export);
+        let lines = text.lines().filter(|line| line.starts_with("v1 ")).map(|line| line.split(' ').collect());
+        let of_ceremonies = lines.filter(|fields: &Vec<&str>| words.contains(&fields[6]));
+        let done: Vec<_> = of_ceremonies.map(|f| (f[6].to_owned(), f[4].to_owned())).collect();
+        let components = done.iter().filter(|(word, _)| word == words[0]).count();
+        assert_eq!(report.signatures.unwrap().components, u64::try_from(components).unwrap());
+        done
     }
 }
 
@@ -186,5 +195,15 @@ async fn a_root_kek_from_components_takes_part_in_a_rotation() {
     fleet.has(0, 4).await;
     let third = rotate(&fleet.centre, "east").await;
     assert_eq!((third.phase, third.new_generation().0), (Phase::Completed, 3));
-    fleet.end().await;
+    // Who entered each component, and who had them combined, is in the log.
+    let mut expected = Vec::new();
+    let [cora, carl] = [&fleet.centre.custodians[0], &fleet.centre.custodians[1]];
+    for (word, by) in [
+        ("ceremony.component", cora),
+        ("ceremony.component", carl),
+        ("node.form_root_kek", &fleet.centre.operator),
+    ] {
+        expected.push((word.to_owned(), by.me().await.unwrap().person.to_string()));
+    }
+    assert_eq!(fleet.end().await, [&expected[..]; 3].concat());
 }

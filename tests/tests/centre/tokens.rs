@@ -4,9 +4,12 @@ use crate::house::Centre;
 use crate::nodes::Asking;
 use crate::raw::ask;
 use gateway::node::{EnrolError, Enrolment, HttpsTransport, TlsIdentity, Transport, TransportError};
+use keylink::NodeId;
 use keylink::endpoint::Endpoint;
 use keylink::message::EnrolmentToken;
 use keymgr::api::{AskingView, Problem};
+use keymgr::core::action::Act;
+use keymgr::core::node::{BackendClass, NewNode};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -55,6 +58,36 @@ async fn a_token_serves_one_node_and_a_restart_changes_nothing() {
     let export = centre.auditor.bytes("/audit/export").await.unwrap();
     let text = String::from_utf8_lossy(&export);
     assert!(text.contains("enrolment.ask") && text.contains("enrolment.void"), "both are in the log");
+    centre.end().await;
+}
+
+// A node that starts again while officers think shows what they have approved, and its token stays good.
+#[tokio::test]
+async fn a_node_that_starts_again_asks_with_the_same_request() {
+    let mut centre = Centre::begin().await;
+    let token = token(&centre).await;
+    let kept = centre.folder.path().join("node-pending.json");
+    let first = Asking::by(Enrolment::kept(&kept, token.clone()).unwrap(), "n1", centre.folder.path());
+    assert!(matches!(first.once().await, Err(EnrolError::Waiting)));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&kept).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let shown = first.enrolment.fingerprints();
+    drop(first);
+    let again = Asking::by(Enrolment::kept(&kept, token.clone()).unwrap(), "n1", centre.folder.path());
+    assert!(matches!(again.once().await, Err(EnrolError::Waiting)));
+    assert_eq!(again.enrolment.fingerprints(), shown);
+    let asks: Vec<AskingView> = centre.operator.get("/enrolments").await.unwrap();
+    let new = NewNode { key: asks[0].key, csr: asks[0].csr, name: "n1".into(), class: BackendClass::C };
+    assert_eq!((NodeId::of(&new.key), new.csr), shown);
+    centre.ask(&[Act::EnrolNodes(vec![new])]).await;
+    drop(again);
+    // What was approved is what it comes with, also after another start.
+    let last = Asking::by(Enrolment::kept(&kept, token).unwrap(), "n1", centre.folder.path());
+    assert_eq!(last.once().await.unwrap().node(), shown.0);
+    // A file that is there and does not read is not written over: the request in it may have been approved.
+    std::fs::write(&kept, "{}").unwrap();
+    let spoilt = Enrolment::kept(&kept, self::token(&centre).await);
+    assert!(matches!(spoilt, Err(EnrolError::Kept { .. })), "{spoilt:?}");
     centre.end().await;
 }
 

@@ -3,6 +3,7 @@
 
 mod campaigns;
 mod ceremony;
+mod nodes;
 mod root_keks;
 mod roots;
 mod token;

@@ -73,7 +73,7 @@ fn root_keks_by_their_verbs() {
     let formed: Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!((&formed["kcv"], &formed["number"]), (&done["kcv"], &Value::from(3)));
     assert_eq!(formed["components"], Value::from(checks(&done)));
-    let _again: Process = house.node_again("n1");
+    let _again: Process = house.node_back("n1");
     assert_eq!(has(&house, 3), kcv);
 
     // And a key under it arrives.

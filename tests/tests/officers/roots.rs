@@ -130,7 +130,7 @@ fn recovery_keys_wait() {
     ];
     let mut house = House::found_with(&["ada", "ben", "cleo", "otto"], &["safe1", "safe2"], &house);
     let _manager = house.serve(&[]);
-    for name in ["dora", "emil", "fay"] {
+    for name in ["dora", "emil"] {
         house.run(name, &["person", "new", name]);
     }
     let new = [
@@ -141,11 +141,20 @@ fn recovery_keys_wait() {
         "--officer",
         "emil.person",
         "--officer",
-        "fay.person",
+        "ada.person",
         "--to",
         "r.json",
     ];
     house.run("otto", &new);
+    // She who stays is named as she is registered.
+    let show = house.json("otto", &["root", "show"]);
+    let ada = show["document"]["officers"].as_array().unwrap();
+    let draft = std::fs::read_to_string(house.path("r.json")).unwrap();
+    let payload = serde_json::from_str::<serde_json::Value>(&draft).unwrap()["payload"].clone();
+    let payload = tests::house::base64(payload.as_str().unwrap());
+    let document: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    let officers = document["officers"].as_array().unwrap();
+    assert_eq!(officers.iter().filter(|officer| ada.contains(officer)).count(), 1, "{officers:?}");
     for officer in ["dora", "emil", "safe1"] {
         house.run(officer, &["root", "sign", "r.json", "--yes"]);
     }

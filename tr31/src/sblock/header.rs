@@ -1,6 +1,6 @@
 //! The text of an `S` block, parsed without a key.
 
-use crate::blocks::{OptionalBlock, OptionalBlocks};
+use crate::blocks::OptionalBlocks;
 use crate::content::fits;
 use crate::error::{ErrorKind, KeyBlockError, field};
 use crate::front::{self, Front};
@@ -106,26 +106,38 @@ impl SHeader<'_> {
         }
     }
 
-    /// Judges the optional blocks that these headers give a form: `00` status (E L P R T), `03` and `04`
-    /// start and end of validity (`YYYY:MM:DD:HH`).
+    /// Judges the form of the optional blocks that only these headers have: `00` status (E L P R T), `03` and `04`
+    /// start and end of validity (`YYYY:MM:DD:HH`, months from 01 to 12, days from 01 to 31, hours from 00 to 23).
+    /// [`field::STATUS`], [`field::START`] and [`field::END`] say which. What they mean for the use of the key is
+    /// for whoever has a clock.
     pub fn check_blocks(&self) -> Result<(), KeyBlockError> {
-        match self.blocks.iter().find(|block| !well_formed(block)) {
-            Some(block) => Err(KeyBlockError::new(
-                ErrorKind::OptData,
-                block.id.name(),
-                block.offset.saturating_add(front::FIXED),
-            )),
-            None => Ok(()),
+        if self.blocks.is_empty() {
+            return Ok(());
         }
+        for block in self.blocks.iter() {
+            let (name, good) = match &block.id.0 {
+                b"00" => (field::STATUS, matches!(block.data, [b'E' | b'L' | b'P' | b'R' | b'T'])),
+                b"03" => (field::START, is_date(block.data)),
+                b"04" => (field::END, is_date(block.data)),
+                _ => continue,
+            };
+            if !good {
+                let at = block.offset.saturating_add(front::FIXED);
+                return Err(KeyBlockError::new(ErrorKind::OptData, name, at));
+            }
+        }
+        Ok(())
     }
 }
 
-fn well_formed(block: &OptionalBlock<'_>) -> bool {
-    match &block.id.0 {
-        b"00" => matches!(block.data, [b'E' | b'L' | b'P' | b'R' | b'T']),
-        b"03" | b"04" => fits(b"9999:99:99:99", block.data),
-        _ => true,
-    }
+fn is_date(data: &[u8]) -> bool {
+    let within = |at: usize, first: &[u8; 2], last: &[u8; 2]| {
+        data.get(at..at.saturating_add(2)).is_some_and(|n| n >= first.as_slice() && n <= last.as_slice())
+    };
+    fits(b"9999:99:99:99", data)
+        && within(5, b"01", b"12")
+        && within(8, b"01", b"31")
+        && within(11, b"00", b"23")
 }
 
 /// Length in characters that the start of a block (behind the tag) declares, to cut it out of a command.
@@ -261,12 +273,20 @@ mod tests {
         let check = |id: &[u8; 2], data: &[u8]| {
             let mut header = attributes.clone();
             header.blocks.push(crate::BlockId(*id), data).unwrap();
-            header.check_blocks().map_err(|e| (e.kind, e.offset))
+            header.check_blocks().map_err(|e| (e.kind, e.field, e.offset))
         };
         assert_eq!(check(b"00", b"L"), Ok(()));
         assert_eq!(check(b"03", b"2026:01:31:23"), Ok(()));
         assert_eq!(check(b"05", b"some text"), Ok(()));
-        assert_eq!(check(b"00", b"X"), Err((ErrorKind::OptData, 16)));
-        assert_eq!(check(b"04", b"2026-01-31-23"), Err((ErrorKind::OptData, 16)));
+        let bad = |field| Err((ErrorKind::OptData, field, 16));
+        for status in [b"X".as_slice(), b"l", b"LL", b""] {
+            assert_eq!(check(b"00", status), bad(field::STATUS));
+        }
+        for date in ["2026-01-31-23", "2026:13:01:00", "2026:00:01:00", "2026:01:32:00", "2026:01:00:00"] {
+            assert_eq!(check(b"03", date.as_bytes()), bad(field::START), "{date}");
+        }
+        for date in ["2026:01:31:24", "2026:01:31", "26:01:31:23", "2026:01:31:2x", ""] {
+            assert_eq!(check(b"04", date.as_bytes()), bad(field::END), "{date}");
+        }
     }
 }

@@ -48,7 +48,8 @@ impl<K> core::fmt::Debug for SKeys<K> {
 
 /// Proves `block` and gives its key: the path for every symmetric key, without allocation while header and
 /// key data fit 192 bytes. Refuses a block of the other version, a MAC that does not match or an impossible
-/// inner length (one answer), a length that does not fit the algorithm, and more than 32 bytes.
+/// inner length (one answer), a length that does not fit the algorithm, optional blocks that are not well formed
+/// ([`SHeader::check_blocks`](crate::sblock::SHeader::check_blocks)), and more than 32 bytes.
 pub async fn open<C: Cipher>(
     cipher: &C,
     keys: &SKeys<C::Key>,
@@ -56,7 +57,9 @@ pub async fn open<C: Cipher>(
 ) -> Result<ClearKey, KeyBlockError> {
     let mut work = room(block);
     prove(cipher, keys, block, &mut work).await?;
-    ClearKey::new(key(block, &work)?)
+    let key = key(block, &work)?;
+    block.header.check_blocks()?;
+    ClearKey::new(key)
         .map_err(|_| KeyBlockError::new(ErrorKind::KeyLength, field::KEY, 0).because("longer than 32 bytes"))
 }
 
@@ -68,7 +71,9 @@ pub async fn open_long<C: Cipher>(
 ) -> Result<ClearBytes, KeyBlockError> {
     let mut work = room(block);
     prove(cipher, keys, block, &mut work).await?;
-    Ok(ClearBytes::new(key(block, &work)?.to_vec()))
+    let key = key(block, &work)?;
+    block.header.check_blocks()?;
+    Ok(ClearBytes::new(key.to_vec()))
 }
 
 fn room(block: &SBlock<'_>) -> Work {
@@ -98,8 +103,8 @@ fn key<'w>(block: &SBlock<'_>, work: &'w Work) -> Result<&'w [u8], KeyBlockError
     })
 }
 
-/// The key inside the key data of a block that was proved and decrypted, with the refusals of [`open_long`]; for
-/// whoever does that for many blocks side by side, see [`SBlock::cut`].
+/// The key inside the key data of a block that was proved and decrypted, with the refusals of [`open_long`] but for
+/// those of its header; for whoever does that for many blocks side by side, see [`SBlock::cut`].
 pub fn key_inside(algorithm: Algorithm, data: &[u8]) -> Result<&[u8], KeyBlockError> {
     let key = inner_key(data)?;
     check_length(algorithm, key.len())?;

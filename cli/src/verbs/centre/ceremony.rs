@@ -149,8 +149,7 @@ fn root_kek(args: &RootKek) -> Exit {
 fn persons(client: &Client, names: &[String]) -> Result<Vec<PersonId>, Failure> {
     let persons: Vec<Person> = block_on(client.all("/persons"))?;
     let find = |name: &String| -> Result<PersonId, Failure> {
-        let found = persons.iter().find(|p| p.name == *name || p.id.to_string() == *name);
-        found.map(|p| p.id).ok_or_else(|| Failure::usage(format!("no person {name}")))
+        super::place::named(&persons, "person", name, |p| (&p.name, p.id.to_string())).map(|p| p.id)
     };
     names.iter().map(find).collect()
 }
@@ -198,11 +197,12 @@ fn component(args: &Component) -> Exit {
     eprintln!("check value {check}");
     let to = ComponentKey(open.key.0.clone());
     let name = (kmc, args.ceremony, number);
-    let signed = make(&to, name, (me.person, me.credential), kind, &clear, client.identity());
-    let signed = signed.map_err(Failure::check)?;
+    let entry = make(&to, name, (me.person, me.credential), kind, &clear, client.identity());
+    let entry = entry.map_err(Failure::check)?;
     let path = format!("/ceremonies/{}/components", args.ceremony);
-    let after: CeremonyView = block_on(client.post(&path, &signed))?;
-    let report = json!({ "component": number, "check": check, "message": signed.hash(), "ceremony": after });
+    let after: CeremonyView = block_on(client.post(&path, &entry))?;
+    let report =
+        json!({ "component": number, "check": check, "message": entry.signed.hash(), "ceremony": after });
     show(args.place.json, &report, |_| format!("component {number} is there, check value {check}"))
 }
 

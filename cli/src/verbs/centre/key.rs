@@ -184,8 +184,7 @@ pub fn run(verb: Key) -> Exit {
 /// A key set by name or id.
 pub fn find_set(client: &Client, name: &str) -> Result<KeySet, Failure> {
     let sets: Vec<KeySet> = block_on(client.all("/key-sets"))?;
-    let found = sets.into_iter().find(|set| set.definition.name == name || set.id().to_string() == name);
-    found.ok_or_else(|| Failure::usage(format!("no key set {name}")))
+    super::place::named(sets, "key set", name, |set| (&set.definition.name, set.id().to_string()))
 }
 
 /// A key by `SET/GENERATION`.
@@ -262,7 +261,7 @@ fn export(args: &Export) -> Exit {
     let (Some(action), Some(to)) = (args.action, &args.to) else {
         return Err(Failure::usage("give --action and --to"));
     };
-    let done: Exported = block_on(client.post(&format!("/actions/{action}/export"), &json!({})))?;
+    let done: Exported = block_on(client.post_once(&format!("/actions/{action}/export"), &json!({})))?;
     write_private(to, &done.block).map_err(|e| Failure::environment(format!("{}: {e}", to.display())))?;
     show(args.place.json, &json!({ "file": to, "kcv": done.kcv }), |_| {
         format!("{}\ncheck value {}, to be told by another way", to.display(), done.kcv)
@@ -276,7 +275,7 @@ fn import(args: &Import) -> Exit {
     let block = text.trim();
     if let Some(action) = args.action {
         let path = format!("/actions/{action}/import");
-        let done: Outcome = block_on(client.post(&path, &json!({ "block": block })))?;
+        let done: Outcome = block_on(client.post_once(&path, &json!({ "block": block })))?;
         return show(args.place.json, &done, |_| {
             "imported; its check value is the one that was stated".to_owned()
         });

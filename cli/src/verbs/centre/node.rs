@@ -1,7 +1,7 @@
 //! `payhsm node …`: nodes become known, are shown, stopped and let back.
 
-use super::place::{Place, block_on, confirmed, show, table};
-use super::when;
+use super::place::{Place, block_on, confirmed, named, show, table};
+use super::{package, when};
 use crate::exit::{Exit, Failure};
 use crate::private::write_private;
 use crate::verbs::node as local;
@@ -33,6 +33,10 @@ pub enum Node {
     Join(local::Join),
     /// At the node: takes a package of the centre and writes the one that goes back. The service must not run.
     Carry(local::Carry),
+    /// Writes what is due for a node to a file, or takes the file that the node wrote.
+    Package(package::Package),
+    /// Says at which address a node takes pushes.
+    Push(package::Push),
     /// At the node: forms its root KEK from components that its custodians type, as the centre's do in a ceremony. The
     /// service must not run.
     FormKek(local::FormKek),
@@ -162,6 +166,8 @@ pub fn run(verb: Node) -> Exit {
         Node::Show(args) => one(&args),
         Node::Join(args) => local::run(local::Node::Join(args)),
         Node::Carry(args) => local::run(local::Node::Carry(args)),
+        Node::Package(args) => package::package(&args),
+        Node::Push(args) => package::push(&args),
         Node::FormKek(args) => local::run(local::Node::FormKek(args)),
         Node::Rekey(args) => rekey(&args),
         Node::Quarantine(args) => {
@@ -184,8 +190,7 @@ pub fn run(verb: Node) -> Exit {
 /// A node by name or id.
 pub fn find(client: &Client, name: &str) -> Result<Record, Failure> {
     let nodes: Vec<Record> = block_on(client.all("/nodes"))?;
-    let found = nodes.into_iter().find(|node| node.name == name || node.id.to_string() == name);
-    found.ok_or_else(|| Failure::usage(format!("no node {name}")))
+    named(nodes, "node", name, |node| (&node.name, node.id.to_string()))
 }
 
 fn act(place: &Place, name: &str, make: impl FnOnce(&Record, &Client) -> Act) -> Exit {
@@ -197,10 +202,7 @@ fn act(place: &Place, name: &str, make: impl FnOnce(&Record, &Client) -> Act) ->
 fn rekey(args: &Rekey) -> Exit {
     let client = args.place.client()?;
     let nodes: Vec<Record> = block_on(client.all("/nodes"))?;
-    let find = |name: &String| {
-        let own = nodes.iter().find(|node| node.name == *name || node.id.to_string() == *name);
-        own.ok_or_else(|| Failure::usage(format!("no node {name}")))
-    };
+    let find = |name: &String| named(&nodes, "node", name, |node| (&node.name, node.id.to_string()));
     let chosen: Vec<&Record> = args.nodes.iter().map(find).collect::<Result<_, _>>()?;
     let targets: Vec<_> =
         chosen.iter().map(|node| KekTarget { node: node.id, number: node.next_root_kek_number }).collect();

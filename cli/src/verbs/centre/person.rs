@@ -186,8 +186,7 @@ pub fn run(verb: Person) -> Exit {
 
 fn find(client: &Client, name: &str) -> Result<Record, Failure> {
     let persons: Vec<Record> = block_on(client.all("/persons"))?;
-    let found = persons.into_iter().find(|p| p.name == name || p.id.to_string() == name);
-    found.ok_or_else(|| Failure::usage(format!("no person {name}: see `payhsm person list`")))
+    super::place::named(persons, "person", name, |person| (&person.name, person.id.to_string()))
 }
 
 fn credential(request: &PersonRequest) -> Result<NewCredential, Failure> {

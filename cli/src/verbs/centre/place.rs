@@ -168,8 +168,41 @@ pub fn show<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String
     Ok(())
 }
 
-/// Lines in columns.
+/// The one that a text means: by its id, else by its name, which must be the name of one alone.
+pub fn named<T>(
+    all: impl IntoIterator<Item = T>,
+    what: &str,
+    text: &str,
+    names: impl Fn(&T) -> (&str, String),
+) -> Result<T, Failure> {
+    let (by_id, others): (Vec<T>, Vec<T>) = all.into_iter().partition(|one| names(one).1 == text);
+    if let Some(one) = by_id.into_iter().next() {
+        return Ok(one);
+    }
+    let mut found: Vec<T> = others.into_iter().filter(|one| names(one).0 == text).collect();
+    match found.pop() {
+        Some(one) if found.is_empty() => Ok(one),
+        Some(one) => {
+            let ids: Vec<String> = found.iter().chain([&one]).map(|one| names(one).1).collect();
+            Err(Failure::usage(format!("more than one {what} {text}: give the id, {}", ids.join(" or "))))
+        }
+        None => Err(Failure::usage(format!("no {what} {text}"))),
+    }
+}
+
+// What would move the cursor, or turn the direction of what follows, is shown by its number.
+fn visible(cell: &str) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let one =
+        |c: char| if c.is_control() || turns(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    cell.chars().map(one).collect()
+}
+
+/// Lines in columns; a cell is one line, whatever is in it.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
     let width = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
         cells.chain(head.get(at).map(|cell| cell.chars().count())).max().unwrap_or_default()
@@ -193,5 +226,28 @@ pub fn confirmed(yes: bool, question: &str) -> Result<(), Failure> {
     match open_line(&format!("{question} [y/N] "))?.as_str() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(Failure::check("not done")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_means_one_thing_or_none() {
+        let all = [("n1", 1), ("n2", 2), ("n2", 3), ("1", 4)];
+        let find = |text: &str| named(all, "node", text, |one| (one.0, one.1.to_string())).map(|one| one.1);
+        assert_eq!(find("n1").ok(), Some(1));
+        assert_eq!(find("1").ok(), Some(1), "an id is an id, whoever is named so");
+        assert_eq!(find("3").ok(), Some(3));
+        for (text, says) in [("n2", "more than one node n2: give the id, 2 or 3"), ("n", "no node n")] {
+            assert_eq!(find(text).expect_err("refused").message, says);
+        }
+    }
+
+    #[test]
+    fn a_cell_does_not_leave_its_line() {
+        let text = table(&["name"], &[vec!["n1\n\u{1b}[1A\u{202e}x é".to_owned()]]);
+        assert_eq!(text, "name\nn1\\u{a}\\u{1b}[1A\\u{202e}x é\n");
     }
 }

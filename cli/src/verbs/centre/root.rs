@@ -13,6 +13,7 @@ use keymgr::client::{Client, fresh_id};
 use keymgr::core::action::Act;
 use keymgr::core::approval::Quorum;
 use keymgr::core::input::Outcome;
+use keymgr::core::people::{Credential, Standing};
 use keymgr::person::PersonRequest;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ pub struct Draft {
 /// Arguments of `root recover`.
 #[derive(Debug, Args)]
 pub struct Recover {
-    /// Request of a new officer (`payhsm person new`), at least three times.
+    /// Request of an officer of the new document, new or staying (`payhsm person new`), at least three times.
     #[arg(long, value_name = "FILE", required = true)]
     officer: Vec<PathBuf>,
     /// File for the draft.
@@ -182,13 +183,22 @@ fn draft(place: &Place, to: &Path, document: &RootDocument) -> Exit {
 }
 
 fn recover(args: &Recover) -> Exit {
-    let (_, newest, old) = current(&args.place.client()?)?;
+    let client = args.place.client()?;
+    let (_, newest, old) = current(&client)?;
     let kmc = newest.kmc().map_err(Failure::check)?;
+    let known: Vec<Credential> = block_on(client.all("/credentials"))?;
     let officers = args.officer.iter().map(|path| {
         let bytes =
             std::fs::read(path).map_err(|e| Failure::environment(format!("{}: {e}", path.display())))?;
         let request =
             PersonRequest::read(&bytes).map_err(|e| Failure::check(format!("{}: {e}", path.display())))?;
+        // Who stays is named as in the register: one key, one credential, one person.
+        if let Some(own) = known.iter().find(|own| own.key == request.approval_key) {
+            if own.standing == Standing::Revoked {
+                return Err(Failure::check(format!("{}: this key was revoked", path.display())));
+            }
+            return Ok(Officer { person: own.person, credential: own.id, key: own.key });
+        }
         let ((time, person), (_, credential)) = (fresh_id().map_err(failure)?, fresh_id().map_err(failure)?);
         Ok(Officer {
             person: PersonId::new(time, person),

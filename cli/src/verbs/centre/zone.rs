@@ -1,6 +1,6 @@
 //! `payhsm zone new|list|show`: virtual networks with the keys that their members share.
 
-use super::place::{Place, block_on, show, table};
+use super::place::{Place, block_on, named, show, table};
 use super::{node, reaffirm, span_ms};
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand, ValueEnum};
@@ -134,11 +134,16 @@ fn new(args: &New) -> Exit {
     let client = args.place.client()?;
     let known: Vec<Node> = block_on(client.all("/nodes"))?;
     let asking: Vec<Value> = block_on(client.get("/enrolments"))?;
+    let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_owned();
+    // One that has been let in asks on until it has its certificate.
+    let all: BTreeSet<(String, String)> = known
+        .iter()
+        .map(|n| (n.name.clone(), n.id.to_string()))
+        .chain(asking.iter().map(|one| (text(one, "name"), text(one, "node"))))
+        .collect();
     let by_name = |name: &String| -> Result<NodeId, Failure> {
-        let enrolled = known.iter().find(|n| n.name == *name || n.id.to_string() == *name).map(|n| n.id);
-        let asks = |one: &&Value| one["name"] == name.as_str() || one["node"] == name.as_str();
-        let asked = || asking.iter().find(asks).and_then(|one| one["node"].as_str()?.parse().ok());
-        enrolled.or_else(asked).ok_or_else(|| Failure::usage(format!("no node {name}")))
+        let (_, id) = named(&all, "node", name, |one| (&one.0, one.1.clone()))?;
+        id.parse().map_err(|_| Failure::environment("the manager's list of nodes cannot be read"))
     };
     let mut nodes = args.nodes.iter().map(by_name).collect::<Result<BTreeSet<_>, _>>()?;
     let let_in = if args.enrol.is_empty() { Vec::new() } else { node::chosen(&asking, &args.enrol, false)? };
@@ -170,8 +175,7 @@ fn new(args: &New) -> Exit {
 /// A zone by name or id.
 pub fn find(client: &keymgr::client::Client, name: &str) -> Result<Record, Failure> {
     let zones: Vec<Record> = block_on(client.all("/zones"))?;
-    let found = zones.into_iter().find(|zone| zone.alias == name || zone.id.to_string() == name);
-    found.ok_or_else(|| Failure::usage(format!("no zone {name}")))
+    named(zones, "zone", name, |zone| (&zone.alias, zone.id.to_string()))
 }
 
 fn members(

@@ -21,7 +21,12 @@ pub fn block_code(error: KeyBlockError) -> Code {
         Kind::OptCount => Code::OPTIONAL_COUNT,
         Kind::OptDuplicate => Code::REPEATED_OPTIONAL,
         Kind::OptId | Kind::OptLength | Kind::OptPadding => Code::OPTIONAL_HEADER,
-        Kind::OptData => Code::OPTIONAL_DATA,
+        Kind::OptData => match error.field {
+            field::STATUS => Code::STATUS,
+            field::START => Code::START_DATE,
+            field::END => Code::END_DATE,
+            _ => Code::OPTIONAL_DATA,
+        },
         Kind::KbpkAlgorithm | Kind::KbpkLength | Kind::KbpkStrength | Kind::KpMismatch => Code::WRAPPING_KEY,
         Kind::MacMismatch => Code::BLOCK_AUTHENTICATION,
         Kind::KeyLength => Code::BLOCK_ALGORITHM,

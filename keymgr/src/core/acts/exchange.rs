@@ -1,12 +1,16 @@
 //! Keys that come from components or from others, and keys that leave.
 
+use crate::ceremony::ComponentMessage;
 use crate::core::action::{Act, KeyRef};
+use crate::core::centre::Centre;
 use crate::core::ids::{ActionId, Digest, KeySetId, PersonId};
-use crate::core::key::{Key, KeySet, Material, Origin};
+use crate::core::input::Arrived;
+use crate::core::key::{Key, KeySet, Origin};
 use crate::core::lifecycle::KeyState;
-use crate::core::people::Person;
+use crate::core::people::{Credential, Person, Role, Standing};
 use crate::core::refusal::Refusal;
 use crate::core::table::Change;
+use crate::core::verified::Verified;
 use crate::core::{kind, steps};
 use std::collections::BTreeSet;
 
@@ -66,16 +70,30 @@ fn fits_under(shape: kind::Shape, live: bool, kek: &Key) -> Result<(), Refusal> 
     Ok(())
 }
 
+/// A custodian's own component of a ceremony, signed with an own credential.
+pub fn component(tx: &Change<'_>, act: &Act, message: &Verified<ComponentMessage>) -> Result<(), Refusal> {
+    let said = message.body();
+    let (Act::FormKey { custodians, .. } | Act::FormRootKek { custodians, .. }) = act else {
+        return Err(Refusal::Unfit("the action is for something else"));
+    };
+    let entrusted = usize::from(said.number).checked_sub(1).and_then(|at| custodians.get(at));
+    let own = |c: &&Credential| {
+        c.person == said.person && c.key == *message.key() && c.standing == Standing::Active
+    };
+    let signed = tx.find::<Credential>(&said.credential).filter(own).is_some();
+    let custodian = tx.find::<Person>(&said.person).is_some_and(|person| person.is(Role::Custodian));
+    if entrusted != Some(&said.person) || !signed || !custodian {
+        return Err(Refusal::Forbidden);
+    }
+    if said.kmc != tx.get::<Centre>(&())?.kmc {
+        return Err(Refusal::Unfit("a component for another centre"));
+    }
+    Ok(())
+}
+
 /// A key that was formed or imported by right of an action comes to life (T1).
-pub fn formed(
-    tx: &mut Change<'_>,
-    action: ActionId,
-    act: &Act,
-    origin: Origin,
-    mut material: Material,
-    nonce: Digest,
-    now: u64,
-) -> Result<(), Refusal> {
+pub fn formed(tx: &mut Change<'_>, act: &Act, key: Arrived, nonce: Digest, now: u64) -> Result<(), Refusal> {
+    let Arrived { action, origin, generation, mut material } = key;
     let key_set = match (act, origin) {
         (Act::FormKey { key_set, custodians }, Origin::Components) => {
             may_form(tx, key_set, custodians)?;
@@ -94,6 +112,10 @@ pub fn formed(
         }
         _ => return Err(Refusal::Unfit("the action is for something else")),
     };
+    // Another key may have taken the number since: the block has the wrong one under its MAC then.
+    if tx.get::<KeySet>(&key_set)?.next_generation != generation {
+        return Err(Refusal::NotNext);
+    }
     steps::bear(tx, key_set, origin, material, nonce, action, now)
 }
 

@@ -6,7 +6,7 @@ use crate::core::campaign::Campaign;
 use crate::core::ids::ActionId;
 use crate::core::key::{Holders, Key, KeySet, Material, Storage, Wrapper};
 use crate::core::lifecycle::{KeyState, Transition, transition_between};
-use crate::core::policy::Policy;
+use crate::core::policy::{Policy, SPAN_MAX_MS};
 use crate::core::refusal::Refusal;
 use crate::core::steps;
 use crate::core::table::Change;
@@ -75,7 +75,7 @@ pub(super) fn activate_at_centre(
     record.by_right(action);
     record.windows.originator_from = Some(now);
     record.windows.recipient_from = Some(now);
-    record.windows.originator_until = Some(now + period);
+    record.windows.originator_until = Some(now.saturating_add(period));
     tx.edit::<KeySet>(&key.key_set)?.protecting = Some(key.generation);
     if let Some(generation) = before {
         let old = tx.edit::<Key>(&KeyRef { key_set: key.key_set, generation })?;
@@ -169,7 +169,7 @@ pub(super) fn destroy_key(
         KeyState::Destroyed => Err(Refusal::Value("it is destroyed already")),
         _ if record.destroy_hold_until.is_some() => Err(Refusal::Value("a destroy hold runs already")),
         _ => {
-            record.destroy_hold_until = Some(now + hold);
+            record.destroy_hold_until = Some(now.saturating_add(hold));
             Ok(())
         }
     }
@@ -204,6 +204,9 @@ pub(super) fn extend(
     }
     if until <= before {
         return Err(Refusal::Value("an extension ends later"));
+    }
+    if until > now.saturating_add(SPAN_MAX_MS) {
+        return Err(Refusal::Value("a period ends within ten years"));
     }
     record.windows.originator_until = Some(until);
     record.warned_days = None;

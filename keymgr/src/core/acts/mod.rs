@@ -7,9 +7,9 @@ mod people;
 mod reaffirm;
 mod zones;
 
-pub use exchange::{exported, formed};
+pub use exchange::{component, exported, formed};
 pub use keys::{forget_protecting, hold_ms};
-pub use people::{drop_void_approvals, enrol_person, officer_alarms};
+pub use people::{drop_void_approvals, enough_officers, enrol_person, officer_alarms};
 
 use crate::core::action::Act;
 use crate::core::ids::{ActionId, Generation};
@@ -25,7 +25,7 @@ use keys::{
     activate_at_centre, destroy_key, extend, not_in_campaign, not_protecting, resume_key, revoke_key, shift,
     store_as,
 };
-use nodes::{enrol_node, resume_node, suspend_node};
+use nodes::{enrol_nodes, resume_node, suspend_node};
 use people::{add_credential, change_roles, revoke_credential, revoke_person, set_quorum};
 use reaffirm::reaffirm;
 use zones::{add_members, create_key_set, create_zone, define_policy, remove_members};
@@ -78,7 +78,7 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
             Ok(())
         }),
         Act::Reaffirm(what) => reaffirm(tx, id, what),
-        Act::EnrolNodes(nodes) => nodes.iter().try_for_each(|new| enrol_node(tx, id, new)),
+        Act::EnrolNodes(nodes) => enrol_nodes(tx, id, nodes),
         Act::SuspendNode { node, reason } => suspend_node(tx, id, node, reason, now),
         Act::ResumeNode { node } => resume_node(tx, id, node, now),
         Act::RekeyNodes(targets) => root_kek::order(tx, id, targets, now),

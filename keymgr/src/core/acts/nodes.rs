@@ -3,17 +3,26 @@
 use crate::core::alarm::AlarmKind;
 use crate::core::centre::Centre;
 use crate::core::ids::{ActionId, NodeId};
-use crate::core::node::{NewNode, Node, Traffic};
+use crate::core::names;
+use crate::core::node::{NewNode, Node, Reach, Traffic};
 use crate::core::people::Standing;
 use crate::core::refusal::Refusal;
 use crate::core::table::Change;
 use keylink::manager::Link;
 use std::collections::BTreeSet;
 
-pub(super) fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<(), Refusal> {
-    if new.name.trim().is_empty() {
-        return Err(Refusal::Value("a node has a name"));
-    }
+/// Lets nodes in. A name stays with its node, whatever becomes of it, as the id does.
+pub(super) fn enrol_nodes(tx: &mut Change<'_>, action: ActionId, new: &[NewNode]) -> Result<(), Refusal> {
+    let ids = tx.keys_in::<Node>(..);
+    let mut taken: BTreeSet<String> =
+        ids.iter().filter_map(|id| tx.find::<Node>(id)).map(|node| node.name.clone()).collect();
+    new.iter().try_for_each(|new| {
+        names::take::<Node>(&mut taken, &new.name)?;
+        enrol_node(tx, action, new)
+    })
+}
+
+fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<(), Refusal> {
     let kmc = tx.get::<Centre>(&())?.kmc;
     tx.add(Node {
         id: NodeId::of(&new.key),
@@ -34,6 +43,7 @@ pub(super) fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -
         skew_ms: 0,
         link: Link::new(kmc, new.key),
         ordered: keylink::Digest::default(),
+        reach: Reach::default(),
     })
 }
 

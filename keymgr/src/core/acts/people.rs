@@ -4,9 +4,11 @@ use crate::core::alarm::AlarmKind;
 use crate::core::approval::{Action, ActionState, Quorum};
 use crate::core::centre::Centre;
 use crate::core::ids::{CredentialId, PersonId};
+use crate::core::names;
 use crate::core::people::{Credential, NewPerson, Person, Role, Standing};
 use crate::core::policy::Policy;
 use crate::core::refusal::Refusal;
+use crate::core::root;
 use crate::core::table::Change;
 use keylink::action::ActionClass;
 use std::collections::BTreeSet;
@@ -15,9 +17,10 @@ use std::collections::BTreeSet;
 pub fn enrol_person(tx: &mut Change<'_>, new: &NewPerson) -> Result<(), Refusal> {
     let taken =
         tx.keys_in::<Person>(..).iter().any(|id| tx.find::<Person>(id).is_some_and(|p| p.name == new.name));
-    if taken || new.name.trim().is_empty() {
+    if taken {
         return Err(Refusal::exists::<Person>(&new.name));
     }
+    names::check(&new.name)?;
     let (person, credential) = Person::register(new)?;
     tx.add(person)?;
     add_credential(tx, credential)
@@ -28,6 +31,9 @@ pub(super) fn add_credential(tx: &mut Change<'_>, credential: Credential) -> Res
     let same = |id: &CredentialId| tx.find::<Credential>(id).is_some_and(|c| c.key == credential.key);
     if tx.keys_in::<Credential>(..).iter().any(same) {
         return Err(Refusal::exists::<Credential>(&credential.key));
+    }
+    if root::is_awaited(tx, &credential) {
+        return Err(Refusal::Value("a recovery that waits names this key"));
     }
     tx.add(credential)
 }
@@ -105,7 +111,7 @@ fn officers(tx: &Change<'_>) -> BTreeSet<PersonId> {
 }
 
 // With m of every planned class there is one more, so that an officer may also ask.
-pub(super) fn enough_officers(tx: &Change<'_>) -> Result<(), Refusal> {
+pub fn enough_officers(tx: &Change<'_>) -> Result<(), Refusal> {
     let centre = tx.get::<Centre>(&())?;
     let planned = ActionClass::ALL.iter().filter(|class| **class != ActionClass::Emergency);
     let of_classes = planned.map(|class| centre.quorum(*class).persons()).max().unwrap_or_default();
@@ -139,7 +145,7 @@ pub fn officer_alarms(tx: &mut Change<'_>, now: u64) {
     } else {
         tx.calm(AlarmKind::FewOfficers, &"officers", now);
     }
-    if crate::core::root::is_behind(tx) {
+    if root::is_behind(tx) {
         let text = "officers have changed; sign and install the next root document".to_owned();
         tx.alarm(AlarmKind::RootBehind, &"root", text, now);
     } else {

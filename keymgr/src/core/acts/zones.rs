@@ -4,6 +4,7 @@ use super::people::enough_officers;
 use crate::core::ids::{ActionId, NodeId, ZoneId};
 use crate::core::key::{Holders, KeySet};
 use crate::core::kind;
+use crate::core::names;
 use crate::core::node::{Member, Node, Traffic, Zone};
 use crate::core::people::Standing;
 use crate::core::policy::Policy;
@@ -33,9 +34,10 @@ pub(super) fn define_policy(tx: &mut Change<'_>, policy: &Policy) -> Result<(), 
 
 pub(super) fn create_zone(tx: &mut Change<'_>, id: ZoneId, alias: &str, live: bool) -> Result<(), Refusal> {
     let taken = tx.keys_in::<Zone>(..).iter().any(|id| tx.find::<Zone>(id).is_some_and(|z| z.alias == alias));
-    if taken || alias.trim().is_empty() {
+    if taken {
         return Err(Refusal::exists::<Zone>(&alias));
     }
+    names::check(alias)?;
     tx.add(Zone { id, alias: alias.to_owned(), live, key_sets: BTreeSet::new(), members: 0 })
 }
 
@@ -44,6 +46,7 @@ pub(super) fn create_key_set(tx: &mut Change<'_>, set: KeySet) -> Result<(), Ref
     let Scope::Zone(zone) = definition.scope else {
         return Err(Refusal::Unfit("a key set of a zone"));
     };
+    names::check(&definition.name)?;
     let policy = tx.get::<Policy>(&set.policy)?;
     if !definition.sound() || !kind::allows(definition.kind, definition.shape) {
         return Err(Refusal::Unfit("the definition is not sound"));

@@ -18,6 +18,10 @@ use std::num::NonZeroU8;
 
 /// How long an action waits for approvals.
 pub const PENDING_MS: u64 = 24 * 3_600_000;
+/// How much later than here it may be where an officer signs: consoles have clocks of their own.
+pub const CLOCK_MS: u64 = 5 * 60_000;
+/// How long an approved action waits for the shell or for people to perform it, from its last approval on.
+pub const APPROVED_MS: u64 = PENDING_MS;
 /// How long a node may act by the right of an approved action: as long as it may be away.
 pub const RIGHT_MS: u64 = 400 * 24 * 3_600_000;
 
@@ -77,6 +81,8 @@ pub enum ActionState {
     Withdrawn,
     /// Not approved in time.
     Expired,
+    /// Approved, and not performed in time.
+    Lapsed,
 }
 
 /// One approval that was given.
@@ -113,7 +119,7 @@ pub struct Action {
     pub nonce: Hex<16>,
     /// Persons needed besides the requester.
     pub quorum: Quorum,
-    /// Waits for approvals until, UTC milliseconds.
+    /// Waits for approvals until, UTC milliseconds; once approved, to be performed.
     pub expires: U64,
     /// Where it stands.
     pub state: ActionState,
@@ -262,7 +268,8 @@ impl Action {
         if utc_ms >= self.expires.0 || utc_ms >= body.not_after.0 {
             return Err(ApprovalError::Expired);
         }
-        if body.signed_ms > body.not_after || body.not_after.0 - body.signed_ms.0 > PENDING_MS {
+        let early = utc_ms.saturating_add(CLOCK_MS) < body.signed_ms.0;
+        if early || body.signed_ms > body.not_after || body.not_after.0 - body.signed_ms.0 > PENDING_MS {
             return Err(ApprovalError::Times);
         }
         self.may_approve(registry, body.person, body.credential)?;
@@ -290,10 +297,12 @@ impl Action {
         let own = |c: &&Credential| c.person == person && c.standing == Standing::Active;
         registry.credential(&credential).filter(own).ok_or(ApprovalError::Credential)?;
         let officer = registry.person(&person).ok_or(ApprovalError::Credential)?;
+        // Suspending is fail-safe: an officer who asks also approves. Nobody but an officer does, since nodes know
+        // no one else: an operator's own way to stop a node is to quarantine it.
         let fail_safe = self.class == ActionClass::SuspendNode;
         if person == self.requester && !fail_safe && !crate::core::planted::requester_counts() {
             Err(ApprovalError::Requester)
-        } else if !(officer.is(Role::SecurityOfficer) || (fail_safe && officer.is(Role::Operator))) {
+        } else if !officer.is(Role::SecurityOfficer) {
             Err(ApprovalError::Role)
         } else {
             Ok(())
@@ -312,13 +321,34 @@ impl Action {
     /// Whether enough persons have approved. Decisions about persons need two reporting lines where the house
     /// keeps lines.
     pub fn is_carried(&self, registry: &impl Registry, utc_ms: u64) -> bool {
-        let persons = self.standing(registry, utc_ms);
+        self.are_enough(registry, &self.standing(registry, utc_ms))
+    }
+
+    /// Whether enough persons have approved an action that is about to be performed: counted anew from the messages
+    /// as they are stored and from who counts now. How long each approval was to wait for the others has had its
+    /// effect; how long the action may wait is [`APPROVED_MS`].
+    pub fn is_still_carried(&self, kmc: KmcId, registry: &impl Registry) -> bool {
+        let holds = |given: &&Given| self.says(given, kmc, registry).is_some();
+        let persons = self.approvals.iter().filter(holds).map(|given| given.person).collect();
+        self.are_enough(registry, &persons)
+    }
+
+    // The stored message is this person's approval of these exact bytes, and still counts.
+    fn says(&self, given: &Given, kmc: KmcId, registry: &impl Registry) -> Option<()> {
+        self.may_approve(registry, given.person, given.credential).ok()?;
+        let body: Approval = given.signed.open(&registry.credential(&given.credential)?.key).ok()?;
+        let own = body.person == given.person && body.credential == given.credential;
+        let this = body.kmc == kmc && body.action == self.hash() && body.nonce == self.nonce;
+        (own && this).then_some(())
+    }
+
+    fn are_enough(&self, registry: &impl Registry, persons: &BTreeSet<PersonId>) -> bool {
         if self.class == ActionClass::SuspendNode {
             return !persons.is_empty();
         }
         let needed = Quorum::of_class(self.class, Some(self.quorum)).persons();
         let enough = persons.len() >= needed - usize::from(crate::core::planted::quorum_one_short());
-        enough && (self.class != ActionClass::Person || lines_differ(registry, &persons))
+        enough && (self.class != ActionClass::Person || lines_differ(registry, persons))
     }
 
     /// Takes away approvals that no longer count because of who gave them.

@@ -106,6 +106,11 @@ fn what_does_not_count() {
     assert_eq!(refused(1, |a| a.kmc = KmcId::default()), ApprovalError::OtherContent);
     assert_eq!(refused(1, |a| a.not_after = U64(NOW)), ApprovalError::Expired);
     assert_eq!(refused(1, |a| a.not_after = U64(NOW + PENDING_MS + 1)), ApprovalError::Times);
+    let then =
+        |by| move |a: &mut Approval| (a.signed_ms, a.not_after) = (U64(NOW + by), U64(NOW + by + 1000));
+    assert_eq!(refused(1, then(CLOCK_MS + 1)), ApprovalError::Times);
+    let (book, mut action) = (Book::new(), action(1));
+    assert_eq!(action.approve(&book.sign(1, &action, then(CLOCK_MS)), KMC, &book, NOW), Ok(()));
     assert_eq!(refused(1, |a| a.person = PersonId::new(2, [0; 10])), ApprovalError::Credential);
     assert_eq!(refused(1, |a| a.credential = CredentialId::new(2, [0; 10])), ApprovalError::Credential);
     // Another officer's name and credential under one's own key.

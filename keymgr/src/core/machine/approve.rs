@@ -3,7 +3,7 @@
 use super::{Note, Request};
 use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
-use crate::core::approval::{Action, ActionState, ApprovalError, PENDING_MS, Proposal, Quorum};
+use crate::core::approval::{APPROVED_MS, Action, ActionState, ApprovalError, PENDING_MS, Proposal, Quorum};
 use crate::core::campaign::Campaign;
 use crate::core::centre::Centre;
 use crate::core::ids::{ActionId, Digest};
@@ -113,7 +113,11 @@ impl Request<'_> {
             // It waits no more: what it does to people does not touch its own approvals.
             tx.edit::<Action>(&id)?.state = ActionState::Approved;
             let state = self.carry_out(tx, &action)?;
-            tx.edit::<Action>(&id)?.state = state;
+            let action = tx.edit::<Action>(&id)?;
+            if state == ActionState::Approved {
+                action.expires = (self.now + APPROVED_MS).into();
+            }
+            action.state = state;
         }
         Ok(Outcome::Approved { standing, state: tx.get::<Action>(&id)?.state.clone() })
     }
@@ -185,14 +189,35 @@ pub(super) fn own_pending<'t>(tx: &'t Change<'_>, by: Caller, id: &ActionId) -> 
     Ok(action)
 }
 
-pub(super) fn approved(tx: &Change<'_>, id: &ActionId, note: &mut Note) -> Result<Act, Refusal> {
+/// An approved action, whether or not its approvals still count.
+pub(super) fn approved<'t>(
+    tx: &'t Change<'_>,
+    id: &ActionId,
+    note: &mut Note,
+) -> Result<&'t Action, Refusal> {
     let action = tx.get::<Action>(id)?;
     note.objects.push(id.to_string());
     note.action_hash = Some(action.hash());
-    if action.state != ActionState::Approved {
-        return Err(Refusal::Outdated("the action is not approved, or is done"));
+    if action.state == ActionState::Approved {
+        Ok(action)
+    } else {
+        Err(Refusal::Outdated("the action is not approved, or is done"))
     }
-    action.act().ok_or(Refusal::Unfit("the action's content is not the approved one"))
+}
+
+/// What an approved action does, if it may be performed now.
+pub(super) fn performable(tx: &Change<'_>, id: &ActionId, now: u64, note: &mut Note) -> Result<Act, Refusal> {
+    let action = approved(tx, id, note)?;
+    let act = action.act().ok_or(Refusal::Unfit("the action's content is not the approved one"))?;
+    if now >= action.expires.0 {
+        Err(Refusal::Outdated("the action was approved too long ago"))
+    } else if quorum(tx, &act)? > action.quorum {
+        Err(Refusal::Outdated("more approvals are needed now"))
+    } else if !action.is_still_carried(tx.get::<Centre>(&())?.kmc, tx) {
+        Err(Refusal::Outdated("too few of the action's approvals count now"))
+    } else {
+        Ok(act)
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::core::centre::Centre;
 use crate::core::due::Due;
 use crate::core::ids::{ActionId, Digest, Fresh, NodeId};
 use crate::core::input::{Caller, Input, Outcome, Told};
+use crate::core::key::Origin;
 use crate::core::node::Node;
 use crate::core::people::Role;
 use crate::core::refusal::Refusal;
@@ -22,8 +23,8 @@ use crate::core::table::{Change, Record, State};
 use crate::core::tick::Watch;
 use crate::core::traffic;
 use crate::core::{acts, enrolment, planted, receipts, root, root_kek, rows, steps, tick};
-use approve::{approved, may, own_pending};
-use deliver::{issue, post, wrapped};
+use approve::{approved, may, own_pending, performable};
+use deliver::{carry, issue, post, push_to, wrapped};
 use keylink::Instant3;
 
 /// What happened, for the log.
@@ -103,6 +104,11 @@ impl Core {
         Ok(Effects { records, note, outcome })
     }
 
+    /// What an approved action does, if it may be performed now: nothing that leaves by its right is made ready before.
+    pub fn performable(&self, id: &ActionId, utc_ms: u64) -> Result<Act, Refusal> {
+        performable(&Change::new(&self.state), id, utc_ms, &mut Note::default())
+    }
+
     fn take_in(&mut self, record: Record) {
         match &record {
             Record::Action(new) => self.watch.action(self.state.actions.get(&new.id), new),
@@ -174,7 +180,9 @@ impl Request<'_> {
             }
             Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
             Input::Approve(approval) => return self.approve(tx, &approval, note),
-            Input::InstallRoot(document) => {
+            Input::InstallRoot { by, root: document } => {
+                note.by(by);
+                may(tx, by, Role::ALL)?;
                 note.word = "root.install";
                 note.objects.push(document.hash().to_string());
                 root::install(tx, &document, now)?;
@@ -200,6 +208,21 @@ impl Request<'_> {
                 note.objects.push(node.to_string());
                 may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
                 traffic::traffic(tx, &node, to, now)?;
+            }
+            Input::Carry { by, node } => {
+                note.by(by);
+                note.word = "node.package";
+                note.objects.push(node.to_string());
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                carry(tx, &node, now)?;
+            }
+            Input::PushTo { by, node, address } => {
+                note.by(by);
+                note.word = "node.push";
+                note.objects.push(node.to_string());
+                note.objects.extend(address.clone());
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                push_to(tx, &node, address)?;
             }
             Input::KekAgreed { node, kek, confirm } => {
                 note.word = "node.root_kek";
@@ -227,22 +250,36 @@ impl Request<'_> {
                     wrapped(tx, copy)?;
                 }
             }
-            Input::Formed { action, origin, material } => {
-                note.word = "key.form";
-                let act = approved(tx, &action, note)?;
-                let nonce = self.fresh.draw("challenge", 0);
-                acts::formed(tx, action, &act, origin, material, nonce, now)?;
+            Input::Component(message) => {
+                let said = message.body();
+                note.by(Caller { person: said.person, credential: said.credential });
+                note.word = "ceremony.component";
+                let act = performable(tx, &said.ceremony, now, note)?;
+                note.objects.push(format!("component {}", said.number));
+                note.objects.push(message.hash().to_string());
+                acts::component(tx, &act, &message)?;
+                let (action, signed) = (said.ceremony, message.signed().clone());
+                tx.keep(Record::Component(rows::Component { action, signed }));
+            }
+            Input::Formed { by, key } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                note.word = if key.origin == Origin::Imported { "key.import" } else { "key.form" };
+                let (action, act) = (key.action, performable(tx, &key.action, now, note)?);
+                acts::formed(tx, &act, key, self.fresh.draw("challenge", 0), now)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
             }
-            Input::FormedFrom { action, origin, material, transcript, evidence } => {
+            Input::FormedFrom { by, key, transcript, evidence } => {
                 note.objects.push(transcript.hash().to_string());
                 note.objects.extend(evidence.iter().map(ToString::to_string));
-                tx.keep(Record::Ceremony(rows::Ceremony { action, signed: transcript }));
-                return self.handle(tx, Input::Formed { action, origin, material }, note);
+                tx.keep(Record::Ceremony(rows::Ceremony { action: key.action, signed: transcript }));
+                return self.handle(tx, Input::Formed { by, key }, note);
             }
-            Input::RootKekFormed { action, kek, transcript, evidence } => {
+            Input::RootKekFormed { by, action, kek, transcript, evidence } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
                 note.word = "node.form_root_kek";
-                let Act::FormRootKek { target, custodians } = approved(tx, &action, note)? else {
+                let Act::FormRootKek { target, custodians } = performable(tx, &action, now, note)? else {
                     return Err(Refusal::Unfit("the action is for something else"));
                 };
                 note.objects.push(target.node.to_string());
@@ -257,12 +294,15 @@ impl Request<'_> {
                 note.objects.push(node.to_string());
                 root_kek::judged(tx, &node, number, judged, now)?;
             }
-            Input::Exported { action, block } => {
+            Input::Exported { by, action, block, kcv } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
                 note.word = "key.export";
-                let act = approved(tx, &action, note)?;
-                note.objects.push(block.to_string());
+                let act = performable(tx, &action, now, note)?;
+                note.objects.push(Digest::of(block.as_bytes()).to_string());
                 acts::exported(tx, action, &act)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Done;
+                return Ok(Outcome::Exported { block, kcv });
             }
             Input::Post { node, signed } => {
                 note.word = "node.message";
@@ -308,7 +348,7 @@ impl Request<'_> {
             }
             Input::Tick => {
                 note.word = "centre.tick";
-                tick::tick(tx, self.watch, now)?;
+                tick::tick(tx, self.watch, now);
             }
         }
         Ok(Outcome::Done)

@@ -3,7 +3,6 @@
 use super::Core;
 use crate::core::action::KeyRef;
 use crate::core::alarm::Alarm;
-use crate::core::approval::{Action, ActionState};
 use crate::core::campaign::{Campaign, Phase, Source};
 use crate::core::centre::Centre;
 use crate::core::ids::{ActionId, CampaignId, KeySetId, KmcId, NodeId};
@@ -36,6 +35,12 @@ impl Core {
     pub fn roots(&self) -> Vec<SignedRoot> {
         let all = |centre: &Centre| centre.former.iter().chain([&centre.root]).cloned().collect();
         self.state.centre.get(&()).map_or_else(Vec::new, all)
+    }
+
+    /// The root document by recovery keys that waits for its time.
+    pub fn recovery(&self) -> Option<SignedRoot> {
+        let (waiting, _) = self.state.centre.get(&())?.recovery.as_ref()?;
+        Some(waiting.clone())
     }
 
     /// A node.
@@ -103,8 +108,7 @@ impl Core {
 
     /// Approved actions that the shell has to perform.
     pub fn to_perform(&self) -> BTreeSet<ActionId> {
-        let approved = |action: &&Action| action.state == ActionState::Approved;
-        self.state.actions.values().filter(approved).map(|action| action.id).collect()
+        self.watch.waiting.clone()
     }
 
     /// States of the keys of a set, for lists.

@@ -1,11 +1,12 @@
 //! A small centre for the cases: four officers, an operator, an auditor, a custodian, two nodes in a zone, and a
 //! zone-exchange key of the centre. People do what they are told, at once.
 
+use crate::ceremony::ComponentMessage;
 use crate::core::Core;
 use crate::core::action::{Act, KeyRef};
 use crate::core::centre::Limits;
 use crate::core::ids::{ActionId, CampaignId, Digest, Fresh, KeySetId, KmcId, NodeId, PolicyId, ZoneId};
-use crate::core::input::{Caller, Founding, Input, Judged, Outcome, Told};
+use crate::core::input::{Arrived, Caller, Founding, Input, Judged, Outcome, Told};
 use crate::core::key::{Holders, KcvMethod, Material, Origin, Wrapper};
 use crate::core::kind::{KeyKind, Shape};
 use crate::core::node::{BackendClass, NewNode, RootKek, Traffic};
@@ -19,7 +20,7 @@ use keylink::action::Approval;
 use keylink::message::{
     Audience, Definition, Head, Indices, Overlap, Receipt, ReceiptKind, RootKekConfirm, Scope,
 };
-use keylink::root::{Recovery, RootDocument, SignedRoot};
+use keylink::root::{Officer, Recovery, RootDocument, SignedRoot};
 use keylink::wire::{Hex, U64};
 use keylink::{Body, Instant3, Sign, Signed, SoftSigner};
 
@@ -93,6 +94,11 @@ pub fn create(definition: Definition, policy: PolicyId, holders: Holders) -> Act
     Act::CreateKeySet { definition, exportable: false, live: false, policy, holders }
 }
 
+/// Keys that may replace officers.
+pub fn recovery_keys() -> [SoftSigner; 2] {
+    [0xF1, 0xF2].map(|seed| SoftSigner::new(&[seed; 32]))
+}
+
 impl House {
     /// Nothing but the people.
     pub fn new() -> Self {
@@ -121,7 +127,7 @@ impl House {
             transport_ca: None,
             officers: officers.clone().map(Human::officer).collect(),
             quorums: vec![],
-            recovery: Recovery::default(),
+            recovery: Recovery { keys: recovery_keys().map(|key| key.key()).to_vec(), needed: 2 },
         });
         officers.for_each(|officer| root.sign(officer.signer.as_ref()));
         let nodes = (0..3).map(|_| SoftSigner::new(&rng.bytes())).collect();
@@ -137,13 +143,13 @@ impl House {
     pub fn founded() -> Self {
         let mut house = Self::new();
         house.must(house.founding());
-        let new = |n: &SoftSigner| NewNode {
+        let new = |(at, n): (usize, &SoftSigner)| NewNode {
             key: n.key(),
             csr: Digest::default(),
-            name: NodeId::of(&n.key()).to_string(),
+            name: format!("node {at}"),
             class: BackendClass::C,
         };
-        house.carry(Act::EnrolNodes(house.nodes.iter().map(new).collect()));
+        house.carry(Act::EnrolNodes(house.nodes.iter().enumerate().map(new).collect()));
         for n in 0..3 {
             house.rekeyed(n, Self::kek(1, 256));
         }
@@ -236,7 +242,8 @@ impl House {
         let fresh = Fresh(Digest::of(&self.drawn.to_be_bytes()));
         let now = Instant3 { utc_ms: self.now, mono_ms: self.now, boot_id: 1 };
         let before = self.core.clone();
-        let outcome = self.core.handle(now, Told { fresh, input }).map(|effects| effects.outcome);
+        let outcome =
+            self.core.handle(now, Told { fresh, request: None, input }).map(|effects| effects.outcome);
         assert!(outcome.is_ok() || self.core == before, "a refusal changed something");
         outcome
     }
@@ -303,13 +310,69 @@ impl House {
         asked.0
     }
 
+    /// A key has come by the right of an action, sealed for the number that is next now.
+    pub fn formed(&self, action: ActionId, origin: Origin, material: Material) -> Input {
+        let key_set = match self.core.state().action(&action).and_then(|action| action.act()) {
+            Some(Act::FormKey { key_set, .. } | Act::ImportKey { key_set, .. }) => key_set,
+            other => panic!("{other:?}"),
+        };
+        let generation = self.core.key_set(&key_set).expect("a key set").next_generation;
+        let key = Arrived { action, origin, generation, material };
+        Input::Formed { by: self.by(OPERATOR), key }
+    }
+
+    /// What a custodian signs about a component, as it is or changed before it is signed.
+    pub fn component(
+        &self,
+        ceremony: ActionId,
+        person: usize,
+        number: u8,
+        change: impl FnOnce(&mut ComponentMessage),
+    ) -> Input {
+        let human = &self.people[person];
+        let mut body = ComponentMessage {
+            kmc: self.kmc(),
+            ceremony,
+            number,
+            person: human.by.person,
+            credential: human.by.credential,
+            key: Digest::default(),
+            check: "A1B2C3".into(),
+            sealed: Digest::default(),
+        };
+        change(&mut body);
+        let signed = Signed::seal(&body, human.signer.as_ref());
+        Input::Component(Verified::open(signed, &human.key()).expect("own signature"))
+    }
+
     /// A key of the centre comes from components and is put into use.
     pub fn exchange_key(&mut self) -> KeyRef {
         let custodians = CUSTODIANS.map(|person| self.by(person).person).to_vec();
         let action = self.carry(Act::FormKey { key_set: zmk(), custodians });
-        self.must(Input::Formed { action, origin: Origin::Components, material: material() });
+        self.must(self.formed(action, Origin::Components, material()));
         self.carry(Act::ActivateKey(key(zmk(), 1)));
         key(zmk(), 1)
+    }
+
+    /// The recovery keys, and the officers who come as far as they are here, sign a document with other officers.
+    pub fn recovery(&self, officers: Vec<Officer>) -> Input {
+        let document = self.core.next_root(self.now).expect("a draft");
+        let mut next = SignedRoot::new(&RootDocument { officers: officers.clone(), ..document });
+        recovery_keys().iter().for_each(|key| next.sign(key));
+        let comes = |human: &&Human| officers.iter().any(|officer| officer.key == human.key());
+        self.people.iter().filter(comes).for_each(|human| next.sign(human.signer.as_ref()));
+        Input::InstallRoot { by: self.by(0), root: next }
+    }
+
+    /// Two who are new.
+    pub fn newcomers(&mut self) -> [Officer; 2] {
+        let mut rng = Rng::new(77);
+        ["dora", "emil"].map(|name| {
+            let human = Human::new(&mut rng, name, Role::SecurityOfficer);
+            let officer = human.officer();
+            self.people.push(human);
+            officer
+        })
     }
 
     // ---- nodes ----

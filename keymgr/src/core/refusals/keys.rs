@@ -2,7 +2,7 @@
 
 use super::Case;
 use super::house::{
-    CUSTODIANS, House, OPERATOR, create, definition, key, material, policy_id, zmk, zone, zpk,
+    AUDITOR, CUSTODIANS, House, OPERATOR, create, definition, key, material, policy_id, zmk, zone, zpk,
 };
 use crate::core::action::Act;
 use crate::core::campaign::{RotateTarget, Source};
@@ -10,9 +10,11 @@ use crate::core::ids::{CampaignId, Digest, Generation, KeySetId, PolicyId, ZoneI
 use crate::core::input::{Input, WrappedFor};
 use crate::core::key::{Holders, Origin};
 use crate::core::kind::{KeyKind, Shape};
+use crate::core::lifecycle::KeyState;
 use crate::core::node::Traffic;
-use crate::core::policy::DAY_MS;
+use crate::core::policy::{DAY_MS, SPAN_MAX_MS};
 use crate::core::root_kek::KekTarget;
+use crate::core::table::Record;
 use keylink::message::Scope;
 use keylink::wire::U64;
 use std::collections::BTreeSet;
@@ -40,6 +42,11 @@ pub const CASES: &[Case] = &[
         };
         house.unproposed(Act::CreateKeySet { definition, exportable, live: true, policy, holders })
     }),
+    ("a key set under a name that would be read as a key", "value", |house| {
+        let mut other = definition(set(9), KeyKind::Zpk, Shape::Tdes3, 9);
+        other.name = "set 1/1".into();
+        house.unproposed(create(other, policy_id(), Holders::Members))
+    }),
     ("a key set under a name that is taken", "exists", |house| {
         let mut same = definition(set(9), KeyKind::Zpk, Shape::Tdes3, 9);
         same.name = "set 1".into();
@@ -57,28 +64,78 @@ pub const CASES: &[Case] = &[
     ("a key that was formed without approval", "outdated", |house| {
         let custodians = CUSTODIANS.map(|person| house.by(person).person).to_vec();
         let (action, ..) = house.propose(Act::FormKey { key_set: zmk(), custodians }).expect("asked");
-        house.refused(Input::Formed { action, origin: Origin::Components, material: material() })
+        house.refused(house.formed(action, Origin::Components, material()))
     }),
     ("a key that was formed twice by one action", "outdated", |house| {
         let custodians = CUSTODIANS.map(|person| house.by(person).person).to_vec();
         let action = house.carry(Act::FormKey { key_set: zmk(), custodians });
-        house.must(Input::Formed { action, origin: Origin::Components, material: material() });
-        house.refused(Input::Formed { action, origin: Origin::Components, material: material() })
+        house.must(house.formed(action, Origin::Components, material()));
+        house.refused(house.formed(action, Origin::Components, material()))
+    }),
+    ("a key that was sealed for a number that is taken", "not_next", |house| {
+        let custodians = CUSTODIANS.map(|person| house.by(person).person).to_vec();
+        let actions =
+            [(); 2].map(|()| house.carry(Act::FormKey { key_set: zmk(), custodians: custodians.clone() }));
+        // Both are sealed before either is told.
+        let told = actions.map(|action| house.formed(action, Origin::Components, material()));
+        let [first, second] = told;
+        house.must(first);
+        house.refused(second)
+    }),
+    ("a key formed by a custodian", "forbidden", |house| {
+        let custodians = CUSTODIANS.map(|person| house.by(person).person).to_vec();
+        let action = house.carry(Act::FormKey { key_set: zmk(), custodians });
+        let Input::Formed { key, .. } = house.formed(action, Origin::Components, material()) else {
+            unreachable!()
+        };
+        house.refused(Input::Formed { by: house.by(CUSTODIANS[0]), key })
+    }),
+    ("a key exported by an auditor", "forbidden", |house| {
+        let action = house.carry_import("A1B2C3");
+        let (block, kcv) = ("D".to_owned(), "A1B2C3".to_owned());
+        house.refused(Input::Exported { by: house.by(AUDITOR), action, block, kcv })
+    }),
+    ("an import told as an export", "unfit", |house| {
+        let action = house.carry_import("A1B2C3");
+        let (block, kcv) = ("D".to_owned(), "A1B2C3".to_owned());
+        house.refused(Input::Exported { by: house.by(OPERATOR), action, block, kcv })
+    }),
+    ("a component entered by another custodian", "forbidden", |house| {
+        let ceremony = house.ceremony();
+        house.refused(house.component(ceremony, CUSTODIANS[1], 1, |_| ()))
+    }),
+    ("a component signed with another person's key", "forbidden", |house| {
+        let (ceremony, credential) = (house.ceremony(), house.by(CUSTODIANS[1]).credential);
+        house.refused(house.component(ceremony, CUSTODIANS[0], 1, |said| said.credential = credential))
+    }),
+    ("a component for another centre", "unfit", |house| {
+        let ceremony = house.ceremony();
+        house.refused(house.component(ceremony, CUSTODIANS[0], 1, |said| said.kmc.0[0] ^= 1))
+    }),
+    ("a component for an import", "unfit", |house| {
+        let action = house.carry_import("A1B2C3");
+        house.refused(house.component(action, CUSTODIANS[0], 1, |_| ()))
+    }),
+    ("a component after the ceremony", "outdated", |house| {
+        let ceremony = house.ceremony();
+        house.must(house.component(ceremony, CUSTODIANS[0], 1, |_| ()));
+        house.must(house.formed(ceremony, Origin::Components, material()));
+        house.refused(house.component(ceremony, CUSTODIANS[0], 1, |_| ()))
     }),
     ("an import told as a ceremony", "unfit", |house| {
         let action = house.carry_import("A1B2C3");
-        house.refused(Input::Formed { action, origin: Origin::Components, material: material() })
+        house.refused(house.formed(action, Origin::Components, material()))
     }),
     ("an import with another check value than approved", "value", |house| {
         let action = house.carry_import("FFFFFF");
-        house.refused(Input::Formed { action, origin: Origin::Imported, material: material() })
+        house.refused(house.formed(action, Origin::Imported, material()))
     }),
     ("a key stored under a weaker one", "strength", |house| {
         let custodians = CUSTODIANS.map(|person| house.by(person).person).to_vec();
         let action = house.carry(Act::FormKey { key_set: zmk(), custodians });
         let mut weak = material();
         weak.wrapper_strength_bits = 112;
-        house.refused(Input::Formed { action, origin: Origin::Components, material: weak })
+        house.refused(house.formed(action, Origin::Components, weak))
     }),
     ("an import under a key that is weaker", "strength", |house| {
         house.exchange_key();
@@ -170,6 +227,35 @@ pub const CASES: &[Case] = &[
         house.unproposed(Act::ExtendKey { key, until: U64(house.now) })
     }),
     // ---- campaigns ----
+    ("a plan with a deadline that is never", "value", |house| {
+        let mut plan = house.plan(1);
+        plan.deadline = U64(u64::MAX);
+        house.unproposed(Act::Rotate(vec![plan]))
+    }),
+    ("a plan whose overlap never ends", "value", |house| {
+        let mut plan = house.plan(1);
+        plan.overlap_ms = U64(SPAN_MAX_MS + 1);
+        house.unproposed(Act::Rotate(vec![plan]))
+    }),
+    ("a plan at once whose overlap never ends", "value", |house| {
+        let mut plan = house.plan(1);
+        plan.overlap_ms = U64(u64::MAX);
+        house.unproposed(Act::RotateAtOnce { targets: vec![plan], reason: "seen".into() })
+    }),
+    ("a plan that protects in the far future", "value", |house| {
+        let mut plan = house.plan(1);
+        plan.protect_not_before = U64(house.now + SPAN_MAX_MS + 1);
+        house.unproposed(Act::Rotate(vec![plan]))
+    }),
+    ("a policy under which keys are never destroyed", "policy", |house| {
+        let mut policy = house.policy(PolicyId::new(9, [9; 10]), KeyKind::Zpk);
+        policy.destroy_hold_ms = u64::MAX;
+        house.unproposed(Act::DefinePolicy(policy))
+    }),
+    ("a period extended for ever", "value", |house| {
+        let key = house.exchange_key();
+        house.unproposed(Act::ExtendKey { key, until: U64(u64::MAX) })
+    }),
     ("a second campaign of a key set", "campaign_lives", |house| {
         house.begin(1);
         house.unproposed(Act::Rotate(vec![house.plan(2)]))
@@ -254,7 +340,7 @@ pub const CASES: &[Case] = &[
         let custodians = CUSTODIANS.map(|person| house.by(person).person).to_vec();
         for _ in 0..3 {
             let action = house.carry(Act::FormKey { key_set: zpk(), custodians: custodians.clone() });
-            house.must(Input::Formed { action, origin: Origin::Components, material: material() });
+            house.must(house.formed(action, Origin::Components, material()));
         }
         let plan = |house: &House, number: u8, generation| RotateTarget {
             generation: Generation(generation),
@@ -324,6 +410,11 @@ fn import(key_set: KeySetId) -> Act {
 }
 
 impl House {
+    fn ceremony(&mut self) -> crate::core::ids::ActionId {
+        let custodians = CUSTODIANS.map(|person| self.by(person).person).to_vec();
+        self.carry(Act::FormKey { key_set: zmk(), custodians })
+    }
+
     fn carry_import(&mut self, kcv: &str) -> crate::core::ids::ActionId {
         self.exchange_key();
         let Act::ImportKey { key_set, under, block, .. } = import(zpk()) else { unreachable!() };
@@ -405,4 +496,30 @@ fn a_number_that_hosts_could_not_tell_from_the_present_one_is_passed_over() {
         assert!(row.aborted && row.material.is_none());
     }
     house.begin(3);
+}
+
+/// A hold of a policy from before there were bounds, longer than time itself: the key waits, and is not destroyed at once.
+#[test]
+fn a_hold_without_end_does_not_end_at_the_next_tick() {
+    let mut house = House::founded();
+    let lost = house.exchange_key();
+    let custodians = CUSTODIANS.map(|person| house.by(person).person).to_vec();
+    let action = house.carry(Act::FormKey { key_set: zmk(), custodians });
+    house.must(house.formed(action, Origin::Components, material()));
+    house.carry(Act::ActivateKey(key(zmk(), 2)));
+    house.carry(Act::DeactivateKey(lost));
+    let mut policy = house.policy(PolicyId::new(2, [1; 10]), KeyKind::Zmk);
+    (policy.destroy_hold_ms, policy.originator_period_ms) = (u64::MAX, u64::MAX);
+    house.core.absorb(Record::Policy(policy));
+    house.carry(Act::DestroyKey(lost));
+    house.now += 1_000;
+    house.must(Input::Tick);
+    let record = house.core.key(&lost).expect("a key");
+    assert_eq!((record.state(), record.destroy_hold_until), (KeyState::Deactivated, Some(u64::MAX)));
+    let action = house
+        .carry(Act::FormKey { key_set: zmk(), custodians: CUSTODIANS.map(|p| house.by(p).person).to_vec() });
+    house.must(house.formed(action, Origin::Components, material()));
+    house.carry(Act::ActivateKey(key(zmk(), 3)));
+    let windows = &house.core.key(&key(zmk(), 3)).expect("a key").windows;
+    assert_eq!(windows.originator_until, Some(u64::MAX), "not a period that ended before it began");
 }

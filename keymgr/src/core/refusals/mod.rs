@@ -7,6 +7,7 @@ mod keys;
 mod nodes;
 mod people;
 mod root_keks;
+mod waiting;
 
 use super::refusal::Refusal;
 use house::House;

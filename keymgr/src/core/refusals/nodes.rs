@@ -21,14 +21,23 @@ pub const CASES: &[Case] = &[
         };
         house.unproposed(Act::EnrolNodes(vec![new]))
     }),
-    ("a node without a name", "value", |house| {
-        let new = NewNode {
-            key: SoftSigner::new(&[9; 32]).key(),
-            csr: Digest::default(),
-            name: " ".into(),
-            class: BackendClass::C,
-        };
-        house.unproposed(Act::EnrolNodes(vec![new]))
+    ("a node without a name", "value", |house| house.unproposed(Act::EnrolNodes(vec![another(9, " ")]))),
+    ("a node whose name moves the cursor", "value", |house| {
+        house.unproposed(Act::EnrolNodes(vec![another(9, "n1\u{1b}[1A")]))
+    }),
+    ("a node named like another's id", "value", |house| {
+        let id = house.node(0).to_string();
+        house.unproposed(Act::EnrolNodes(vec![another(9, &id)]))
+    }),
+    ("a node under a name that is taken", "exists", |house| {
+        house.unproposed(Act::EnrolNodes(vec![another(9, "node 0")]))
+    }),
+    ("a node under the name of one that was revoked", "exists", |house| {
+        house.carry(Act::RevokeNode { node: house.node(2) });
+        house.unproposed(Act::EnrolNodes(vec![another(9, "node 2")]))
+    }),
+    ("two nodes under one name at once", "exists", |house| {
+        house.unproposed(Act::EnrolNodes(vec![another(8, "n1"), another(9, "n1")]))
     }),
     ("a member let into its zone again", "exists", |house| {
         house.unproposed(Act::AddMembers { zone: zone(), nodes: [house.node(0)].into() })
@@ -186,6 +195,11 @@ pub const CASES: &[Case] = &[
         house.refused(Input::Post { node: house.node(0), signed: manifest })
     }),
 ];
+
+fn another(seed: u8, name: &str) -> NewNode {
+    let key = SoftSigner::new(&[seed; 32]).key();
+    NewNode { key, csr: Digest::default(), name: name.into(), class: BackendClass::C }
+}
 
 impl House {
     /// The receipt of the first node that comes so many after the last one, and answers nothing.

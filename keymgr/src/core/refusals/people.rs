@@ -3,16 +3,16 @@
 use super::Case;
 use super::house::{AUDITOR, CUSTODIANS, House, OPERATOR, campaign, policy_id, zone};
 use crate::core::action::Act;
-use crate::core::approval::{PENDING_MS, Quorum};
-use crate::core::ids::{CredentialId, PublicKey};
+use crate::core::approval::{CLOCK_MS, PENDING_MS, Quorum};
+use crate::core::ids::{CredentialId, PersonId, PublicKey};
 use crate::core::input::{Input, Outcome};
 use crate::core::kind::KeyKind;
-use crate::core::people::{CredentialKind, NewCredential, Role};
+use crate::core::people::{CredentialKind, NewCredential, NewPerson, Role};
 use crate::core::simulation::people::Human;
 use crate::core::simulation::rng::Rng;
 use keylink::KmcId;
-use keylink::action::ActionClass;
-use keylink::root::SignedRoot;
+use keylink::action::{ActionClass, Approval};
+use keylink::root::{Officer, SignedRoot};
 use keylink::wire::{Hex, U64};
 
 pub const CASES: &[Case] = &[
@@ -26,14 +26,54 @@ pub const CASES: &[Case] = &[
     ("a root document that only one of the officers has signed", "root", |house| {
         let mut next = SignedRoot::new(&house.core.next_root(house.now).expect("a draft"));
         next.sign(house.people[0].signer.as_ref());
-        house.refused(Input::InstallRoot(next))
+        house.refused(Input::InstallRoot { by: house.by(OPERATOR), root: next })
     }),
     ("a root document with officers who are not registered", "value", |house| {
         let mut document = house.core.next_root(house.now).expect("a draft");
         document.officers.pop();
         let mut next = SignedRoot::new(&document);
         house.people[..4].iter().for_each(|human| next.sign(human.signer.as_ref()));
-        house.refused(Input::InstallRoot(next))
+        house.refused(Input::InstallRoot { by: house.by(OPERATOR), root: next })
+    }),
+    ("a recovery that names a known key under other ids", "exists", |house| {
+        let [dora, emil] = house.newcomers();
+        let ada = Officer { person: PersonId::new(7, [7; 10]), ..house.people[0].officer() };
+        house.refused(house.recovery(vec![ada, dora, emil]))
+    }),
+    ("a recovery with a key that was revoked", "value", |house| {
+        house.carry(Act::RevokeCredential { credential: house.by(3).credential });
+        let [dora, emil] = house.newcomers();
+        house.refused(house.recovery(vec![house.people[3].officer(), dora, emil]))
+    }),
+    ("a recovery with another key of a person who was revoked", "value", |house| {
+        house.carry(Act::RevokePerson { person: house.by(3).person, replacement: None });
+        let [dora, emil] = house.newcomers();
+        let again = Officer { person: house.by(3).person, ..dora };
+        house.refused(house.recovery(vec![house.people[0].officer(), again, emil]))
+    }),
+    ("a recovery that makes an auditor an officer", "separation", |house| {
+        let [dora, emil] = house.newcomers();
+        house.refused(house.recovery(vec![house.people[AUDITOR].officer(), dora, emil]))
+    }),
+    ("a recovery by fewer officers than a policy needs", "too_few_officers", |house| {
+        let mut policy = house.policy(policy_id(), KeyKind::Zpk);
+        (policy.version, policy.quorum) = (2, quorum(3));
+        house.carry(Act::DefinePolicy(policy));
+        let [dora, emil] = house.newcomers();
+        house.refused(house.recovery(vec![house.people[0].officer(), dora, emil]))
+    }),
+    ("a second recovery while one waits", "value", |house| {
+        let [dora, emil] = house.newcomers();
+        let recovery = house.recovery(vec![house.people[0].officer(), dora, emil]);
+        house.must(recovery.clone());
+        house.refused(recovery)
+    }),
+    ("a person with a key that a recovery brings", "value", |house| {
+        let [dora, emil] = house.newcomers();
+        house.must(house.recovery(vec![house.people[0].officer(), dora, emil]));
+        let dora = house.people[house.people.len() - 2].clone();
+        let id = PersonId::new(7, [7; 10]);
+        house.unproposed(Act::EnrolPerson(NewPerson { id, ..dora.registration() }))
     }),
     ("a request by an auditor", "forbidden", |house| {
         house.propose_by(AUDITOR, suspend(house)).expect_err("refused")
@@ -88,6 +128,14 @@ pub const CASES: &[Case] = &[
     }),
     ("an approval by the operator", "approval_role", |house| {
         let asked = house.propose_by(0, revoke(house)).expect("asked");
+        house.refused(house.approval(OPERATOR, asked, |_| ()))
+    }),
+    ("an operator's approval of the suspension of a node", "approval_role", |house| {
+        let asked = house.propose_by(0, suspend(house)).expect("asked");
+        house.refused(house.approval(OPERATOR, asked, |_| ()))
+    }),
+    ("an operator's approval of the own wish to suspend a node", "approval_role", |house| {
+        let asked = house.propose(suspend(house)).expect("asked");
         house.refused(house.approval(OPERATOR, asked, |_| ()))
     }),
     ("an approval by an auditor", "approval_role", |house| {
@@ -147,6 +195,12 @@ pub const CASES: &[Case] = &[
         let asked = house.propose(revoke(house)).expect("asked");
         let long = U64(house.now + PENDING_MS + 1);
         house.refused(house.approval(0, asked, |a| a.not_after = long))
+    }),
+    ("an approval signed in times to come", "approval_times", |house| {
+        let asked = house.propose(revoke(house)).expect("asked");
+        let then = house.now + CLOCK_MS + 1;
+        let signed = |a: &mut Approval| (a.signed_ms, a.not_after) = (U64(then), U64(then + 1));
+        house.refused(house.approval(0, asked, signed))
     }),
     ("too few officers left", "too_few_officers", |house| {
         house.carry(Act::RevokePerson { person: house.by(3).person, replacement: None });
@@ -215,6 +269,18 @@ pub const CASES: &[Case] = &[
     ("a zone under a name that is taken", "exists", |house| {
         house.unproposed(Act::CreateZone { id: zone(), alias: "zone".into(), live: false })
     }),
+    ("a zone whose name is no line", "value", |house| {
+        let id = keylink::ZoneId::new(9, [9; 10]);
+        house.unproposed(Act::CreateZone { id, alias: "east\nwest".into(), live: false })
+    }),
+    ("a zone named like an id", "value", |house| {
+        let id = keylink::ZoneId::new(9, [9; 10]);
+        house.unproposed(Act::CreateZone { id, alias: zone().to_string(), live: false })
+    }),
+    ("a person with a name that is not shown as it is", "value", |house| {
+        let mallory = Human::new(&mut Rng::new(7), "an\u{202e}", Role::Operator);
+        house.unproposed(Act::EnrolPerson(mallory.registration()))
+    }),
     ("an epoch that does not rise", "outdated", |house| house.refused(Input::TakeOver { epoch: 1 })),
 ];
 
@@ -227,7 +293,7 @@ fn revoke(house: &House) -> Act {
     Act::RevokeNode { node: house.node(2) }
 }
 
-/// What one person may carry.
+/// What one officer may carry.
 fn suspend(house: &House) -> Act {
     Act::SuspendNode { node: house.node(2), reason: "odd".into() }
 }

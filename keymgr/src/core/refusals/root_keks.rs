@@ -4,8 +4,9 @@ use super::Case;
 use super::house::{CUSTODIANS, House, OPERATOR};
 use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
+use crate::core::approval::APPROVED_MS;
 use crate::core::ids::{ActionId, PersonId};
-use crate::core::input::{Input, Judged};
+use crate::core::input::{Arrived, Input, Judged};
 use crate::core::key::{Key, Origin};
 use crate::core::node::Progress;
 use crate::core::root_kek::{KekTarget, LATE_MS};
@@ -56,7 +57,7 @@ pub const CASES: &[Case] = &[
         house.unproposed(house.form(2, &[one, operator]))
     }),
     ("a second component of a node's root KEKs with one person", "separation", |house| {
-        let action = house.formed(2);
+        let action = house.formed_here(2);
         let [one, two] = house.custodians();
         assert!(house.core.state().action(&action).is_some());
         house.unproposed(house.form(2, &[two, one]))
@@ -85,11 +86,33 @@ pub const CASES: &[Case] = &[
     }),
     ("a key formed in the place of a root KEK", "unfit", |house| {
         let action = house.carry(house.form(2, &house.custodians()));
-        let material = super::house::material();
-        house.refused(Input::Formed { action, origin: Origin::Components, material })
+        let (generation, material) = (keylink::Generation(2), super::house::material());
+        let key = Arrived { action, origin: Origin::Components, generation, material };
+        house.refused(Input::Formed { by: house.by(OPERATOR), key })
+    }),
+    ("a root KEK formed by a custodian", "forbidden", |house| {
+        let action = house.carry(house.form(2, &house.custodians()));
+        let Input::RootKekFormed { action, kek, transcript, evidence, .. } = house.result(action, 2) else {
+            unreachable!()
+        };
+        house.refused(Input::RootKekFormed { by: house.by(CUSTODIANS[0]), action, kek, transcript, evidence })
+    }),
+    ("a root KEK formed too long after it was approved", "outdated", |house| {
+        let action = house.carry(house.form(2, &house.custodians()));
+        house.now += APPROVED_MS;
+        house.refused(house.result(action, 2))
+    }),
+    ("a component of a root KEK entered by another custodian", "forbidden", |house| {
+        let action = house.carry(house.form(2, &house.custodians()));
+        house.must(house.component(action, CUSTODIANS[0], 1, |_| ()));
+        house.refused(house.component(action, CUSTODIANS[0], 2, |_| ()))
+    }),
+    ("a component of a root KEK that is to be agreed", "outdated", |house| {
+        let action = house.carry(Act::RekeyNodes(vec![house.target(0, 2)]));
+        house.refused(house.component(action, CUSTODIANS[0], 1, |_| ()))
     }),
     ("a proof judged that nobody has given", "not_due", |house| {
-        house.formed(2);
+        house.formed_here(2);
         house.refused(Input::KekJudged { node: house.node(0), number: 2, judged: Judged::Holds })
     }),
 ];
@@ -121,11 +144,12 @@ impl House {
             utc_ms: U64(self.now),
         };
         let transcript = Signed::seal(&transcript, &self.manager);
-        Input::RootKekFormed { action, kek: Self::kek(number, 256), transcript, evidence: vec![] }
+        let (by, kek) = (self.by(OPERATOR), Self::kek(number, 256));
+        Input::RootKekFormed { by, action, kek, transcript, evidence: vec![] }
     }
 
     /// Forms a root KEK of the first node at the centre.
-    fn formed(&mut self, number: u32) -> ActionId {
+    fn formed_here(&mut self, number: u32) -> ActionId {
         let action = self.carry(self.form(number, &self.custodians()));
         self.must(self.result(action, number));
         action
@@ -233,11 +257,11 @@ fn a_root_kek_from_components_is_in_use_when_both_have_it_whoever_was_first() {
             house.say_judged(&house.formed_there(2, &kcv), Judged::None);
             assert!(house.alarmed(), "the centre does not have it");
             assert_eq!(house.in_use(), None);
-            house.formed(2);
+            house.formed_here(2);
             assert_eq!(house.in_use(), None, "not before its proof is judged");
             house.must(Input::KekJudged { node: house.node(0), number: 2, judged: Judged::Holds });
         } else {
-            house.formed(2);
+            house.formed_here(2);
             assert_eq!(house.in_use(), Some(1), "the node goes on with the one before");
             house.say_judged(&house.formed_there(2, &kcv), Judged::Holds);
         }
@@ -250,7 +274,7 @@ fn a_root_kek_from_components_is_in_use_when_both_have_it_whoever_was_first() {
 fn another_root_kek_than_the_centre_has_is_told_and_not_used() {
     for (kcv, judged) in [("111111", Judged::Holds), ("000000", Judged::Fails)] {
         let mut house = House::founded();
-        house.formed(2);
+        house.formed_here(2);
         let receipt = house.formed_there(2, kcv);
         house.say_judged(&receipt, judged);
         if judged == Judged::Holds {

@@ -18,11 +18,16 @@ mod world;
 
 use super::lifecycle::TABLE;
 use super::planted::{self, Bug};
+use crate::core::action::Act;
+use crate::core::input::Input;
+use crate::core::people::Role;
 use cover::Cover;
+use keylink::root::{RECOVERY_DELAY_MS, RootDocument, SignedRoot};
+use people::Human;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use world::World;
+use world::{World, recovery_keys};
 
 /// Steps with faults, and steps in which everything heals.
 const STEPS: usize = 240;
@@ -281,6 +286,71 @@ fn a_seed_makes_the_same_log_again() {
     let (first, again) = (run(7, true), run(7, true));
     assert_eq!(first.trace, again.trace);
     assert!(first.trace.len() > 100);
+}
+
+// One officer's signature is enough, and an operator's is none: a node knows nobody else, and would serve on.
+#[test]
+fn a_node_that_was_suspended_does_nothing_with_its_keys() {
+    let mut world = World::new(0, false);
+    world.calm = true;
+    let id = world.nodes[0].id;
+    let asked = world.asked(Act::SuspendNode { node: id, reason: "looks odd".into() });
+    let operator = world.approved_by(Role::Operator, asked);
+    assert_eq!(operator.map_err(|refusal| refusal.code()), Err("approval_role"));
+    world.approved_by(Role::SecurityOfficer, asked).expect("one officer is enough");
+    for _ in 0..20 {
+        world.now += 1_000;
+        world.step();
+    }
+    assert_eq!(world.violation, None);
+    assert_eq!(world.who_refuses(), None);
+    let machine = world.nodes[0].machine.as_ref().expect("it runs");
+    assert!(machine.state().suspended, "the node has taken the order");
+    assert!(world.nodes[1].machine.as_ref().is_some_and(|machine| !machine.state().suspended));
+    assert!(world.nodes[0].protects(&world.zones[0].key_set).is_none(), "its cores protect nothing");
+}
+
+// One officer is left. Those who come decide after three days, and nodes take it from them and from nobody else.
+#[test]
+fn a_recovery_takes_effect_at_the_centre_and_at_its_nodes() {
+    let mut world = World::new(0, false);
+    world.calm = true;
+    let ada = world.humans[0].clone();
+    let new = ["dora", "emil", "fay"].map(|name| Human::new(&mut world.rng, name, Role::SecurityOfficer));
+    let officers = [&ada].into_iter().chain(&new).map(Human::officer).collect();
+    let draft = world.core.as_ref().expect("runs").next_root(world.now).expect("a draft");
+    let mut root = SignedRoot::new(&RootDocument { officers, ..draft });
+    recovery_keys().iter().for_each(|key| root.sign(key));
+    [&ada, &new[0]].iter().for_each(|human| root.sign(human.signer.as_ref()));
+    let install = Input::InstallRoot { by: ada.by, root: root.clone() };
+    world.tell(install).expect("runs").expect("is taken");
+    let pass = |world: &mut World, steps| {
+        for _ in 0..steps {
+            world.now += 1_000;
+            world.step();
+        }
+    };
+    pass(&mut world, 20);
+    let waits = |node: &node::Node| node.machine.as_ref().is_some_and(|m| m.state().recovery.is_some());
+    assert!(world.nodes.iter().all(waits), "each node knows, and has its alarm");
+    world.now += RECOVERY_DELAY_MS;
+    world.humans.extend(new);
+    world.roots.push(root.clone());
+    pass(&mut world, 60);
+    let follows =
+        |node: &node::Node| node.machine.as_ref().is_some_and(|m| m.state().root.hash() == root.hash());
+    assert!(world.nodes.iter().all(follows), "each node has obeyed");
+    // What the two who went had approved is approved again; then a key is rotated.
+    world.people_tidy();
+    pass(&mut world, 20);
+    let (set, before) = (world.zones[0].key_set, world.nodes[0].protects(&world.zones[0].key_set));
+    let record = world.core.as_ref().and_then(|core| core.state().key_set(&set).cloned()).expect("there");
+    let target = world.target(&record, false).expect("a plan");
+    assert!(world.by_quorum(Act::Rotate(vec![target])), "those who came approve");
+    pass(&mut world, 60);
+    assert_eq!(world.violation, None);
+    assert_eq!(world.who_refuses(), None);
+    assert!(world.nodes[0].protects(&set) > before, "the node protects with the new key");
 }
 
 #[test]

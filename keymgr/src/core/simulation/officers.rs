@@ -7,17 +7,18 @@ use crate::core::action::{Act, KeyRef, Reaffirmed};
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::approval::ActionState;
 use crate::core::campaign::{Phase, RotateTarget, Source};
-use crate::core::ids::CampaignId;
+use crate::core::ids::{CampaignId, Digest};
 use crate::core::input::{Input, Outcome};
 use crate::core::key::KeySet;
 use crate::core::lifecycle::KeyState;
 use crate::core::node::Traffic;
 use crate::core::people::Role;
+use crate::core::refusal::Refusal;
 use crate::core::root_kek::KekTarget;
 use crate::core::verified::Verified;
 use keylink::NodeId;
 use keylink::root::SignedRoot;
-use keylink::wire::U64;
+use keylink::wire::{Hex, U64};
 use std::collections::BTreeSet;
 
 impl World {
@@ -115,6 +116,23 @@ impl World {
             .map(|campaign| campaign.plan.key_set)
             .collect();
         self.disturbed.extend(emergency);
+    }
+
+    /// The operator asks, and nobody has approved yet.
+    pub fn asked(&mut self, act: Act) -> (Digest, Hex<16>) {
+        let by = self.operator();
+        match self.tell(Input::Propose { by, act }) {
+            Some(Ok(Outcome::Proposed { hash, nonce, .. })) => (hash, nonce),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The first person of a role approves.
+    pub fn approved_by(&mut self, role: Role, (hash, nonce): (Digest, Hex<16>)) -> Result<Outcome, Refusal> {
+        let human = self.humans.iter().find(|human| human.role == role).expect("there is one").clone();
+        let signed = human.approve(self.kmc, hash, nonce, self.now);
+        let approval = Verified::open(signed, &human.key()).expect("own signature");
+        self.tell(Input::Approve(approval)).expect("nothing fails")
     }
 
     // ---- campaigns ----
@@ -354,7 +372,9 @@ impl World {
             *last = root.clone();
         }
         self.cover.hit("fault", "officers replaced");
-        self.tell(Input::InstallRoot(root));
+        let clerk = self.humans.iter().find(|human| human.role == Role::Operator).map(|human| human.by);
+        let Some(by) = clerk else { return };
+        self.tell(Input::InstallRoot { by, root });
     }
 
     /// When the dust has settled, people put things in order: nodes resume, campaigns go on, and what officers who

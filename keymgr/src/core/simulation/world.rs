@@ -98,6 +98,11 @@ pub struct World {
     pub proposals: Vec<(ActionId, Digest, Hex<16>)>,
 }
 
+/// Keys that may replace officers.
+pub fn recovery_keys() -> [SoftSigner; 2] {
+    [0xF1, 0xF2].map(|seed| SoftSigner::new(&[seed; 32]))
+}
+
 impl World {
     pub fn new(seed: u64, telling: bool) -> Self {
         let mut rng = Rng::new(seed);
@@ -119,7 +124,7 @@ impl World {
             transport_ca: None,
             officers: humans.iter().filter(|h| h.role == Role::SecurityOfficer).map(Human::officer).collect(),
             quorums: vec![],
-            recovery: Recovery::default(),
+            recovery: Recovery { keys: recovery_keys().map(|key| key.key()).to_vec(), needed: 2 },
         };
         let mut root = SignedRoot::new(&document);
         humans.iter().filter(|h| h.role == Role::SecurityOfficer).for_each(|h| root.sign(h.signer.as_ref()));
@@ -327,7 +332,7 @@ impl World {
         let fresh = Fresh(Digest(self.rng.bytes()));
         let now = Instant3 { utc_ms: self.now, mono_ms: self.now, boot_id: self.epoch };
         let mut core = self.core.take()?;
-        let effects = match core.handle(now, Told { fresh, input }) {
+        let effects = match core.handle(now, Told { fresh, request: None, input }) {
             Ok(effects) => effects,
             Err(refusal) => {
                 self.cover.hit("refusal", refusal.code());
@@ -585,7 +590,8 @@ impl World {
             .take((installed - root.min(installed)) as usize)
             .cloned()
             .collect();
-        for root in behind {
+        let waits = self.core.as_ref().and_then(Core::recovery);
+        for root in behind.into_iter().chain(waits) {
             self.send(n, true, Letter::Root(root));
         }
         self.offer_root_kek(n, taken);

@@ -11,7 +11,7 @@ use crate::core::key::{Holders, Key, KeySet};
 use crate::core::lifecycle::KeyState;
 use crate::core::node::{Node, Zone};
 use crate::core::people::Standing;
-use crate::core::policy::{Policy, PolicyError};
+use crate::core::policy::{Policy, PolicyError, SPAN_MAX_MS};
 use crate::core::refusal::Refusal;
 use crate::core::table::{Change, keys_of};
 use keylink::message::{Overlap, Scope};
@@ -100,12 +100,16 @@ fn check_plan(
     if plan.deadline.0 <= now {
         return Err(Refusal::Value("a deadline lies ahead"));
     }
+    let latest = now.saturating_add(SPAN_MAX_MS);
+    if plan.overlap_ms.0 > SPAN_MAX_MS || plan.deadline.0 > latest || plan.protect_not_before.0 > latest {
+        return Err(Refusal::Value("no time of a plan lies more than ten years ahead"));
+    }
     if !emergency {
         if set.suspended {
             return Err(Refusal::InUse("it is suspended; resume it, or rotate at once"));
         }
         let skew = tx.get::<Centre>(&())?.limits.skew_max_ms;
-        if plan.overlap_ms.0 < 2 * skew {
+        if plan.overlap_ms.0 < skew.saturating_mul(2) {
             return Err(Refusal::Value("an overlap is at least twice the clocks' difference"));
         }
         policy.next_change_at(plan.protect_not_before.0.max(now)).ok_or(PolicyError::NotNow)?;

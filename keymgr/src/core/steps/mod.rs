@@ -44,7 +44,7 @@ pub fn advance(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refu
             Phase::Withdrawing => end(tx, id, Phase::Aborted, now)?,
             Phase::RollingBack if campaign.overlap_until.is_none() => {
                 // What was protected with the new key may still be on its way.
-                let until = now + campaign.plan.overlap_ms.0;
+                let until = now.saturating_add(campaign.plan.overlap_ms.0);
                 tx.edit::<Campaign>(&id)?.overlap_until = Some(until);
             }
             Phase::RollingBack if is_over(campaign, now) => rolled_back(tx, id, now)?,
@@ -88,7 +88,7 @@ fn protect(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal>
     let (planned, not_before) = (campaign.emergency.is_none(), campaign.plan.protect_not_before.0);
     let policy = tx.get::<Policy>(&tx.get::<KeySet>(&new.key_set)?.policy)?;
     let (lead, period) = (policy.protect_lead_ms, policy.originator_period_ms);
-    let earliest = now + lead;
+    let earliest = now.saturating_add(lead);
     let from = if planned { policy.next_change_at(earliest.max(not_before)) } else { Some(earliest) };
     let Some(from) = from else {
         tx.alarm(AlarmKind::Deadline, &id, "no change window opens within five weeks".to_owned(), now);
@@ -97,7 +97,7 @@ fn protect(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal>
     };
     let windows = &mut tx.edit::<Key>(&new)?.windows;
     windows.originator_from = Some(from);
-    windows.originator_until = Some(from + period);
+    windows.originator_until = Some(from.saturating_add(period));
     if let Some(old) = old {
         let windows = &mut tx.edit::<Key>(&old)?.windows;
         let until = windows.originator_until.replace(from);
@@ -114,8 +114,8 @@ fn protect(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal>
 fn overlap(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
     let skew = tx.get::<Centre>(&())?.limits.skew_max_ms;
     let campaign = tx.edit::<Campaign>(&id)?;
-    let planned = campaign.protect_from.unwrap_or(now) + campaign.plan.overlap_ms.0;
-    let least = if campaign.emergency.is_some() { now } else { now + 2 * skew };
+    let planned = campaign.protect_from.unwrap_or(now).saturating_add(campaign.plan.overlap_ms.0);
+    let least = if campaign.emergency.is_some() { now } else { now.saturating_add(skew.saturating_mul(2)) };
     campaign.overlap_until = Some(planned.max(least));
     campaign.phase = Phase::Overlap;
     tx.calm(AlarmKind::SwitchLate, &id, now);

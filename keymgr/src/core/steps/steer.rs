@@ -98,7 +98,7 @@ fn give_up(tx: &mut Change<'_>, key: &KeyRef, now: u64) -> Result<(), Refusal> {
         _ => {}
     }
     record.windows.recipient_until = Some(now);
-    record.destroy_hold_until = Some(now + hold);
+    record.destroy_hold_until = Some(now.saturating_add(hold));
     Ok(())
 }
 

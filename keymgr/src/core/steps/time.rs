@@ -22,7 +22,7 @@ pub fn tick(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal
         tx.alarm(AlarmKind::Deadline, &id, text, now);
     }
     if let (Phase::Protecting, Some(from)) = (campaign.phase, campaign.protect_from)
-        && now > from + limits.switch_grace_ms
+        && now > from.saturating_add(limits.switch_grace_ms)
     {
         let late = campaign.counts.gated - campaign.counts.of(Mark::Activated).min(campaign.counts.gated);
         tx.alarm(AlarmKind::SwitchLate, &id, format!("{late} nodes do not protect with the new key"), now);
@@ -46,7 +46,7 @@ fn quarantine_silent(
         _ => None,
     };
     let (Some(since), Some(mark)) = (since, campaign.phase.awaits()) else { return Ok(()) };
-    if now <= since + answer_ms {
+    if now <= since.saturating_add(answer_ms) {
         return Ok(());
     }
     let mut campaign = campaign.clone();

@@ -2,15 +2,18 @@
 
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
-use hostcmd::{Authorised, Engine, Finished, Port, Role, Settings, Unit};
+use hostcmd::{Authorised, Engine, Finished, Moment, Port, Role, Settings, Unit};
 use hsm::{BlockAttributes, Hsm, KeyType, LmkId, Scheme, SealAs};
 use hsm_sim::{LmkSet, Options, RandomSource, Simulator};
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{
-    Cipher, CipherKind, Direction, Drawn, Exportability, KeyUsage, KeyVersion, ModeOfUse, Pin, hex, now,
+    Algorithm, Cipher, CipherKind, Direction, Drawn, Exportability, KeyUsage, KeyVersion, ModeOfUse, Pin,
+    hex, now,
 };
 use pinblock::{Account, Format};
 use std::rc::Rc;
+use tr31::sblock::{self, SHeader, SKeys};
+use tr31::{Attributes, OptionalBlocks};
 
 /// A key in clear and its token under the LMK of the bench.
 pub struct Known {
@@ -44,6 +47,11 @@ impl Bench {
 
     pub fn authorise(&mut self, authorised: Authorised) {
         self.engine.set_authorised(authorised);
+    }
+
+    /// Sets the clock of the unit: `YYMMDD` and `HHMMSS`.
+    pub fn set_time(&mut self, date: &[u8; 6], time: &[u8; 6]) {
+        self.engine.update_unit(|unit| unit.now = Moment { date: *date, time: *time });
     }
 
     /// Code and body of the reply.
@@ -137,10 +145,35 @@ pub fn block(key: &Known, code: &str, pin: &str, account: &Account) -> String {
 
 /// The PIN of a block that the unit made.
 pub fn pin_of(key: &Known, code: &str, block: &str, account: &Account) -> String {
+    pin_if_any(key, code, block, account).unwrap()
+}
+
+/// The PIN of a block, when it is one of the account.
+pub fn pin_if_any(key: &Known, code: &str, block: &str, account: &Account) -> Option<String> {
     let block = hex::decode_vec(block.as_bytes()).unwrap();
     let pin = pinblock::encipher::decode_under(&Soft, &key.clear, format(code), &block, account);
-    let pin = now(pin).unwrap().unwrap();
-    pin.expose().iter().map(|digit| char::from(digit | b'0')).collect()
+    let pin = now(pin).unwrap().ok()?;
+    Some(pin.expose().iter().map(|digit| char::from(digit | b'0')).collect())
+}
+
+/// A double-length TDES key in an `S` block with whatever optional blocks, under any key.
+pub fn in_block(under: &SoftKey, lmk: sblock::LmkId, usage: &[u8; 2], optional: &str) -> String {
+    let keys = now(SKeys::new(&Soft, under)).unwrap().unwrap();
+    let attributes = Attributes {
+        usage: KeyUsage(*usage),
+        algorithm: Algorithm::TDES,
+        mode: ModeOfUse::ANY,
+        key_version: KeyVersion::UNUSED,
+        exportability: Exportability::EXPORTABLE,
+    };
+    let count = u8::from(!optional.is_empty());
+    let blocks = OptionalBlocks::parse(optional.as_bytes(), count, 1).unwrap();
+    let header = SHeader { blocks, ..SHeader::new(keys.version(), attributes, lmk) };
+    let clear = hex::decode_vec(b"9823A4D0E55B76C1ABF2400D6E3BCD19").unwrap();
+    let mut text = b"S".to_vec();
+    let mut pad = Drawn::new(&[0x5A; 16]);
+    now(sblock::seal(&Soft, &keys, &header, &clear, &mut pad, &mut text)).unwrap().unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 /// Any eight clear bytes under a key.

@@ -1,7 +1,10 @@
 //! Security rules of the PIN commands: what may be translated into what, what a refusal tells of a PIN,
 //! whose PIN a stored PIN is (docs/security.md 1.1 and section 2, rows 1, 3, 4, 6).
 
+mod moving;
+mod order;
 mod pin_bench;
+mod validity;
 
 use hostcmd::command::Command;
 use hostcmd::table::TABLE;
@@ -162,6 +165,35 @@ fn verification_tells_no_digit_of_the_pin() {
             assert_eq!(codes, BTreeSet::from(["01".to_owned()]), "{settings:?}");
             assert_eq!(filler_codes, BTreeSet::from(["20".to_owned()]), "{settings:?}");
         }
+    }
+}
+
+// The length of format 03 is where its first F stands: any code but that of a wrong PIN would tell digits. Every
+// half-byte of the block takes every value.
+#[test]
+fn verification_tells_no_digit_of_a_block_of_format_03() {
+    for settings in [Settings::STRICT, Settings::LEGACY] {
+        let mut bench = Bench::new(1, Role::Any, settings);
+        let (zpk, tpk) = (bench.zpk(), bench.tpk());
+        let (pvk, ibm) = (bench.pvk(b"V2").token, bench.pvk(b"V1").token);
+        let stored = bench.good(&format!("BA5555F{OWNER}"));
+        let mut codes = BTreeSet::new();
+        for at in 0..16 {
+            for half in 0..16u8 {
+                let mut clear = [0x12, 0x78, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
+                paytypes::bytes::set_nibble(&mut clear, at, half);
+                for (key, commands) in [(&zpk, ["EC", "EA", "BE"]), (&tpk, ["DC", "DA", "BC"])] {
+                    let (came, [visa, method, compare], key) = (encrypted(key, clear), commands, &key.token);
+                    codes.insert(bench.code(&format!("{visa}{key}{pvk}{came}03{OWNER}10000")));
+                    let terms = format!("04{OWNER}0123456789012345123456N789AB0000FFFFFFFF");
+                    codes.insert(bench.code(&format!("{method}{key}{ibm}12{came}03{terms}")));
+                    codes.insert(bench.code(&format!("{compare}{key}{came}03{OWNER}{stored}")));
+                }
+            }
+        }
+        assert_eq!(codes, BTreeSet::from(["01".to_owned()]), "{settings:?}");
+        let right = encrypted(&zpk, [0x55, 0x55, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]);
+        assert_eq!(bench.code(&format!("BE{}{right}03{OWNER}{stored}", zpk.token)), "00");
     }
 }
 

@@ -1,22 +1,32 @@
 //! State = fold(log): which image every row must have, from the changes in the order of the log.
 
-use super::finding::Report;
-use crate::log::{LineError, Parts};
-use crate::store::{Hash, Row, Table, key_text};
+use super::line::{LineError, Parts};
+use crate::store::{Hash, Row, Table};
 use std::collections::hash_map::Entry;
 
 /// The images that the log leaves behind.
-#[derive(Default)]
-pub(super) struct Fold {
+pub(crate) struct Fold {
+    tables: &'static [Table],
     rows: foldhash::HashMap<(Table, Vec<u8>), (Hash, u64)>,
 }
 
+/// Why a row is not what the log says: the kind of finding, and one line for people.
+pub(crate) type Wrong = (&'static str, String);
+
 impl Fold {
+    /// Of these tables.
+    pub fn of(tables: &'static [Table]) -> Self {
+        Self { tables, rows: foldhash::HashMap::default() }
+    }
+
     /// Takes the changes of one entry.
     pub fn take(&mut self, parts: &Parts<'_>) -> Result<(), LineError> {
         for change in parts.changes() {
             let (table, key, image) = change?;
             let table = Table::named(table).ok_or(LineError("a table that is not known"))?;
+            if !self.tables.contains(&table) {
+                continue;
+            }
             match (self.rows.entry((table, key)), image) {
                 (Entry::Occupied(mut row), Some(image)) => *row.get_mut() = (image, parts.seq),
                 (Entry::Vacant(row), Some(image)) => {
@@ -32,29 +42,25 @@ impl Fold {
     }
 
     /// Judges a row, and forgets it.
-    pub fn judge(&mut self, row: &Row, report: &mut Report) {
-        let key = key_text(&row.key);
+    pub fn judge(&mut self, row: &Row) -> Result<(), Wrong> {
         match self.rows.remove(&(row.table, row.key.clone())) {
-            Some((image, _)) if image == row.image() => {}
-            Some((_, seq)) => {
-                let what = if row.log_seq == seq {
-                    format!("the row is not what entry {seq} wrote")
-                } else {
-                    format!("entry {seq} wrote the row last, the row says {}", row.log_seq)
-                };
-                report.find("edited", row.table.name(), key, what);
+            Some((image, _)) if image == row.image() => Ok(()),
+            Some((_, seq)) if row.log_seq == seq => {
+                Err(("edited", format!("the row is not what entry {seq} wrote")))
             }
-            None => report.find("inserted", row.table.name(), key, "no entry of the log wrote the row"),
+            Some((_, seq)) => {
+                Err(("edited", format!("entry {seq} wrote the row last, the row says {}", row.log_seq)))
+            }
+            None => Err(("inserted", "no entry of the log wrote the row".to_owned())),
         }
     }
 
     /// The rows that are not there.
-    pub fn rest(self, report: &mut Report) {
+    pub fn rest(self) -> impl Iterator<Item = (Table, Vec<u8>, Wrong)> {
         let mut missing: Vec<_> = self.rows.into_iter().collect();
         missing.sort_unstable();
-        for ((table, key), (_, seq)) in missing {
-            let what = format!("the row that entry {seq} wrote is gone");
-            report.find("missing", table.name(), key_text(&key), what);
-        }
+        missing.into_iter().map(|((table, key), (_, seq))| {
+            (table, key, ("missing", format!("the row that entry {seq} wrote is gone")))
+        })
     }
 }

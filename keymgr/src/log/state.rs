@@ -1,0 +1,170 @@
+//! The state as one hash: a tree over the images of all rows that a manager decides by.
+//!
+//! The last entry of every batch writes the root into a row of its own, whose image stands in the log like that
+//! of any other row. So a start knows from one entry, without reading the log, that it has read exactly what the
+//! log left behind: no row edited, none gone, none put in, none put back to what it once was.
+
+use super::tree::{leaf_hash, node_hash};
+use crate::store::{Change, Hash, Row, Table};
+use sha2::{Digest, Sha256};
+
+/// Key of the row that holds the root, in [`Table::Meta`].
+pub const STATE_KEY: &[u8] = b"state";
+
+// A million rows are about sixty in each.
+const BUCKETS: usize = 1 << 14;
+const NONE: Hash = [0; 32];
+
+type Place = [u8; 16];
+
+/// The tree. Rows lie in buckets by the hash of their place; a bucket is hashed over its images in that order, and
+/// the buckets are the leaves of a perfect tree. What is empty has the hash zero.
+pub(super) struct StateTree {
+    buckets: Vec<Vec<(Place, Hash)>>,
+    /// The root is at 1, the children of `n` at `2n` and `2n + 1`, the buckets behind `BUCKETS`.
+    nodes: Vec<Hash>,
+    stale: Vec<bool>,
+}
+
+/// What to set back when a commit failed, in the order in which it was done.
+pub(super) type Undo = Vec<(Place, Option<Hash>)>;
+
+impl Default for StateTree {
+    fn default() -> Self {
+        Self {
+            buckets: vec![Vec::new(); BUCKETS],
+            nodes: vec![NONE; 2 * BUCKETS],
+            stale: vec![false; BUCKETS],
+        }
+    }
+}
+
+/// Whether a row is one of the tree.
+fn covers(table: Table, key: &[u8]) -> bool {
+    Table::AT_HAND.contains(&table) && !(table == Table::Meta && key == STATE_KEY)
+}
+
+fn place(table: Table, key: &[u8]) -> Place {
+    let mut hash = Sha256::new();
+    hash.update(table.name().as_bytes());
+    hash.update([0]);
+    hash.update(key);
+    let whole: Hash = hash.finalize().into();
+    let mut place = [0; 16];
+    place.copy_from_slice(&whole[..16]);
+    place
+}
+
+fn bucket(place: &Place) -> usize {
+    usize::from(u16::from_be_bytes([place[0], place[1]])) % BUCKETS
+}
+
+impl StateTree {
+    /// Takes a row in as it was read.
+    pub fn read(&mut self, row: &Row) {
+        if covers(row.table, &row.key) {
+            self.set(place(row.table, &row.key), Some(row.image()));
+        }
+    }
+
+    /// Takes the changes of an entry in.
+    pub fn change(&mut self, changes: &[Change], seq: u64, undo: &mut Undo) {
+        for change in changes {
+            let (table, key) = change.place();
+            if covers(table, key) {
+                let place = place(table, key);
+                undo.push((place, self.set(place, change.image(seq))));
+            }
+        }
+    }
+
+    /// Sets back what was changed.
+    pub fn undo(&mut self, undo: Undo) {
+        for (place, image) in undo.into_iter().rev() {
+            self.set(place, image);
+        }
+    }
+
+    fn set(&mut self, place: Place, image: Option<Hash>) -> Option<Hash> {
+        let at = bucket(&place);
+        self.stale[at] = true;
+        let rows = &mut self.buckets[at];
+        match (rows.binary_search_by(|(other, _)| other.cmp(&place)), image) {
+            (Ok(found), Some(image)) => Some(std::mem::replace(&mut rows[found].1, image)),
+            (Ok(found), None) => Some(rows.remove(found).1),
+            (Err(free), Some(image)) => {
+                rows.insert(free, (place, image));
+                None
+            }
+            (Err(_), None) => None,
+        }
+    }
+
+    /// The root over all rows.
+    pub fn root(&mut self) -> Hash {
+        let mut level: Vec<usize> = (0..BUCKETS).filter(|at| std::mem::take(&mut self.stale[*at])).collect();
+        for at in &mut level {
+            let rows = &self.buckets[*at];
+            let images: Vec<u8> = rows.iter().flat_map(|(_, image)| image).copied().collect();
+            *at += BUCKETS;
+            self.nodes[*at] = if rows.is_empty() { NONE } else { leaf_hash(&images) };
+        }
+        while level.first().is_some_and(|at| *at > 1) {
+            level.iter_mut().for_each(|at| *at /= 2);
+            level.dedup();
+            for at in &level {
+                let (left, right) = (self.nodes[2 * at], self.nodes[2 * at + 1]);
+                let empty = left == NONE && right == NONE;
+                self.nodes[*at] = if empty { NONE } else { node_hash(&left, &right) };
+            }
+        }
+        self.nodes[1]
+    }
+
+    /// The row that holds the root.
+    pub fn row(&mut self) -> Change {
+        Change::raw(Table::Meta, STATE_KEY.to_vec(), &[], hex::encode(self.root()).into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(n: u32, body: &str) -> Change {
+        Change::raw(Table::Zones, n.to_be_bytes().to_vec(), &[], body.as_bytes().to_vec())
+    }
+
+    fn tree(rows: impl IntoIterator<Item = Change>) -> StateTree {
+        let mut tree = StateTree::default();
+        rows.into_iter().for_each(|row| tree.change(&[row], 1, &mut Undo::new()));
+        tree
+    }
+
+    #[test]
+    fn the_root_is_of_the_rows_and_not_of_the_way_to_them() {
+        let rows = || (0..40_000).map(|n| put(n, "a"));
+        let (mut one, mut other) = (tree(rows()), tree(rows().collect::<Vec<_>>().into_iter().rev()));
+        assert_eq!(one.root(), other.root());
+        let before = one.root();
+        let mut undo = Undo::new();
+        let gone = Change::Delete { table: Table::Zones, key: 5_u32.to_be_bytes().to_vec() };
+        one.change(&[put(3, "b"), gone, put(50_000, "new"), put(3, "c")], 2, &mut undo);
+        let after = one.root();
+        assert_ne!(after, before);
+        let mut again = tree((0..40_000).filter(|n| *n != 3 && *n != 5).map(|n| put(n, "a")));
+        again.change(&[put(50_000, "new"), put(3, "c")], 2, &mut Undo::new());
+        assert_eq!(again.root(), after);
+        one.undo(undo);
+        assert_eq!(one.root(), before);
+    }
+
+    #[test]
+    fn an_empty_state_has_the_hash_zero_and_evidence_is_no_part_of_it() {
+        let mut state = tree([Change::raw(Table::Receipts, vec![1], &[], b"x".to_vec())]);
+        assert_eq!(state.root(), NONE);
+        let own = state.row();
+        state.change(&[own], 3, &mut Undo::new());
+        assert_eq!(state.root(), NONE);
+    }
+}

@@ -1,0 +1,75 @@
+//! Nodes that ask to be known, at their own places: they may start again while officers think, and are named so that no
+//! two are taken for one another.
+
+use serde_json::Value;
+use tests::house::House;
+
+fn house() -> House {
+    House::found(&["ada", "ben", "cleo", "otto"], &["--operator", "otto.person"])
+}
+
+#[test]
+fn a_node_that_waits_may_start_again() {
+    let mut house = house();
+    let _manager = house.serve(&[]);
+    // Asked once, twice: the same node, the same request, the same token.
+    house.run("otto", &["node", "token", "n1"]);
+    let join = ["node", "join", "n1.token", "--data", "n1", "--name", "n1", "--wait-s", "0"];
+    let (first, again) = (house.attempt("admin", &join), house.attempt("admin", &join));
+    for asked in [&first, &again] {
+        assert!(asked.code == 1 && asked.err.contains("waiting for the officers"), "{}", asked.err);
+    }
+    assert_eq!(first.out, again.out);
+    let id = first.out.lines().find_map(|line| line.strip_prefix("node=")).unwrap().to_owned();
+    // The same while it serves, and is killed.
+    let (serving, shown) = house.node("n2");
+    let asks = |house: &House| house.json("otto", &["node", "asking"]).as_array().unwrap().len() == 2;
+    house.until("both ask", asks);
+    drop(serving);
+    let (_serving, shown_again) = house.node_again("n2");
+    assert_eq!(shown, shown_again);
+    house.approved("otto", &["node", "enrol", &format!("n1={id}"), &shown]);
+    assert!(house.run("admin", &join).contains("enrolled kmc="));
+    house.until("n2 is enrolled", |house| house.path("n2/node.json").exists());
+    assert!(!house.path("n2/node-pending.json").exists() && !house.path("n1/node-pending.json").exists());
+}
+
+#[test]
+fn no_two_nodes_have_one_name() {
+    let mut house = house();
+    let _manager = house.serve(&[]);
+    house.run("otto", &["node", "token", "n1", "n2", "n3"]);
+    let join = |token: &str, data: &str, name: &str| {
+        house.attempt("admin", &["node", "join", token, "--data", data, "--name", name, "--wait-s", "0"])
+    };
+    let first = join("n1.token", "a", "n1");
+    let id = first.out.lines().find_map(|line| line.strip_prefix("node=")).unwrap().to_owned();
+    // Names that would rewrite the table by which fingerprints are compared, or be taken for an id: the token stays good.
+    for name in ["n1\u{1b}[2K", "n1\nn2", "", &id] {
+        let bad = join("n2.token", "b", name);
+        assert!(
+            bad.code == 3 && bad.err.contains("a name has 1 to 64"),
+            "{name:?}: {} {}",
+            bad.code,
+            bad.err
+        );
+    }
+    house.approved("otto", &["node", "enrol", &format!("n1={id}")]);
+    let taken = join("n2.token", "b", "n1");
+    assert!(taken.code == 3 && taken.err.contains("another node has this name"), "{}", taken.err);
+    // Two that ask under one name are told apart by their ids, and one of them is let in.
+    let two = [join("n2.token", "b", "n2"), join("n3.token", "c", "n2")];
+    assert!(two.iter().all(|asked| asked.err.contains("waiting for the officers")));
+    let both = house.attempt("otto", &["node", "enrol", "--asking"]);
+    assert!(both.code == 1 && both.err.contains("(exists)"), "{}", both.err);
+    let either = house.attempt("otto", &["zone", "new", "east", "--nodes", "n2"]);
+    assert!(either.code == 2 && either.err.contains("more than one node n2"), "{}", either.err);
+    let second = two[0].out.lines().find_map(|line| line.strip_prefix("node=")).unwrap().to_owned();
+    house.approved("otto", &["node", "enrol", &format!("n2={second}")]);
+    let listed: Vec<Value> = serde_json::from_value(house.json("otto", &["node", "list"])).unwrap();
+    let names: Vec<&str> = listed.iter().map(|node| node["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 2);
+    assert_eq!(house.json("otto", &["node", "show", &second])["node"]["name"], "n2");
+    let zone = house.attempt("otto", &["zone", "new", "east & <west>"]);
+    assert!(zone.code == 1 && zone.err.contains("(value)"), "{} {}", zone.code, zone.err);
+}
