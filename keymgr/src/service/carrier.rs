@@ -143,7 +143,7 @@ impl Manager {
         if let Some(last) = link.last_receipt().filter(|_| confirm) {
             mail.messages.push(self.counter_receipt(node, last)?);
         }
-        Ok(mail)
+        Ok(self.with_recovery(mail, link.root))
     }
 
     /// Takes what somebody brought from a node, message by message. An error means that the manager could not go on:

@@ -209,7 +209,7 @@ impl Manager {
 
     // A recovery waits at nodes too, with an alarm at each; they count its time from when they first saw it. It is no
     // reason to answer at once: a node that has it still names the document before.
-    fn with_recovery(&self, mut mail: Mail, root: u32) -> Mail {
+    pub(super) fn with_recovery(&self, mut mail: Mail, root: u32) -> Mail {
         let newer = |signed: &keylink::root::SignedRoot| {
             signed.document().is_ok_and(|document| document.number > root)
         };
