@@ -11,13 +11,16 @@ use super::people::Person;
 use super::refusal::Refusal;
 use super::table::Change;
 use keylink::Signed;
-use keylink::message::{Possession, Receipt};
+use keylink::message::{Possession, Receipt, RootKekConfirm};
+use keylink::wire::U64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// An order or a KEK that waits for its node for so long raises an alarm, milliseconds.
 pub const LATE_MS: u64 = 24 * 3_600_000;
+/// A node that has taken a confirmation and says nothing of it for so long is offered anew, milliseconds.
+pub const RECEIPT_MS: u64 = 60_000;
 
 /// Which KEK a node shall get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -114,6 +117,21 @@ impl Node {
             None if self.highest_kek_number() == 0 => Some((1, self.rights.clone())),
             None => None,
         }
+    }
+
+    /// The confirmation of this KEK is on its way, or has just arrived: another offer would be one too many. `taken` is
+    /// the number of the last message that the node has taken.
+    pub fn awaits_kek_receipt(&self, number: u32, taken: U64, now: u64) -> bool {
+        let next = self.kek_change.next.as_ref().filter(|next| next.kek.number == number);
+        next.is_some_and(|next| match next.confirm.as_ref().and_then(|c| c.peek::<RootKekConfirm>().ok()) {
+            // One whose time is over is not taken any more.
+            Some(confirm) if now >= confirm.head.not_after.0 => false,
+            Some(confirm) => {
+                confirm.head.seq > taken || now.saturating_sub(next.kek.since_utc_ms) < RECEIPT_MS
+            }
+            // Formed from components: it is not offered.
+            None => true,
+        })
     }
 }
 

@@ -19,20 +19,6 @@ use keylink::{NodeId, Signed};
 
 /// How often a message is signed anew because another took its number.
 const POST_TRIES: u32 = 16;
-/// A node that has taken a confirmation and says nothing of it for so long is offered anew, milliseconds.
-const RECEIPT_MS: u64 = 60_000;
-
-// A confirmation is on its way, or has just arrived: another offer would be one too many.
-fn awaits_receipt(record: &Node, number: u32, taken: U64, now: u64) -> bool {
-    let next = record.kek_change.next.as_ref().filter(|next| next.kek.number == number);
-    next.is_some_and(|next| match next.confirm.as_ref().and_then(|c| c.peek::<RootKekConfirm>().ok()) {
-        // One whose time is over is not taken any more.
-        Some(confirm) if now >= confirm.head.not_after.0 => false,
-        Some(confirm) => confirm.head.seq > taken || now.saturating_sub(next.kek.since_utc_ms) < RECEIPT_MS,
-        // Formed from components: it is not offered.
-        None => true,
-    })
-}
 
 impl Manager {
     /// A node is offered the root KEK that it shall get, when officers have approved that. `taken` is what it has taken
@@ -49,7 +35,7 @@ impl Manager {
         let found = self.view(|core| {
             let record = core.node(&node).filter(|record| record.is_served())?;
             let (number, rights) = record.kek_to_agree()?;
-            if awaits_receipt(record, number, taken, now) {
+            if record.awaits_kek_receipt(number, taken, now) {
                 return None;
             }
             let wanted = Grant::RootKek { node, number };

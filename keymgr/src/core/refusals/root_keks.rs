@@ -9,7 +9,7 @@ use crate::core::ids::{ActionId, PersonId};
 use crate::core::input::{Arrived, Input, Judged};
 use crate::core::key::{Key, Origin};
 use crate::core::node::Progress;
-use crate::core::root_kek::{KekTarget, LATE_MS};
+use crate::core::root_kek::{KekTarget, LATE_MS, RECEIPT_MS};
 use keylink::message::Receipt;
 use keylink::wire::{Hex, U64};
 use keylink::{Digest, Signed, SoftSigner};
@@ -286,6 +286,27 @@ fn another_root_kek_than_the_centre_has_is_told_and_not_used() {
         house.rekeyed(0, House::kek(3, 256));
         assert!(!house.alarmed());
     }
+}
+
+#[test]
+fn a_confirmation_is_waited_for_until_it_was_taken_or_its_time_is_over() {
+    let mut house = House::founded();
+    house.carry(Act::RekeyNodes(vec![house.target(0, 2)]));
+    let awaits = |house: &House, taken: u64| {
+        let node = house.core.node(&house.node(0)).expect("is known");
+        node.awaits_kek_receipt(2, U64(taken), house.now)
+    };
+    assert!(!awaits(&house, 0), "nothing is agreed");
+    let kek = crate::core::node::RootKek { since_utc_ms: house.now, ..House::kek(2, 256) };
+    house.now += RECEIPT_MS - 1;
+    let head = house.agreed(0, kek).peek::<keylink::message::RootKekConfirm>().expect("is one").head;
+    let seq = head.seq.0;
+    assert!(awaits(&house, seq - 1) && awaits(&house, seq), "its receipt may be on the way");
+    house.now += 1;
+    assert!(awaits(&house, seq - 1) && !awaits(&house, seq));
+    house.now = head.not_after.0;
+    assert!(!awaits(&house, seq - 1), "the node would not take it any more");
+    house.rekeyed(0, House::kek(2, 256));
 }
 
 #[test]
