@@ -76,6 +76,7 @@ pub struct Server {
     link: TcpListener,
     api_tls: Arc<ServerConfig>,
     link_tls: Arc<ServerConfig>,
+    channel: ServerKey,
     key: Digest,
 }
 
@@ -141,7 +142,7 @@ impl Server {
             Some(_) => {}
         }
         manager.keep_epoch().await;
-        Ok(Self { manager, api, link, api_tls, link_tls, key })
+        Ok(Self { manager, api, link, api_tls, link_tls, channel: keys.channel, key })
     }
 
     /// The manager, to look at.
@@ -166,7 +167,7 @@ impl Server {
 
     /// Serves until `stop` is ready; then what is open may end.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { manager, api, link, api_tls, link_tls, .. } = self;
+        let Self { manager, api, link, api_tls, link_tls, channel, .. } = self;
         let (ending, _) = watch::channel(false);
         let ended = || {
             let mut ended = ending.subscribe();
@@ -177,12 +178,14 @@ impl Server {
         let people = serve(api, api_tls, api::router(manager.clone()), PEOPLE, ended());
         let nodes = serve(link, link_tls, api::link_router(manager.clone()), NODES, ended());
         let (people, nodes) = (tokio::spawn(people), tokio::spawn(nodes));
+        let (pusher, stopped) = (manager.clone(), ended());
+        let pushes = tokio::spawn(async move { pusher.push(&channel, stopped).await });
         let worker = manager.clone();
         let work = tokio::spawn(async move { worker.work().await });
         stop.await;
         let _ = ending.send(true);
         // A connection that does not end has had its time within `serve`.
-        let _ = tokio::join!(people, nodes);
+        let _ = tokio::join!(people, nodes, pushes);
         work.abort();
         let _ = work.await;
         // The last handle waits for the writer's thread.

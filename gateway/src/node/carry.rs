@@ -8,7 +8,8 @@ use keylink::message::{Mail, Package};
 pub async fn carry(side: &mut NodeSide, package: &[u8]) -> Result<Option<Vec<u8>>, SideError> {
     let node = side.machine().state().node;
     let Some(mail) = Package::<Mail>::from_bytes(package, node) else { return Ok(None) };
+    side.by_file();
     let said = side.mail(&mail).await?;
     side.settle().await?;
-    Ok(Some(Package::new(node, side.parcel(said)).to_bytes()))
+    Ok(Some(Package::new(node, side.answer(said)).to_bytes()))
 }

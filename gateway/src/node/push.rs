@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::post;
+use keylink::NodeId;
 use keylink::endpoint::PUSH_PATH;
 use keylink::envelope::{bytes_of, strict};
 use keylink::wire::MESSAGE_MAX;
@@ -87,11 +88,39 @@ async fn accept_for_ever(
         let (acceptor, ready) = (acceptor.clone(), ready.clone());
         tokio::spawn(async move {
             match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) if is_node(&stream) => {
+                    tracing::warn!(%peer, "push listener: a node is no manager")
+                }
                 Ok(Ok(stream)) => drop(ready.send((stream, peer)).await),
                 _ => tracing::debug!(%peer, "push listener: handshake failed"),
             }
         });
     }
+}
+
+// The authority certifies nodes too, by names that are their ids. They have no business here.
+fn is_node(stream: &TlsStream<TcpStream>) -> bool {
+    let (_, session) = stream.get_ref();
+    session.peer_certificates().and_then(<[_]>::first).is_some_and(|certificate| names_node(certificate))
+}
+
+/// Common name (RFC 5280 appendix A.1), before the tag of its text.
+const COMMON_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
+
+// Whether a common name of a certificate (DER) is a node's id.
+fn names_node(certificate: &[u8]) -> bool {
+    let is_id = |text: &[u8]| core::str::from_utf8(text).is_ok_and(|text| text.parse::<NodeId>().is_ok());
+    let mut rest = certificate;
+    while let Some((_, next)) = rest.split_first() {
+        // Any kind of text, 64 characters of it.
+        if let Some([_, 64, text @ ..]) = rest.strip_prefix(COMMON_NAME)
+            && text.get(..64).is_some_and(is_id)
+        {
+            return true;
+        }
+        rest = next;
+    }
+    false
 }
 
 impl axum::serve::Listener for Streams {
@@ -107,5 +136,28 @@ impl axum::serve::Listener for Streams {
 
     fn local_addr(&self) -> std::io::Result<Self::Addr> {
         Ok(self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    fn named(name: &str) -> Vec<u8> {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("params");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.self_signed(&KeyPair::generate().expect("key")).expect("signed").der().to_vec()
+    }
+
+    #[test]
+    fn a_node_is_told_from_its_manager() {
+        assert!(names_node(&named(&NodeId([0xA5; 32]).to_string())));
+        for name in ["manager", &"z".repeat(64), &"a".repeat(63), &"a".repeat(65)] {
+            assert!(!names_node(&named(name)), "{name}");
+        }
+        assert!(
+            !names_node(&[]) && !names_node(COMMON_NAME) && !names_node(&[COMMON_NAME, &[12, 64]].concat())
+        );
     }
 }

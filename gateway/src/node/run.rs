@@ -252,7 +252,7 @@ async fn handle(
             let said = side.mail(&mail).await?;
             side.settle().await?;
             // A manager that has hung up pushes again.
-            let _ = done.send(side.parcel(said));
+            let _ = done.send(side.answer(said));
             Ok(())
         }
         Happened::Time => {

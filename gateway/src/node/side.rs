@@ -223,6 +223,20 @@ impl NodeSide {
         Parcel { messages }
     }
 
+    /// What goes back for mail that somebody brought: the parcel, how the node is, and what it has taken, since whoever
+    /// brings mail must know what to bring next.
+    pub fn answer(&mut self, said: Vec<Signed>) -> Parcel {
+        let mut parcel = self.parcel(said);
+        parcel.messages.push(self.beat());
+        parcel.messages.push(self.pull(0));
+        parcel
+    }
+
+    /// What this side says travels by file.
+    pub const fn by_file(&mut self) {
+        self.machine.by_file();
+    }
+
     /// Begin of a session.
     pub fn hello(&mut self) -> Signed {
         let about = self.parts.about.clone();

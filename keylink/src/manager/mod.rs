@@ -63,6 +63,15 @@ pub struct Link {
     pub window: U64,
     /// The node is not believed any more.
     pub quarantine: Option<Quarantine>,
+    /// Highest message that the node has said it has taken: epoch and number.
+    #[serde(default)]
+    pub taken: (U64, U64),
+    /// Highest number of the root document that the node has said it has pinned.
+    #[serde(default)]
+    pub root: u32,
+    /// Latest time, by the node's own clock, at which it has said something unchained, ms UTC.
+    #[serde(default)]
+    pub spoke: U64,
 }
 
 impl Link {
@@ -81,6 +90,9 @@ impl Link {
             said: U64(0),
             window: U64(0),
             quarantine: None,
+            taken: (U64(0), U64(0)),
+            root: 0,
+            spoke: U64(0),
         }
     }
 

@@ -74,10 +74,13 @@ impl Link {
             Receipt::KIND => self.receipt(utc_ms, signed),
             Refused::KIND => {
                 let refused = self.open::<Refused>(utc_ms, signed, |r| (&r.head, r.node))?;
+                self.spoke = self.spoke.max(refused.utc_ms);
                 Ok(Said::Refused(Box::new(refused)))
             }
             Resync::KIND => {
-                Ok(Said::Resync(Box::new(self.open::<Resync>(utc_ms, signed, |r| (&r.head, r.node))?)))
+                let resync = self.open::<Resync>(utc_ms, signed, |r| (&r.head, r.node))?;
+                self.spoke = self.spoke.max(resync.utc_ms);
+                Ok(Said::Resync(Box::new(resync)))
             }
             RootKekAccept::KIND => {
                 let accept = self.open::<RootKekAccept>(utc_ms, signed, |r| (&r.head, r.node))?;
@@ -91,6 +94,8 @@ impl Link {
     pub fn hello(&mut self, utc_ms: u64, signed: &Signed) -> Result<Hello, LinkError> {
         let hello = self.open::<Hello>(utc_ms, signed, |h| (&h.head, h.node))?;
         self.hear(hello.boot_id, hello.head.seq)?;
+        self.spoke = self.spoke.max(hello.utc_ms);
+        self.reached(hello.taken, hello.root);
         Ok(hello)
     }
 
@@ -98,6 +103,7 @@ impl Link {
     pub fn pull(&mut self, utc_ms: u64, signed: &Signed) -> Result<Pull, LinkError> {
         let pull = self.open::<Pull>(utc_ms, signed, |p| (&p.head, p.node))?;
         self.hear(pull.boot_id, pull.head.seq)?;
+        self.reached(pull.taken, pull.root);
         Ok(pull)
     }
 
@@ -105,7 +111,14 @@ impl Link {
     pub fn beat(&mut self, utc_ms: u64, signed: &Signed) -> Result<StatusBeat, LinkError> {
         let beat = self.open::<StatusBeat>(utc_ms, signed, |b| (&b.head, b.node))?;
         self.hear(beat.boot_id, beat.head.seq)?;
+        self.spoke = self.spoke.max(beat.utc_ms);
         Ok(beat)
+    }
+
+    // What a node has taken it does not give up, in whatever order its messages arrive.
+    fn reached(&mut self, taken: (U64, U64), root: u32) {
+        self.taken = self.taken.max(taken);
+        self.root = self.root.max(root);
     }
 
     fn open<B: Body>(

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// From the manager to a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Mail {
     /// Root documents behind the pinned one, in order. Taken before the messages.
@@ -17,6 +18,7 @@ pub struct Mail {
 
 /// From a node to its manager.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Parcel {
     /// Receipts in the order of their chain, then refusals and requests.
@@ -33,6 +35,7 @@ impl Mail {
 /// Mail in a file, for a node that no network reaches (`.kmcpkg`). What is in it proves itself; nothing of the file
 /// besides is believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Package<T> {
     /// [`Package::FORMAT`].

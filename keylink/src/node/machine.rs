@@ -50,6 +50,8 @@ pub struct Machine {
     pub(super) told: Vec<Alarm>,
     /// Number of the last unchained message of this boot.
     pub(super) said: u64,
+    /// Life of unchained messages.
+    pub(super) life_ms: u64,
 }
 
 impl core::fmt::Debug for Machine {
@@ -80,7 +82,13 @@ impl Machine {
             offered: None,
             told: Vec::new(),
             said: 0,
+            life_ms: super::speak::MESSAGE_LIFE_MS,
         })
+    }
+
+    /// What this machine says travels by file: it lives as long as receipts do.
+    pub const fn by_file(&mut self) {
+        self.life_ms = super::receipts::RECEIPT_LIFE_MS;
     }
 
     /// From stored bytes.

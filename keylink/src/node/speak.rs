@@ -11,8 +11,8 @@ use crate::message::{Held, PROTOCOL};
 use crate::time::Instant3;
 use crate::wire::{Hex, U64};
 
-/// Unchained messages are worthless after this.
-const MESSAGE_LIFE_MS: u64 = 120_000;
+/// Unchained messages are worthless after this, unless a file carries them.
+pub(super) const MESSAGE_LIFE_MS: u64 = 120_000;
 
 /// What does not change while a node runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Machine {
             audience: Audience::Kmc,
             epoch: state.epoch,
             seq: U64(seq),
-            not_after: U64(now.utc_ms.saturating_add(MESSAGE_LIFE_MS)),
+            not_after: U64(now.utc_ms.saturating_add(self.life_ms)),
         }
     }
 

@@ -13,7 +13,7 @@ use super::views::{
     AskingView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView, PreviewView, StatusView,
 };
 use super::watch::{Seen, Watched};
-use super::writes::{Block, Many, Where, Why};
+use super::writes::{Block, Many, PushTo, Where, Why};
 use super::{ActionView, ceremonies, exports, openapi, reads, watch, writes};
 use crate::ceremony::{CeremonyView, ComponentEntry};
 use crate::core::action::Act;
@@ -24,12 +24,12 @@ use crate::core::key::KeySet;
 use crate::core::node::{Member, Zone};
 use crate::core::people::{Credential, Person};
 use crate::core::policy::Policy;
-use crate::service::Manager;
+use crate::service::{Manager, Verdict};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use keylink::Signed;
-use keylink::message::EnrolmentToken;
+use keylink::message::{EnrolmentToken, Mail, Package, Parcel};
 use keylink::root::{RootDocument, SignedRoot};
 use schemars::{Schema, SchemaGenerator};
 
@@ -133,6 +133,12 @@ routes! {
         "Stops serving a node at once";
     post "/nodes/{id}/traffic" Proposers writes::traffic [takes Where] => { Outcome }
         "Declares a node in or out of traffic";
+    post "/nodes/{id}/package" Proposers writes::package => { Package<Mail> }
+        "Everything that is due for a node, as a file that somebody carries there";
+    post "/nodes/{id}/parcel" Proposers writes::parcel [takes Package<Parcel>] => { Vec<Verdict> }
+        "Hands in what a node wrote in answer to a package; what became of each message";
+    post "/nodes/{id}/push" Proposers writes::push_to [takes PushTo] => { Outcome }
+        "Says at which address a node takes pushes, or that it takes none";
     get "/enrolments" Readers reads::enrolments => { Vec<AskingView> } "Nodes that ask to be let in";
     post "/enrolment-tokens" Proposers writes::tokens [takes Many] => { Vec<EnrolmentToken> }
         "Tokens for nodes to ask by, new ones for every Idempotency-Key";

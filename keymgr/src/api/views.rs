@@ -220,6 +220,10 @@ pub struct NodeView {
     pub skew_ms: i64,
     /// Its newest manifest was receipted.
     pub has_answered: bool,
+    /// Where it takes pushes.
+    pub push: Option<String>,
+    /// When somebody last took a package for it, UTC milliseconds; 0 for never.
+    pub carried_utc_ms: u64,
 }
 
 impl NodeView {
@@ -241,6 +245,8 @@ impl NodeView {
             seen_utc_ms: node.seen_utc_ms,
             skew_ms: node.skew_ms,
             has_answered: node.has_answered(),
+            push: node.reach.push.clone(),
+            carried_utc_ms: node.reach.carried_utc_ms,
         }
     }
 }

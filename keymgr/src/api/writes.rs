@@ -16,7 +16,9 @@ use crate::core::refusal::Refusal;
 use crate::core::table::Table;
 use crate::core::verified::Verified;
 use crate::failpoint::failpoint;
-use crate::service::{Manager, RequestName, SubmitProblem, kcv_method, label_of, spec_of};
+use crate::service::{
+    CARRIED_MAX, Manager, RequestName, SubmitProblem, Verdict, Way, kcv_method, label_of, spec_of,
+};
 use crate::vault::{KeySpec, Receiver};
 use crate::writer::SubmitError;
 use axum::extract::State;
@@ -24,7 +26,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use keylink::Signed;
 use keylink::action::Approval;
-use keylink::message::EnrolmentToken;
+use keylink::message::{EnrolmentToken, Mail, Package, Parcel};
 use keylink::root::SignedRoot;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -148,6 +150,57 @@ pub(super) async fn traffic(
     Sent(place): Sent<Where>,
 ) -> Answer<Outcome> {
     submit(&manager, name, Input::Traffic { by: caller.by, node, to: place.to }).await
+}
+
+/// Everything that is due for a node, to be carried there.
+pub(super) async fn package(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(node): Named<NodeId>,
+    Extension(name): Extension<RequestName>,
+) -> Answer<Package<Mail>> {
+    Ok(Json(manager.package(name, caller.by, node).await?))
+}
+
+/// Takes what a node wrote. Whoever brings it: every message is judged by the node's own signature, and counts once
+/// however often it is brought.
+pub(super) async fn parcel(
+    State(manager): State<Manager>,
+    Named(node): Named<NodeId>,
+    Sent(package): Sent<Package<Parcel>>,
+) -> Answer<Vec<Verdict>> {
+    if package.format != Package::<Parcel>::FORMAT {
+        return Err(Problem::malformed("not a package that this version reads"));
+    }
+    if package.node != node {
+        let detail = "the package is another node's";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "other_node", detail));
+    }
+    if package.content.messages.len() > CARRIED_MAX {
+        let detail = "more messages than a node gives at once";
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+    }
+    Ok(Json(manager.parcel(node, package.content, Way::File).await?))
+}
+
+/// Where a node takes pushes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PushTo {
+    /// `HOST:PORT`; null ends it.
+    address: Option<String>,
+}
+
+/// Says where a node takes pushes.
+pub(super) async fn push_to(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(node): Named<NodeId>,
+    Extension(name): Extension<RequestName>,
+    Sent(to): Sent<PushTo>,
+) -> Answer<Outcome> {
+    let input = Input::PushTo { by: caller.by, node, address: to.address };
+    submit(&manager, name, input).await
 }
 
 /// Stops a campaign from going on.

@@ -1,10 +1,11 @@
 //! The calling end: an HTTPS client that takes the one server key it was told, and shows its own certificate.
 
-use super::pinned::OneKey;
-use super::provider;
-use keylink::ids::Digest;
+use super::pinned::{OneKey, OneNode};
+use super::{ServerKey, provider};
+use keylink::ids::{Digest, NodeId};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ClientConfig, version::TLS13};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, version::TLS13};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -30,6 +31,31 @@ pub fn client_tls(certificate: &[u8], key: &[u8], server: Digest) -> Result<Clie
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(OneKey { provider, key: server }))
         .with_client_auth_cert(vec![CertificateDer::from(certificate.to_vec())], private)
+}
+
+/// An HTTPS client towards one node's own listener: it shows `key` and its certificate, and takes only a certificate of
+/// `authority` (DER) that names this node.
+pub fn node_client(key: &ServerKey, authority: &[u8], node: NodeId) -> Result<reqwest::Client, ClientError> {
+    let provider = provider();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(authority.to_vec()))?;
+    let of_authority = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.key.to_vec()));
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(OneNode { of_authority, node }))
+        .with_client_auth_cert(vec![CertificateDer::from(key.certificate.clone())], private)?;
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .https_only(true)
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(Duration::from_secs(45))
+        .build()?)
 }
 
 /// An HTTPS client over [`client_tls`]. It follows no redirect and uses no proxy: it speaks to one server.

@@ -8,7 +8,7 @@ mod client;
 mod pinned;
 mod server;
 
-pub use client::{ClientError, client, client_tls};
+pub use client::{ClientError, client, client_tls, node_client};
 pub use server::{Peer, Room, ServerKey, node_tls, serve, server_tls};
 
 /// The one provider of primitives that this program uses.

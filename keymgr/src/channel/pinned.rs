@@ -1,7 +1,7 @@
 //! Certificates judged by the public key in them.
 
-use crate::person::spki_digest;
-use keylink::ids::Digest;
+use crate::person::{named_node, spki_digest};
+use keylink::ids::{Digest, NodeId};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -99,5 +99,53 @@ impl ServerCertVerifier for OneKey {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// At the client: the one node that the server must be, by a certificate of the authority that names it. Nodes have no
+/// host names, and their certificates are the same whichever end they open a connection from.
+#[derive(Debug)]
+pub(super) struct OneNode {
+    pub of_authority: Arc<dyn ClientCertVerifier>,
+    pub node: NodeId,
+}
+
+impl ServerCertVerifier for OneNode {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.of_authority.verify_client_cert(end_entity, intermediates, now)?;
+        if named_node(end_entity) == Some(self.node) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(Error::InvalidCertificate(CertificateError::NotValidForName))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.3 only".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.of_authority.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.of_authority.supported_verify_schemes()
     }
 }

@@ -98,7 +98,8 @@ fn concerns_orders(old: &Node, new: &Node) -> bool {
         (standing, kek, node.resync, node.ordered, node.kcv_only, node.rights.len())
     };
     let back = new.seen_utc_ms.saturating_sub(old.seen_utc_ms) > SHORT_SILENCE_MS;
-    back || known(old) != known(new) || old.zones != new.zones
+    let visited = new.reach.carried_utc_ms != old.reach.carried_utc_ms;
+    back || visited || known(old) != known(new) || old.zones != new.zones
 }
 
 /// A node that was silent for longer may have been given up by [`is_reachable`]; shorter than any limit in use.
@@ -112,11 +113,20 @@ pub fn is_due(node: &Node, target: &Target) -> bool {
 
 /// Whether there is a point in telling a node: one that is away gets a single manifest when it returns.
 fn is_reachable(node: &Node, silent_after_ms: u64, now: u64) -> bool {
-    let seen = node.seen_utc_ms > 0 && now.saturating_sub(node.seen_utc_ms) <= silent_after_ms;
+    let lately = |at: u64| at > 0 && now.saturating_sub(at) <= silent_after_ms;
+    let seen = lately(node.seen_utc_ms) || lately(node.reach.carried_utc_ms);
     seen || (node.traffic == Traffic::InTraffic && node.seen_utc_ms > 0)
 }
 
 impl Core {
+    /// Whether a node is still to be looked at, or waits for a key to be wrapped: what it is owed is not whole yet.
+    pub fn owes(&self, id: &NodeId) -> bool {
+        let first =
+            KeyRef { key_set: super::ids::KeySetId::default(), generation: super::ids::Generation(0) };
+        let missing = self.due.missing.range((*id, first)..).next().is_some_and(|(node, _)| node == id);
+        missing || self.due.nodes.contains(id)
+    }
+
     /// What is due now, at most `limit` of each. Asking again before it is done gives the same again.
     pub fn work(&mut self, now_utc_ms: u64, checkpoint: Option<&Checkpoint>, limit: usize) -> Work {
         let mut work = Work::default();

@@ -167,6 +167,22 @@ pub enum Input {
         /// The document.
         root: SignedRoot,
     },
+    /// Somebody takes what is due for a node to it, in a file.
+    Carry {
+        /// Who.
+        by: Caller,
+        /// Which.
+        node: NodeId,
+    },
+    /// Somebody says where a node takes pushes, or that it takes none any more.
+    PushTo {
+        /// Who.
+        by: Caller,
+        /// Which.
+        node: NodeId,
+        /// `HOST:PORT`.
+        address: Option<String>,
+    },
     /// Somebody stops a campaign from going on. Fail-safe: one person; to go on takes two.
     Pause {
         /// Who.

@@ -4,6 +4,7 @@
 use super::action::KeyRef;
 use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PublicKey, ZoneId};
 use super::people::Standing;
+use keylink::Signed;
 use keylink::manager::Link;
 use keylink::wire::Hex;
 use schemars::JsonSchema;
@@ -95,6 +96,41 @@ pub struct RootKek {
     pub since_utc_ms: u64,
 }
 
+/// How a node is reached besides by its own asking, and what is on its way there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reach {
+    /// Where it takes pushes, `HOST:PORT`.
+    pub push: Option<String>,
+    /// When somebody last wanted a package for it, UTC milliseconds; 0 for never.
+    pub carried_utc_ms: u64,
+    /// Its last manifest is worthless after this, UTC milliseconds.
+    pub manifest_until_utc_ms: u64,
+    /// The confirmation of its root KEK, to be sent until it is taken: the KEK is of no use without.
+    pub confirm: Option<Signed>,
+}
+
+impl Reach {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Longest address that is pushed to.
+const ADDRESS_MAX: usize = 255;
+
+/// Whether a text is `HOST:PORT`, the host a name or an address, an IPv6 one in brackets.
+pub fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let named = |host: &str| {
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+    };
+    let fits = inner.map_or_else(|| named(host), |host| host.parse::<std::net::Ipv6Addr>().is_ok());
+    let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    text.len() <= ADDRESS_MAX && fits && digits && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +169,9 @@ pub struct Node {
     pub link: Link,
     /// What the last manifest ordered, without numbers, times, blocks: equal orders are not sent twice.
     pub ordered: Digest,
+    /// How it is reached besides by its own asking.
+    #[serde(default, skip_serializing_if = "Reach::is_empty")]
+    pub reach: Reach,
 }
 
 impl Node {

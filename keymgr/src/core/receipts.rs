@@ -118,7 +118,11 @@ pub fn said(
                 kind: receipt.kind,
                 signed: signed.clone(),
             }));
-            let last = tx.get::<Node>(id)?.link.last_receipt();
+            let node = tx.edit::<Node>(id)?;
+            if node.reach.confirm.as_ref().is_some_and(|confirm| confirm.hash() == receipt.message) {
+                node.reach.confirm = None;
+            }
+            let last = node.link.last_receipt();
             count(tx, id, &receipt, judged, now)?;
             Ok(Outcome::Counted { hash, last, again: false })
         }

@@ -28,8 +28,8 @@ use std::time::Duration;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-/// Life of offers, confirmations and other messages that are answered at once, milliseconds.
-const MESSAGE_LIFE_MS: u64 = 24 * 3_600_000;
+/// Life of offers, confirmations and other messages besides manifests, milliseconds: somebody may carry them.
+const MESSAGE_LIFE_MS: u64 = 30 * 24 * 3_600_000;
 /// Validity of a node's transport certificate.
 const CERTIFICATE_DAYS: u32 = 397;
 /// How often a message is signed anew because another took its number.
@@ -215,7 +215,7 @@ impl Manager {
 
     // A recovery waits at nodes too, with an alarm at each; they count its time from when they first saw it. It is no
     // reason to answer at once: a node that has it still names the document before.
-    fn with_recovery(&self, mut mail: Mail, root: u32) -> Mail {
+    pub(super) fn with_recovery(&self, mut mail: Mail, root: u32) -> Mail {
         let newer = |signed: &keylink::root::SignedRoot| {
             signed.document().is_ok_and(|document| document.number > root)
         };
@@ -279,7 +279,7 @@ impl Manager {
         Ok(Mail::default())
     }
 
-    fn counter_receipt(&self, node: NodeId, last: (U64, Digest)) -> Result<Signed, LinkProblem> {
+    pub(super) fn counter_receipt(&self, node: NodeId, last: (U64, Digest)) -> Result<Signed, LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let epoch = self.view(crate::core::Core::epoch);
         let checkpoint = self.checkpoint().map(|c| (c.size, c.root));
@@ -300,7 +300,7 @@ impl Manager {
     }
 
     // What the box has; after a restart of ours, what the store has.
-    async fn mail_for(&self, node: NodeId, taken: (U64, U64), root: u32) -> Mail {
+    pub(super) async fn mail_for(&self, node: NodeId, taken: (U64, U64), root: u32) -> Mail {
         let taken = (taken.0.0, taken.1.0);
         let (roots, newest) = self.view(|core| {
             let newer = |signed: &keylink::root::SignedRoot| {
@@ -318,12 +318,20 @@ impl Manager {
         {
             self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
         }
+        // A root KEK that is not confirmed is none: what follows is of no use without.
+        let confirm = self.view(|core| core.node(&node).and_then(|n| n.reach.confirm.clone()));
+        if let Some(confirm) = confirm
+            && let Ok(body) = confirm.peek::<RootKekConfirm>()
+            && body.head.seq.0 > taken.1
+        {
+            self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), confirm);
+        }
         self.0.mail.take(node, taken, roots)
     }
 
     // A receipt that is in the store byte for byte is confirmed again and not written again: a node that repeats itself
     // does not fill the log. Gives number and name of the last one counted.
-    async fn counted_before(&self, node: NodeId, signed: &Signed) -> Option<(U64, Digest)> {
+    pub(super) async fn counted_before(&self, node: NodeId, signed: &Signed) -> Option<(U64, Digest)> {
         let receipt: Receipt = signed.peek().ok()?;
         let last = self.view(|core| {
             let record = core.node(&node).filter(|record| record.is_served())?;
@@ -336,7 +344,7 @@ impl Manager {
     }
 
     // What the backend says of a proof of possession.
-    async fn judge(&self, signed: &Signed) -> Judged {
+    pub(super) async fn judge(&self, signed: &Signed) -> Judged {
         let Ok(receipt) = signed.peek::<Receipt>() else { return Judged::None };
         let (Some(proof), Some(key_set), Some(generation)) =
             (receipt.possession, receipt.key_set, receipt.generation)
@@ -376,7 +384,7 @@ impl Manager {
     }
 
     // A node without a root KEK is offered one, when officers have approved that.
-    async fn offer_root_kek(&self, node: NodeId) {
+    pub(super) async fn offer_root_kek(&self, node: NodeId) {
         if let Err(problem) = self.try_offer(node).await {
             tracing::warn!(%node, %problem, "no root KEK offered");
         }
@@ -444,7 +452,7 @@ impl Manager {
         }
     }
 
-    async fn root_kek_accepted(&self, node: NodeId, signed: Signed) -> Result<(), LinkProblem> {
+    pub(super) async fn root_kek_accepted(&self, node: NodeId, signed: Signed) -> Result<(), LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let record = self.view(|core| core.node(&node).cloned()).ok_or(LinkProblem::Unknown)?;
         let accept: RootKekAccept = signed.open(&record.link.key)?;

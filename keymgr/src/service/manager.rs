@@ -1,5 +1,6 @@
 //! The handle of a running manager.
 
+use super::carrier::Turns;
 use super::clock::Clock;
 use super::enrolment::{Asked, Enrolments};
 use super::mailroom::Mailroom;
@@ -62,6 +63,7 @@ pub(super) struct Inner {
     pub mail: Mailroom,
     pub enrolments: Enrolments,
     pub offers: Offers,
+    pub turns: Turns,
     pub rates: Rates,
     pub labour: Notify,
     pub ceremonies: Ceremonies,
@@ -82,6 +84,7 @@ impl Manager {
             mail: Mailroom::default(),
             enrolments,
             offers: Offers::default(),
+            turns: Turns::default(),
             rates: Rates::default(),
             labour: Notify::new(),
             ceremonies: Ceremonies::default(),

@@ -4,6 +4,7 @@
 //! Nothing is remembered here that cannot be found in the store: after a restart the same work is due again,
 //! and what was sent before is sent again as it was. This module refuses to know HTTP and what officers see.
 
+mod carrier;
 mod clock;
 mod enrolment;
 mod keys;
@@ -12,9 +13,11 @@ mod link;
 mod mailroom;
 mod manager;
 mod offers;
+mod push;
 mod rates;
 mod sent;
 
+pub use carrier::{CARRIED_MAX, Fate, Verdict, Way};
 pub use clock::Clock;
 pub use enrolment::{Asked, EnrolmentError};
 pub use keys::{TakeKeyError, kcv_method, label_of, spec_of};

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// A node that has not answered after so long is offered anew, milliseconds.
 const OPEN_MS: u64 = 30_000;
+/// One that is carried may be answered for so long, milliseconds; a little less than the offer itself holds.
+const CARRIED_MS: u64 = 29 * 24 * 3_600_000;
 
 #[derive(Clone, Copy)]
 struct Offer {
@@ -30,6 +32,22 @@ impl Offers {
         }
         open.insert(node, Offer { hash: Digest::default(), number: 0, since_ms: now, answered: true });
         true
+    }
+
+    /// True when the node has an offer that it may still answer, however long ago it was made: whoever carries it may
+    /// be on the way for days.
+    pub fn waits(&self, node: NodeId, now: u64) -> bool {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = |offer: &Offer| !offer.answered && now.saturating_sub(offer.since_ms) < CARRIED_MS;
+        open.get(&node).is_some_and(may)
+    }
+
+    /// The node does not want this message; if it is its offer, it may be offered anew.
+    pub fn refused(&self, node: NodeId, hash: Digest) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.get(&node).is_some_and(|offer| offer.hash == hash) {
+            open.remove(&node);
+        }
     }
 
     /// The offer could not be made.
@@ -67,13 +85,20 @@ mod tests {
         // Another request of the node while the offer is made.
         assert!(!offers.begin(node, 1_000));
         assert_eq!(offers.take(node, Digest::default()), None);
+        assert!(!offers.waits(node, 1_000));
         offers.open(node, hash, 1, 1_000);
+        assert!(offers.waits(node, 1_000 + CARRIED_MS - 1) && !offers.waits(node, 1_000 + CARRIED_MS));
+        offers.refused(node, Digest([3; 32]));
         assert_eq!(offers.take(node, Digest([3; 32])), None);
         assert_eq!(offers.take(node, hash), Some((hash, 1)));
         assert_eq!(offers.take(node, hash), None);
+        assert!(!offers.waits(node, 1_000));
         assert!(!offers.begin(node, 1_000 + OPEN_MS - 1));
         assert!(offers.begin(node, 1_000 + OPEN_MS));
         offers.give_up(node);
         assert!(offers.begin(node, 1_000 + OPEN_MS));
+        offers.open(node, hash, 1, 1_000 + OPEN_MS);
+        offers.refused(node, hash);
+        assert!(!offers.waits(node, 1_000 + OPEN_MS));
     }
 }

@@ -10,6 +10,8 @@ mod house;
 mod http;
 mod messages;
 mod nodes;
+mod packages;
+mod pushes;
 mod raw;
 mod recovery;
 mod refusals;

@@ -67,12 +67,8 @@ pub async fn start_over(
     begin(identity, store, Box::new(Nowhere), transport).await
 }
 
-async fn begin(
-    identity: &Identity,
-    store: &Store,
-    publish: Box<dyn Publish>,
-    transport: Arc<dyn Transport>,
-) -> tokio::task::JoinHandle<()> {
+/// A node side that speaks to nobody by itself: what `payhsm node carry` opens.
+pub async fn side(identity: &Identity, store: &Store, publish: Box<dyn Publish>) -> NodeSide {
     let parts = Parts {
         store: store.clone(),
         installer: installer(),
@@ -82,7 +78,16 @@ async fn begin(
         ready: Arc::new(|| true),
         stored: None,
     };
-    let side = NodeSide::start(identity, parts, Rules::default()).await.unwrap();
+    NodeSide::start(identity, parts, Rules::default()).await.unwrap()
+}
+
+async fn begin(
+    identity: &Identity,
+    store: &Store,
+    publish: Box<dyn Publish>,
+    transport: Arc<dyn Transport>,
+) -> tokio::task::JoinHandle<()> {
+    let side = side(identity, store, publish).await;
     let (handle, requests) = SideHandle::new();
     let pace = Pace { pull_wait_s: 2, retry_longest: Duration::from_millis(300), ..Pace::default() };
     tokio::spawn(async move {

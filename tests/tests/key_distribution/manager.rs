@@ -252,6 +252,11 @@ impl State {
         let kmc = self.centre.kmc;
         let peer = self.peers.get_mut(&node).unwrap();
         let link = peer.link.as_mut().unwrap();
+        match signed.kind.as_str() {
+            "beat" => return drop(link.beat(now_ms, signed).unwrap()),
+            "pull" => return drop(link.pull(now_ms, signed).unwrap()),
+            _ => {}
+        }
         let confirmed = match link.receive(now_ms, signed).unwrap() {
             Said::Receipt(receipt, hash) => {
                 peer.receipts.push(*receipt);

@@ -212,6 +212,8 @@ async fn pushed_over_its_own_listener() {
     let stranger = of_manager(&authority("other CA"));
     let stranger = TlsIdentity { authorities: net.ca.pem(), ..stranger };
     assert_eq!(push(&net, address, &stranger, b"{}").await, None);
+    // Another node's is of the right authority, and no manager's.
+    assert_eq!(push(&net, address, &identity.tls(), b"{}").await, None);
 }
 
 #[tokio::test]

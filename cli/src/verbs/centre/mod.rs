@@ -7,6 +7,7 @@ pub mod ceremony;
 pub mod key;
 pub mod kmc;
 pub mod node;
+mod package;
 pub mod person;
 mod place;
 mod reaffirm;

@@ -1,7 +1,7 @@
 //! `payhsm node …`: nodes become known, are shown, stopped and let back.
 
 use super::place::{Place, block_on, named, show, table};
-use super::when;
+use super::{package, when};
 use crate::exit::{Exit, Failure};
 use crate::private::write_private;
 use crate::verbs::node as local;
@@ -32,6 +32,10 @@ pub enum Node {
     Join(local::Join),
     /// At the node: takes a package of the centre and writes the one that goes back. The service must not run.
     Carry(local::Carry),
+    /// Writes what is due for a node to a file, or takes the file that the node wrote.
+    Package(package::Package),
+    /// Says at which address a node takes pushes.
+    Push(package::Push),
     /// Stops serving a node at once. One person may; to resume takes officers.
     Quarantine(Reason),
     /// Asks for a node to do nothing with managed keys; one officer's signature is enough.
@@ -140,6 +144,8 @@ pub fn run(verb: Node) -> Exit {
         Node::Show(args) => one(&args),
         Node::Join(args) => local::run(local::Node::Join(args)),
         Node::Carry(args) => local::run(local::Node::Carry(args)),
+        Node::Package(args) => package::package(&args),
+        Node::Push(args) => package::push(&args),
         Node::Quarantine(args) => {
             let client = args.place.client()?;
             let node = find(&client, &args.node)?;

@@ -4,7 +4,7 @@ use crate::core::alarm::AlarmKind;
 use crate::core::centre::Centre;
 use crate::core::ids::{ActionId, NodeId};
 use crate::core::names;
-use crate::core::node::{NewNode, Node, Traffic};
+use crate::core::node::{NewNode, Node, Reach, Traffic};
 use crate::core::people::Standing;
 use crate::core::refusal::Refusal;
 use crate::core::table::Change;
@@ -42,6 +42,7 @@ fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<()
         skew_ms: 0,
         link: Link::new(kmc, new.key),
         ordered: keylink::Digest::default(),
+        reach: Reach::default(),
     })
 }
 

@@ -1,10 +1,10 @@
 //! What goes to nodes: keys wrapped for them, and messages with the next number.
 
 use crate::core::centre::Centre;
-use crate::core::ids::NodeId;
+use crate::core::ids::{Digest, NodeId};
 use crate::core::input::WrappedFor;
 use crate::core::key::{Key, KeySet};
-use crate::core::node::{Copy, Node, Progress, RootKek};
+use crate::core::node::{Copy, Node, Progress, RootKek, is_address};
 use crate::core::people::Standing;
 use crate::core::refusal::Refusal;
 use crate::core::table::{Change, Record};
@@ -79,6 +79,32 @@ pub(super) fn post(tx: &mut Change<'_>, id: &NodeId, signed: &Signed) -> Result<
     Ok(())
 }
 
+// Somebody goes to a node: what is due is drafted for it although it was not heard of, and what was not taken in its
+// time is drafted anew.
+pub(super) fn carry(tx: &mut Change<'_>, id: &NodeId, now: u64) -> Result<(), Refusal> {
+    let node = tx.edit::<Node>(id)?;
+    if node.standing == Standing::Revoked || node.quarantined.is_some() {
+        return Err(Refusal::Suspended);
+    }
+    node.reach.carried_utc_ms = now;
+    if !node.has_answered() && node.reach.manifest_until_utc_ms <= now {
+        node.ordered = Digest::default();
+    }
+    Ok(())
+}
+
+pub(super) fn push_to(tx: &mut Change<'_>, id: &NodeId, address: Option<String>) -> Result<(), Refusal> {
+    if address.as_deref().is_some_and(|address| !is_address(address)) {
+        return Err(Refusal::Value("a node takes pushes at HOST:PORT"));
+    }
+    let node = tx.edit::<Node>(id)?;
+    if node.standing == Standing::Revoked {
+        return Err(Refusal::Suspended);
+    }
+    node.reach.push = address;
+    Ok(())
+}
+
 // A manifest that was drafted is taken only if it is still what is due.
 pub(super) fn issue(tx: &mut Change<'_>, signed: Signed) -> Result<NodeId, Refusal> {
     let body: Manifest = signed.peek().map_err(|_| Refusal::NotDue)?;
@@ -99,6 +125,7 @@ pub(super) fn issue(tx: &mut Change<'_>, signed: Signed) -> Result<NodeId, Refus
     node.link.sent(head.seq, &signed);
     node.ordered = target.digest;
     node.resync = None;
+    node.reach.manifest_until_utc_ms = head.not_after.0;
     tx.keep(Record::Manifest(rows::Manifest { node: id, epoch: head.epoch, seq: head.seq, signed }));
     Ok(id)
 }

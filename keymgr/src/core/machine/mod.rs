@@ -24,7 +24,7 @@ use crate::core::tick::Watch;
 use crate::core::traffic;
 use crate::core::{acts, enrolment, planted, receipts, root, rows, steps, tick};
 use approve::{approved, may, own_pending, performable};
-use deliver::{issue, post, root_kek, wrapped};
+use deliver::{carry, issue, post, push_to, root_kek, wrapped};
 use keylink::Instant3;
 
 /// What happened, for the log.
@@ -209,6 +209,21 @@ impl Request<'_> {
                 may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
                 traffic::traffic(tx, &node, to, now)?;
             }
+            Input::Carry { by, node } => {
+                note.by(by);
+                note.word = "node.package";
+                note.objects.push(node.to_string());
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                carry(tx, &node, now)?;
+            }
+            Input::PushTo { by, node, address } => {
+                note.by(by);
+                note.word = "node.push";
+                note.objects.push(node.to_string());
+                note.objects.extend(address.clone());
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                push_to(tx, &node, address)?;
+            }
             Input::RootKek { node, kek } => {
                 note.word = "node.root_kek";
                 note.objects.push(node.to_string());
@@ -219,6 +234,7 @@ impl Request<'_> {
                 note.objects.push(node.to_string());
                 root_kek(tx, &node, kek)?;
                 post(tx, &node, &confirm)?;
+                tx.edit::<Node>(&node)?.reach.confirm = Some(confirm);
             }
             Input::Generated { campaign, material } => {
                 note.word = "key.generate";

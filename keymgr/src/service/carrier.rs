@@ -1,0 +1,235 @@
+//! Mail that somebody brings to a node, and what the node gave them for the manager: packages in files, and pushes.
+//! Whoever brings it is nobody: every message proves itself by the node's own signature, as on the node's own
+//! connection, and what the node has said before changes nothing when it is brought again.
+
+use super::link::LinkProblem;
+use super::manager::{Manager, RequestName, SubmitProblem};
+use crate::core::input::{Caller, Input, Outcome};
+use crate::writer::SubmitError;
+use keylink::envelope::{Body, EnvelopeError};
+use keylink::message::{Mail, Package, Parcel, Pull, Receipt, Refused, Resync, RootKekAccept, StatusBeat};
+use keylink::{Digest, NodeId, Signed};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Messages of one parcel that are looked at: as many receipts as a node gives at once, and what it says besides.
+pub const CARRIED_MAX: usize = 640;
+/// Longest wait for keys to be wrapped and a manifest to be signed.
+const MADE_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks whether they are.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It counts.
+    Taken,
+    /// It is known, or the node has said later things since: nothing changes.
+    Again,
+    /// It changes nothing: see the code.
+    Refused,
+}
+
+/// A message that was brought, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// Kind of message.
+    pub kind: String,
+    /// Its hash.
+    pub message: Digest,
+    /// What became of it.
+    pub fate: Fate,
+    /// Stable word, where it was refused.
+    pub code: Option<String>,
+    /// A sentence, where there is something to say: why it was refused, or what the node itself refused.
+    pub detail: Option<String>,
+}
+
+/// How a parcel came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// In a file, written some time ago.
+    File,
+    /// As the answer to a push, written now.
+    Push,
+}
+
+/// One parcel of a node is looked at at a time.
+#[derive(Default)]
+pub struct Turns(Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    fn of(&self, node: NodeId) -> Arc<tokio::sync::Mutex<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(node).or_default().clone()
+    }
+}
+
+type Judgement = (Fate, Option<String>, Option<String>);
+
+const TAKEN: Judgement = (Fate::Taken, None, None);
+const AGAIN: Judgement = (Fate::Again, None, None);
+
+fn refused(code: &str, detail: impl ToString) -> Judgement {
+    (Fate::Refused, Some(code.to_owned()), Some(detail.to_string()))
+}
+
+// What a message says of itself, before it is proved: who speaks, when.
+fn claims(signed: &Signed) -> Result<(NodeId, Option<u64>), EnvelopeError> {
+    Ok(match signed.kind.as_str() {
+        Receipt::KIND => (signed.peek::<Receipt>()?.node, None),
+        RootKekAccept::KIND => (signed.peek::<RootKekAccept>()?.node, None),
+        Pull::KIND => (signed.peek::<Pull>()?.node, None),
+        Refused::KIND => signed.peek::<Refused>().map(|said| (said.node, Some(said.utc_ms.0)))?,
+        Resync::KIND => signed.peek::<Resync>().map(|said| (said.node, Some(said.utc_ms.0)))?,
+        StatusBeat::KIND => signed.peek::<StatusBeat>().map(|said| (said.node, Some(said.utc_ms.0)))?,
+        _ => return Err(EnvelopeError::Kind),
+    })
+}
+
+impl Manager {
+    /// Everything that is due for a node, made on the spot; `by` is who takes it there.
+    pub async fn package(
+        &self,
+        name: RequestName,
+        by: Caller,
+        node: NodeId,
+    ) -> Result<Package<Mail>, LinkProblem> {
+        self.submit(Some(name), Input::Carry { by, node }).await?;
+        let turn = self.0.turns.of(node);
+        let _turn = turn.lock().await;
+        self.made(node).await?;
+        self.keep_offered(node).await;
+        Ok(Package::new(node, self.bundle(node, true).await?))
+    }
+
+    // An offer that is on its way stays open: another one would void the answer to it.
+    pub(super) async fn keep_offered(&self, node: NodeId) {
+        if !self.0.offers.waits(node, self.now().utc_ms) {
+            self.offer_root_kek(node).await;
+        }
+    }
+
+    async fn made(&self, node: NodeId) -> Result<(), LinkProblem> {
+        let began = tokio::time::Instant::now();
+        while self.view(|core| core.owes(&node)) {
+            if began.elapsed() > MADE_WITHIN {
+                return Err(LinkProblem::Unready("the node's keys are not wrapped yet".to_owned()));
+            }
+            self.0.labour.notify_one();
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Mail behind what the node has said it has taken; with `confirm`, what confirms its receipts goes along.
+    pub(super) async fn bundle(&self, node: NodeId, confirm: bool) -> Result<Mail, LinkProblem> {
+        let link = self.view(|core| core.node(&node).map(|record| record.link.clone()));
+        let link = link.ok_or(LinkProblem::Unknown)?;
+        let mut mail = self.mail_for(node, link.taken, link.root).await;
+        if let Some(last) = link.last_receipt().filter(|_| confirm) {
+            mail.messages.push(self.counter_receipt(node, last)?);
+        }
+        Ok(self.with_recovery(mail, link.root))
+    }
+
+    /// Takes what somebody brought from a node, message by message. An error means that the manager could not go on:
+    /// bring it again.
+    pub async fn parcel(&self, node: NodeId, parcel: Parcel, way: Way) -> Result<Vec<Verdict>, LinkProblem> {
+        let turn = self.0.turns.of(node);
+        let _turn = turn.lock().await;
+        let record = self.view(|core| core.node(&node).map(|record| record.link.clone()));
+        let link = record.ok_or(LinkProblem::Unknown)?;
+        let mut verdicts = Vec::new();
+        // What is of one moment comes in one parcel; so what is not later than all before it was brought before.
+        let said_ms = link.spoke.0;
+        for signed in parcel.messages {
+            let (kind, message) = (signed.kind.clone(), signed.hash());
+            let (fate, code, detail) = match claims(&signed) {
+                Err(error) => refused("message", error),
+                Ok((speaker, _)) if speaker != node => refused("other_node", "a message of another node"),
+                Ok(_) if !proved(&signed, &link.key) => {
+                    refused("message_signature", "not signed by this node")
+                }
+                Ok((_, Some(at))) if at <= said_ms => AGAIN,
+                Ok((_, at)) => self.one(node, signed, at, way).await?,
+            };
+            verdicts.push(Verdict { kind, message, fate, code, detail });
+        }
+        Ok(verdicts)
+    }
+
+    async fn one(
+        &self,
+        node: NodeId,
+        signed: Signed,
+        at: Option<u64>,
+        way: Way,
+    ) -> Result<Judgement, LinkProblem> {
+        let input = match signed.kind.as_str() {
+            RootKekAccept::KIND => return self.agreed(node, signed).await,
+            Pull::KIND => Input::Pull { node, pull: signed },
+            StatusBeat::KIND => {
+                Input::Beat { node, skew_ms: self.skew(node, at.unwrap_or_default(), way), beat: signed }
+            }
+            Refused::KIND => {
+                let Refused { reason, message, .. } = signed.peek()?;
+                self.0.offers.refused(node, message);
+                let judged = self.judge(&signed).await;
+                let told = self.submit(None, Input::Said { node, signed, judged }).await;
+                let (fate, code, detail) = judgement(told)?;
+                return Ok((fate, code, detail.or(Some(format!("the node refused a message: {reason:?}")))));
+            }
+            _ => {
+                if self.counted_before(node, &signed).await.is_some() {
+                    return Ok(AGAIN);
+                }
+                let judged = self.judge(&signed).await;
+                Input::Said { node, signed, judged }
+            }
+        };
+        judgement(self.submit(None, input).await)
+    }
+
+    // Of a beat in a file is known that it was written before now, and no more.
+    fn skew(&self, node: NodeId, at: u64, way: Way) -> i64 {
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let ahead = signed(at).saturating_sub(signed(self.now().utc_ms));
+        match way {
+            Way::File if ahead <= 0 => self.view(|core| core.node(&node).map_or(0, |record| record.skew_ms)),
+            _ => ahead,
+        }
+    }
+
+    async fn agreed(&self, node: NodeId, signed: Signed) -> Result<Judgement, LinkProblem> {
+        let number =
+            || self.view(|core| core.node(&node).and_then(|n| n.root_kek.as_ref().map(|k| k.number)));
+        let before = number();
+        self.root_kek_accepted(node, signed).await?;
+        Ok(match (before, number()) {
+            (before, now) if before < now => TAKEN,
+            (Some(_), _) => AGAIN,
+            _ => refused("offer", "answers no open offer of a root KEK: the next package has another"),
+        })
+    }
+}
+
+// A signature that does not hold proves nothing about age or speaker.
+fn proved(signed: &Signed, key: &keylink::PublicKey) -> bool {
+    let message = keylink::envelope::pae(&signed.kind, &signed.payload);
+    signed.key_id == key.id() && key.verify(&message, &signed.signature).is_ok()
+}
+
+fn judgement(told: Result<Outcome, SubmitProblem>) -> Result<Judgement, LinkProblem> {
+    match told {
+        Ok(Outcome::Counted { again: true, .. }) => Ok(AGAIN),
+        Ok(Outcome::Quarantined(why)) => Ok(refused("node_quarantined", format!("{why:?}"))),
+        Ok(_) => Ok(TAKEN),
+        Err(SubmitError::Refused(refusal)) if refusal.code() == "message_replayed" => Ok(AGAIN),
+        Err(SubmitError::Refused(refusal)) => Ok(refused(refusal.code(), refusal)),
+        Err(problem) => Err(problem.into()),
+    }
+}
