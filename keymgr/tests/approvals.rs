@@ -1,5 +1,6 @@
 //! What was never approved is found by anybody, also when whoever did it has the checkpoint key: the log is whole,
 //! every row is what it says, every signature is genuine, and the count does not come out.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
 mod common;
 
@@ -349,7 +350,8 @@ fn an_officer_who_was_only_written_down_is_none() {
 
 #[test]
 fn a_record_that_says_other_than_its_bytes_is_named() {
-    let cases: [(fn(&mut Action), &str); 5] = [
+    type Forgery = (fn(&mut Action), &'static str);
+    let cases: [Forgery; 5] = [
         (|a| a.content.0 = br#"{"deactivate_key":1}"#.to_vec(), "content is not the one"),
         (|a| a.class = ActionClass::SuspendNode, "other than its bytes"),
         (|a| a.requester = PersonId([9; 16]), "other than its bytes"),

@@ -203,7 +203,7 @@ impl Approvals {
             let this = body.action == action.hash() && body.kmc.0 == centre_of(action)?;
             let other = body.person != action.requester || action.class == ActionClass::SuspendNode;
             let timely = carried.at.utc_ms < body.not_after.0 && body.nonce == action.nonce;
-            (this && other && timely && self.register.counts(body, key, action.class)).then_some(body.person)
+            (this && other && timely && self.register.counts(body, key)).then_some(body.person)
         };
         carried.approvals.iter().filter_map(counts).collect()
     }

@@ -125,16 +125,11 @@ impl Register {
         }
     }
 
-    /// Whether an approval under this key is an officer's at this moment; for a suspension, anybody's who is
-    /// registered.
-    pub fn counts(&self, approval: &Approval, key: &KeyId, class: ActionClass) -> bool {
+    /// Whether an approval under this key is an officer's at this moment.
+    pub fn counts(&self, approval: &Approval, key: &KeyId) -> bool {
         let own = self.owner(&approval.credential);
         let is_theirs = own.is_some_and(|(person, own)| person == approval.person && own.id() == *key);
-        let registered = self.rows.get(&approval.credential).is_some_and(|row| row.person == approval.person);
-        match class {
-            ActionClass::SuspendNode => is_theirs || registered,
-            _ => is_theirs && self.officers.contains(&approval.person),
-        }
+        is_theirs && self.officers.contains(&approval.person)
     }
 
     /// Whether these persons report to different people, where lines are kept.
