@@ -551,7 +551,10 @@ fn transcripts_of_ceremonies_are_checked_with_the_keys_of_the_root_documents() {
     let judged = |changes: Vec<Change>| {
         let place = Place::sqlite();
         let mut ledger = place.lead().unwrap();
-        ledger.commit(vec![(Entry::default(), changes)], BEGIN_MS, false).unwrap();
+        // A root document comes into effect by an entry.
+        let (action, objects) = ("root.install".into(), vec![next.hash().to_string()]);
+        let entry = Entry { action, objects, ..Entry::default() };
+        ledger.commit(vec![(entry, changes)], BEGIN_MS, false).unwrap();
         ledger.checkpoint().unwrap();
         drop(ledger);
         let options = Options { signatures: true, ..Options::default() };

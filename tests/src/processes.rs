@@ -1,8 +1,7 @@
 //! Processes of a server under test, as the system sees them.
 
 use std::fs;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 /// Children of a process, whichever of its threads started them. Read from every process's own entry: the list that
 /// a thread's `children` file gives may lack some while others end (proc(5)).
@@ -30,18 +29,4 @@ pub fn status(pid: u32, field: &str) -> String {
 /// True while the process is there and no zombie.
 pub fn lives(pid: u32) -> bool {
     !matches!(status(pid, "State").chars().next(), None | Some('Z'))
-}
-
-/// Within how long a worker must be back: a second, or, on a machine that is busy with other work, so many times what it
-/// takes just now to start a process that does nothing. Ask while the load of the test runs.
-pub fn recovery_limit() -> Duration {
-    let start = || {
-        let begun = Instant::now();
-        let program = crate::server::program();
-        let done = Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
-        assert!(done.is_ok_and(|status| status.success()), "the program starts");
-        begun.elapsed()
-    };
-    let slowest = (0..3).map(|_| start()).max().unwrap_or_default();
-    (slowest * 20).max(Duration::from_secs(1))
 }

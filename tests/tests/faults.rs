@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tests::load::{Pair, Traffic};
-use tests::processes::{children, recovery_limit};
+use tests::processes::children;
 use tests::server::{Server, shim};
 use tests::softhsm::TempToken;
 
@@ -143,7 +143,7 @@ fn a_token_that_hangs_or_crashes_costs_its_worker() {
         println!("{rule}: {refused} refused by 42, right again {recovery:?} after the fault was over");
         assert!(refused > 0, "{rule}\n{}", bench.server.log());
         assert!(bench.server.log().contains(&format!("reason=\"{worker}\"")), "{}", bench.server.log());
-        assert!(recovery < recovery_limit(), "{rule}: {recovery:?}");
+        assert!(recovery < Duration::from_secs(1), "{rule}: {recovery:?}");
         bench.end();
     }
 }
@@ -154,7 +154,7 @@ fn a_token_that_crashes_every_worker_is_back_when_it_stops_doing_so() {
     let (refused, recovery) = bench.through("C_DecryptUpdate segfault", Duration::from_millis(1500));
     println!("segfault at every use for 1.5 s: {refused} refused by 42, back after {recovery:?}");
     assert!(refused > 0);
-    assert!(recovery < recovery_limit(), "{recovery:?}");
+    assert!(recovery < Duration::from_secs(1), "{recovery:?}");
     bench.end();
 }
 

@@ -76,7 +76,7 @@ impl Approvals {
         let mut events = self.documents(centre, report);
         let mut carried = HashMap::new();
         for action in std::mem::take(&mut self.actions) {
-            if !matches!(action.state, ActionState::Pending | ActionState::Withdrawn | ActionState::Expired) {
+            if !matches!(action.state, ActionState::Pending | ActionState::Expired) {
                 let hash = action.hash().0;
                 let at = self.entries.carried.get(&hash).map_or(u64::MAX, |carried| carried.at.seq);
                 events.push((at, Event::Action(action)));
@@ -93,6 +93,8 @@ impl Approvals {
                             self.register.apply(&act);
                         }
                     }
+                    // Taken back before it was approved. One given up later had its approvals, and may have acted.
+                    Err(_) if action.state == ActionState::Withdrawn => {}
                     Err(what) => {
                         report.find(KIND, Table::Actions.name(), key_text(&action.id.0), what);
                     }

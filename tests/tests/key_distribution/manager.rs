@@ -253,8 +253,14 @@ impl State {
         let peer = self.peers.get_mut(&node).unwrap();
         let link = peer.link.as_mut().unwrap();
         match signed.kind.as_str() {
-            "beat" => return drop(link.beat(now_ms, signed).unwrap()),
-            "pull" => return drop(link.pull(now_ms, signed).unwrap()),
+            "beat" => {
+                link.beat(now_ms, signed).unwrap();
+                return;
+            }
+            "pull" => {
+                link.pull(now_ms, signed).unwrap();
+                return;
+            }
             _ => {}
         }
         let confirmed = match link.receive(now_ms, signed).unwrap() {
