@@ -130,6 +130,13 @@ pub enum Act {
     },
     /// New root KEKs for nodes, by agreement.
     RekeyNodes(Vec<KekTarget>),
+    /// The same, because others may know the root KEKs in use: nothing more goes out under them, and what did is told.
+    RekeySuspect {
+        /// Which.
+        targets: Vec<KekTarget>,
+        /// Why.
+        reason: String,
+    },
     /// Forms a root KEK from components, for a node at which its own custodians form the same.
     FormRootKek {
         /// Which.
@@ -279,7 +286,9 @@ impl Act {
             | Self::Reaffirm(Reaffirmed::Zone(_)) => ActionClass::Zone,
             Self::CreateKeySet { .. } | Self::Reaffirm(Reaffirmed::KeySet(_)) => ActionClass::KeySet,
             Self::EnrolNodes(_) => ActionClass::Enrol,
-            Self::RekeyNodes(_) | Self::FormRootKek { .. } => ActionClass::RootKek,
+            Self::RekeyNodes(_) | Self::RekeySuspect { .. } | Self::FormRootKek { .. } => {
+                ActionClass::RootKek
+            }
             Self::SuspendNode { .. } => ActionClass::SuspendNode,
             Self::ResumeNode { .. }
             | Self::ResumeKey(_)
@@ -328,6 +337,7 @@ impl Act {
             Self::ResumeNode { .. } => "node.resume",
             Self::RevokeNode { .. } => "node.revoke",
             Self::RekeyNodes(_) => "node.rekey",
+            Self::RekeySuspect { .. } => "node.rekey_suspect",
             Self::FormRootKek { .. } => "node.form_root_kek",
             Self::Rotate(_) => "campaign.rotate",
             Self::RotateAtOnce { .. } => "campaign.rotate_at_once",

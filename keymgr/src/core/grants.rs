@@ -68,7 +68,7 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
         Act::SuspendKey(key) => vec![Grant::SuspendKeySet(key.key_set)],
         Act::ResumeKey(key) => vec![Grant::ResumeKeySet(key.key_set)],
         // What is formed from components at the node is not offered to it.
-        Act::RekeyNodes(targets) => {
+        Act::RekeyNodes(targets) | Act::RekeySuspect { targets, .. } => {
             targets.iter().map(|one| Grant::RootKek { node: one.node, number: one.number }).collect()
         }
         Act::SuspendNode { node, .. } => vec![Grant::SuspendNode(*node)],

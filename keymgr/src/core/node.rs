@@ -5,6 +5,7 @@ use super::action::KeyRef;
 use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PublicKey, ZoneId};
 use super::people::Standing;
 use super::root_kek::KekChange;
+use keylink::Signed;
 use keylink::manager::Link;
 use keylink::wire::Hex;
 use schemars::JsonSchema;
@@ -106,6 +107,9 @@ pub struct Reach {
     pub carried_utc_ms: u64,
     /// Its last manifest is worthless after this, UTC milliseconds.
     pub manifest_until_utc_ms: u64,
+    /// Where earlier versions kept what [`KekChange`] has now. Read and not written.
+    #[serde(default, skip_serializing)]
+    confirm: Option<Signed>,
 }
 
 impl Reach {

@@ -3,10 +3,13 @@
 //! Keys that a node has installed lie under its own LMK and do not notice. Only blocks that are still on their way are
 //! made again, and while it is open which of two KEKs a node holds, no block goes out to it.
 
+use super::action::KeyRef;
 use super::alarm::AlarmKind;
-use super::ids::{ActionId, Digest, NodeId, PersonId};
+use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PersonId};
 use super::input::Judged;
-use super::node::{Node, RootKek};
+use super::key::Key;
+use super::lifecycle::KeyState;
+use super::node::{Copy, Node, RootKek};
 use super::people::Person;
 use super::refusal::Refusal;
 use super::table::Change;
@@ -76,6 +79,9 @@ pub struct KekChange {
     pub next: Option<NextKek>,
     /// What the node has told.
     pub told: Option<KekTold>,
+    /// Others may know the KEK in use: no block goes out under it any more.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub suspect: bool,
     /// Since when the change is under way, UTC milliseconds; 0 for none.
     pub since_utc_ms: u64,
 }
@@ -93,10 +99,10 @@ impl KekChange {
 }
 
 impl Node {
-    /// The root KEK under which blocks go out. None while it is open which one the node holds.
+    /// The root KEK under which blocks go out. None while it is open which one the node holds, or others may know it.
     pub fn kek_in_use(&self) -> Option<&RootKek> {
         let open = self.kek_change.confirm().is_some() || self.kek_change.told.is_some();
-        self.root_kek.as_ref().filter(|_| !open)
+        self.root_kek.as_ref().filter(|_| !open && !self.kek_change.suspect)
     }
 
     /// Number of the KEK that an order may name: behind all that the node has, or says it has.
@@ -153,6 +159,45 @@ pub fn order(tx: &mut Change<'_>, action: ActionId, targets: &[KekTarget], now: 
         tx.calm(AlarmKind::RootKek, &target.node, now);
     }
     Ok(())
+}
+
+/// Orders agreements because others may know the KEKs in use. They wrap nothing more, and each key that went out under
+/// one of them is told.
+pub fn order_suspect(
+    tx: &mut Change<'_>,
+    action: ActionId,
+    targets: &[KekTarget],
+    reason: &str,
+    now: u64,
+) -> Result<(), Refusal> {
+    if reason.trim().is_empty() {
+        return Err(Refusal::Value("a reason"));
+    }
+    order(tx, action, targets, now)?;
+    for target in targets {
+        let node = tx.edit::<Node>(&target.node)?;
+        let Some(held) = node.root_kek.as_ref().map(|kek| kek.number) else { continue };
+        node.kek_change.suspect = true;
+        let text = format!("was sent to {} under its root KEK {held}, which others may know", node.name);
+        for key in sent_under(tx, &target.node, held) {
+            tx.alarm(AlarmKind::KeySuspect, &key, text.clone(), now);
+        }
+    }
+    Ok(())
+}
+
+// Keys in use of which a block under this KEK was made: it may have been on its way.
+fn sent_under(tx: &Change<'_>, node: &NodeId, kek: u32) -> Vec<KeyRef> {
+    let at = |set: u8, number: u32| {
+        (*node, KeyRef { key_set: KeySetId([set; 16]), generation: Generation(number) })
+    };
+    let in_use = |key: &KeyRef| {
+        let state = tx.find::<Key>(key).map(Key::state);
+        state.is_some_and(|state| !matches!(state, KeyState::Compromised | KeyState::Destroyed))
+    };
+    let copies = tx.keys_in::<Copy>(at(0, 0)..=at(u8::MAX, u32::MAX)).into_iter();
+    let under = |name: &(NodeId, KeyRef)| tx.find::<Copy>(name).is_some_and(|copy| copy.root_kek == kek);
+    copies.filter(under).map(|(_, key)| key).filter(in_use).collect()
 }
 
 fn served<'t>(tx: &'t mut Change<'_>, id: &NodeId) -> Result<&'t mut Node, Refusal> {

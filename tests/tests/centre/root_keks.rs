@@ -163,6 +163,14 @@ async fn root_keks_are_changed_and_keys_go_on() {
     let third = rotate(&fleet.centre, "east").await;
     assert_eq!((third.phase, third.new_generation().0), (Phase::Completed, 3));
     assert!(fleet.alarms().await.is_empty());
+    // Others may know the third: what went out under it is told, and the next key goes out under the fourth.
+    let targets = vec![KekTarget { node: fleet.node(0), number: 4 }];
+    fleet.centre.ask(&[Act::RekeySuspect { targets, reason: "seen".into() }]).await;
+    fleet.has(0, 4).await;
+    let all: Vec<Alarm> = fleet.centre.operator.all("/alarms").await.unwrap();
+    let told: Vec<_> = all.iter().filter(|alarm| alarm.kind == AlarmKind::KeySuspect).collect();
+    assert!(told.len() == 1 && told[0].text.contains("n1 under its root KEK 3"), "{told:?}");
+    assert_eq!(rotate(&fleet.centre, "east").await.phase, Phase::Completed);
     fleet.end().await;
 }
 

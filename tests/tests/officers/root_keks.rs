@@ -81,6 +81,11 @@ fn root_keks_by_their_verbs() {
     house.until("it is done", |house| {
         house.json("otto", &["campaign", "list"])[0]["phase"].as_str().unwrap().starts_with("completed")
     });
+    // Others may know it.
+    let preview = house.run("otto", &["node", "rekey", "n1", "--dry-run", "--suspect", "a page was lost"]);
+    assert!(preview.contains("no key goes to"), "{preview}");
+    house.approved("otto", &["node", "rekey", "n1", "--yes", "--suspect", "a page was lost"]);
+    assert_ne!(has(&house, 4), kcv);
     let verified = house.run("ada", &["kmc", "verify"]);
     assert!(verified.contains("signatures checked"), "{verified}");
 }

@@ -86,6 +86,10 @@ pub struct Rekey {
     /// Names or ids.
     #[arg(required = true)]
     nodes: Vec<String>,
+    /// Others may know the root KEKs in use, and why: nothing more goes out under them, and each key that did raises an
+    /// alarm.
+    #[arg(long, value_name = "REASON")]
+    suspect: Option<String>,
     /// Shows what would happen and asks for nothing.
     #[arg(long)]
     dry_run: bool,
@@ -222,14 +226,19 @@ fn rekey(args: &Rekey) -> Exit {
     };
     let preview = || {
         let rows = table(&["node", "root KEK", "new", "remark"], &chosen.iter().map(row).collect::<Vec<_>>());
-        format!("{rows}keys in use stay usable; blocks on their way are made again under the new one")
+        let until = args.suspect.as_ref().map_or("", |_| "; until then no key goes to these nodes");
+        format!("{rows}keys in use stay usable; blocks on their way are made again under the new one{until}")
     };
     if args.dry_run {
         return show(args.place.json, &json!({ "targets": targets, "nodes": chosen }), |_| preview());
     }
     eprintln!("{}", preview());
     confirmed(args.yes, "Ask for this?")?;
-    super::ask(&args.place, &client, &[Act::RekeyNodes(targets)])
+    let act = match &args.suspect {
+        Some(reason) => Act::RekeySuspect { targets, reason: reason.clone() },
+        None => Act::RekeyNodes(targets),
+    };
+    super::ask(&args.place, &client, &[act])
 }
 
 fn tokens(args: &Token) -> Exit {

@@ -82,6 +82,7 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
         Act::SuspendNode { node, reason } => suspend_node(tx, id, node, reason, now),
         Act::ResumeNode { node } => resume_node(tx, id, node, now),
         Act::RekeyNodes(targets) => root_kek::order(tx, id, targets, now),
+        Act::RekeySuspect { targets, reason } => root_kek::order_suspect(tx, id, targets, reason, now),
         Act::FormRootKek { target, custodians } => root_kek::may_form(tx, target, custodians),
         Act::RevokeNode { node } => {
             let record = tx.edit::<Node>(node)?;

@@ -34,6 +34,20 @@ pub const CASES: &[Case] = &[
         house.carry(Act::SuspendNode { node: house.node(0), reason: "odd".into() });
         house.unproposed(Act::RekeyNodes(vec![house.target(0, 2)]))
     }),
+    ("a root KEK that others may know, and nobody says why", "value", |house| {
+        let targets = vec![house.target(0, 2)];
+        house.unproposed(Act::RekeySuspect { targets, reason: " ".into() })
+    }),
+    ("a root KEK that others may know, with a number that is not the next", "outdated", |house| {
+        let targets = vec![house.target(0, 3)];
+        house.unproposed(Act::RekeySuspect { targets, reason: "seen".into() })
+    }),
+    ("a key under a root KEK that others may know", "outdated", |house| {
+        let key = house.zone_key();
+        let targets = vec![house.target(0, 2)];
+        house.carry(Act::RekeySuspect { targets, reason: "seen".into() });
+        house.refused(Input::Wrapped(vec![house.wrapped(0, key)]))
+    }),
     ("a root KEK agreed that nobody has ordered", "outdated", |house| {
         let confirm = house.confirm(0);
         house.refused(Input::KekAgreed { node: house.node(0), kek: House::kek(2, 256), confirm })
@@ -176,6 +190,11 @@ impl House {
         self.core.node(&self.node(0)).and_then(|node| node.kek_in_use()).map(|kek| kek.number)
     }
 
+    fn suspects(&self) -> Vec<String> {
+        let all = self.core.alarms().filter(|alarm| alarm.kind == AlarmKind::KeySuspect);
+        all.map(|alarm| alarm.subject.clone()).collect()
+    }
+
     fn alarmed(&self) -> bool {
         self.core.alarms().any(|alarm| alarm.kind == AlarmKind::RootKek)
     }
@@ -307,6 +326,27 @@ fn a_confirmation_is_waited_for_until_it_was_taken_or_its_time_is_over() {
     house.now = head.not_after.0;
     assert!(!awaits(&house, seq - 1), "the node would not take it any more");
     house.rekeyed(0, House::kek(2, 256));
+}
+
+#[test]
+fn a_root_kek_that_others_may_know_wraps_nothing_more_and_what_it_wrapped_is_told() {
+    let mut house = House::founded();
+    let key = house.zone_key();
+    house.must(Input::Wrapped(vec![house.wrapped(0, key), house.wrapped(1, key)]));
+    house.carry(Act::RekeyNodes(vec![house.target(1, 2)]));
+    assert_eq!(house.suspects(), Vec::<String>::new());
+    let targets = vec![house.target(0, 2)];
+    house.carry(Act::RekeySuspect { targets, reason: "seen".into() });
+    assert_eq!((house.in_use(), house.suspects()), (None, vec![key.to_string()]));
+    // Neither an order that gives no reason nor components at the centre bring it back.
+    house.carry(Act::RekeyNodes(vec![house.target(0, 2)]));
+    assert_eq!(house.in_use(), None);
+    house.formed_here(2);
+    assert_eq!(house.in_use(), None);
+    house.say_judged(&house.formed_there(2, &House::kek(2, 256).kcv), Judged::Holds);
+    assert_eq!(house.in_use(), Some(2));
+    // What goes out under the new one is not known to others.
+    assert!(house.core.work(house.now, None, 16).wrap.contains(&(house.node(0), key)));
 }
 
 #[test]

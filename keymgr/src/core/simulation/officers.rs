@@ -306,7 +306,10 @@ impl World {
         }
         let targets = if self.rng.chance(500) { all } else { vec![one] };
         self.cover.hit("fault", "root KEKs changed");
-        let act = Act::RekeyNodes(targets);
+        let act = match self.rng.chance(200) {
+            true => Act::RekeySuspect { targets, reason: "seen".into() },
+            false => Act::RekeyNodes(targets),
+        };
         if self.rng.chance(500) {
             self.propose(act);
         } else {
