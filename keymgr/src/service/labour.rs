@@ -4,6 +4,7 @@
 use super::keys::{Held, kcv_method, label, label_of, spec_of};
 use super::manager::Manager;
 use crate::core::action::KeyRef;
+use crate::core::alarm::AlarmKind;
 use crate::core::campaign::Campaign;
 use crate::core::due::Work;
 use crate::core::input::{Input, Outcome, WrappedFor};
@@ -85,6 +86,8 @@ impl Manager {
             failpoint!("labour.before_generate");
             let made = self.vault().call(move |vault| material(vault, spec, &label)).await;
             let input = match made {
+                // One alarm for as long as the backend is away, not one for every try.
+                Err(VaultError::Backend) if self.has_backend_alarm(&campaign) => continue,
                 Ok(material) => Input::Generated { campaign, material },
                 Err(error) => Input::GenerateFailed { campaign, reason: error.to_string() },
             };
@@ -92,6 +95,13 @@ impl Manager {
             failpoint!("labour.after_generate");
         }
         done
+    }
+
+    fn has_backend_alarm(&self, campaign: &CampaignId) -> bool {
+        let subject = campaign.to_string();
+        self.view(|core| {
+            core.alarms().any(|alarm| alarm.kind == AlarmKind::Backend && alarm.subject == subject)
+        })
     }
 
     async fn wrap(&self, kmc: KmcId, due: Vec<(NodeId, KeyRef)>) -> bool {
@@ -113,7 +123,11 @@ impl Manager {
         let wrapped = self
             .vault()
             .call(move |vault| {
+                let mut away = false;
                 let one = |(node, key, held, kek, root_kek, challenge): Parcel| {
+                    if away {
+                        return None;
+                    }
                     let wire = label_of(kmc, key, Some(node));
                     let block = vault.deliver(held.spec, &held.block, &held.label, kek.receiver(), &wire);
                     let throw_away =
@@ -122,13 +136,19 @@ impl Manager {
                         Ok((block, throw_away)) => {
                             Some(WrappedFor { node, key, block, root_kek, throw_away })
                         }
+                        // The rest of the round would wait for it in vain; it is due again.
+                        Err(VaultError::Backend) => {
+                            away = true;
+                            None
+                        }
                         Err(error) => {
                             tracing::error!(%node, %error, "a key could not be wrapped for a node");
                             None
                         }
                     }
                 };
-                Ok(jobs.into_iter().filter_map(one).collect::<Vec<_>>())
+                let done: Vec<_> = jobs.into_iter().filter_map(one).collect();
+                if done.is_empty() && away { Err(VaultError::Backend) } else { Ok(done) }
             })
             .await;
         let Ok(list) = wrapped else { return false };
