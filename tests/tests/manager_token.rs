@@ -88,7 +88,7 @@ fn keys_are_rotated_under_a_master_key_on_a_token() {
     assert!(house.run("otto", &["kmc", "verify"]).contains("signatures checked"));
     assert!(house.log().contains("the backend does not answer"));
 
-    // It is back, and while keys are on their way to nodes it goes once more.
+    // It is back: everything goes on by itself.
     rule(&control, "");
     house.run("otto", &["campaign", "watch"]);
     assert!(phase(&house) == "completed" && status(&house)["backend_ready"] == true);
@@ -98,12 +98,23 @@ fn keys_are_rotated_under_a_master_key_on_a_token() {
 
     // A later start needs no option: the folder knows token, identifier and check value.
     drop(manager);
-    let _manager = house.serve(&[]);
+    let manager = house.serve(&[]);
     assert_eq!(status(&house)["master_key_check_value"], check.as_str());
     house.run("otto", &["rotate", "zone", "east", "--yes"]);
     sign(&house);
     house.run("otto", &["campaign", "watch"]);
     assert!(house.run("ida", &["kmc", "verify"]).contains("signatures checked"));
+
+    // What the folder remembered is gone: then the keys of the store tell another master key.
+    drop(manager);
+    std::fs::remove_file(house.path("kmc/master.toml")).unwrap();
+    let test_key =
+        house.attempt("admin", &[&SERVE[..], &["--backend", "sim", "--insecure-test-lmk"]].concat());
+    assert!(test_key.code == 1 && test_key.err.contains("under another master key"), "{}", test_key.err);
+    assert!(!house.path("kmc/master.toml").exists());
+    let (uri, pin) = (token.uri(), token.pin_file());
+    drop(house.serve(&["--token", &uri, "--pin-file", &pin]));
+    assert!(house.path("kmc/master.toml").exists());
 }
 
 #[test]
@@ -112,9 +123,10 @@ fn another_master_key_is_refused_and_nothing_is_written() {
     let (mut house, _) = begin(&token);
     let officers = ["--officer", "ada.person", "--officer", "ben.person", "--officer", "cleo.person"];
     let init = [&["kmc", "init", "--kmc", "second"], &officers[..]].concat();
-    let missing = ["--backend", "pkcs11", "--token", "pkcs11:token=nowhere", "--pin-file", &token.pin_file()];
-    for (more, code) in [(&missing[..2], 2), (&missing, 3)] {
-        let ended = house.attempt("admin", &[&init, more].concat());
+    let (pin, other_pin, other_uri) = (token.pin_file(), other.pin_file(), other.uri());
+    let missing = ["--backend", "pkcs11", "--token", "pkcs11:token=nowhere", "--pin-file", &pin];
+    for (more, code) in [(&missing[..2], 2), (&missing[..], 3)] {
+        let ended = house.attempt("admin", &[&init[..], more].concat());
         assert!(ended.code == code && !house.path("second").exists(), "{more:?}: {}", ended.err);
     }
     // Founded, and then stopped.
@@ -126,7 +138,7 @@ fn another_master_key_is_refused_and_nothing_is_written() {
     };
     let before = files(&house);
     let refused = |house: &House, more: &[&str], code: i32, word: &str| {
-        let ended = house.attempt("admin", &[&SERVE, more].concat());
+        let ended = house.attempt("admin", &[&SERVE[..], more].concat());
         assert!(ended.code == code && ended.err.contains(word), "{more:?}: {} {}", ended.code, ended.err);
         assert!(files(house) == before, "{more:?}: written");
     };
@@ -140,12 +152,12 @@ fn another_master_key_is_refused_and_nothing_is_written() {
     // Another token under the same label, with another LMK under the same identifier.
     house.set("SOFTHSM2_CONF", &other.configuration());
     house.set("STATE_DIRECTORY", other.folder());
-    refused(&house, &["--pin-file", &other.pin_file()], 1, "no LMK on the token");
-    let place = ["--token", &other.uri(), "--pin-file", &other.pin_file()];
+    refused(&house, &["--pin-file", &other_pin], 1, "no LMK on the token");
+    let place = ["--token", &other_uri, "--pin-file", &other_pin];
     house.run("admin", &[&["lmk", "init", "--id", "2"], &place[..]].concat());
     refused(&house, &place, 1, "another master key");
-    // The record is gone: the keys of the store tell, when there are any; an empty centre begins anew.
+    // The right one is taken again.
     house.set("SOFTHSM2_CONF", &token.configuration());
-    house.set("STATE_DIRECTORY", &house.path("."));
+    house.set("STATE_DIRECTORY", &house.path("ada"));
     drop(house.serve(&[]));
 }

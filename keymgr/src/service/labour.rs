@@ -12,7 +12,8 @@ use crate::core::key::{Material, Wrapper};
 use crate::core::target::Draft;
 use crate::failpoint::failpoint;
 use crate::vault::{KeySpec, Vault, VaultError};
-use hostcmd::managed::possession::make_throw_away;
+use hostcmd::managed::possession::{PossessionFault, make_throw_away};
+use hsm::HsmError;
 use keylink::manager::challenge_of;
 use keylink::message::{Audience, KeyKind, Manifest};
 use keylink::{CampaignId, KmcId, NodeId, Signed};
@@ -198,7 +199,10 @@ fn throw_away(vault: &mut Vault, held: &Held, challenge: [u8; 32]) -> Result<Str
     let made = vault.with_key(held.spec, &held.block, &held.label, |hsm, key| async move {
         make_throw_away(&hsm, &key, &challenge, &mut paytypes::Drawn::new(pool.as_ref())).await
     })?;
-    made.map(|(block, _)| block).map_err(|_| VaultError::Backend)
+    made.map(|(block, _)| block).map_err(|fault| match fault {
+        PossessionFault::Cipher(error) => HsmError::from(error).into(),
+        PossessionFault::Block => VaultError::Kind,
+    })
 }
 
 /// A new key as the core keeps it.
