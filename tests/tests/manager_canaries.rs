@@ -158,7 +158,7 @@ fn search(mut house: House) -> House {
         names.contains(&"store.db".to_owned()) && names.contains(&"store.db-wal".to_owned()),
         "{names:?}"
     );
-    assert!(house.log().contains("ceremony"), "there is a log");
+    assert!(!house.log().is_empty(), "there is a log");
     let export = std::fs::read(house.path("export.txt")).unwrap();
     assert!(!control.found_in(&export).is_empty() && seen > 15);
     assert!(canaries.found_in(&zmk).len() >= 4, "and it finds what it looks for");

@@ -87,12 +87,13 @@ impl Manager {
             failpoint!("labour.before_generate");
             let made = self.vault().call(move |vault| material(vault, spec, &label)).await;
             let input = match made {
-                // One alarm for as long as the backend is away, not one for every try.
-                Err(VaultError::Backend) if self.has_backend_alarm(&campaign) => continue,
                 Ok(material) => Input::Generated { campaign, material },
+                // It is tried every round: one alarm for as long as that fails, not one for every try.
+                Err(_) if self.has_backend_alarm(&campaign) => continue,
                 Err(error) => Input::GenerateFailed { campaign, reason: error.to_string() },
             };
-            done |= matches!(input, Input::Generated { .. }) && self.submit(None, input).await.is_ok();
+            let is_made = matches!(input, Input::Generated { .. });
+            done |= self.submit(None, input).await.is_ok() && is_made;
             failpoint!("labour.after_generate");
         }
         done
