@@ -9,7 +9,7 @@ use crate::house::{Genesis, GenesisError, House, HouseError, HouseKeys, Settings
 use crate::log::CheckpointKey;
 use crate::service::{Clock, Manager, Parts, SentStore};
 use crate::store::{Location, Store};
-use crate::vault::VaultThread;
+use crate::vault::{VaultError, VaultThread};
 use crate::writer::{Options, Writer};
 use keylink::Digest;
 use keylink::envelope::SoftSigner;
@@ -55,6 +55,12 @@ pub enum ServerError {
     /// The store is of another centre than the folder.
     #[error("the store belongs to another centre than this folder")]
     OtherCentre,
+    /// No stored key opens under the master key.
+    #[error("the store's keys are under another master key than the backend's")]
+    OtherMaster,
+    /// The backend went away meanwhile.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The beginning was not committed.
     #[error("the centre could not be founded: {0}")]
     NotFounded(String),
@@ -143,6 +149,9 @@ impl Server {
             }
             Some(kmc) if kmc != genesis.kmc() => return Err(ServerError::OtherCentre),
             Some(_) => {}
+        }
+        if !manager.master_opens_the_store().await? {
+            return Err(ServerError::OtherMaster);
         }
         manager.keep_epoch().await;
         Ok(Self { manager, api, link, api_tls, link_tls, channel: keys.channel, key })

@@ -1,12 +1,16 @@
 //! The vault over the simulator: keys are made, moved and exchanged, and every wrong block is refused.
 
-use hsm::LmkId;
+use hsm::{Backend, BackendClass, HsmError, LmkId, LmkInfo, OpBatch};
 use hsm_sim::{LmkSet, Options, Simulator};
 use keymgr::vault::{
-    ComponentKeys, KeySpec, ROOT_KEK, Receiver, SealedKey, Vault, VaultError, root_kek_label, seal_component,
+    ComponentKeys, KeySpec, ROOT_KEK, Receiver, SealedKey, Vault, VaultError, VaultThread, root_kek_label,
+    seal_component,
 };
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{CipherKind, ClearKey, KeyShape, KeyUsage, now};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tr31::{BlockId, Kbpk, KeyBlock, Policy, Version};
 
 const MASTER: LmkId = LmkId(2);
@@ -195,4 +199,61 @@ fn a_root_kek_is_agreed_once_and_only_with_its_confirmation() {
     let public = vault.offer_root_kek(node).unwrap();
     let there = derive(&own, &public, &transcript).unwrap();
     assert!(matches!(vault.agree_root_kek(&transcript, &there.of_manager), Err(VaultError::Sealed)));
+}
+
+/// The simulator as a token that can be away.
+struct Flaky {
+    inner: Simulator,
+    away: Arc<AtomicBool>,
+}
+
+impl Backend for Flaky {
+    fn run(&mut self, ops: &mut OpBatch) {
+        if !self.away.load(Ordering::Relaxed) {
+            return self.inner.run(ops);
+        }
+        for index in 0..ops.len() {
+            if let Some(view) = ops.view(index) {
+                *view.outcome = Some(Err(HsmError::Backend));
+            }
+        }
+    }
+
+    fn lmks(&self) -> &[LmkInfo] {
+        self.inner.lmks()
+    }
+
+    fn class(&self) -> BackendClass {
+        BackendClass::B
+    }
+}
+
+#[test]
+fn a_backend_that_is_away_is_said_to_be_and_is_there_again() {
+    let away = Arc::new(AtomicBool::new(false));
+    let own = away.clone();
+    let vault = VaultThread::start(move || {
+        let inner = Simulator::new(&LmkSet::public_test(), Options::default()).unwrap();
+        Vault::new(Box::new(Flaky { inner, away: own }), MASTER)
+    })
+    .unwrap();
+    let until = |answers: bool| {
+        let began = Instant::now();
+        while vault.answers() != answers {
+            assert!(began.elapsed() < Duration::from_secs(20), "answers: {answers}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    assert!(vault.answers() && vault.master().class == BackendClass::B && vault.master().lmk.id == MASTER);
+    let zpk = vault.call_blocking(|vault| vault.generate(ZPK, "set-1/1")).unwrap();
+    away.store(true, Ordering::Relaxed);
+    // It is found without anybody asking for a key.
+    until(false);
+    let block = zpk.block.clone();
+    let made = vault.call_blocking(|vault| vault.generate(ZPK, "set-1/2"));
+    let opened = vault.call_blocking(move |vault| vault.check(ZPK, &block, "set-1/1"));
+    assert!(matches!(made, Err(VaultError::Backend)) && matches!(opened, Err(VaultError::Backend)));
+    away.store(false, Ordering::Relaxed);
+    until(true);
+    assert_eq!(vault.call_blocking(move |vault| vault.check(ZPK, &zpk.block, "set-1/1")).unwrap(), zpk.kcv);
 }

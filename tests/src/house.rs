@@ -2,6 +2,7 @@
 //! a process of its own.
 
 use crate::server::program;
+use crate::softhsm::TempToken;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,7 @@ pub struct House {
     folder: tempfile::TempDir,
     manager: Option<String>,
     environment: Vec<(String, PathBuf)>,
+    master: &'static [&'static str],
 }
 
 const PASSPHRASE: &str = "correct horse battery";
@@ -64,8 +66,38 @@ impl House {
 
     /// The same, with homes for more, who are none of the first.
     pub fn found_with(persons: &[&str], others: &[&str], options: &[&str]) -> Self {
+        let house = Self::empty(&["--insecure-test-lmk"]);
+        house.begin(persons, others, options);
+        house
+    }
+
+    /// The same with the master key on a token that a URI names: made there, named when the centre is made, and found
+    /// by what its folder remembers when it is served. Every command has the variables.
+    pub fn found_over(
+        token: &TempToken,
+        uri: &str,
+        variables: &[(&str, PathBuf)],
+        persons: &[&str],
+        options: &[&str],
+    ) -> Self {
+        let mut house = Self::empty(&[]);
+        house.set("SOFTHSM2_CONF", &token.configuration());
+        house.set("STATE_DIRECTORY", token.folder());
+        variables.iter().for_each(|(name, value)| house.set(name, value));
+        let pin = token.pin_file();
+        let place = ["--backend", "pkcs11", "--token", uri, "--pin-file", &pin];
+        house.run("admin", &[&["lmk", "init", "--id", "2"], &place[..]].concat());
+        house.begin(persons, &[], &[options, &place].concat());
+        house
+    }
+
+    fn empty(master: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let house = Self { folder, manager: None, environment: Vec::new() };
+        Self { folder, manager: None, environment: Vec::new(), master }
+    }
+
+    fn begin(&self, persons: &[&str], others: &[&str], options: &[&str]) {
+        let house = self;
         std::fs::write(house.path("passphrase"), PASSPHRASE).expect("written");
         for name in persons.iter().chain(others) {
             house.run(name, &["person", "new", name]);
@@ -79,7 +111,6 @@ impl House {
         for name in &persons[..3] {
             house.run(name, &["person", "sign-root", "kmc/genesis.json", "--yes"]);
         }
-        house
     }
 
     /// A file of the folder.
@@ -107,7 +138,7 @@ impl House {
     /// Starts the manager; what it logs goes to `kmc.log`.
     pub fn serve(&mut self, options: &[&str]) -> Process {
         let log = File::options().create(true).append(true).open(self.path("kmc.log")).expect("log");
-        let args = [&["kmc", "serve", "--kmc", "kmc", "--insecure-test-lmk"], options].concat();
+        let args = [&["kmc", "serve", "--kmc", "kmc"], self.master, options].concat();
         let mut command = self.command("admin", &args);
         command.env("PAYHSM_LOG", "trace");
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starts");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tests::canary::Canaries;
 use tests::hex;
 use tests::house::House;
+use tests::softhsm::TempToken;
 use tr31::{Attributes, Header, Kbpk, Masking, Policy, Version};
 
 const COMPONENTS: [&str; 3] = [
@@ -54,17 +55,31 @@ fn kcv(kind: CipherKind, clear: &[u8]) -> String {
     String::from_utf8(value.hex6().to_vec()).unwrap()
 }
 
+const PERSONS: [&str; 8] = ["ada", "ben", "cleo", "otto", "ida", "cora", "carl", "cyd"];
+const ROLES: [[&str; 2]; 5] = [
+    ["--operator", "otto.person"],
+    ["--auditor", "ida.person"],
+    ["--custodian", "cora.person"],
+    ["--custodian", "carl.person"],
+    ["--custodian", "cyd.person"],
+];
+
 #[test]
 fn a_manager_holds_no_component_and_no_key_in_the_clear() {
-    let roles = [
-        ["--operator", "otto.person"],
-        ["--auditor", "ida.person"],
-        ["--custodian", "cora.person"],
-        ["--custodian", "carl.person"],
-        ["--custodian", "cyd.person"],
-    ];
-    let persons = ["ada", "ben", "cleo", "otto", "ida", "cora", "carl", "cyd"];
-    let mut house = House::found(&persons, roles.as_flattened());
+    let house = search(House::found(&PERSONS, ROLES.as_flattened()));
+    assert!(house.log().contains("public test LMK"), "there is a log");
+}
+
+// Every key of the centre passes a token and its objects.
+#[test]
+fn a_manager_over_a_token_holds_none_either() {
+    let Some(token) = TempToken::new() else { return };
+    let house = House::found_over(&token, &token.uri(), &[], &PERSONS, ROLES.as_flattened());
+    let house = search(house);
+    assert_eq!(house.log().matches("public test LMK").count(), 0);
+}
+
+fn search(mut house: House) -> House {
     let manager = house.serve(&[]);
 
     // Three consoles, three homes.
@@ -143,8 +158,9 @@ fn a_manager_holds_no_component_and_no_key_in_the_clear() {
         names.contains(&"store.db".to_owned()) && names.contains(&"store.db-wal".to_owned()),
         "{names:?}"
     );
-    assert!(house.log().contains("public test LMK"), "there is a log");
+    assert!(!house.log().is_empty(), "there is a log");
     let export = std::fs::read(house.path("export.txt")).unwrap();
     assert!(!control.found_in(&export).is_empty() && seen > 15);
     assert!(canaries.found_in(&zmk).len() >= 4, "and it finds what it looks for");
+    house
 }

@@ -14,7 +14,8 @@ use paytypes::{
 };
 use pinblock::{Account, Format, PinBlockError, encipher};
 use tr31::{
-    Attributes, BlockId, Header, Kbpk, KeyBlock, KeyBlockError, Masking, OptionalBlocks, Policy, Version,
+    Attributes, BlockId, ErrorKind, Header, Kbpk, KeyBlock, KeyBlockError, Masking, OptionalBlocks, Policy,
+    Version,
 };
 
 /// Input of a proof: one for each node, key and nonce.
@@ -54,8 +55,9 @@ impl From<PinBlockError> for PossessionFault {
 }
 
 impl From<KeyBlockError> for PossessionFault {
-    fn from(_: KeyBlockError) -> Self {
-        Self::Block
+    fn from(error: KeyBlockError) -> Self {
+        // A backend that did not answer says nothing about the block.
+        if error.kind == ErrorKind::Backend { Self::Cipher(CipherError::Backend) } else { Self::Block }
     }
 }
 

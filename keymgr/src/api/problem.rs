@@ -100,6 +100,7 @@ impl From<VaultError> for Problem {
     fn from(error: VaultError) -> Self {
         let (status, code) = match &error {
             VaultError::Backend | VaultError::NoMasterKey => (StatusCode::SERVICE_UNAVAILABLE, "backend"),
+            VaultError::NotOffered => (StatusCode::CONFLICT, "not_offered"),
             VaultError::CheckValue => (StatusCode::CONFLICT, "check_value"),
             VaultError::Weaker { .. } => (StatusCode::CONFLICT, "strength"),
             VaultError::Components(_) => (StatusCode::BAD_REQUEST, "components"),

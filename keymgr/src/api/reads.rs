@@ -28,6 +28,7 @@ use crate::store;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use hsm::BackendClass;
 use keylink::message::Scope;
 use keylink::root::{RootDocument, SignedRoot};
 use schemars::JsonSchema;
@@ -98,11 +99,17 @@ lists! {
     };
 }
 
+const fn place_of_master(class: BackendClass) -> &'static str {
+    match class {
+        BackendClass::A | BackendClass::B => "token",
+        BackendClass::C => "memory",
+    }
+}
+
 /// How the centre is.
 pub(super) async fn status(State(manager): State<Manager>) -> Json<StatusView> {
     let standing = manager.writer().standing();
-    let class = manager.vault().call(|vault| Ok((format!("{:?}", vault.class()), vault.master().test))).await;
-    let (backend_class, test_master_key) = class.unwrap_or_else(|_| ("unknown".to_owned(), false));
+    let master = manager.vault().master();
     let counts = manager.view(|core| {
         let state = core.state();
         CountsView {
@@ -117,8 +124,13 @@ pub(super) async fn status(State(manager): State<Manager>) -> Json<StatusView> {
     Json(StatusView {
         counts,
         store: standing.settings.into_iter().collect(),
-        backend_class,
-        test_master_key,
+        backend_class: format!("{:?}", master.class),
+        backend_ready: manager.vault().answers(),
+        master_key_place: place_of_master(master.class).to_owned(),
+        master_key_lmk: master.lmk.id.0,
+        master_key_check_value: String::from_utf8_lossy(&master.lmk.check).into_owned(),
+        test_master_key: master.lmk.test,
+        signing_keys_place: crate::house::KEYS_PLACE.to_owned(),
         leading: standing.leading,
         store_full: standing.full,
         epoch: standing.epoch,

@@ -25,8 +25,19 @@ pub struct StatusView {
     pub store: std::collections::BTreeMap<String, String>,
     /// What the backend may claim: `A`, `B` or `C`.
     pub backend_class: String,
+    /// The backend answered last: keys can be made, wrapped and proved.
+    pub backend_ready: bool,
+    /// Where the master key is: `token`, or `memory` of the manager.
+    pub master_key_place: String,
+    /// Its identifier in the backend.
+    pub master_key_lmk: u8,
+    /// Its check value, six hexadecimal digits.
+    pub master_key_check_value: String,
     /// The master key is a public test key, which protects nothing.
     pub test_master_key: bool,
+    /// Where the keys are that sign manifests, checkpoints and certificates of nodes: `sealed file`, opened in the
+    /// memory of the manager.
+    pub signing_keys_place: String,
     /// Requests are taken.
     pub leading: bool,
     /// The store has no room.

@@ -107,7 +107,7 @@ impl House {
         self.seal(CHANNEL, &channel.key, passphrase)?;
         self.write(AUTHORITY_CERTIFICATE, authority.certificate())?;
         self.write(CHANNEL_CERTIFICATE, &channel.certificate)?;
-        let text = toml::to_string_pretty(settings).map_err(|e| self.unreadable(e.to_string()))?;
+        let text = toml::to_string_pretty(settings).map_err(|e| self.unreadable(SETTINGS, e.to_string()))?;
         // Last: a folder with settings is whole.
         self.write(SETTINGS, text.as_bytes())?;
         Ok(HouseKeys { manifest, checkpoint, authority, channel })
@@ -119,7 +119,7 @@ impl House {
             return Err(HouseError::Empty(self.0.path().to_owned()));
         }
         let text = self.read(SETTINGS)?;
-        toml::from_slice(&text).map_err(|e| self.unreadable(e.to_string()))
+        toml::from_slice(&text).map_err(|e| self.unreadable(SETTINGS, e.to_string()))
     }
 
     /// Opens the keys.
@@ -175,8 +175,13 @@ impl House {
         self.write(file, text.as_bytes())
     }
 
-    fn unreadable(&self, reason: String) -> HouseError {
-        HouseError::Settings { path: self.path(SETTINGS), reason }
+    // A file that may be missing.
+    pub(super) fn find(&self, file: &str) -> Result<Option<Vec<u8>>, HouseError> {
+        Ok(self.0.find(file)?)
+    }
+
+    pub(super) fn unreadable(&self, file: &str, reason: String) -> HouseError {
+        HouseError::Settings { path: self.path(file), reason }
     }
 }
 

@@ -36,6 +36,16 @@ async fn facts(client: &Client) -> Result<Vec<(String, String)>, ClientProblem> 
         ("made".to_owned(), when(crate::client::utc_ms())),
         ("made by".to_owned(), client.identity().name.clone()),
         ("backend class".to_owned(), text(&status["backend_class"])),
+        ("master key in".to_owned(), text(&status["master_key_place"])),
+        (
+            "master key".to_owned(),
+            format!(
+                "LMK {:0>2}, check value {}",
+                text(&status["master_key_lmk"]),
+                text(&status["master_key_check_value"])
+            ),
+        ),
+        ("manifest, checkpoint and authority keys in".to_owned(), text(&status["signing_keys_place"])),
         ("test master key".to_owned(), text(&status["test_master_key"])),
         ("log entries".to_owned(), text(&status["log_size"])),
     ])

@@ -188,7 +188,7 @@ impl Manager {
             Refused::KIND => {
                 let Refused { reason, message, .. } = signed.peek()?;
                 self.0.offers.refused(node, message);
-                let judged = self.judge(&signed).await;
+                let judged = self.judge(&signed).await?;
                 let told = self.submit(None, Input::Said { node, signed, judged }).await;
                 let (fate, code, detail) = judgement(told)?;
                 return Ok((fate, code, detail.or(Some(format!("the node refused a message: {reason:?}")))));
@@ -197,7 +197,7 @@ impl Manager {
                 if self.counted_before(node, &signed).await.is_some() {
                     return Ok(AGAIN);
                 }
-                let judged = self.judge(&signed).await;
+                let judged = self.judge(&signed).await?;
                 Input::Said { node, signed, judged }
             }
         };

@@ -1,8 +1,10 @@
 //! Keys of the core as keys of the vault: what they are, and how they are labelled.
 
+use super::manager::Manager;
 use crate::core::action::KeyRef;
 use crate::core::key::{KcvMethod, Key, Wrapper};
 use crate::core::node::{Node, RootKek};
+use crate::core::table::{State, Table};
 use crate::vault::{KeySpec, ROOT_KEK, Receiver, VaultError, root_kek_label};
 use keylink::label::Label;
 use keylink::message::{KeyKind, Shape};
@@ -80,5 +82,34 @@ impl Held {
 
     pub fn receiver(&self) -> Receiver<'_> {
         Receiver { spec: self.spec, block: &self.block, label: &self.label }
+    }
+}
+
+// Stored keys that are tried: one that was altered is a matter for the audit, not for the master key.
+const TRIED: usize = 8;
+
+impl Manager {
+    /// True when a stored key opens under the master key, or there is none.
+    pub(crate) async fn master_opens_the_store(&self) -> Result<bool, VaultError> {
+        let held = self.view(|core| {
+            let Some(kmc) = core.kmc() else { return Vec::new() };
+            let state: &State = core.state();
+            let keys = Table::<Key>::rows(state).values().filter_map(|key| Held::key(kmc, key).ok());
+            let nodes = Table::<Node>::rows(state).values();
+            let keks = nodes.filter_map(|node| Held::root_kek(kmc, node).ok().map(|(held, _)| held));
+            keys.chain(keks).take(TRIED).collect::<Vec<Held>>()
+        });
+        let none = held.is_empty();
+        let opens = self.vault().call(move |vault| {
+            for held in held {
+                match vault.check(held.spec, &held.block, &held.label) {
+                    Ok(_) => return Ok(true),
+                    Err(VaultError::Backend) => return Err(VaultError::Backend),
+                    Err(_) => {}
+                }
+            }
+            Ok(false)
+        });
+        Ok(none || opens.await?)
     }
 }

@@ -4,6 +4,7 @@
 use super::keys::{Held, kcv_method, label, label_of, spec_of};
 use super::manager::Manager;
 use crate::core::action::KeyRef;
+use crate::core::alarm::AlarmKind;
 use crate::core::campaign::Campaign;
 use crate::core::due::Work;
 use crate::core::input::{Input, Outcome, WrappedFor};
@@ -11,7 +12,8 @@ use crate::core::key::{Material, Wrapper};
 use crate::core::target::Draft;
 use crate::failpoint::failpoint;
 use crate::vault::{KeySpec, Vault, VaultError};
-use hostcmd::managed::possession::make_throw_away;
+use hostcmd::managed::possession::{PossessionFault, make_throw_away};
+use hsm::HsmError;
 use keylink::manager::challenge_of;
 use keylink::message::{Audience, KeyKind, Manifest};
 use keylink::{CampaignId, KmcId, NodeId, Signed};
@@ -86,12 +88,22 @@ impl Manager {
             let made = self.vault().call(move |vault| material(vault, spec, &label)).await;
             let input = match made {
                 Ok(material) => Input::Generated { campaign, material },
+                // It is tried every round: one alarm for as long as that fails, not one for every try.
+                Err(_) if self.has_backend_alarm(&campaign) => continue,
                 Err(error) => Input::GenerateFailed { campaign, reason: error.to_string() },
             };
-            done |= matches!(input, Input::Generated { .. }) && self.submit(None, input).await.is_ok();
+            let is_made = matches!(input, Input::Generated { .. });
+            done |= self.submit(None, input).await.is_ok() && is_made;
             failpoint!("labour.after_generate");
         }
         done
+    }
+
+    fn has_backend_alarm(&self, campaign: &CampaignId) -> bool {
+        let subject = campaign.to_string();
+        self.view(|core| {
+            core.alarms().any(|alarm| alarm.kind == AlarmKind::Backend && alarm.subject == subject)
+        })
     }
 
     async fn wrap(&self, kmc: KmcId, due: Vec<(NodeId, KeyRef)>) -> bool {
@@ -113,7 +125,11 @@ impl Manager {
         let wrapped = self
             .vault()
             .call(move |vault| {
+                let mut away = false;
                 let one = |(node, key, held, kek, root_kek, challenge): Parcel| {
+                    if away {
+                        return None;
+                    }
                     let wire = label_of(kmc, key, Some(node));
                     let block = vault.deliver(held.spec, &held.block, &held.label, kek.receiver(), &wire);
                     let throw_away =
@@ -122,13 +138,19 @@ impl Manager {
                         Ok((block, throw_away)) => {
                             Some(WrappedFor { node, key, block, root_kek, throw_away })
                         }
+                        // The rest of the round would wait for it in vain; it is due again.
+                        Err(VaultError::Backend) => {
+                            away = true;
+                            None
+                        }
                         Err(error) => {
                             tracing::error!(%node, %error, "a key could not be wrapped for a node");
                             None
                         }
                     }
                 };
-                Ok(jobs.into_iter().filter_map(one).collect::<Vec<_>>())
+                let done: Vec<_> = jobs.into_iter().filter_map(one).collect();
+                if done.is_empty() && away { Err(VaultError::Backend) } else { Ok(done) }
             })
             .await;
         let Ok(list) = wrapped else { return false };
@@ -178,7 +200,10 @@ fn throw_away(vault: &mut Vault, held: &Held, challenge: [u8; 32]) -> Result<Str
     let made = vault.with_key(held.spec, &held.block, &held.label, |hsm, key| async move {
         make_throw_away(&hsm, &key, &challenge, &mut paytypes::Drawn::new(pool.as_ref())).await
     })?;
-    made.map(|(block, _)| block).map_err(|_| VaultError::Backend)
+    made.map(|(block, _)| block).map_err(|fault| match fault {
+        PossessionFault::Cipher(error) => HsmError::from(error).into(),
+        PossessionFault::Block => VaultError::Kind,
+    })
 }
 
 /// A new key as the core keeps it.

@@ -9,8 +9,9 @@ use crate::core::input::{Input, Judged, Outcome};
 use crate::core::rows::TokenUse;
 use crate::core::table::{State, Table};
 use crate::failpoint::failpoint;
+use crate::vault::VaultError;
 use crate::writer::SubmitError;
-use hostcmd::managed::possession::{open_throw_away, pin_block};
+use hostcmd::managed::possession::{PossessionFault, open_throw_away, pin_block};
 use keylink::action::Grant;
 use keylink::envelope::{Body, EnvelopeError, bytes_of, strict};
 use keylink::manager::{challenge_of, possession_holds};
@@ -20,6 +21,7 @@ use keylink::message::{
 };
 use keylink::wire::{Blob, U64};
 use keylink::{Digest, KmcId, NodeId, Signed, TokenId};
+use paytypes::CipherError;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -237,7 +239,7 @@ impl Manager {
                 last = Some(counted);
                 continue;
             }
-            let judged = self.judge(&signed).await;
+            let judged = self.judge(&signed).await?;
             failpoint!("link.before_receipt");
             match self.submit(None, Input::Said { node: speaker, signed, judged }).await {
                 Ok(Outcome::Counted { last: counted, .. }) => {
@@ -331,19 +333,19 @@ impl Manager {
     }
 
     // What the backend says of a proof of possession.
-    pub(super) async fn judge(&self, signed: &Signed) -> Judged {
-        let Ok(receipt) = signed.peek::<Receipt>() else { return Judged::None };
+    pub(super) async fn judge(&self, signed: &Signed) -> Result<Judged, LinkProblem> {
+        let Ok(receipt) = signed.peek::<Receipt>() else { return Ok(Judged::None) };
         if receipt.kind == ReceiptKind::KekInstalled {
             return self.judge_root_kek(&receipt).await;
         }
         let (Some(proof), Some(key_set), Some(generation)) =
             (receipt.possession, receipt.key_set, receipt.generation)
         else {
-            return Judged::None;
+            return Ok(Judged::None);
         };
         if proof.method == PossessionMethod::KcvOnly {
             // The core compares the check value and knows whether that is enough.
-            return Judged::Holds;
+            return Ok(Judged::Holds);
         }
         let key = KeyRef { key_set, generation };
         let found = self.view(|core| {
@@ -355,7 +357,7 @@ impl Manager {
             let challenge = challenge_of(&label(kmc, key, None), receipt.node, campaign, &nonce.0);
             Some((held, nonce, copy.throw_away.clone(), challenge))
         });
-        let Some((held, nonce, throw_away, challenge)) = found else { return Judged::Fails };
+        let Some((held, nonce, throw_away, challenge)) = found else { return Ok(Judged::Fails) };
         let answer = self
             .vault()
             .call(move |vault| {
@@ -368,8 +370,13 @@ impl Manager {
             })
             .await;
         match answer {
-            Ok(Ok(right)) if possession_holds(&proof, proof.method, &nonce.0, &right) => Judged::Holds,
-            _ => Judged::Fails,
+            Ok(Ok(right)) if possession_holds(&proof, proof.method, &nonce.0, &right) => Ok(Judged::Holds),
+            // Our backend is away: that is not the node's fault, which says it again.
+            Err(error @ VaultError::Backend) => Err(LinkProblem::Unready(error.to_string())),
+            Ok(Err(PossessionFault::Cipher(CipherError::Backend))) => {
+                Err(LinkProblem::Unready(VaultError::Backend.to_string()))
+            }
+            _ => Ok(Judged::Fails),
         }
     }
 }

@@ -7,8 +7,9 @@ use super::manager::Manager;
 use crate::core::Refusal;
 use crate::core::input::{Input, Judged};
 use crate::core::node::{Node, RootKek};
+use crate::vault::VaultError;
 use crate::writer::SubmitError;
-use hostcmd::managed::possession::open_throw_away;
+use hostcmd::managed::possession::{PossessionFault, open_throw_away};
 use keylink::action::{Evidence, Grant};
 use keylink::message::{
     Head, Possession, PossessionMethod, Receipt, RootKekAccept, RootKekConfirm, RootKekOffer,
@@ -16,6 +17,7 @@ use keylink::message::{
 use keylink::root_kek::{Transcript, formed_challenge};
 use keylink::wire::{Blob, Hex, U64};
 use keylink::{NodeId, Signed};
+use paytypes::CipherError;
 
 /// How often a message is signed anew because another took its number.
 const POST_TRIES: u32 = 16;
@@ -112,6 +114,8 @@ impl Manager {
             .await;
         let (sealed, confirm) = match agreed {
             Ok(agreed) => agreed,
+            // The key pair of the offer is gone: the node is offered anew.
+            Err(error @ VaultError::Backend) => return Err(LinkProblem::Unready(error.to_string())),
             Err(error) => {
                 tracing::warn!(%node, %error, "a node's answer does not agree on a root KEK");
                 return Ok(false);
@@ -148,15 +152,15 @@ impl Manager {
     }
 
     // What the backend says of a receipt for a root KEK that was formed at its node.
-    pub(super) async fn judge_root_kek(&self, receipt: &Receipt) -> Judged {
+    pub(super) async fn judge_root_kek(&self, receipt: &Receipt) -> Result<Judged, LinkProblem> {
         let (Some(proof), Some(number)) = (receipt.possession.clone(), receipt.generation) else {
-            return Judged::None;
+            return Ok(Judged::None);
         };
         let next = self.view(|core| Some(core.node(&receipt.node)?.kek_change.next.clone()?.kek));
         match next.filter(|kek| kek.number == number.0) {
             Some(kek) => self.judge_formed(receipt.node, &kek, &proof).await,
             // The centre has no such KEK yet; the proof is kept for when it has.
-            None => Judged::None,
+            None => Ok(Judged::None),
         }
     }
 
@@ -170,7 +174,11 @@ impl Manager {
         });
         let Some((kek, proof)) = waiting else { return };
         let judged = match proof {
-            Some(proof) => self.judge_formed(node, &kek, &proof).await,
+            // Our backend is away: it is judged when it is back.
+            Some(proof) => match self.judge_formed(node, &kek, &proof).await {
+                Ok(judged) => judged,
+                Err(_) => return,
+            },
             None => Judged::Fails,
         };
         // Refused where another request of the node has said the same.
@@ -178,10 +186,15 @@ impl Manager {
     }
 
     // Whether a node's proof holds for a root KEK that the centre has formed.
-    async fn judge_formed(&self, node: NodeId, kek: &RootKek, proof: &Possession) -> Judged {
-        let Ok(kmc) = self.kmc() else { return Judged::None };
+    async fn judge_formed(
+        &self,
+        node: NodeId,
+        kek: &RootKek,
+        proof: &Possession,
+    ) -> Result<Judged, LinkProblem> {
+        let Ok(kmc) = self.kmc() else { return Ok(Judged::None) };
         if proof.method != PossessionMethod::WrappedThrowAway {
-            return Judged::Fails;
+            return Ok(Judged::Fails);
         }
         let held = Held::of_root_kek(kmc, node, kek);
         let challenge = formed_challenge(kmc, node, kek.number, &proof.nonce.0);
@@ -194,6 +207,12 @@ impl Manager {
                 })
             })
             .await;
-        if matches!(opened, Ok(Ok(_))) { Judged::Holds } else { Judged::Fails }
+        match opened {
+            Ok(Ok(_)) => Ok(Judged::Holds),
+            Err(VaultError::Backend) | Ok(Err(PossessionFault::Cipher(CipherError::Backend))) => {
+                Err(LinkProblem::Unready(VaultError::Backend.to_string()))
+            }
+            _ => Ok(Judged::Fails),
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Why the vault refused.
 
 use hsm::HsmError;
+use paytypes::CipherError;
 use thiserror::Error;
-use tr31::KeyBlockError;
+use tr31::{ErrorKind, KeyBlockError};
 
 /// Why the vault refused. No key byte is in any of these.
 #[derive(Debug, Error)]
@@ -35,15 +36,18 @@ pub enum VaultError {
     CheckValue,
     /// A key block of a partner was refused.
     #[error("the partner's key block is refused: {0}")]
-    Exchange(#[from] KeyBlockError),
+    Exchange(KeyBlockError),
     /// Components do not make a key: too few, of different lengths, equal, or all zero.
     #[error("the components do not make a key: {0}")]
     Components(&'static str),
     /// A sealed component or an agreement message cannot be opened.
     #[error("the sealed message cannot be opened by this key")]
     Sealed,
-    /// The backend failed.
-    #[error("the backend failed")]
+    /// The backend does not do this cipher.
+    #[error("the backend offers no such cipher: a token without DES holds no DES or TDES keys")]
+    NotOffered,
+    /// The backend failed; it is asked again when it answers.
+    #[error("the backend does not answer: the master key is away; try again")]
     Backend,
 }
 
@@ -51,7 +55,15 @@ impl From<HsmError> for VaultError {
     fn from(error: HsmError) -> Self {
         match error {
             HsmError::Backend => Self::Backend,
+            HsmError::Cipher(CipherError::NotOffered) => Self::NotOffered,
             other => Self::Block(other),
         }
+    }
+}
+
+impl From<KeyBlockError> for VaultError {
+    fn from(error: KeyBlockError) -> Self {
+        // What a token did not answer says nothing about the block.
+        if error.kind == ErrorKind::Backend { Self::Backend } else { Self::Exchange(error) }
     }
 }

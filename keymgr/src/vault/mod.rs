@@ -20,7 +20,7 @@ pub use deliver::Receiver;
 pub use error::VaultError;
 pub use sealed::SealedKey;
 pub use spec::KeySpec;
-pub use thread::VaultThread;
+pub use thread::{MasterFacts, VaultThread};
 
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
@@ -63,6 +63,12 @@ impl Vault {
     /// The master key: identifier, check value, whether it is a public test key.
     pub const fn master(&self) -> &LmkInfo {
         &self.master
+    }
+
+    /// True when the backend does what it is asked, and the master key is where it was.
+    pub fn answers(&mut self) -> bool {
+        let drawn = self.run(|hsm| async move { hsm.random(&mut [0; 8]).await });
+        drawn.is_ok() && self.backend.alive()
     }
 
     /// Private keys of open ceremonies.

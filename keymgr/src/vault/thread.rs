@@ -1,7 +1,12 @@
-//! The vault on a thread of its own: its backend is not shared, and its work never runs where requests wait.
+//! The vault on a thread of its own: its backend is not shared, and its work never runs where requests wait. A
+//! backend that can go away, a token, is asked from time to time whether it is there.
 
 use super::{Vault, VaultError};
-use std::sync::mpsc;
+use hsm::{BackendClass, LmkInfo};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use zeroize::Zeroize;
 
@@ -9,22 +14,61 @@ type Job = Box<dyn FnOnce(&mut Vault) + Send>;
 
 // Deeper than any job goes.
 const SCRUBBED: usize = 512 << 10;
+// Pauses between questions to a backend that answered last, and to one that did not.
+const WELL: Duration = Duration::from_secs(5);
+const AWAY: Duration = Duration::from_secs(1);
+
+/// The master key and where it is: known from the start, whatever became of the backend.
+#[derive(Clone, Debug)]
+pub struct MasterFacts {
+    /// What the backend may claim.
+    pub class: BackendClass,
+    /// Identifier, check value, whether it is a public test key.
+    pub lmk: LmkInfo,
+}
+
+// Whether the backend answers, told once for each change.
+#[derive(Debug)]
+struct Pulse(AtomicBool);
+
+impl Pulse {
+    fn is(&self, answers: bool) {
+        match (self.0.swap(answers, Ordering::Relaxed), answers) {
+            (true, false) => tracing::error!(
+                "the backend does not answer: what needs keys waits; log, state and reports go on"
+            ),
+            (false, true) => tracing::info!("the backend answers again"),
+            _ => {}
+        }
+    }
+}
 
 // Job after job; before the thread rests, what they have left on its stack is overwritten: values that were moved
 // leave copies behind that nothing else wipes.
-fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>) {
+fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>, pulse: &Pulse) {
+    let mut asked = Instant::now();
     loop {
-        let job = match waiting.try_recv() {
-            Ok(job) => job,
-            Err(_) => {
-                scrub_stack();
-                match waiting.recv() {
-                    Ok(job) => job,
-                    Err(_) => return,
-                }
-            }
+        // The simulator is in this process: there is nobody to ask.
+        let pause = match (vault.class(), pulse.0.load(Ordering::Relaxed)) {
+            (BackendClass::C, true) => Duration::MAX,
+            (_, true) => WELL,
+            (_, false) => AWAY,
         };
-        run(vault, job);
+        let left = pause.saturating_sub(asked.elapsed());
+        if left.is_zero() {
+            pulse.is(vault.answers());
+            asked = Instant::now();
+            continue;
+        }
+        let job = waiting.try_recv().or_else(|_| {
+            scrub_stack();
+            waiting.recv_timeout(left)
+        });
+        match job {
+            Ok(job) => run(vault, job),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }
 
@@ -42,7 +86,11 @@ fn scrub_stack() {
 
 /// Handle of a vault that runs on its own thread; clones share it. The thread ends when the last is dropped.
 #[derive(Clone)]
-pub struct VaultThread(mpsc::Sender<Job>);
+pub struct VaultThread {
+    jobs: mpsc::Sender<Job>,
+    facts: Arc<MasterFacts>,
+    pulse: Arc<Pulse>,
+}
 
 impl core::fmt::Debug for VaultThread {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -57,20 +105,40 @@ impl VaultThread {
     ) -> Result<Self, VaultError> {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let (told, opened) = mpsc::channel();
+        let pulse = Arc::new(Pulse(AtomicBool::new(true)));
+        let own = pulse.clone();
         std::thread::Builder::new()
             .name("vault".to_owned())
             .spawn(move || match open() {
                 Ok(mut vault) => {
-                    let _ = told.send(Ok(()));
-                    work(&mut vault, &waiting);
+                    let _ = told.send(Ok(MasterFacts { class: vault.class(), lmk: vault.master().clone() }));
+                    work(&mut vault, &waiting, &own);
                 }
                 Err(error) => {
                     let _ = told.send(Err(error));
                 }
             })
             .map_err(|_| VaultError::Backend)?;
-        opened.recv().map_err(|_| VaultError::Backend)??;
-        Ok(Self(jobs))
+        let facts = Arc::new(opened.recv().map_err(|_| VaultError::Backend)??);
+        Ok(Self { jobs, facts, pulse })
+    }
+
+    /// The master key, and what its backend may claim.
+    pub fn master(&self) -> &MasterFacts {
+        &self.facts
+    }
+
+    /// True when the backend answered last.
+    pub fn answers(&self) -> bool {
+        self.pulse.0.load(Ordering::Relaxed)
+    }
+
+    // What a job has found out about the backend is known before the next question.
+    fn noted<T>(&self, answer: Result<T, VaultError>) -> Result<T, VaultError> {
+        if matches!(answer, Err(VaultError::Backend)) {
+            self.pulse.is(false);
+        }
+        answer
     }
 
     /// Runs `job` on the vault's thread and gives its answer.
@@ -82,8 +150,8 @@ impl VaultThread {
         let job: Job = Box::new(move |vault| {
             let _ = answer.send(job(vault));
         });
-        self.0.send(job).map_err(|_| VaultError::Backend)?;
-        waiting.await.map_err(|_| VaultError::Backend)?
+        self.jobs.send(job).map_err(|_| VaultError::Backend)?;
+        self.noted(waiting.await.map_err(|_| VaultError::Backend)?)
     }
 
     /// The same for a caller that may block.
@@ -95,7 +163,7 @@ impl VaultThread {
         let job: Job = Box::new(move |vault| {
             let _ = answer.send(job(vault));
         });
-        self.0.send(job).map_err(|_| VaultError::Backend)?;
-        waiting.blocking_recv().map_err(|_| VaultError::Backend)?
+        self.jobs.send(job).map_err(|_| VaultError::Backend)?;
+        self.noted(waiting.blocking_recv().map_err(|_| VaultError::Backend)?)
     }
 }

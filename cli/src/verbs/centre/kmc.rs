@@ -1,12 +1,10 @@
 //! `payhsm kmc init|serve|status|alarms|verify`: a key management centre begins, runs, and says how it is.
 
+use super::master::MasterOptions;
 use super::place::{Place, block_on, passphrase, show, table};
 use crate::exit::{Exit, Failure};
 use crate::hardening;
-use crate::verbs::load_lmks;
 use clap::{Args, Subcommand};
-use hsm::LmkId;
-use hsm_sim::{LmkSet, Options, Simulator};
 use keylink::root::Recovery;
 use keylink::{PublicKey, Signed};
 use keymgr::audit::{Head, verify_export};
@@ -15,7 +13,7 @@ use keymgr::core::people::Role;
 use keymgr::house::{Beginning, Genesis, House, Settings};
 use keymgr::person::PersonRequest;
 use keymgr::server::{GENESIS, Server};
-use keymgr::vault::{Vault, VaultThread};
+use keymgr::vault::{MasterFacts, Vault, VaultThread};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -108,6 +106,8 @@ pub struct Init {
     /// Production: the test LMKs are refused.
     #[arg(long)]
     live: bool,
+    #[command(flatten)]
+    master: MasterOptions,
     /// JSON on standard output.
     #[arg(long)]
     json: bool,
@@ -118,18 +118,8 @@ pub struct Init {
 pub struct Serve {
     #[command(flatten)]
     folder: Folder,
-    /// The master key is the public test LMK 02, which protects nothing.
-    #[arg(long, conflicts_with = "lmk_file")]
-    insecure_test_lmk: bool,
-    /// Key file with the master key, made by `payhsm lmk new`.
-    #[arg(long, value_name = "FILE")]
-    lmk_file: Option<PathBuf>,
-    /// File with the passphrase of the key file.
-    #[arg(long, value_name = "FILE")]
-    lmk_pass_file: Option<PathBuf>,
-    /// Identifier of the master key: an AES key-block LMK.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..20))]
-    lmk: u8,
+    #[command(flatten)]
+    master: MasterOptions,
     /// Address for people's programs, instead of the one in the settings.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -207,9 +197,15 @@ fn init(args: &Init) -> Exit {
         names: args.hosts.clone(),
         live: args.live,
     };
+    // Before anything is written: a master key that is not there is none.
+    hardening::harden();
+    let master = if args.master.is_named() { Some(args.master.open(None, args.live)?) } else { None };
     let utc_ms = keymgr::client::utc_ms();
     let passphrase = args.folder.passphrase()?;
     let made = house.create(&settings, passphrase.as_bytes(), utc_ms).map_err(Failure::check)?;
+    if let Some(opened) = &master {
+        house.keep_master(&opened.record).map_err(Failure::environment)?;
+    }
     let genesis = Genesis::draft(&Beginning {
         name: &settings.name,
         manifest: PublicKey(made.manifest.verifying_key().to_bytes()),
@@ -225,6 +221,7 @@ fn init(args: &Init) -> Exit {
     let draft = house.path(GENESIS);
     let report = json!({
         "kmc": genesis.kmc(), "draft": draft, "key": key,
+        "master": master.as_ref().map(|opened| &opened.record),
         "unsigned": genesis.missing().map_err(Failure::check)?,
     });
     show(args.json, &report, |_| {
@@ -237,18 +234,6 @@ fn init(args: &Init) -> Exit {
     })
 }
 
-fn lmks(args: &Serve, settings: &Settings) -> Result<LmkSet, Failure> {
-    match (&args.lmk_file, args.insecure_test_lmk) {
-        (Some(file), _) => load_lmks(file, args.lmk_pass_file.as_deref()),
-        (None, true) if settings.live => Err(Failure::check("a live centre does not run under a test LMK")),
-        (None, true) => Ok(LmkSet::public_test()),
-        (None, false) => Err(Failure::usage(
-            "no master key: give `--lmk-file FILE` (made by `payhsm lmk new`), or `--insecure-test-lmk` for the \
-             public test LMK, which protects nothing",
-        )),
-    }
-}
-
 fn serve(args: Serve) -> Exit {
     if args.end_with_parent {
         let signal = Some(rustix::process::Signal::KILL);
@@ -259,26 +244,26 @@ fn serve(args: Serve) -> Exit {
     hardening::harden();
     let house = House::at(&args.folder.kmc);
     let mut settings = house.settings().map_err(Failure::environment)?;
-    let lmks = lmks(&args, &settings)?;
+    let known = house.master().map_err(Failure::environment)?;
+    let master = args.master.open(known.as_ref(), settings.live)?;
     settings.listen = args.listen.unwrap_or(settings.listen);
     settings.link = args.link.unwrap_or(settings.link);
     settings.store = args.store.unwrap_or(settings.store);
-    if args.insecure_test_lmk {
+    if master.lmk.test {
         tracing::warn!("the master key is a public test LMK: everybody knows it, it protects nothing");
     }
     let keys = house.open(args.folder.passphrase()?.as_bytes()).map_err(Failure::check)?;
-    let master = LmkId(args.lmk);
-    let vault = VaultThread::start(move || {
-        let simulator =
-            Simulator::new(&lmks, Options::default()).map_err(|_| keymgr::vault::VaultError::Backend)?;
-        Vault::new(Box::new(simulator), master)
-    })
-    .map_err(Failure::check)?;
+    let (factory, id) = (master.factory, master.lmk.id);
+    let vault = VaultThread::start(move || Vault::new(factory(), id)).map_err(Failure::check)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(Failure::environment)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::environment)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::environment)?;
         let server = Server::start(&house, &settings, keys, vault).await.map_err(start_failure)?;
+        // From now on the store's keys are under this one; where its token is may have changed.
+        if known.as_ref() != Some(&master.record) {
+            house.keep_master(&master.record).map_err(Failure::environment)?;
+        }
         // Whoever has started it may have stopped reading: that is no reason to end.
         if let Err(error) = ready(&server) {
             tracing::warn!(%error, "standard output");
@@ -298,9 +283,9 @@ fn serve(args: Serve) -> Exit {
 
 fn start_failure(error: keymgr::server::ServerError) -> Failure {
     match error {
-        keymgr::server::ServerError::Genesis(_) | keymgr::server::ServerError::OtherCentre => {
-            Failure::check(error)
-        }
+        keymgr::server::ServerError::Genesis(_)
+        | keymgr::server::ServerError::OtherCentre
+        | keymgr::server::ServerError::OtherMaster => Failure::check(error),
         keymgr::server::ServerError::Setting(_) => Failure::usage(error),
         _ => Failure::environment(error),
     }
@@ -323,7 +308,13 @@ fn ready(server: &Server) -> std::io::Result<()> {
         }
     }
     // In one piece: who waits for one of these lines may close the pipe after it.
-    let text = format!("ready api={api} link={link} key={key}\nmanager https://{api}#{key}\nstore {store}\n");
+    let MasterFacts { class, lmk } = server.manager().vault().master();
+    let check = String::from_utf8_lossy(&lmk.check);
+    let text = format!(
+        "ready api={api} link={link} key={key}\nmanager https://{api}#{key}\nstore {store}\n\
+         master class={class:?} lmk={} check={check}\n",
+        lmk.id
+    );
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()

@@ -6,6 +6,7 @@ pub mod campaign;
 pub mod ceremony;
 pub mod key;
 pub mod kmc;
+mod master;
 pub mod node;
 mod package;
 pub mod person;

@@ -144,6 +144,10 @@ fn next_step(code: &str) -> Option<&'static str> {
         "check_value" => "next: compare the check values with the sender, digit by digit",
         "strength" => "next: use a wrapping key that is at least as strong",
         "stored_key" => "next: verify the store, `payhsm kmc verify`: a key block is not where it belongs",
+        "backend" => {
+            "next: try again; `payhsm kmc status` says when the backend with the master key is ready"
+        }
+        "not_offered" => "next: use a cipher that the manager's token offers, `payhsm doctor --token URI`",
         "not_leading" | "outcome_unknown" => {
             "next: try again; another manager may lead, or the store is away"
         }

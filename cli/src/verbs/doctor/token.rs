@@ -37,6 +37,8 @@ pub fn look(args: &Args, uri: &str, report: &mut Report) -> Result<(), Failure> 
         return Ok(());
     }
     let Some(token) = login(args, &source, report)? else { return Ok(()) };
+    // What a generic token gives, whatever it is called (docs/security.md).
+    report.good("class", "B: LMKs stay on the token, other keys pass through the memory of who uses it");
     mechanisms(token.capability(), report);
     sessions(args, token.capability(), report);
     lmks(&token, report);
