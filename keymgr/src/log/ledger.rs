@@ -7,11 +7,11 @@ use super::checkpoint::{CheckpointKey, succession};
 use super::entry::Entry;
 use super::line::{hash_of, line};
 use super::note::{self, VerifierKey};
-use super::opening::{self, Opening};
+use super::opening::{self, Each, Opening};
 use super::state::{StateTree, Undo};
 use super::tree::Tree;
 use crate::failpoint::failpoint;
-use crate::store::{Change, Error, Fence, Hash, Row, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
+use crate::store::{Change, Error, Fence, Hash, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
 
 /// The row that names the log.
 pub(super) const ORIGIN_KEY: &[u8] = b"origin";
@@ -49,7 +49,7 @@ impl Ledger {
     }
 
     /// Gives every row of the tables at hand again, as committed; refused if one is not what was written.
-    pub fn read_again(&mut self, each: &mut dyn FnMut(Row) -> Result<(), Error>) -> Result<(), Error> {
+    pub fn read_again(&mut self, each: Each<'_>) -> Result<(), Error> {
         let mut found = opening::read_state(&mut self.store, each)?;
         if found.root() == self.state.root() { Ok(()) } else { opening::by_the_whole_log(self) }
     }

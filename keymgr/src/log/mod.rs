@@ -22,6 +22,6 @@ pub(crate) use ledger::key_chain;
 pub use line::{LineError, Parts, Record, hash_of, line};
 pub(crate) use note::unverified as unverified_note;
 pub use note::{NoteError, VerifierKey};
-pub use opening::{Opening, Proven};
+pub use opening::{Each, Opening, Proven};
 pub use proof::{consistency, inclusion, root_at};
 pub use tree::{Frontier, Tree, leaf_hash, node_hash};

@@ -26,6 +26,22 @@ pub(super) struct StateTree {
     stale: Vec<bool>,
 }
 
+/// The images of rows as they are read, in no order yet. A million of them are put in order at once, which costs a
+/// tenth of what it does one by one.
+#[derive(Default)]
+pub(super) struct Images(Vec<Vec<(Place, Hash)>>);
+
+impl Images {
+    /// Takes rows in.
+    pub fn read(&mut self, rows: &[Row]) {
+        self.0.resize_with(BUCKETS, Vec::new);
+        for row in rows.iter().filter(|row| covers(row.table, &row.key)) {
+            let place = place(row.table, &row.key);
+            self.0[bucket(&place)].push((place, row.image()));
+        }
+    }
+}
+
 /// What to set back when a commit failed, in the order in which it was done.
 pub(super) type Undo = Vec<(Place, Option<Hash>)>;
 
@@ -60,11 +76,15 @@ fn bucket(place: &Place) -> usize {
 }
 
 impl StateTree {
-    /// Takes a row in as it was read.
-    pub fn read(&mut self, row: &Row) {
-        if covers(row.table, &row.key) {
-            self.set(place(row.table, &row.key), Some(row.image()));
+    /// The tree over these. A row that was read twice stands in it twice, so that its root is none that was written.
+    pub fn of(images: Images) -> Self {
+        let mut tree = Self::default();
+        for (at, mut rows) in images.0.into_iter().enumerate() {
+            rows.sort_unstable();
+            tree.stale[at] = !rows.is_empty();
+            tree.buckets[at] = rows;
         }
+        tree
     }
 
     /// Takes the changes of an entry in.
