@@ -7,20 +7,11 @@ use super::ledger::{LEADER_KEY, Ledger, ORIGIN_KEY, keys};
 use super::line::{Parts, hash_of};
 use super::note::VerifierKey;
 use super::proof;
-use super::state::{Images, STATE_KEY, StateTree};
+use super::reading::{Each, read_state};
+use super::state::STATE_KEY;
 use super::tree::{Frontier, Tree};
 use crate::store::{Error, Hash, Row, SCHEMA_NEWEST, Store, Table};
 use keylink::{Digest, merkle};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
-
-/// Takes rows as they are read, many at a time.
-pub type Each<'a> = &'a mut (dyn FnMut(Vec<Row>) -> Result<(), Error> + Send);
-
-/// Rows that are handed on at once.
-const PIECE: usize = 1024;
-/// Pieces that wait to be hashed.
-const AHEAD: usize = 8;
 
 /// A store whose log holds.
 pub struct Opening {
@@ -130,46 +121,6 @@ fn in_tree(root: &Hash, size: u64, seq: u64, line: &str, path: &[Hash]) -> bool 
     let path: Vec<Digest> = path.iter().copied().map(Digest).collect();
     let (Ok(size), Ok(seq)) = (usize::try_from(size), usize::try_from(seq)) else { return false };
     merkle::holds(&Digest(*root), size, seq, line.as_bytes(), &path)
-}
-
-/// Reads the tables at hand. The database works on this thread; rows are hashed, then given, on another.
-pub(super) fn read_state(store: &mut Store, each: Each<'_>) -> Result<StateTree, Error> {
-    let (pieces, read) = sync_channel(AHEAD);
-    thread::scope(|scope| {
-        let hashing = scope.spawn(move || hash(&read, each));
-        let read = in_pieces(store, &mut |piece| pieces.send(piece).is_ok());
-        drop(pieces);
-        let images = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        // Whoever takes no more has stopped the reading, and says why.
-        let images = images?;
-        read.map(|()| StateTree::of(images))
-    })
-}
-
-fn hash(pieces: &Receiver<Vec<Row>>, each: Each<'_>) -> Result<Images, Error> {
-    let mut images = Images::default();
-    for piece in pieces {
-        images.read(&piece);
-        each(piece)?;
-    }
-    Ok(images)
-}
-
-// Gives the rows until nobody takes them.
-fn in_pieces(store: &mut Store, give: &mut dyn FnMut(Vec<Row>) -> bool) -> Result<(), Error> {
-    let mut piece = Vec::with_capacity(PIECE);
-    let mut taken = true;
-    for &table in Table::AT_HAND {
-        store.each_in_no_order(table, &mut |row| {
-            piece.push(row);
-            if piece.len() == PIECE {
-                taken = give(std::mem::replace(&mut piece, Vec::with_capacity(PIECE)));
-            }
-            if taken { Ok(()) } else { Err(Error::Log("the reading was stopped".to_owned())) }
-        })?;
-    }
-    give(piece);
-    Ok(())
 }
 
 // Whether the last entry of the log says that the state is what was read.

@@ -150,6 +150,7 @@ impl StateTree {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Value;
 
     fn put(n: u32, body: &str) -> Change {
         Change::raw(Table::Zones, n.to_be_bytes().to_vec(), &[], body.as_bytes().to_vec())
@@ -177,6 +178,33 @@ mod tests {
         assert_eq!(again.root(), after);
         one.undo(undo);
         assert_eq!(one.root(), before);
+    }
+
+    #[test]
+    fn rows_as_they_are_read_make_the_tree_of_their_changes() {
+        let row = |n: u32| Row {
+            table: Table::Zones,
+            key: n.to_be_bytes().to_vec(),
+            columns: vec![Value::Null; Table::Zones.definition().columns.len()],
+            body: b"a".to_vec(),
+            log_seq: 1,
+        };
+        let of = |rows: &[Row]| {
+            let mut images = Images::default();
+            rows.chunks(7).for_each(|piece| images.read(piece));
+            StateTree::of(images)
+        };
+        let rows: Vec<Row> = (0..40_000).rev().map(row).collect();
+        let (mut read, mut written) = (of(&rows), tree((0..40_000).map(|n| put(n, "a"))));
+        assert_eq!(read.root(), written.root());
+        for tree in [&mut read, &mut written] {
+            tree.change(&[put(3, "b"), put(50_000, "new")], 2, &mut Undo::new());
+        }
+        assert_eq!(read.root(), written.root());
+        let root = of(&rows).root();
+        assert_ne!(of(&rows[1..]).root(), root);
+        assert_ne!(of(&[rows.as_slice(), &[row(9)]].concat()).root(), root, "a row that is there twice");
+        assert_eq!(of(&[]).root(), NONE);
     }
 
     #[test]

@@ -154,7 +154,19 @@ impl<M: Machine> Driver<M> {
                 return self.step_down(ledger, machine, batch, &error);
             }
         }
+        let idle = batch.silent.is_some();
+        // Whether a full store has room again is only found out by writing.
+        if self.full
+            && batch.entries.is_empty()
+            && let Some(entry) = batch.silent.take()
+        {
+            batch.entries.push((entry, Vec::new()));
+        }
         if batch.entries.is_empty() {
+            // An idle manager still finds out that it does not lead any more.
+            if idle && let Err(error) = ledger.leads() {
+                return self.step_down(ledger, machine, batch, &error);
+            }
             self.ledger = Some(ledger);
             return batch.committed();
         }

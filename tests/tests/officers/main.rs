@@ -4,6 +4,7 @@
 mod campaigns;
 mod ceremony;
 mod nodes;
+mod packages;
 mod roots;
 mod token;
 mod verbs;
