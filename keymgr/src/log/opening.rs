@@ -10,7 +10,7 @@ use super::proof;
 use super::reading::{Each, read_state};
 use super::state::STATE_KEY;
 use super::tree::{Frontier, Tree};
-use crate::store::{Error, Hash, Row, SCHEMA_NEWEST, Store, Table};
+use crate::store::{Error, Hash, SCHEMA_NEWEST, Store, Table};
 use keylink::{Digest, merkle};
 
 /// A store whose log holds.
