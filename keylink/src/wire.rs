@@ -118,10 +118,22 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     unhex_digits(text.as_bytes())
 }
 
+// Names are read by the million when a centre starts: all digits first, judged once at the end.
 pub(crate) fn unhex_digits<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    let upper = digits.iter().any(u8::is_ascii_uppercase);
-    let mut bytes = [0; N];
-    (!upper && hex::decode_to_slice(digits, &mut bytes).is_ok()).then_some(bytes)
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    let pairs: &[[u8; 2]; N] = pairs.try_into().ok()?;
+    let halves = pairs.map(|pair| pair.map(half));
+    let all = halves.iter().fold(0_u8, |all, [high, low]| all | high | low);
+    (all < 0x10).then(|| halves.map(|[high, low]| (high << 4) | low))
+}
+
+// The value of a lower-case hexadecimal digit; more than any for what is none.
+const fn half(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => 0xFF,
+    }
 }
 
 /// Bytes of any length, written in base64 with padding.
@@ -160,8 +172,14 @@ mod tests {
         for bad in ["7", "\"\"", "\"07\"", "\"+7\"", "\"-1\"", "\"18446744073709551616\"", "\" 7\"", "7.0"] {
             assert!(serde_json::from_str::<U64>(bad).is_err(), "{bad}");
         }
-        for bad in ["\"AB\"", "\"a\"", "\"abcd\"", "\"zz\"", "\"\""] {
+        for bad in [
+            "\"AB\"", "\"a\"", "\"abcd\"", "\"abc\"", "\"zz\"", "\"0g\"", "\"/0\"", "\"0:\"", "\"`0\"",
+            "\"\"",
+        ] {
             assert!(serde_json::from_str::<Hex<1>>(bad).is_err(), "{bad}");
+        }
+        for value in 0..=u8::MAX {
+            assert_eq!(unhex(&format!("{value:02x}")), Some([value]));
         }
         assert_eq!(serde_json::from_str::<Hex<2>>("\"0aff\"").unwrap(), Hex([10, 255]));
         let blob = Blob(vec![1, 2, 3, 4]);

@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{available_parallelism, scope};
 
 /// Rows that are decoded at once.
-const PIECE: usize = 1024;
+const PIECE: usize = 256;
 /// Pieces that wait for a thread.
-const AHEAD: usize = 4;
+const AHEAD: usize = 8;
 
 type Decoded = Result<Vec<Record>, String>;
 

@@ -8,10 +8,11 @@ use super::entry::Entry;
 use super::line::{hash_of, line};
 use super::note::{self, VerifierKey};
 use super::opening::{self, Opening};
+use super::reading::{self, Each};
 use super::state::{StateTree, Undo};
 use super::tree::Tree;
 use crate::failpoint::failpoint;
-use crate::store::{Change, Error, Fence, Hash, Row, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
+use crate::store::{Change, Error, Fence, Hash, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
 
 /// The row that names the log.
 pub(super) const ORIGIN_KEY: &[u8] = b"origin";
@@ -49,8 +50,8 @@ impl Ledger {
     }
 
     /// Gives every row of the tables at hand again, as committed; refused if one is not what was written.
-    pub fn read_again(&mut self, each: &mut dyn FnMut(Row) -> Result<(), Error>) -> Result<(), Error> {
-        let mut found = opening::read_state(&mut self.store, each)?;
+    pub fn read_again(&mut self, each: Each<'_>) -> Result<(), Error> {
+        let mut found = reading::read_state(&mut self.store, each)?;
         if found.root() == self.state.root() { Ok(()) } else { opening::by_the_whole_log(self) }
     }
 
@@ -124,6 +125,11 @@ impl Ledger {
     /// where the store stands.
     pub fn commit(&mut self, batch: Vec<(Entry, Vec<Change>)>, utc_ms: u64, sign: bool) -> Result<(), Error> {
         self.append(Fence::Epoch(self.epoch), None, batch, utc_ms, sign)
+    }
+
+    /// Whether the store can be written to and this manager leads on it still; writes nothing.
+    pub fn leads(&mut self) -> Result<(), Error> {
+        self.store.write(Fence::Epoch(self.epoch), Write::default())
     }
 
     /// Signs a checkpoint over all committed entries and stores it, if there is anything new to sign.

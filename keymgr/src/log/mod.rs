@@ -11,6 +11,7 @@ mod line;
 mod note;
 mod opening;
 mod proof;
+mod reading;
 mod state;
 mod tree;
 
@@ -24,4 +25,5 @@ pub(crate) use note::unverified as unverified_note;
 pub use note::{NoteError, VerifierKey};
 pub use opening::{Opening, Proven};
 pub use proof::{consistency, inclusion, root_at};
+pub use reading::Each;
 pub use tree::{Frontier, Tree, leaf_hash, node_hash};

@@ -7,9 +7,10 @@ use super::ledger::{LEADER_KEY, Ledger, ORIGIN_KEY, keys};
 use super::line::{Parts, hash_of};
 use super::note::VerifierKey;
 use super::proof;
-use super::state::{STATE_KEY, StateTree};
+use super::reading::{Each, read_state};
+use super::state::STATE_KEY;
 use super::tree::{Frontier, Tree};
-use crate::store::{Error, Hash, Row, SCHEMA_NEWEST, Store, Table};
+use crate::store::{Error, Hash, SCHEMA_NEWEST, Store, Table};
 use keylink::{Digest, merkle};
 
 /// A store whose log holds.
@@ -72,7 +73,7 @@ impl Opening {
 
     /// Reads every row of the tables at hand, in no order, and proves that they are what the log says; what `each`
     /// was given counts only if this is so. Refused with the first row that is not.
-    pub fn read(self, each: &mut dyn FnMut(Row) -> Result<(), Error>) -> Result<Proven, Error> {
+    pub fn read(self, each: Each<'_>) -> Result<Proven, Error> {
         let Self { mut ledger, version, last } = self;
         if version > 0 {
             ledger.state = read_state(&mut ledger.store, each)?;
@@ -120,21 +121,6 @@ fn in_tree(root: &Hash, size: u64, seq: u64, line: &str, path: &[Hash]) -> bool 
     let path: Vec<Digest> = path.iter().copied().map(Digest).collect();
     let (Ok(size), Ok(seq)) = (usize::try_from(size), usize::try_from(seq)) else { return false };
     merkle::holds(&Digest(*root), size, seq, line.as_bytes(), &path)
-}
-
-/// Reads the tables at hand.
-pub(super) fn read_state(
-    store: &mut Store,
-    each: &mut dyn FnMut(Row) -> Result<(), Error>,
-) -> Result<StateTree, Error> {
-    let mut state = StateTree::default();
-    for &table in Table::AT_HAND {
-        store.each_in_no_order(table, &mut |row| {
-            state.read(&row);
-            each(row)
-        })?;
-    }
-    Ok(state)
 }
 
 // Whether the last entry of the log says that the state is what was read.

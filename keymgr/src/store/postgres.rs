@@ -175,9 +175,11 @@ impl Engine for Postgres {
             pin_mut!(rows);
             while let Some(row) = rows.next().await {
                 let row = row?;
-                let values: Result<Vec<Value>, tokio_postgres::Error> =
-                    (0..row.len()).map(|at| row.try_get(at)).collect();
-                each(values?)?;
+                let mut values = Vec::with_capacity(row.len());
+                for at in 0..row.len() {
+                    values.push(row.try_get(at)?);
+                }
+                each(values)?;
             }
             Ok(())
         })

@@ -177,10 +177,9 @@ fn row(table: Table, mut values: Vec<Value>) -> Result<Row, Error> {
     if values.is_empty() {
         return Err(wrong(b""));
     }
-    let columns = values.split_off(1);
-    let Some(Value::Bytes(key)) = values.pop() else { return Err(wrong(b"")) };
+    let Value::Bytes(key) = values.remove(0) else { return Err(wrong(b"")) };
     match (body, log_seq) {
-        (Some(Value::Bytes(body)), Some(log_seq)) => Ok(Row { table, key, columns, body, log_seq }),
+        (Some(Value::Bytes(body)), Some(log_seq)) => Ok(Row { table, key, columns: values, body, log_seq }),
         _ => Err(wrong(&key)),
     }
 }

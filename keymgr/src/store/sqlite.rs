@@ -87,9 +87,11 @@ impl Engine for Sqlite {
         let width = prepared.column_count();
         let mut rows = prepared.query(params_from_iter(&statement.values))?;
         while let Some(row) = rows.next()? {
-            let values: Result<Vec<Value>, rusqlite::Error> =
-                (0..width).map(|at| row.get_ref(at).map(value)).collect();
-            each(values?)?;
+            let mut values = Vec::with_capacity(width);
+            for at in 0..width {
+                values.push(value(row.get_ref(at)?));
+            }
+            each(values)?;
         }
         Ok(())
     }

@@ -15,13 +15,15 @@ type Asker<M> = oneshot::Sender<Answer<M>>;
 pub(super) struct Batch<M: Machine> {
     /// What goes to the log, with its changes.
     pub entries: Vec<(Entry, Vec<Change>)>,
+    /// The entry of a request that came to nothing.
+    pub silent: Option<Entry>,
     waiting: Vec<(Asker<M>, Answer<M>)>,
     keys: HashMap<String, (Hash, M::Outcome)>,
 }
 
 impl<M: Machine> Batch<M> {
     pub fn new() -> Self {
-        Self { entries: Vec::new(), waiting: Vec::new(), keys: HashMap::new() }
+        Self { entries: Vec::new(), silent: None, waiting: Vec::new(), keys: HashMap::new() }
     }
 
     /// Takes one request: a known key gives the kept answer, anything else goes to the machine.
@@ -77,7 +79,11 @@ impl<M: Machine> Batch<M> {
             decided.changes.push(idempotency::keep(&key, &request, now.utc_ms, &decided.outcome));
             self.keys.insert(key, (request, decided.outcome.clone()));
         }
-        self.entries.push((decided.entry, decided.changes));
+        if decided.silent && decided.changes.is_empty() {
+            self.silent = Some(decided.entry);
+        } else {
+            self.entries.push((decided.entry, decided.changes));
+        }
         Ok(decided.outcome)
     }
 

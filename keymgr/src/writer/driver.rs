@@ -4,9 +4,9 @@ use super::batch::Batch;
 use super::machine::Machine;
 use super::{Job, Options, Shared, Standing, SubmitError, idempotency};
 use crate::failpoint::failpoint;
-use crate::log::{Entry, Ledger, Opening};
+use crate::log::{Each, Entry, Ledger, Opening};
 use crate::store::{Error, Row};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,8 +36,6 @@ pub(super) fn open<M: Machine>(options: &mut Options) -> Result<(Ledger, M), Err
     Ok((ledger, machine))
 }
 
-type Each<'a> = &'a mut dyn FnMut(Row) -> Result<(), Error>;
-
 // Rows are read on a thread of their own: the database works while the machine takes in what came before.
 fn load<M: Machine, T: Send>(
     read: impl FnOnce(Each<'_>) -> Result<T, Error> + Send,
@@ -45,7 +43,12 @@ fn load<M: Machine, T: Send>(
     const AHEAD: usize = 16;
     let (pieces, rows) = sync_channel::<Vec<Row>>(AHEAD);
     std::thread::scope(|scope| {
-        let reading = scope.spawn(move || in_pieces(read, &pieces));
+        // A machine that gave up takes no more; whether the rows are what the log says is found out all the same.
+        let give = move |piece| {
+            let _ = pieces.send(piece);
+            Ok(())
+        };
+        let reading = scope.spawn(move || read(&mut { give }));
         let machine = M::load(&mut rows.into_iter().flatten());
         let read =
             reading.join().unwrap_or_else(|_| Err(Error::Log("the reading thread panicked".to_owned())));
@@ -57,27 +60,6 @@ fn load<M: Machine, T: Send>(
             (read, Ok(machine)) => read.map(|read| (read, machine)),
         }
     })
-}
-
-fn in_pieces<T>(
-    read: impl FnOnce(Each<'_>) -> Result<T, Error>,
-    pieces: &SyncSender<Vec<Row>>,
-) -> Result<T, Error> {
-    const PIECE: usize = 1024;
-    let mut piece = Vec::with_capacity(PIECE);
-    // A machine that gave up takes no more; whether the rows are what the log says is found out all the same.
-    let give = |piece: &mut Vec<Row>| {
-        let _ = pieces.send(std::mem::replace(piece, Vec::with_capacity(PIECE)));
-    };
-    let done = read(&mut |row| {
-        piece.push(row);
-        if piece.len() == PIECE {
-            give(&mut piece);
-        }
-        Ok(())
-    })?;
-    give(&mut piece);
-    Ok(done)
 }
 
 impl<M: Machine> Driver<M> {
@@ -172,7 +154,19 @@ impl<M: Machine> Driver<M> {
                 return self.step_down(ledger, machine, batch, &error);
             }
         }
+        let idle = batch.silent.is_some();
+        // Whether a full store has room again is only found out by writing.
+        if self.full
+            && batch.entries.is_empty()
+            && let Some(entry) = batch.silent.take()
+        {
+            batch.entries.push((entry, Vec::new()));
+        }
         if batch.entries.is_empty() {
+            // An idle manager still finds out that it does not lead any more.
+            if idle && let Err(error) = ledger.leads() {
+                return self.step_down(ledger, machine, batch, &error);
+            }
             self.ledger = Some(ledger);
             return batch.committed();
         }

@@ -14,6 +14,8 @@ pub struct Decided<Outcome> {
     pub changes: Vec<Change>,
     /// The log entry.
     pub entry: Entry,
+    /// Nothing was done and nobody needs to be told of it: nothing is written. Only without changes.
+    pub silent: bool,
     /// What is answered after the commit.
     pub outcome: Outcome,
 }

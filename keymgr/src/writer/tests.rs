@@ -192,6 +192,32 @@ fn without_room_writing_is_refused_and_reading_goes_on() {
 }
 
 #[test]
+fn what_comes_to_nothing_is_not_written_and_finds_out_all_the_same() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    let before = writer.standing();
+    assert_eq!(writer.submit_blocking(None, Input::Look).unwrap(), 1);
+    assert_eq!((writer.standing().log_size, writer.standing().commits), (before.log_size, before.commits));
+    // That another manager leads, or that the store is gone, is seen by the next one.
+    rig.faults.next(Fault::LostBeforeCommit);
+    rig.faults.closed(true);
+    assert!(writer.submit_blocking(None, Input::Look).is_err());
+    assert!(!writer.standing().leading);
+    rig.faults.closed(false);
+    assert_eq!(writer.submit_blocking(None, Input::Look).unwrap(), 1);
+    // And that there is room again.
+    rig.faults.next(Fault::Full);
+    assert!(matches!(writer.submit_blocking(None, raise("a", 1)), Err(SubmitError::Full)));
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(writer.submit_blocking(None, Input::Look).unwrap(), 1);
+    assert!(!writer.standing().full);
+    drop(writer);
+    assert!(rig.holds());
+    assert_eq!(rig.actions(), ["store.make", "open", "leader.takeover", "look"]);
+}
+
+#[test]
 fn a_store_that_is_gone_is_led_again_when_it_is_back() {
     let rig = Rig::new();
     let writer = rig.start();

@@ -31,6 +31,7 @@ pub enum Input {
     Open { name: String },
     Raise { name: String, by: u64 },
     Close { name: String },
+    Look,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -69,8 +70,12 @@ impl Machine for Counters {
                     return Err(Refusal::Known);
                 }
                 let counter = Counter { name: name.clone(), value: 0, changed_ms: now.utc_ms };
-                let decided =
-                    Decided { changes: vec![Change::put(&counter)], entry: entry("open", &name), outcome: 0 };
+                let decided = Decided {
+                    changes: vec![Change::put(&counter)],
+                    entry: entry("open", &name),
+                    silent: false,
+                    outcome: 0,
+                };
                 self.0.insert(name, counter);
                 Ok(decided)
             }
@@ -79,12 +84,18 @@ impl Machine for Counters {
                 counter.value += by;
                 counter.changed_ms = now.utc_ms;
                 let changes = vec![Change::put(counter)];
-                Ok(Decided { changes, entry: entry("raise", &name), outcome: counter.value })
+                Ok(Decided { changes, entry: entry("raise", &name), silent: false, outcome: counter.value })
             }
+            Input::Look => Ok(Decided {
+                changes: Vec::new(),
+                entry: entry("look", ""),
+                silent: true,
+                outcome: self.0.len() as u64,
+            }),
             Input::Close { name } => {
                 let counter = self.0.remove(&name).ok_or(Refusal::Unknown)?;
                 let changes = vec![Change::delete(&counter)];
-                Ok(Decided { changes, entry: entry("close", &name), outcome: counter.value })
+                Ok(Decided { changes, entry: entry("close", &name), silent: false, outcome: counter.value })
             }
         }
     }

@@ -4,6 +4,7 @@
 mod campaigns;
 mod ceremony;
 mod nodes;
+mod packages;
 mod root_keks;
 mod roots;
 mod token;
