@@ -139,7 +139,7 @@ mod tests {
         let mut own = [places.take(1).unwrap(), places.take(1).unwrap()];
         assert!(places.take(2).is_none());
         let _third = places.take(1).unwrap();
-        assert_eq!(own.each_mut().map(|place| is_displaced(place)), [true, false]);
+        assert_eq!(own.each_mut().map(is_displaced), [true, false]);
         drop(own);
         assert!(places.take(2).is_some());
     }
