@@ -93,7 +93,7 @@ pub struct ShowArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "node")]
     data: Option<PathBuf>,
     /// With --data: writes the newest checkpoint of the centre's log that the node has seen, for `audit verify --head`.
-    #[arg(long, value_name = "FILE", requires = "data")]
+    #[arg(long, value_name = "FILE", requires = "data", conflicts_with = "node")]
     head: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
