@@ -13,7 +13,7 @@ pub use authority::{Authority, AuthorityError, certificate_end};
 pub use folder::{House, HouseError, HouseKeys};
 pub use genesis::{Beginning, Founder, Genesis, GenesisError};
 pub use master::Master;
-pub use settings::Settings;
+pub use settings::{Limits, Settings};
 
 /// Where the keys are that sign manifests, checkpoints and certificates, whatever the backend is.
 pub const KEYS_PLACE: &str = "sealed file";

@@ -1,4 +1,4 @@
-//! `payhsm ceremony new|root-kek|show|component|finish|abandon|transcript`: a key from components by separate
+//! `payhsm ceremony new|root-kek|list|show|component|finish|abandon|transcript`: a key from components by separate
 //! custodians, each from an own console.
 
 use super::key::find_set;
@@ -9,6 +9,7 @@ use crate::private::secret_line;
 use clap::{Args, Subcommand};
 use keylink::root::SignedRoot;
 use keylink::{ActionId, Digest, PersonId, Signed};
+use keymgr::api::CeremonyLine;
 use keymgr::ceremony::{CeremonyView, PartView, Transcript, check_of, make};
 use keymgr::client::{Client, ClientProblem};
 use keymgr::core::action::Act;
@@ -29,6 +30,8 @@ pub enum Ceremony {
     /// Asks for the next root KEK of a node to be formed from components; its own custodians enter the same there, with
     /// `payhsm node form-kek`.
     RootKek(RootKek),
+    /// Lists ceremonies that are open or done; custodians see their own.
+    List(Place),
     /// Shows an open ceremony: the key that components are sealed to, and check values.
     Show(One),
     /// Enters or draws your component; it is sealed here and leaves this program sealed only.
@@ -109,6 +112,7 @@ pub fn run(verb: Ceremony) -> Exit {
     match verb {
         Ceremony::New(args) => new(&args),
         Ceremony::RootKek(args) => root_kek(&args),
+        Ceremony::List(place) => list(&place),
         Ceremony::Show(args) => {
             let client = args.place.client()?;
             let view = block_on(view(&client, args.ceremony))?;
@@ -128,6 +132,18 @@ pub fn run(verb: Ceremony) -> Exit {
             transcript(&args, &client, &signed)
         }
     }
+}
+
+fn list(place: &Place) -> Exit {
+    let all: Vec<CeremonyLine> = block_on(place.client()?.all("/ceremonies"))?;
+    show(place.json, &all, |all| {
+        let row = |one: &CeremonyLine| {
+            let state = if one.done { "done" } else { "open" };
+            let custodians: Vec<String> = one.custodians.iter().map(ToString::to_string).collect();
+            vec![one.ceremony.to_string(), state.to_owned(), one.key_set.to_string(), custodians.join(" ")]
+        };
+        table(&["ceremony", "state", "key set", "custodians"], &all.iter().map(row).collect::<Vec<_>>())
+    })
 }
 
 fn new(args: &New) -> Exit {

@@ -10,7 +10,7 @@ use keylink::{PublicKey, Signed};
 use keymgr::audit::{Head, verify_export};
 use keymgr::core::alarm::Alarm;
 use keymgr::core::people::Role;
-use keymgr::house::{Beginning, Genesis, House, Settings};
+use keymgr::house::{Beginning, Genesis, House, Limits, Settings};
 use keymgr::person::PersonRequest;
 use keymgr::server::{GENESIS, Server};
 use keymgr::vault::{MasterFacts, Vault, VaultThread};
@@ -196,6 +196,7 @@ fn init(args: &Init) -> Exit {
         link: args.link.clone(),
         names: args.hosts.clone(),
         live: args.live,
+        limits: Limits::default(),
     };
     // Before anything is written: a master key that is not there is none.
     hardening::harden();
