@@ -189,8 +189,11 @@ mod tests {
             {
                 let mut blocks: Vec<u64> =
                     (0..size as u64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
-                let mut jobs: Vec<Job> =
-                    blocks.iter().enumerate().map(|(n, block)| Job::double(keys[n & 1], *block, way)).collect();
+                let mut jobs: Vec<Job> = blocks
+                    .iter()
+                    .enumerate()
+                    .map(|(n, block)| Job::double(keys[n & 1], *block, way))
+                    .collect();
                 lanes.run(&mut jobs);
                 lanes.run_two(keys, way, &mut blocks);
                 assert!(blocks.iter().copied().eq(jobs.iter().map(Job::block)), "{size} {way:?}");
