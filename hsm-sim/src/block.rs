@@ -55,14 +55,20 @@ impl BlockLmk {
         Ok(block)
     }
 
-    /// Looks at the block of an operation that is to be opened beside others; `None` when it is too long for
-    /// that and must be opened alone.
-    pub(crate) fn look(&self, op: usize, text: &[u8]) -> Result<Option<Sealed>, HsmError> {
+    /// Looks at the block of a token that is to be opened beside others; `None` when it is too long for that and
+    /// must be opened alone.
+    pub(crate) fn look(&self, token: usize, text: &[u8]) -> Result<Option<Sealed>, HsmError> {
         let block = self.parse(text)?;
         let (cut, of) = (block.cut(), block.header().attributes);
         let fits = cut.payload >> 1 <= PAYLOAD_MAX;
         let optional = block.header().check_blocks().map_err(fault);
-        Ok(fits.then_some(Sealed { op, cut, algorithm: of.algorithm, attributes: attributes(&of), optional }))
+        Ok(fits.then_some(Sealed {
+            token,
+            cut,
+            algorithm: of.algorithm,
+            attributes: attributes(&of),
+            optional,
+        }))
     }
 
     /// Opens a block alone.

@@ -5,17 +5,21 @@
 use crate::block::ForMany;
 use crate::chain::Chain;
 use crate::dukpt::Derivation;
+use crate::halves::{Halves, Kind};
 use crate::jobs::Jobs;
 use crate::made;
 use crate::material::{LaneKey, Material};
 use crate::sealed::{InLanes, Sealed};
 use crate::together::{AesKeys, TOGETHER, open_together};
 use core::ops::Range;
-use hsm::{HsmError, Op, OpBatch, Outcome};
+use hsm::{Binding, HsmError, KeyType, Op, OpBatch, Outcome, ToOpen};
 use paytypes::{CipherError, DesKey, Direction, MacAlgorithm, bytes};
 use std::rc::Rc;
 use tdes_lanes::{Job, Lanes};
 use zeroize::Zeroizing;
+
+/// Blocks that one pass of the lanes has room for on every machine.
+const ONE_PASS: usize = 256;
 
 /// What became of an operation when it was looked at.
 pub(crate) enum Begun {
@@ -50,7 +54,8 @@ struct Task {
 /// A key under a variant LMK, whose parts are in these jobs.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
-    op: usize,
+    token: usize,
+    key_type: KeyType,
     job: usize,
     count: usize,
 }
@@ -59,6 +64,7 @@ struct Parts {
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     lanes: Lanes,
+    halves: Halves,
     opened: Vec<Parts>,
     tasks: Vec<Task>,
     derivations: Vec<Derivation>,
@@ -178,21 +184,43 @@ impl Gather {
         Ok(Begun::Noted)
     }
 
-    /// Begins to open a key under a variant LMK: each part under its own key.
+    /// True when the token is like others that were begun, and is begun with them.
     #[inline]
-    pub(crate) fn open(&mut self, op: usize, keys: &[DesKey], parts: [u64; 3]) -> Begun {
-        let (job, way) = (self.taken, Direction::Decrypt);
-        match (keys, parts) {
-            // By far the most frequent, without a loop.
-            ([for_left, for_right], [left, right, _]) => {
-                self.jobs.push(|| for_left.job(left, way));
-                self.jobs.push(|| for_right.job(right, way));
-            }
-            _ => keys.iter().zip(parts).for_each(|(key, part)| self.jobs.push(|| key.job(part, way))),
+    pub(crate) fn is_like_others(&mut self, index: usize, token: &ToOpen<'_>) -> bool {
+        self.halves.takes(index, token)
+    }
+
+    /// Begins to open a key under a variant LMK: each part under its own key.
+    pub(crate) fn open(&mut self, index: usize, token: &ToOpen<'_>, keys: &[DesKey], parts: [u64; 3]) {
+        let [left, right, _] = parts;
+        if keys.len() != 2 || !self.halves.begin(index, token, [left, right]) {
+            self.open_parts(index, token.key_type, keys, parts);
         }
+    }
+
+    fn open_parts(&mut self, token: usize, key_type: KeyType, keys: &[DesKey], parts: [u64; 3]) {
+        let job = self.jobs.len();
+        keys.iter().zip(parts).for_each(|(key, part)| self.jobs.push(|| key.job(part, Direction::Decrypt)));
         self.taken = self.jobs.len();
-        self.opened.push(Parts { op, job, count: keys.len() });
-        Begun::Noted
+        self.opened.push(Parts { token, key_type, job, count: keys.len() });
+    }
+
+    /// Which kind of keys was begun with [`Gather::is_like_others`], if any.
+    pub(crate) const fn kind(&self) -> Option<Kind> {
+        self.halves.kind()
+    }
+
+    /// Opens them under the keys of their kind: at once when they are many, and in the pass that is due anyway when
+    /// that has room for them.
+    pub(crate) fn open_kind(&mut self, key_type: KeyType, keys: &[DesKey], ops: &mut OpBatch) {
+        let [left, right] = keys else { return };
+        if self.halves.len().saturating_add(self.jobs.len()) > ONE_PASS {
+            self.halves.open(&mut self.lanes, [left, right], ops);
+        } else {
+            let mut halves = core::mem::take(&mut self.halves);
+            halves.few(|token, [l, r]| self.open_parts(token, key_type, keys, [l, r, 0]));
+            self.halves = halves;
+        }
     }
 
     /// Begins to wrap a key under a variant LMK: each part with the key for it.
@@ -204,7 +232,7 @@ impl Gather {
     }
 
     /// Begins a block that is opened beside others.
-    pub(crate) fn sealed(&mut self, sealed: Sealed, keys: &ForMany, text: &[u8]) -> Begun {
+    pub(crate) fn sealed(&mut self, sealed: Sealed, keys: &ForMany, text: &[u8]) {
         match keys {
             ForMany::Aes(keys) => self.aes.push((sealed, Rc::clone(keys))),
             ForMany::Tdes(keys) => {
@@ -214,7 +242,6 @@ impl Gather {
                 self.in_lanes.push(block);
             }
         }
-        Begun::Noted
     }
 
     // All blocks of version 1, which need no lanes.
@@ -248,24 +275,25 @@ impl Gather {
             for (op, job) in ops.blocks().iter_mut().filter(|op| op.is_open()).zip(jobs.iter()) {
                 op.answer(Ok(job.block().to_be_bytes()));
             }
-            for Parts { op, job, count } in self.opened.drain(..) {
-                let Some(view) = ops.view(op) else { continue };
+            for Parts { token, key_type, job, count } in self.opened.drain(..) {
                 let jobs = jobs.get(job..job.saturating_add(count)).unwrap_or_default();
-                *view.outcome = Some(key_of_jobs(jobs).and_then(|key| made::key_of_parts(view.op, key)));
+                let key = key_of_jobs(jobs).map(|key| made::opened_tdes(key, Binding::Variant(key_type)));
+                ops.answer_token(token, key);
             }
             self.tasks.retain_mut(|task| !task.take(ops, jobs));
             for derivation in &mut self.derivations {
                 let Some(key) = derivation.take(jobs) else { continue };
                 deriving = deriving.saturating_sub(1);
                 if let Some(view) = ops.view(derivation.op()) {
-                    *view.outcome = Some(made::key_of_parts(view.op, DesKey::of_parts(*key, 2)));
+                    let key = made::opened_tdes(DesKey::of_parts(*key, 2), Binding::Session);
+                    *view.outcome = Some(Ok(Outcome::Key(key)));
                 }
             }
             for block in &mut self.in_lanes {
-                let Some(view) = ops.view(block.sealed.op) else { continue };
-                if let Some(data) = block.take(view.data, jobs) {
+                let Some(token) = ops.token(block.sealed.token) else { continue };
+                if let Some(data) = block.take(token.text, jobs) {
                     let key = data.and_then(|data| made::key_of_block(&block.sealed, data.as_slice()));
-                    *view.outcome = Some(key);
+                    ops.answer_token(block.sealed.token, key);
                 }
             }
             self.jobs.clear();
@@ -274,8 +302,8 @@ impl Gather {
                 task.give(ops, &mut self.jobs);
             }
             for block in &mut self.in_lanes {
-                if let Some(view) = ops.view(block.sealed.op) {
-                    block.give(view.data, &mut self.jobs);
+                if let Some(token) = ops.token(block.sealed.token) {
+                    block.give(token.text, &mut self.jobs);
                 }
             }
             if deriving > 0 {

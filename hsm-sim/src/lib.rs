@@ -16,6 +16,7 @@ mod chain;
 mod dukpt;
 pub mod forming;
 mod gather;
+mod halves;
 mod jobs;
 pub mod key_file;
 mod lmk;

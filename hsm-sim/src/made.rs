@@ -8,17 +8,6 @@ use paytypes::parity::{parts_are_odd, weakness_of_parts};
 use paytypes::soft::SoftKey;
 use paytypes::{CipherKind, DesKey, KeyShape, hex};
 
-/// A key whose parts came out of the lanes.
-#[inline]
-pub(crate) fn key_of_parts(op: &Op, key: DesKey) -> Result<Outcome, HsmError> {
-    let binding = match op {
-        Op::Open { key_type, .. } => Binding::Variant(*key_type),
-        Op::Dukpt { .. } => Binding::Session,
-        _ => return Err(HsmError::Backend),
-    };
-    Ok(Outcome::Key(opened_tdes(key, binding)))
-}
-
 /// A token whose parts came out of the lanes.
 pub(crate) fn token_of_parts(op: &Op, parts: &[u8]) -> Result<Outcome, HsmError> {
     match op {
@@ -33,14 +22,14 @@ pub(crate) fn token_of_parts(op: &Op, parts: &[u8]) -> Result<Outcome, HsmError>
 }
 
 /// A key that was opened beside others, out of its key data.
-pub(crate) fn key_of_block(sealed: &Sealed, data: &[u8]) -> Result<Outcome, HsmError> {
+pub(crate) fn key_of_block(sealed: &Sealed, data: &[u8]) -> Result<Key, HsmError> {
     let (key, kind) = block::key_inside(sealed, data)?;
-    Ok(Outcome::Key(opened(kind, key, Binding::Block(sealed.attributes))?))
+    opened(kind, key, Binding::Block(sealed.attributes))
 }
 
 /// A key that came out of a block.
-pub(crate) fn key_from_block((clear, kind, attributes): FromBlock) -> Result<Outcome, HsmError> {
-    Ok(Outcome::Key(opened(kind, clear.expose(), Binding::Block(attributes))?))
+pub(crate) fn key_from_block((clear, kind, attributes): FromBlock) -> Result<Key, HsmError> {
+    opened(kind, clear.expose(), Binding::Block(attributes))
 }
 
 /// A key for the moment of a command.
@@ -48,8 +37,9 @@ pub(crate) fn session_key(kind: CipherKind, clear: &[u8]) -> Result<Key, HsmErro
     opened(kind, clear, Binding::Session)
 }
 
+/// A key whose parts came out of the lanes.
 #[inline]
-fn opened_tdes(key: DesKey, binding: Binding) -> Key {
+pub(crate) fn opened_tdes(key: DesKey, binding: Binding) -> Key {
     let parts = key.expose_parts();
     let hygiene = Hygiene { odd_parity: parts_are_odd(parts), weakness: weakness_of_parts(parts) };
     Key::des::<Own>(KeyAttributes { shape: key.shape(), binding, hygiene }, key)

@@ -23,7 +23,8 @@ pub(crate) const PAYLOAD_MAX: usize = 64;
 /// A block that was parsed, and whose key is to come out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sealed {
-    pub(crate) op: usize,
+    /// Which token of the batch.
+    pub(crate) token: usize,
     pub(crate) cut: Cut,
     pub(crate) algorithm: Algorithm,
     pub(crate) attributes: BlockAttributes,

@@ -9,8 +9,8 @@ use crate::material::Material;
 use crate::random::RandomSource;
 use crate::variant::VariantLmk;
 use hsm::{
-    Backend, BackendClass, HsmError, Key, KeyType, LmkId, LmkInfo, LmkPair, LmkPurpose, Op, OpBatch, Outcome,
-    Scheme, SealAs,
+    Backend, BackendClass, HsmError, Key, LmkId, LmkInfo, LmkPair, LmkPurpose, Op, OpBatch, Outcome, Scheme,
+    SealAs, ToOpen,
 };
 use paytypes::parity::{Weakness, make_odd, weakness};
 use paytypes::secret::KEY_LENGTH_MAX;
@@ -84,9 +84,8 @@ impl Simulator {
     #[inline]
     fn begin(&mut self, index: usize, op: &Op, iv: &[u8], data: &mut [u8]) -> Result<Begun, HsmError> {
         Ok(Begun::Answer(match op {
-            Op::Open { lmk, key_type, scheme } => {
-                return self.open(index, *lmk, *key_type, *scheme, data);
-            }
+            // Answered where key tokens stand apart.
+            Op::Open { .. } => return Err(HsmError::Backend),
             Op::Seal { lmk, key, form } => return self.seal(*lmk, key, form),
             Op::Ecb { key, way } => return self.gather.ecb(Material::of(key)?, *way, data),
             Op::Cbc { key, way } => return self.gather.cbc(Material::of(key)?, *way, iv, data),
@@ -106,29 +105,42 @@ impl Simulator {
         }))
     }
 
-    fn open(
-        &mut self,
-        index: usize,
-        id: LmkId,
-        key_type: KeyType,
-        scheme: Scheme,
-        text: &[u8],
-    ) -> Result<Begun, HsmError> {
+    fn open_all(&mut self, ops: &mut OpBatch) {
+        for index in 0..ops.tokens() {
+            let Some(token) = ops.token(index) else { continue };
+            if !self.gather.is_like_others(index, &token)
+                && let Some(answer) = self.open(index, &token).transpose()
+            {
+                ops.answer_token(index, answer);
+            }
+        }
+        if let Some((id, key_type, scheme)) = self.gather.kind()
+            && let Ok(Lmk::Variant(lmk)) = find(&mut self.lmks, id)
+            && let Ok(keys) = lmk.keys(key_type, scheme)
+        {
+            self.gather.open_kind(key_type, keys, ops);
+        }
+    }
+
+    // A key that is there at once; `None` when the gathering knows of it.
+    fn open(&mut self, index: usize, token: &ToOpen<'_>) -> Result<Option<Key>, HsmError> {
+        let ToOpen { lmk, key_type, scheme, text } = *token;
         if scheme == Scheme::K || text.first() == Some(&b'K') {
             return Err(HsmError::EmptyIndex);
         }
-        match find(&mut self.lmks, id)? {
+        match find(&mut self.lmks, lmk)? {
             Lmk::Variant(lmk) => {
                 let keys = lmk.keys(key_type, scheme)?;
                 let parts = parts_of(text, keys.len())?;
-                Ok(self.gather.open(index, keys, parts))
+                self.gather.open(index, token, keys, parts);
             }
             Lmk::Block(lmk) if scheme == Scheme::S => match lmk.look(index, text)? {
-                Some(sealed) => Ok(self.gather.sealed(sealed, &lmk.many, text)),
-                None => Ok(Begun::Answer(made::key_from_block(lmk.open(text)?)?)),
+                Some(sealed) => self.gather.sealed(sealed, &lmk.many, text),
+                None => return made::key_from_block(lmk.open(text)?).map(Some),
             },
-            Lmk::Block(_) => Err(HsmError::Scheme),
+            Lmk::Block(_) => return Err(HsmError::Scheme),
         }
+        Ok(None)
     }
 
     fn seal(&mut self, id: LmkId, key: &Key, form: &SealAs) -> Result<Begun, HsmError> {
@@ -188,12 +200,13 @@ impl Simulator {
 }
 
 impl Backend for Simulator {
-    fn takes_blocks(&self) -> bool {
+    fn takes_apart(&self) -> bool {
         true
     }
 
     fn run(&mut self, ops: &mut OpBatch) {
         self.gather.single_blocks(ops);
+        self.open_all(ops);
         for index in 0..ops.len() {
             let Some(view) = ops.view(index) else { continue };
             match self.begin(index, view.op, view.iv, view.data) {
@@ -220,14 +233,11 @@ fn find(lmks: &mut [(LmkId, Lmk)], id: LmkId) -> Result<&mut Lmk, HsmError> {
 }
 
 // The parts of a key as they are wrapped under a variant LMK; behind `count` of them there is nothing.
-#[inline]
 fn parts_of(text: &[u8], count: usize) -> Result<[u64; 3], HsmError> {
     if !hex::is_hex(text) {
         return Err(HsmError::Token);
     }
     match text.as_chunks::<16>() {
-        // By far the most frequent, without a loop.
-        ([left, right], []) if count == 2 => Ok([hex::word_of(left), hex::word_of(right), 0]),
         (words, []) if words.len() == count => {
             let mut parts = [0; 3];
             parts.iter_mut().zip(words).for_each(|(part, word)| *part = hex::word_of(word));
@@ -252,7 +262,7 @@ mod tests {
     use super::*;
     use core::pin::pin;
     use core::task::{Context, Poll, Waker};
-    use hsm::{BlockAttributes, BlockFault, Hsm, Hygiene, KeyToken};
+    use hsm::{BlockAttributes, BlockFault, Hsm, Hygiene, KeyToken, KeyType};
     use paytypes::{Exportability, KeyUsage, KeyVersion, ModeOfUse};
 
     fn drive<T>(sim: &mut Simulator, hsm: Hsm, task: impl AsyncFnOnce(Hsm) -> T) -> T {

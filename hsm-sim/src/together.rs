@@ -77,7 +77,7 @@ pub(crate) fn open_together(keys: &AesKeys, blocks: &[(Sealed, Rc<AesKeys>)], op
     let Some((first, _)) = blocks.first() else { return };
     let mut parts = [Parts::NONE; TOGETHER];
     for (parts, (block, _)) in parts.iter_mut().zip(blocks) {
-        parts.read(block, ops.data(block.op));
+        parts.read(block, token_text(ops, block));
     }
     let parts = parts.get(..blocks.len()).unwrap_or_default();
     let mut good = [false; TOGETHER];
@@ -85,7 +85,7 @@ pub(crate) fn open_together(keys: &AesKeys, blocks: &[(Sealed, Rc<AesKeys>)], op
     let each = first.payload::<16>();
     let opened = macs(keys, first.count::<16>(), parts).and_then(|macs| {
         for ((good, (block, _)), made) in good.iter_mut().zip(blocks).zip(&macs) {
-            *good = block.is_proved(ops.data(block.op), made);
+            *good = block.is_proved(token_text(ops, block), made);
         }
         let proved = parts.iter().zip(good).filter(|(_, good)| *good).map(|(parts, _)| parts);
         decrypt(keys, each, proved, &mut clear)
@@ -97,10 +97,13 @@ pub(crate) fn open_together(keys: &AesKeys, blocks: &[(Sealed, Rc<AesKeys>)], op
             Ok(()) if !good => Err(BlockFault::Authentication.into()),
             Ok(()) => made::key_of_block(block, all.next().unwrap_or_default().as_flattened()),
         };
-        if let Some(view) = ops.view(block.op) {
-            *view.outcome = Some(key);
-        }
+        ops.answer_token(block.token, key);
     }
+}
+
+#[inline]
+fn token_text<'o>(ops: &'o OpBatch, block: &Sealed) -> &'o [u8] {
+    ops.token(block.token).map(|token| token.text).unwrap_or_default()
 }
 
 #[inline]

@@ -1,7 +1,9 @@
 //! Operations and the batch in which they wait for the backend.
 
 use crate::block_op::{BlockOp, Blocks};
+use crate::cache::Name;
 use crate::key::BlockAttributes;
+use crate::open_op::{ToOpen, Tokens};
 use crate::{HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Scheme};
 use core::fmt;
 use paytypes::{CipherKind, ClearKey, Direction, KeyShape, MacAlgorithm, MacValue};
@@ -142,8 +144,9 @@ pub struct OpBatch {
     slots: Vec<Slot>,
     bytes: Vec<u8>,
     blocks: Blocks,
-    /// Where the single blocks stand among the others, if they were put there.
-    spread_from: usize,
+    tokens: Tokens,
+    /// Where tokens and then single blocks stand among the others, if they were put there.
+    spread_from: Option<usize>,
 }
 
 /// One operation as a backend sees it.
@@ -174,14 +177,37 @@ impl fmt::Debug for OpView<'_> {
 
 impl OpBatch {
     /// Single blocks, apart from the other operations; for a backend that takes them so, see
-    /// [`crate::Backend::takes_blocks`].
+    /// [`crate::Backend::takes_apart`].
     pub fn blocks(&mut self) -> &mut [BlockOp] {
         self.blocks.as_mut_slice()
     }
 
-    /// Puts single blocks among the other operations.
+    /// Number of key tokens that are to be opened, apart from the other operations as single blocks are.
+    pub fn tokens(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The key token at `index`.
+    #[inline]
+    pub fn token(&self, index: usize) -> Option<ToOpen<'_>> {
+        self.tokens.get(index)
+    }
+
+    /// Answers for the key token at `index`, with its key or a refusal.
+    #[inline]
+    pub fn answer_token(&mut self, index: usize, answer: Result<Key, HsmError>) {
+        self.tokens.answer(index, answer);
+    }
+
+    /// Puts key tokens and single blocks among the other operations.
     pub(crate) fn spread(&mut self) {
-        self.spread_from = self.slots.len();
+        self.spread_from = Some(self.slots.len());
+        let tokens = core::mem::take(&mut self.tokens);
+        for token in (0..tokens.len()).filter_map(|index| tokens.get(index)) {
+            let ToOpen { lmk, key_type, scheme, text } = token;
+            self.push(Op::Open { lmk, key_type, scheme }, &[], text);
+        }
+        self.tokens = tokens;
         let mut blocks = core::mem::take(&mut self.blocks);
         for op in blocks.as_mut_slice() {
             self.push(Op::Ecb { key: op.key().share(), way: op.way() }, &[], &op.block());
@@ -192,10 +218,10 @@ impl OpBatch {
 
     /// Operations of all kinds.
     pub(crate) fn all(&self) -> usize {
-        self.slots.len().saturating_add(self.blocks.len())
+        self.slots.len().saturating_add(self.blocks.len()).saturating_add(self.tokens.len())
     }
 
-    /// Number of operations besides single blocks.
+    /// Number of operations besides single blocks and key tokens.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -212,13 +238,6 @@ impl OpBatch {
         let both = self.bytes.get_mut(slot.start..slot.end)?;
         let (iv, data) = both.split_at_mut_checked(slot.iv_length)?;
         Some(OpView { op: &slot.op, iv, data, outcome: &mut slot.outcome })
-    }
-
-    /// Data of the operation at `index`, for whoever looks at many together.
-    #[inline]
-    pub fn data(&self, index: usize) -> &[u8] {
-        let of = |slot: &Slot| self.bytes.get(slot.start.checked_add(slot.iv_length)?..slot.end);
-        self.slots.get(index).and_then(of).unwrap_or_default()
     }
 
     /// Answers every operation in turn.
@@ -254,8 +273,40 @@ impl OpBatch {
     pub(crate) fn take_block(&mut self, index: usize, data: &mut [u8]) -> Result<(), HsmError> {
         match self.blocks.take(index, data) {
             Some(taken) => taken,
-            None => self.take_data(self.spread_from.saturating_add(index), data),
+            None => {
+                let blocks = self.spread_from.ok_or(HsmError::Backend)?.saturating_add(self.tokens.len());
+                self.take_data(blocks.saturating_add(index), data)
+            }
         }
+    }
+
+    /// A key token, under the name by which its key is kept.
+    #[inline]
+    pub(crate) fn push_token(
+        &mut self,
+        lmk: LmkId,
+        key_type: KeyType,
+        scheme: Scheme,
+        name: &Name<'_>,
+    ) -> usize {
+        self.tokens.push(lmk, key_type, scheme, name)
+    }
+
+    /// Takes the key of a token, and its name.
+    #[inline]
+    pub(crate) fn take_key(&mut self, index: usize) -> Result<(Key, Name<'_>), HsmError> {
+        // One that takes them apart, inside of one that does not say so, has answered there.
+        if let Some(from) = self.spread_from
+            && self.tokens.is_open(index)
+        {
+            let answer = match self.take(from.saturating_add(index)) {
+                Ok(Outcome::Key(key)) => Ok(key),
+                Ok(_) => Err(HsmError::Backend),
+                Err(error) => Err(error),
+            };
+            self.tokens.answer(index, answer);
+        }
+        self.tokens.take(index)
     }
 
     /// Takes the answer.
@@ -284,6 +335,8 @@ impl OpBatch {
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.blocks.clear();
+        self.tokens.clear();
+        self.spread_from = None;
         self.bytes.as_mut_slice().zeroize();
         self.bytes.clear();
     }

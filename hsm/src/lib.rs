@@ -22,6 +22,7 @@ mod key;
 mod key_type;
 mod lmk;
 mod lmk_key;
+mod open_op;
 mod queue;
 mod token;
 
@@ -33,6 +34,7 @@ pub use key::{Binding, BlockAttributes, Hygiene, Key, KeyAttributes};
 pub use key_type::{KeyType, LmkPair};
 pub use lmk::{LmkId, LmkInfo, LmkPurpose, LmkScheme};
 pub use lmk_key::lmk_working_key;
+pub use open_op::ToOpen;
 pub use queue::{Asked, AskedKey, Call, Change, Found, Hsm, Opening};
 pub use token::{KeyToken, Scheme};
 
@@ -55,8 +57,9 @@ pub trait Backend {
     /// Does all operations of the batch.
     fn run(&mut self, ops: &mut OpBatch);
 
-    /// True for a backend that answers [`OpBatch::blocks`] apart; any other finds them among the operations.
-    fn takes_blocks(&self) -> bool {
+    /// True for a backend that answers [`OpBatch::blocks`] and [`OpBatch::token`] apart; any other finds them among
+    /// the operations.
+    fn takes_apart(&self) -> bool {
         false
     }
 

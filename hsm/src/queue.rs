@@ -1,7 +1,7 @@
 //! The queue: handlers of commands are futures that put operations here and wait; whoever owns the thread
 //! polls all of them, runs the backend once over everything that waits, and polls again.
 
-use crate::cache::{KeyCache, Meaning, Name};
+use crate::cache::{KeyCache, Meaning};
 use crate::error::as_cipher_error;
 use crate::{Backend, HsmError, Key, KeyToken, KeyType, LmkId, LmkPurpose, Op, OpBatch, Outcome, SealAs};
 use core::cell::{Cell, RefCell};
@@ -87,7 +87,7 @@ impl Hsm {
             queue.next.clear();
             core::mem::take(&mut queue.ran)
         };
-        if !backend.takes_blocks() {
+        if !backend.takes_apart() {
             batch.spread();
         }
         backend.run(&mut batch);
@@ -197,8 +197,8 @@ impl Hsm {
         match queue.opened.get(&name) {
             Some(key) => Found::Seen(key),
             None => {
-                let op = Op::Open { lmk, key_type, scheme: token.scheme };
-                Found::Asked(AskedKey { place: self.place(queue.ask_to_open(op, &name), 0), hash: name.hash })
+                let index = queue.next.push_token(lmk, key_type, token.scheme, &name);
+                Found::Asked(AskedKey(self.place(index, 0)))
             }
         }
     }
@@ -206,8 +206,8 @@ impl Hsm {
     /// A key that was looked for in vain and opened then; otherwise as [`Hsm::answer`].
     #[inline]
     pub fn answer_opened(&self, asked: &AskedKey) -> Poll<Result<Key, HsmError>> {
-        let AskedKey { place, hash } = *asked;
-        self.answered(place, |queue| queue.opened(place.index(), hash))
+        let place = asked.0;
+        self.answered(place, |queue| queue.opened(place.index()))
     }
 
     /// Forgets the key that was opened from this token: it is wiped with its last handle.
@@ -278,11 +278,7 @@ pub enum Found {
 /// A key that waits in the queue to be opened, without anything borrowed.
 #[must_use = "the key has to be fetched"]
 #[derive(Debug)]
-pub struct AskedKey {
-    place: Place,
-    /// Of its name, under which it is kept.
-    hash: u64,
-}
+pub struct AskedKey(Place);
 
 /// An operation that waits in the queue. It was put there when this was made, and is answered by the run that
 /// follows; whoever is not polled between that run and the next has lost the answer, and gets an error
@@ -360,21 +356,11 @@ impl Queue {
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn ask_to_open(&mut self, op: Op, name: &Name<'_>) -> usize {
-        self.next.push(op, &[], name.text)
-    }
-
     // Takes a key that was opened, and keeps it under the name by which it was asked for.
-    fn opened(&mut self, index: usize, hash: u64) -> Result<Key, HsmError> {
-        let key = key(self.ran.take(index)?).ok_or(HsmError::Backend)?;
-        if let Some(view) = self.ran.view(index)
-            && let Op::Open { lmk, key_type, scheme } = *view.op
-        {
-            let meaning = Meaning::new(lmk, scheme, key_type);
-            self.opened.put(&Name { meaning, text: view.data, hash }, &key);
-        }
+    #[inline]
+    fn opened(&mut self, index: usize) -> Result<Key, HsmError> {
+        let (key, name) = self.ran.take_key(index)?;
+        self.opened.put(&name, &key);
         Ok(key)
     }
 }

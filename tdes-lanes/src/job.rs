@@ -44,6 +44,11 @@ impl Needs {
         }
     }
 
+    /// What jobs of two-key TDES need.
+    pub(crate) fn double(direction: Direction) -> Self {
+        Self::new(Self::DOUBLE, direction)
+    }
+
     /// Adds what another job needs.
     #[inline(always)]
     pub(crate) fn add(&mut self, other: Self) {

@@ -19,6 +19,8 @@ pub struct Scratch<const N: usize> {
     r: Half<N>,
     registers: [KeyRows<N>; 3],
     needs: Needs,
+    /// The keys are rows already.
+    turned: bool,
     /// How many registers were written since the last wipe.
     registers_used: usize,
 }
@@ -39,6 +41,7 @@ impl<const N: usize> Scratch<N> {
             r: [Self::ZERO; 32],
             registers: [key(), key(), key()],
             needs: Needs::default(),
+            turned: false,
             registers_used: 0,
         })
     }
@@ -46,7 +49,7 @@ impl<const N: usize> Scratch<N> {
     /// Gives the jobs at these positions to the lanes, in order. Lanes that get none compute on whatever is
     /// there.
     pub fn fill(&mut self, jobs: &[Job], positions: &[usize], needs: Needs) {
-        self.needs = needs;
+        (self.needs, self.turned) = (needs, false);
         let [first, second, third] = &mut self.keys;
         let keys =
             first.as_flattened_mut().iter_mut().zip(second.as_flattened_mut()).zip(third.as_flattened_mut());
@@ -63,6 +66,20 @@ impl<const N: usize> Scratch<N> {
                 for (word, job) in self.decrypt.iter_mut().zip(lanes.iter().filter_map(|&at| jobs.get(at))) {
                     *word |= u64::from(job.needs().decrypt()) << (row & 63);
                 }
+            }
+        }
+    }
+
+    /// Gives blocks to the lanes, in order, under two keys in turn, which need no turning: a row of a key has the bit of
+    /// the first in its even words and that of the second in its odd ones, as the lanes lie.
+    pub fn fill_two(&mut self, keys: [[u64; 2]; 2], blocks: &[u64], needs: Needs) {
+        (self.needs, self.turned) = (needs, true);
+        self.blocks.as_flattened_mut().iter_mut().zip(blocks).for_each(|(lane, block)| *lane = *block);
+        let [[a, b], [c, d]] = keys;
+        for (words, pair) in self.keys.iter_mut().zip([[a, c], [b, d]]) {
+            for (bit, row) in words.iter_mut().enumerate() {
+                let all = pair.map(|key| ((key >> (bit & 63)) & 1).wrapping_neg());
+                row.as_chunks_mut::<2>().0.iter_mut().for_each(|two| *two = all);
             }
         }
     }
@@ -94,7 +111,9 @@ impl<const N: usize> Scratch<N> {
         };
         self.registers_used = self.registers_used.max(keys);
         for (words, registers) in self.keys.iter_mut().zip(&mut self.registers).take(keys) {
-            transpose(words);
+            if !self.turned {
+                transpose(words);
+            }
             take_registers(words, registers);
         }
         let [first, second, third] = &self.registers;

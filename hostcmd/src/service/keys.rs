@@ -231,15 +231,27 @@ fn seen(cx: &Cx, Wanted { token, rule, how }: &Wanted<'_, '_>, place: Place) -> 
     Some(judge(&key, rule, *how, place, single_des, validity::judge(cx, token)).map(|()| key))
 }
 
-/// As [`open_two`], for whoever waits without a future and has asked [`two_seen`] in vain.
-#[inline]
-pub fn ask_for_two(cx: &Cx, source: &Wanted<'_, 'static>, destination: &Wanted<'_, 'static>) -> AskedTwo {
-    AskedTwo {
-        sought: [look(cx, source, Place::Source), look(cx, destination, Place::Destination)],
-        rules: [source.rule, destination.rule],
-        how: [source.how, destination.how],
-        valid: [source, destination].map(|wanted| validity::judge(cx, wanted.token)),
-        single_des: cx.settings().single_des,
+/// As [`open_two`], for whoever waits without a future: both keys when they were opened before, or a refusal. `None`
+/// when the backend was asked for one of them; then `asked` gives both. Each is looked for once.
+#[inline(always)]
+pub fn look_for_two(
+    cx: &Cx,
+    source: &Wanted<'_, 'static>,
+    destination: &Wanted<'_, 'static>,
+    asked: &mut Option<AskedTwo>,
+) -> Option<Result<(Key, Key), Code>> {
+    match (look(cx, source, Place::Source), look(cx, destination, Place::Destination)) {
+        (Sought::There(source), Sought::There(destination)) => Some(both(source, destination)),
+        (first, second) => {
+            *asked = Some(AskedTwo {
+                sought: [first, second],
+                rules: [source.rule, destination.rule],
+                how: [source.how, destination.how],
+                valid: [source, destination].map(|wanted| validity::judge(cx, wanted.token)),
+                single_des: cx.settings().single_des,
+            });
+            None
+        }
     }
 }
 
@@ -249,7 +261,7 @@ fn both(source: Result<Key, Code>, destination: Result<Key, Code>) -> Result<(Ke
     source.and_then(|source| Ok((source, destination?)))
 }
 
-#[inline]
+#[inline(always)]
 fn look(cx: &Cx, Wanted { token, rule, how }: &Wanted<'_, '_>, place: Place) -> Sought {
     let single_des = cx.settings().single_des;
     if let Err(code) = judge_token(token, *how, single_des) {

@@ -137,29 +137,16 @@ impl Translation {
         destination: Wanted<'_, 'static>,
         block: &PinBlockText,
     ) -> Result<(), Code> {
-        match keys::two_seen(cx, &source, &destination) {
+        match keys::look_for_two(cx, &source, &destination, &mut self.opening) {
             Some(keys) => {
                 let (source, destination) = keys?;
                 self.begin(&cx.hsm, source, destination, block)
             }
             None => {
-                self.ask_for(cx, &source, &destination, block);
+                (self.block, self.step) = (*block, Step::Keys);
                 Ok(())
             }
         }
-    }
-
-    #[inline(never)]
-    fn ask_for(
-        &mut self,
-        cx: &Cx,
-        source: &Wanted<'_, 'static>,
-        destination: &Wanted<'_, 'static>,
-        block: &PinBlockText,
-    ) {
-        self.block = *block;
-        self.opening = Some(keys::ask_for_two(cx, source, destination));
-        self.step = Step::Keys;
     }
 
     /// Begins with keys that are at hand.
