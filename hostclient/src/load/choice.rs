@@ -34,7 +34,9 @@ mod tests {
             for length in [1, 2, 10, 100, 256, 2_560] {
                 let mut met = vec![false; length as usize];
                 let rounds = length * every * 20;
-                (0..rounds).filter(|n| is_verified(*n, every)).for_each(|n| met[(n % length) as usize] = true);
+                (0..rounds)
+                    .filter(|n| is_verified(*n, every))
+                    .for_each(|n| met[(n % length) as usize] = true);
                 assert!(met.iter().all(|met| *met), "one of {every}, {length} requests");
             }
         }

@@ -1,7 +1,7 @@
 //! One connection of a run.
 
-use super::pace::Due;
 use super::choice::is_verified;
+use super::pace::Due;
 use super::{Histogram, LATE, Live, Load, Report, Work};
 use crate::correlation::Waiting;
 use crate::pump::Pump;
