@@ -45,6 +45,10 @@ record *words:
 gate *words:
     cargo run --release -p benches -- gate {{words}}
 
+# Whether a pass of the lanes takes as long for any keys and blocks: statistics, for a quiet machine.
+steady:
+    cargo run --release -p tdes-lanes --example steady
+
 # Writes docs/commands.md from the command table.
 docs:
     cargo run -q -- explain --commands-page > docs/commands.md

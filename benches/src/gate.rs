@@ -1,5 +1,6 @@
 //! Gates that noise cannot break: instructions of one command, counted by callgrind, against what was recorded;
-//! and the lanes against the `des` crate in one process. (That a CC allocates nothing is a test of `hostcmd`.)
+//! the same of the lanes for other keys and blocks, which must not differ by one; and the lanes against the `des`
+//! crate in one process. (That a CC allocates nothing is a test of `hostcmd`.)
 //!
 //! callgrind knows no AVX-512, so that every machine with AVX2 counts the same path. Two runs of different
 //! length are taken from each other: what making frames and starting costs is not in the count.
@@ -20,7 +21,8 @@ pub struct Args {
     /// Records the instructions of this build as those to keep, instead of judging them.
     #[arg(long)]
     record: bool,
-    /// Takes it as a broken gate when instructions cannot be counted for want of valgrind.
+    /// Takes it as a broken gate when instructions cannot be counted, for want of valgrind, or judged, because they
+    /// were recorded with another compiler.
     #[arg(long)]
     require: bool,
 }
@@ -67,8 +69,9 @@ pub fn run(args: &Args) -> io::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let instructions = instructions(&path, args.require)?;
+    let steady = steady(args.require)?;
     let kernels = kernels();
-    Ok(if instructions && kernels { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if instructions && steady && kernels { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 const MISSING: &str = "instructions are not counted: needs valgrind (Debian package valgrind) and AVX2";
@@ -93,8 +96,13 @@ fn kernels() -> bool {
 fn instructions(path: &std::path::Path, require: bool) -> io::Result<bool> {
     let recorded: Recorded = record::read(path)?;
     if recorded.rustc != host::rustc() {
-        println!("SKIP instructions: recorded with {}, here is {}: {RECORD}", recorded.rustc, host::rustc());
-        return Ok(true);
+        let verdict = if require { "NOT JUDGED" } else { "SKIP" };
+        println!(
+            "{verdict} instructions: recorded with {}, here is {}: {RECORD}",
+            recorded.rustc,
+            host::rustc()
+        );
+        return Ok(!require);
     }
     let Some(counted) = count_all()? else {
         println!("SKIP {MISSING}");
@@ -112,7 +120,50 @@ fn instructions(path: &std::path::Path, require: bool) -> io::Result<bool> {
     Ok(good)
 }
 
-const RECORD: &str = "`cargo run --release -p benches -- gate --record` records anew";
+const RECORD: &str = "`cargo run --release -p benches -- gate --record` with this compiler records anew";
+
+/// What must not depend on keys and blocks: jobs of one run.
+const STEADY: [&str; 2] = ["256", "1"];
+const SEEDS: [&str; 2] = ["1", "2"];
+
+// The lanes do the same whatever they carry: instructions for two seeds are equal to the last one.
+fn steady(require: bool) -> io::Result<bool> {
+    if !counts_instructions() {
+        println!("SKIP the same instructions for other keys and blocks: {MISSING}");
+        return Ok(!require);
+    }
+    let count = example("count")?;
+    let mut good = true;
+    for jobs in STEADY {
+        let one = |seed| total(Command::new(&count).args(["avx2", jobs, seed]));
+        let [a, b] = [one(SEEDS[0])?, one(SEEDS[1])?];
+        let verdict = if same(a, b) { "ok" } else { "DIFFERENT" };
+        println!("{verdict} lanes, {jobs} jobs, other keys and blocks: {a:.0} and {b:.0} instructions");
+        good &= same(a, b);
+    }
+    Ok(good)
+}
+
+// Counts are whole numbers.
+fn same(a: f64, b: f64) -> bool {
+    (a - b).abs() < 0.5
+}
+
+// An example of the lanes, built as this program is.
+fn example(name: &str) -> io::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "-q", "-p", "tdes-lanes", "--example", name])
+        .arg("--manifest-path")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .status()?;
+    let path = std::env::current_exe()?.with_file_name("examples").join(name);
+    if built.success() && path.exists() {
+        Ok(path)
+    } else {
+        Err(io::Error::other(format!("{name} is not built")))
+    }
+}
 
 // A count without record, and a record without count, are refused by their names.
 fn pairs<'c>(
@@ -138,12 +189,16 @@ fn print(instructions: &BTreeMap<String, f64>) {
 
 // `None` where they cannot be counted.
 fn count_all() -> io::Result<Option<BTreeMap<String, f64>>> {
-    let valgrind = Command::new("valgrind").arg("--version").output();
-    if !valgrind.is_ok_and(|output| output.status.success()) || !Engine::Avx2.available() {
+    if !counts_instructions() {
         return Ok(None);
     }
     let one = |(name, words): &(&str, &[&str])| Ok(((*name).to_owned(), instructions_of_one(words)?));
     COUNTED.iter().map(one).collect::<io::Result<BTreeMap<_, _>>>().map(Some)
+}
+
+fn counts_instructions() -> bool {
+    let valgrind = Command::new("valgrind").arg("--version").output();
+    valgrind.is_ok_and(|output| output.status.success()) && Engine::Avx2.available()
 }
 
 fn instructions_of_one(words: &[&str]) -> io::Result<f64> {
@@ -155,14 +210,19 @@ fn instructions_of_one(words: &[&str]) -> io::Result<f64> {
 }
 
 fn callgrind(words: &[&str], batches: u64) -> io::Result<f64> {
+    let program = std::env::current_exe()?;
+    total(Command::new(program).args(["engine", "--batches", &batches.to_string()]).args(words))
+}
+
+// All instructions of a program.
+fn total(program: &Command) -> io::Result<f64> {
     let folder = tempfile::tempdir()?;
     let file: PathBuf = folder.path().join("count");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--error-exitcode=9"])
         .arg(format!("--callgrind-out-file={}", file.display()))
-        .arg(std::env::current_exe()?)
-        .args(["engine", "--batches", &batches.to_string()])
-        .args(words)
+        .arg(program.get_program())
+        .args(program.get_args())
         .output()?;
     let text = std::fs::read_to_string(&file).unwrap_or_default();
     let total = text.lines().find_map(|line| line.strip_prefix("summary:").or(line.strip_prefix("totals:")));
@@ -177,12 +237,24 @@ fn callgrind(words: &[&str], batches: u64) -> io::Result<f64> {
 mod tests {
     use super::*;
 
+    // What is asked to be judged and cannot be is no pass; a machine without the compiler of the record may go on.
+    #[test]
+    fn another_compiler_is_skipped_or_breaks_what_must_be_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("instructions.json");
+        let (rustc, commit) = ("rustc of another year".to_owned(), String::new());
+        let recorded = Recorded { schema: 1, rustc, commit, instructions: BTreeMap::new() };
+        record::write(&path, &recorded).unwrap();
+        assert_eq!((instructions(&path, false).unwrap(), instructions(&path, true).unwrap()), (true, false));
+    }
+
     #[test]
     fn more_instructions_than_recorded_break_the_gate() {
         assert_eq!(judge(102.0, 100.0), (true, "ok"));
         assert_eq!(judge(103.5, 100.0), (false, "TOO MANY"));
         assert!(judge(90.0, 100.0).0 && judge(90.0, 100.0).1.contains("FEWER"));
         assert_eq!(judge(1.0, f64::NAN), (false, "NOT RECORDED"));
+        assert!(same(7e9, 7e9) && !same(7e9, 7e9 + 1.0));
         let counted = BTreeMap::from([("a".to_owned(), 1.0)]);
         assert!(pairs(&counted, &BTreeMap::new())[0].1.1.is_nan());
     }

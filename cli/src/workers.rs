@@ -57,6 +57,7 @@ pub fn workers(
     table: &WorkersTable,
     source: &Source,
     log_format: LogFormat,
+    key_cache: usize,
 ) -> Result<Option<Workers>, Failure> {
     let count = table.count.unwrap_or_default();
     if count == 0 {
@@ -74,6 +75,7 @@ pub fn workers(
     if table.network {
         arguments.push("--network".into());
     }
+    arguments.extend(["--key-cache".into(), key_cache.to_string().into()]);
     if log_format == LogFormat::Json {
         arguments.push("--log-json".into());
     }

@@ -49,7 +49,7 @@ fn every_preset_runs_and_every_reply_is_right() {
         let result = &document["result"];
         assert_eq!((&document["schema"], &document["run"]["preset"]), (&1.into(), &preset.into()));
         assert!(result["replies"].as_u64() > Some(0), "{preset}: {document}");
-        assert!(result["verified"].as_u64() >= result["replies"].as_u64(), "{preset}: {document}");
+        assert_eq!(result["verified"], result["replies"], "{preset}: {document}");
         assert_eq!((&result["wrong"], &result["lost"]), (&0.into(), &0.into()), "{preset}");
         assert!(document["method"].as_str().unwrap().contains("Latency runs from"));
         let verification = document["run"]["verification"].as_str().unwrap();
@@ -101,7 +101,7 @@ fn conditions_decide_how_it_ends() {
 
 #[test]
 fn wrong_usage_ends_with_2_and_a_missing_unit_with_3() {
-    let refused: [&[&str]; 19] = [
+    let refused: [&[&str]; 31] = [
         &[],
         &["mix", "--mix", "cc=0"],
         &["echo", "--ramp", "1k"],
@@ -119,6 +119,18 @@ fn wrong_usage_ends_with_2_and_a_missing_unit_with_3() {
         &["echo", "--mix", "cc=1"],
         &["echo", "--assert", "p99<5"],
         &["echo", "--rate", "0"],
+        &["echo", "--rate", "101M"],
+        &["echo", "--ramp", "1k..1000000M"],
+        &["echo", "--header-len", "1", "--depth", "37"],
+        &["mix", "--mix", "cc=1,cy=1,cc=2"],
+        &["echo", "--duration", "0"],
+        &["echo", "--timeout", "0"],
+        &["echo", "--target", "127.0.0.1"],
+        &["echo", "--target", "127.0.0.1:"],
+        &["echo", "--target", ":1500"],
+        &["echo", "--hdr", "/tmp/payhsm-same", "--html", "/tmp/payhsm-same"],
+        &["echo", "--hdr", "payhsm-same", "--html", "./payhsm-same"],
+        &["compare", "a.json", "b.json", "--max-worse", "-1"],
         &["echo", "--conns", "1", "--threads", "2"],
         &["nothing"],
     ];
@@ -187,6 +199,8 @@ fn a_target_is_measured_under_the_lmk_that_is_asked_for() {
         ("tr31", "01"),
         ("tr31", "02"),
         ("dukpt", "02"),
+        ("mix", "00"),
+        ("mix", "02"),
     ] {
         let document = json(&bench(&[preset, "--target", &serving.1, "--lmk", lmk, "--json"]), 0);
         let verification = document["run"]["verification"].as_str().unwrap();
@@ -194,6 +208,12 @@ fn a_target_is_measured_under_the_lmk_that_is_asked_for() {
         assert_eq!((&document["result"]["wrong"], &document["result"]["lost"]), (&0.into(), &0.into()));
         assert_eq!((&document["run"]["lmk"], &document["result"]["errors"]), (&lmk.into(), &0.into()));
         assert!(document["result"]["server_cpu_us"].is_null());
+    }
+    for lmk in ["00", "01"] {
+        let mix = ["mix", "--mix", "ca=1,a0=1", "--target", &serving.1, "--lmk", lmk, "--json"];
+        let document = json(&bench(&mix), 0);
+        assert_eq!((&document["result"]["wrong"], &document["result"]["errors"]), (&0.into(), &0.into()));
+        assert!(document["run"]["verification"].as_str().unwrap().contains("A0 made only the form"));
     }
     let unknown = bench(&["cvv", "--target", &serving.1, "--lmk", "77"]);
     assert_eq!(unknown.status.code(), Some(3));
@@ -203,14 +223,46 @@ fn a_target_is_measured_under_the_lmk_that_is_asked_for() {
 // A unit that echoes. Of data that ends in 7 it changes a byte, and of data that ends in 5 it says 92; before
 // data that ends in 020 it takes a break.
 fn liar(breaks: Duration) -> String {
+    unit(move |_, stream| lie(stream, breaks))
+}
+
+// A unit that serves every connection like this; the first has number 0, and is the one that makes keys.
+fn unit(serve: impl Fn(usize, TcpStream) + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
-        for stream in listener.incoming() {
-            thread::spawn(move || lie(stream.unwrap(), breaks));
+        for (number, stream) in listener.incoming().enumerate() {
+            let serve = serve.clone();
+            thread::spawn(move || serve(number, stream.unwrap()));
         }
     });
     address
+}
+
+fn frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).ok()?;
+    let mut frame = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut frame).ok().map(|()| frame)
+}
+
+fn give(stream: &mut TcpStream, frame: &[u8]) -> bool {
+    let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
+    stream.write_all(&[&length[..], frame].concat()).is_ok()
+}
+
+// Echoes so many requests of a connection, and then closes it or says nothing any more.
+fn dying(after: usize, hangs: bool) -> String {
+    unit(move |_, mut stream| {
+        let mut count = 0;
+        while let Some(request) = frame(&mut stream) {
+            count += 1;
+            let good = [&request[..4], b"B300", &request[10..]].concat();
+            if count <= after && !give(&mut stream, &good) || count > after && !hangs {
+                return;
+            }
+        }
+    })
 }
 
 fn lie(mut stream: TcpStream, breaks: Duration) {
@@ -314,7 +366,11 @@ fn working_keys_of_a_file_are_used_as_they_are() {
     let path = path.to_str().unwrap();
     let document = json(&bench(&["pin-translate", "--target", &serving.1, "--keys", path, "--json"]), 0);
     assert_eq!((&document["result"]["wrong"], &document["result"]["errors"]), (&0.into(), &0.into()));
-    // What the file has not is made by the unit; what cannot be done without a clear value is said.
+    // What the file has not is made by the unit, a TPK too: one ZPK is enough.
+    std::fs::write(path, format!("[[zpk]]\nkey = '{}'\n", zpks[0])).unwrap();
+    let mix = ["mix", "--mix", "cc=1,ca=1", "--target", &serving.1, "--keys", path, "--json"];
+    assert_eq!(json(&bench(&mix), 0)["result"]["errors"], 0);
+    // What cannot be done without a clear value is said.
     std::fs::write(path, file.replace("zpk", "tpk")).unwrap();
     let refused = bench(&["pin-verify", "--target", &serving.1, "--keys", path]);
     assert_eq!(refused.status.code(), Some(2));
@@ -441,12 +497,14 @@ fn a_run_that_is_worse_than_another_can_end_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (a, b) = (file("a.json"), file("b.json"));
-    let run = |rate: &str| {
-        let words = ["bench", "echo", "--rate", rate, "--duration", "1", "--warmup", "0.1", "--json"];
-        payhsm(&words).stdout
+    let run = |breaks: &str| {
+        let address = liar(Duration::from_millis(breaks.parse().unwrap()));
+        let words = ["bench", "echo", "--target", &address, "--conns", "1", "--depth", "1", "--json"];
+        let rest = ["--duration", "1", "--warmup", "0.1", "--verify-every", "0"];
+        payhsm(&[&words[..], &rest].concat()).stdout
     };
-    std::fs::write(&a, run("1000")).unwrap();
-    std::fs::write(&b, run("500")).unwrap();
+    std::fs::write(&a, run("0")).unwrap();
+    std::fs::write(&b, run("300")).unwrap();
     let compare = |a: &str, b: &str| payhsm(&["bench", "compare", a, b, "--max-worse", "10"]);
     let worse = compare(&a, &b);
     assert_eq!(worse.status.code(), Some(1));
@@ -466,4 +524,166 @@ fn the_example_of_the_documentation_works() {
         ["mix", "--mix", "g0=1,a6=1", "--target", &serving.1, "--keys", path.to_str().unwrap(), "--json"];
     let document = json(&bench(&words), 0);
     assert_eq!((&document["result"]["wrong"], &document["result"]["lost"]), (&0.into(), &0.into()));
+}
+
+// Passes everything on; replies with this code are spoilt, but on the connection that makes keys.
+fn spoiling(upstream: &str, code: &'static [u8; 2]) -> String {
+    let upstream = upstream.to_owned();
+    unit(move |number, mut near| {
+        let mut far = TcpStream::connect(&upstream).unwrap();
+        let (mut up_from, mut up_to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut up_from, &mut up_to);
+            let _ = up_to.shutdown(std::net::Shutdown::Both);
+        });
+        while let Some(mut reply) = frame(&mut far) {
+            if number > 0 && reply[4..6] == *code {
+                reply.push(b'X');
+            }
+            if !give(&mut near, &reply) {
+                break;
+            }
+        }
+        let _ = near.shutdown(std::net::Shutdown::Both);
+    })
+}
+
+#[test]
+fn replies_of_every_command_of_a_mix_are_verified() {
+    let (serving, folder) = (Serving::start(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("keys.toml");
+    let key = [[0x23; 8], [0xC1; 8]].concat();
+    let token = zmk_token(key.as_slice().try_into().unwrap());
+    let file = format!("[[zmk]]\nkey = \"{token}\"\nclear = \"{}\"\n", hex::encode_upper(&key));
+    std::fs::write(&path, file).unwrap();
+    for code in [b"CB", b"DD", b"CZ", b"M7", b"G1"] {
+        let address = spoiling(&serving.1, code);
+        for every in ["10", "100"] {
+            let mix = ["bench", "mix", "--mix", "ca=1,dc=1,cy=1,m6=1,g0=1", "--target", &address, "--json"];
+            let rest = ["--keys", path.to_str().unwrap(), "--verify-every", every];
+            let time = ["--duration", "0.5", "--warmup", "0", "--conns", "2", "--depth", "128"];
+            let document = json(&payhsm(&[&mix[..], &rest, &time].concat()), 1);
+            assert!(document["result"]["wrong"].as_u64() > Some(0), "1 of {every}: {document}");
+        }
+    }
+}
+
+#[test]
+fn a_unit_that_dies_or_hangs_does_not_pass() {
+    for (hangs, why) in [(false, "onnection"), (true, "nothing came for 200ms")] {
+        let address = dying(50, hangs);
+        let words =
+            ["bench", "echo", "--target", &address, "--conns", "2", "--warmup", "0", "--timeout", "0.2"];
+        let asked = ["--duration", "1", "--json", "--assert", "errors=0"];
+        let closed = payhsm(&[&words[..], &asked].concat());
+        let document = json(&closed, 1);
+        let (result, told) = (&document["result"], String::from_utf8(closed.stderr).unwrap());
+        assert!(told.contains("requests got no reply, 2 connections broke"), "{told}");
+        assert!(told.contains("the run ended early") && told.contains(why), "{told}");
+        assert!(result["lost"].as_u64() > Some(0) && result["elapsed_s"].as_f64() >= Some(1.0), "{document}");
+        assert!(result["rate"].as_f64() <= Some(100.0) && result["broken"] == 2, "{document}");
+        // An open loop: what is due while nobody answers waits to the end.
+        let open = [&words[..], &asked, &["--rate", "1k", "--assert", "p50<100ms", "--assert", "lost<1000"]];
+        let document = json(&payhsm(&open.concat()), 1);
+        assert!(document["result"]["latency_us"]["p50"].as_u64() > Some(200_000), "{document}");
+        assert_eq!(document["assertions"][1]["holds"], false);
+        // Who says how many may be lost is taken at his word.
+        json(&payhsm(&[&words[..], &asked, &["--assert", "lost<1000"]].concat()), 0);
+    }
+}
+
+#[test]
+fn a_unit_that_refuses_everything_does_not_pass() {
+    let address = unit(|_, mut stream| {
+        while let Some(request) = frame(&mut stream) {
+            if !give(&mut stream, &[&request[..4], b"B317"].concat()) {
+                return;
+            }
+        }
+    });
+    let words = ["echo", "--target", &address, "--verify-every", "0"];
+    let refused = bench(&words);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8(refused.stdout).unwrap().contains("100.0 % of the replies are refusals"));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("every reply was a refusal"));
+    assert_eq!(bench(&[&words[..], &["--assert", "errors>0"]].concat()).status.code(), Some(0));
+}
+
+#[test]
+fn a_result_is_shown_and_files_are_opened_before_the_run() {
+    let long = ["bench", "echo", "--duration", "60", "--warmup", "0"];
+    for option in ["--hdr", "--html"] {
+        let output = payhsm(&[&long[..], &[option, "/nowhere/at/all"]].concat());
+        assert_eq!(output.status.code(), Some(3), "{option}");
+        assert!(
+            output.stdout.is_empty() && String::from_utf8(output.stderr).unwrap().contains("/nowhere/at/all")
+        );
+    }
+    let full = bench(&["echo", "--html", "/dev/full"]);
+    assert_eq!(full.status.code(), Some(3));
+    assert!(String::from_utf8(full.stdout).unwrap().contains("Method: "));
+}
+
+// Whoever reads the progress may stop.
+#[test]
+fn a_closed_standard_error_does_not_end_a_run() {
+    let words = ["bench", "echo", "--progress", "0.05", "--duration", "0.5", "--warmup", "0"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_payhsm"));
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stderr.take());
+    let mut table = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut table).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(table.contains("Method: "), "{table}");
+    let mut page = Command::new(env!("CARGO_BIN_EXE_payhsm"))
+        .arg("explain")
+        .arg("--commands-page")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(page.stdout.take());
+    let ended = page.wait_with_output().unwrap();
+    assert!(!String::from_utf8_lossy(&ended.stderr).contains("panicked"));
+}
+
+#[test]
+fn a_dead_or_wrong_run_is_worse_whatever_its_noise() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (a, b) = (file("a.json"), file("b.json"));
+    let good = json(&bench(&["echo", "--json"]), 0);
+    std::fs::write(&a, good.to_string()).unwrap();
+    let compare = |change: &dyn Fn(&mut Value)| {
+        let mut other = good.clone();
+        change(&mut other);
+        std::fs::write(&b, other.to_string()).unwrap();
+        let output = payhsm(&["bench", "compare", &a, &b, "--max-worse", "5"]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let result = |name: &'static str, value: Value| move |d: &mut Value| d["result"][name] = value.clone();
+    assert_eq!(compare(&|_| ()), (Some(0), String::new()));
+    for (name, value, says) in [
+        ("replies", Value::from(0), "no reply"),
+        ("elapsed_s", 0.01.into(), "did not last its time"),
+        ("wrong", 1.into(), "more wrong: 1"),
+        ("lost", 1.into(), "more lost: 1"),
+        ("errors", 7.into(), "more errors: 7"),
+        ("dropped", 700.into(), "more dropped: 700"),
+        ("rate", 1.0.into(), "rate /s is worse"),
+    ] {
+        let (code, told) = compare(&result(name, value));
+        assert!(code == Some(1) && told.contains(says), "{name}: {code:?} {told}");
+    }
+    for (name, value, says) in [
+        ("preset", Value::from("mix"), "preset"),
+        ("mix", serde_json::json!({ "CC": 1 }), "mix"),
+        ("depth", 3.into(), "connections or depth"),
+        ("rate", 1000.0.into(), "wanted rate"),
+        ("tls", true.into(), "TLS"),
+    ] {
+        let (code, told) = compare(&|d: &mut Value| d["run"][name] = value.clone());
+        assert!(code == Some(2) && told.contains(says), "{name}: {code:?} {told}");
+    }
 }

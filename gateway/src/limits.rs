@@ -26,6 +26,8 @@ pub struct Limits {
     pub write_stall: Duration,
     /// From the begin of a drain to its end, whatever still waits.
     pub drain: Duration,
+    /// Bytes in which an engine keeps opened keys; 0 keeps none, and opens a key anew at every use.
+    pub key_cache: usize,
 }
 
 impl Default for Limits {
@@ -40,6 +42,7 @@ impl Default for Limits {
             idle: Duration::from_secs(600),
             write_stall: Duration::from_secs(5),
             drain: Duration::from_secs(4),
+            key_cache: 16 << 20,
         }
     }
 }

@@ -3,8 +3,15 @@
 mod common;
 
 use common::*;
-use gateway::{Config, Limits};
+use gateway::{Config, Gateway, Limits};
+use hsm::{
+    Backend, BackendClass, Binding, HsmError, Hygiene, Key, KeyAttributes, LmkId, LmkInfo, LmkScheme, Op,
+};
+use hsm::{OpBatch, Outcome};
+use paytypes::{CipherKind, KeyShape};
 use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const QUICK: Duration = Duration::from_millis(200);
@@ -142,4 +149,57 @@ fn many_idle_connections_harm_nobody() {
     drop(idle);
     let line = format!("payhsm_connections{{listener=\"{address}/00\"}} 0");
     wait_for_metric(running.admin().unwrap(), &line);
+}
+
+/// Opens every key, counts them, and returns every block as it came.
+struct Opening(Vec<LmkInfo>, Arc<AtomicUsize>);
+
+impl Backend for Opening {
+    fn run(&mut self, ops: &mut OpBatch) {
+        ops.for_each(|op, _, _| match op {
+            Op::Open { key_type, .. } => {
+                self.1.fetch_add(1, Ordering::Relaxed);
+                let shape = KeyShape { kind: CipherKind::Tdes, length: 16 };
+                let binding = Binding::Variant(*key_type);
+                Ok(Outcome::Key(Key::new(KeyAttributes { shape, binding, hygiene: Hygiene::GOOD }, ())))
+            }
+            _ => Err(HsmError::Backend),
+        });
+    }
+    fn lmks(&self) -> &[LmkInfo] {
+        &self.0
+    }
+    fn class(&self) -> BackendClass {
+        BackendClass::C
+    }
+}
+
+// A key that is named ten times, one after the other, is opened once with a cache, and each time without.
+#[test]
+fn a_key_cache_that_is_off_keeps_nothing() {
+    let opened = |key_cache| {
+        let count = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&count);
+        let backend = move || -> Box<dyn Backend> {
+            let (id, scheme, comment) = (LmkId(0), LmkScheme::Variant, String::new());
+            let lmk = LmkInfo { id, scheme, test: true, check: *b"000000", comment };
+            Box::new(Opening(vec![lmk], Arc::clone(&seen)))
+        };
+        let limits = Limits { key_cache, ..patient() };
+        let running = Gateway::start(Config { limits, cores: 1, ..config() }, Arc::new(backend)).unwrap();
+        let mut stream = connect(&running);
+        let mut replies = Vec::new();
+        for _ in 0..10 {
+            let (key, block) = ("U1B6B8A8B4F2A6D5C1B6B8A8B4F2A6D5C", "0123456789ABCDEF");
+            stream
+                .write_all(&frame(format!("HEADCC{key}{key}12{block}0101123456789012").as_bytes()))
+                .unwrap();
+            replies.push(receive(&mut stream));
+        }
+        (count.load(Ordering::Relaxed), replies)
+    };
+    let (kept, of_cache) = opened(Limits::default().key_cache);
+    let (anew, of_none) = opened(0);
+    assert_eq!((kept, anew >= 10), (1, true), "{anew}");
+    assert!(of_none == of_cache && of_none.iter().all(|reply| reply.starts_with(b"HEADCD")));
 }

@@ -88,6 +88,11 @@ impl<T> Waiting<T> {
         waiter.map(|waiter| (waiter, rest)).ok_or(Error::Reply)
     }
 
+    /// Everything that still waits, in any order.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
+        self.by_id.drain().map(|(_, waiter)| waiter).chain(self.in_order.drain(..))
+    }
+
     pub(crate) fn clear(&mut self) {
         self.by_id.clear();
         self.in_order.clear();

@@ -3,6 +3,7 @@
 //! and latency counts from when a request was due, so that a stall shows in every request that it delayed.
 //! Replies are counted by code, timed, and every Nth is verified by the caller.
 
+mod choice;
 mod hdr;
 mod lane;
 mod live;
@@ -19,7 +20,7 @@ use crate::{Error, Options};
 use lane::Lane;
 use pace::{Clock, Pacer};
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -48,7 +49,7 @@ pub struct Load {
     pub requests_max: u64,
     /// Time after which nothing new is sent.
     pub duration: Duration,
-    /// Verifies the replies whose number is a multiple of this; 0 verifies none.
+    /// Verifies one reply of so many, each at a place that looks random among them; 0 verifies none.
     pub verify_every: u64,
 }
 
@@ -69,6 +70,15 @@ pub struct Schedule {
     pub live: Arc<Live>,
 }
 
+/// Requests in flight on one connection that headers of this length can tell apart; without a header, as many as
+/// one likes, for order tells them apart.
+pub fn in_flight_most(header_length: usize) -> usize {
+    match header_length {
+        0 => usize::MAX,
+        length => usize::try_from(id_count(length)).unwrap_or(usize::MAX),
+    }
+}
+
 /// A request that is sent so long after it was due is late: ten times what a timer of the system is off.
 pub const LATE: Duration = Duration::from_millis(1);
 
@@ -79,9 +89,9 @@ pub struct Report {
     pub sent: u64,
     /// Replies by code.
     pub codes: BTreeMap<[u8; 2], u64>,
-    /// Replies that were verified.
+    /// Of the replies that count, those that were verified.
     pub verified: u64,
-    /// Replies that were verified and wrong, or belonged to no request.
+    /// Replies that were verified and wrong, or belonged to no request; those of the warm-up included.
     pub wrong: u64,
     /// Requests whose reply never came.
     pub lost: u64,
@@ -89,13 +99,21 @@ pub struct Report {
     pub late: u64,
     /// Requests of an open loop that were due and never sent, because time was over or a connection lost.
     pub dropped: u64,
+    /// Connections that broke before the run was over: closed, silent for too long, or not to be trusted.
+    pub broken: u64,
+    /// Why the first of them did.
+    pub first_break: Option<String>,
     /// Microseconds to the reply from sending or, in an open loop, from when the request was due; up to a
-    /// minute, three significant digits.
+    /// minute, three significant digits. A request that was lost or dropped counts with the time to the end of
+    /// the run: whoever sent it has waited at least so long.
     pub latency_us: Histogram,
-    /// Microseconds from sending to reply, in either loop.
+    /// Microseconds from sending to reply, in either loop; of a lost request likewise.
     pub service_us: Histogram,
-    /// From the end of the warm-up to the last reply, and at least to when nothing was sent any more.
+    /// From the end of the warm-up to the last reply; of a run that time ends, at least its time, even when the
+    /// unit was gone before.
     pub elapsed: Duration,
+    /// From the end of the warm-up to the last reply.
+    pub last_reply: Duration,
     /// The same by intervals of time.
     pub timeline: Timeline,
 }
@@ -113,9 +131,12 @@ impl Report {
             lost: 0,
             late: 0,
             dropped: 0,
+            broken: 0,
+            first_break: None,
             service_us: latency_us.clone(),
             latency_us,
             elapsed: Duration::ZERO,
+            last_reply: Duration::ZERO,
             timeline: Timeline::default(),
         }
     }
@@ -139,7 +160,12 @@ impl Report {
         self.wrong += other.wrong;
         self.lost += other.lost;
         self.late += other.late;
-        self.dropped += other.dropped;
+        self.dropped = self.dropped.saturating_add(other.dropped);
+        self.broken += other.broken;
+        if self.first_break.is_none() {
+            self.first_break.clone_from(&other.first_break);
+        }
+        self.last_reply = self.last_reply.max(other.last_reply);
         self.elapsed = self.elapsed.max(other.elapsed);
         for (code, count) in &other.codes {
             *self.codes.entry(*code).or_default() += count;
@@ -203,12 +229,15 @@ impl Load {
         }
         let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
         report.wrong += panicked;
+        // Nobody is faster for having died early.
+        if end.is_some() && numbers.load(Ordering::Relaxed) < self.requests_max {
+            report.elapsed = report.elapsed.max(self.duration);
+        }
         Ok(std::mem::replace(&mut *report, Report::empty()))
     }
 
     fn depth_for(&self, options: &Options) -> usize {
-        let ids = usize::try_from(id_count(options.header_length)).unwrap_or(usize::MAX);
-        if options.header_length == 0 { self.depth } else { self.depth.min(ids) }
+        self.depth.min(in_flight_most(options.header_length))
     }
 }
 
@@ -283,6 +312,38 @@ mod tests {
         let report = run(Answer::FirstConnectionCloses, LOAD, Arc::new(Echo)).await;
         assert_eq!(report.lost, 16);
         assert_eq!(report.replies() + report.lost, report.sent);
+        assert_eq!((report.broken, report.latency_us.len()), (1, report.sent));
+        assert_eq!(report.first_break.as_deref(), Some("the unit closed the connection"));
+    }
+
+    // A unit that dies is not fast: its rate is over the time it was to live, and what it did not answer waited.
+    #[tokio::test]
+    async fn a_unit_that_dies_has_a_bad_rate_and_a_bad_latency() {
+        let duration = Duration::from_millis(400);
+        let load = Load { connections: 1, depth: 4, requests_max: u64::MAX, duration, verify_every: 1 };
+        let closed = run(Answer::FirstConnectionCloses, load, Arc::new(Echo)).await;
+        assert_eq!((closed.replies(), closed.lost, closed.latency_us.len()), (0, 4, 4));
+        assert!(closed.elapsed >= duration && closed.latency_us.min() > 300_000, "{closed:?}");
+        let schedule = Schedule { rate: Some(1_000.0), ..Schedule::default() };
+        let open = run_at(Answer::FirstConnectionCloses, load, &schedule).await;
+        assert_eq!((open.lost + open.dropped, open.latency_us.len()), (400, 400), "{open:?}");
+        assert!(open.elapsed >= duration && open.last_reply.is_zero());
+        assert!(open.latency_us.value_at_quantile(0.5) > 150_000, "{open:?}");
+    }
+
+    #[tokio::test]
+    async fn an_absurd_rate_ends_with_time() {
+        let load = Load { requests_max: u64::MAX, duration: Duration::from_millis(200), ..LOAD };
+        let schedule = Schedule { rate: Some(1e12), ..Schedule::default() };
+        let start = Instant::now();
+        let report = run_at(Answer::InOrder, load, &schedule).await;
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        assert!(report.replies() > 0 && report.dropped > 100_000_000_000, "{}", report.dropped);
+    }
+
+    #[test]
+    fn short_headers_bound_what_is_in_flight() {
+        assert_eq!((in_flight_most(0), in_flight_most(1), in_flight_most(2)), (usize::MAX, 36, 1_296));
     }
 
     #[tokio::test]
@@ -352,6 +413,7 @@ mod tests {
         let report = run_at(Answer::InOrder, load, &schedule).await;
         assert!(report.sent + report.dropped <= 501 && report.sent >= 250, "{report:?}");
         assert!(schedule.live.replies() > report.sent + 500);
+        assert_eq!(report.verified, report.replies());
         assert!(report.elapsed < Duration::from_millis(1_500));
     }
 }

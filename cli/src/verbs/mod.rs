@@ -22,7 +22,7 @@ mod worker;
 
 pub use lmk::load as load_lmks;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, whole};
 use clap::Subcommand;
 use std::process::ExitCode;
 
@@ -128,7 +128,7 @@ impl Verb {
 
 // A diagnostic with its place in a file has lines of its own; everything else is one line.
 fn end(exit: Exit) -> ExitCode {
-    let Err(failure) = exit else { return ExitCode::SUCCESS };
+    let Err(failure) = whole(exit) else { return ExitCode::SUCCESS };
     match failure.message.trim_end() {
         "" => {}
         text if text.contains('\n') => eprintln!("{text}"),

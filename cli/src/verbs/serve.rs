@@ -126,7 +126,8 @@ pub fn run(args: Args) -> Exit {
         make_folder(folder).map_err(|e| Failure::environment(format!("{}: {e}", folder.display())))?;
     }
     let source = Source::from(&resolved);
-    let workers = workers(&resolved.workers, &source, resolved.log_format)?;
+    let workers =
+        workers(&resolved.workers, &source, resolved.log_format, resolved.gateway.limits.key_cache)?;
     let mut built_in = Vec::new();
     if resolved.insecure_test_lmk {
         tracing::warn!("public test LMKs: everybody knows them, they protect nothing");

@@ -27,6 +27,9 @@ pub struct Args {
     /// Log lines as JSON, like those of the gateway.
     #[arg(long)]
     log_json: bool,
+    /// Bytes in which opened keys are kept; 0 keeps none.
+    #[arg(long, value_name = "BYTES", default_value_t = gateway::Limits::default().key_cache)]
+    key_cache: usize,
 }
 
 /// Runs the verb.
@@ -55,7 +58,7 @@ pub fn run(args: Args) -> Exit {
             return Err(failure);
         }
     };
-    match serve(socket, backend) {
+    match serve(socket, backend, args.key_cache) {
         Ended::Closed => Ok(()),
         Ended::BackendLost => Err(Failure::environment("worker: the backend failed")),
         Ended::Socket(error) => Err(Failure::environment(format!("worker: socket: {error}"))),

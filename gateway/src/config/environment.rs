@@ -3,10 +3,11 @@
 
 use super::diagnostic::{Problem, Source, nearest};
 use super::file::{File, LimitsTable};
+use super::size::cache_bytes;
 use toml::Spanned;
 
 const PREFIX: &str = "PAYHSM_LIMITS_";
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "connections",
     "per_address",
     "frame_bytes",
@@ -16,6 +17,7 @@ const NAMES: [&str; 9] = [
     "idle_s",
     "write_stall_s",
     "drain_s",
+    "key_cache",
 ];
 
 impl File {
@@ -44,6 +46,10 @@ fn set(limits: &mut LimitsTable, variable: &str, name: &str, value: &str) -> Res
         "idle_s" => limits.idle_s = seconds()?,
         "write_stall_s" => limits.write_stall_s = seconds()?,
         "drain_s" => limits.drain_s = seconds()?,
+        "key_cache" => {
+            cache_bytes(value).ok_or_else(|| refuse("neither a size, such as 16MiB, nor off"))?;
+            limits.key_cache = Some(Spanned::new(0..0, value.to_owned()));
+        }
         _ => {
             let problem = refuse("no such limit");
             return Err(match nearest(name, NAMES.into_iter()) {

@@ -66,6 +66,7 @@ pub struct LimitsTable {
     pub idle_s: Option<Spanned<f64>>,
     pub write_stall_s: Option<Spanned<f64>>,
     pub drain_s: Option<Spanned<f64>>,
+    pub key_cache: Option<Spanned<String>>,
 }
 
 /// `[workers]`: the engine in processes of its own.

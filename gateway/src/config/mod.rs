@@ -5,6 +5,7 @@ mod diagnostic;
 mod environment;
 mod file;
 mod resolve;
+mod size;
 
 pub use diagnostic::Problem;
 pub use file::{

@@ -4,13 +4,18 @@ use super::diagnostic::Problem;
 use super::file::{
     File, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable, WorkersTable,
 };
+use super::size::cache_bytes;
 use crate::gateway::{Config, ListenerConfig, PortMap};
 use crate::{Limits, ListenSpec, TlsFiles, plan};
+use core::ops::RangeInclusive;
 use hostcmd::{Authorised, PinLength, Settings};
 use hsm::{LmkId, LmkInfo, LmkScheme};
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
+
+/// Bytes of a key cache.
+const CACHE: RangeInclusive<usize> = 64 << 10..=4 << 30;
 
 /// A configuration that was judged.
 #[derive(Debug)]
@@ -275,7 +280,19 @@ impl File {
             idle: self.seconds(&table.idle_s, normal.idle)?,
             write_stall: self.seconds(&table.write_stall_s, normal.write_stall)?,
             drain: self.seconds(&table.drain_s, normal.drain)?,
+            key_cache: self.cache(&table.key_cache, normal.key_cache)?,
         })
+    }
+
+    fn cache(&self, value: &Option<Spanned<String>>, normal: usize) -> Result<usize, Problem> {
+        let Some(value) = value else { return Ok(normal) };
+        let bytes = cache_bytes(value.get_ref());
+        // `off` is a word of its own: a size of nothing is a slip.
+        if let Some(bytes) = bytes.filter(|bytes| CACHE.contains(bytes) || value.get_ref() == "off") {
+            return Ok(bytes);
+        }
+        let message = "the key cache is between 64KiB and 4GiB, or \"off\"";
+        Err(self.source.problem(message, Some(value.span())))
     }
 
     fn count(&self, value: &Option<Spanned<u32>>, normal: usize, most: usize) -> Result<usize, Problem> {
@@ -373,6 +390,9 @@ mod tests {
             ("[limits]\nidle_s = -2.0", "-2.0"),
             ("[limits]\nidle_s = nan", "nan"),
             ("[limits]\nframe_bytes = 65536", "65536"),
+            ("[limits]\nkey_cache = '16MB'", "'16MB'"),
+            ("[limits]\nkey_cache = '0'", "'0'"),
+            ("[limits]\nkey_cache = '8GiB'", "'8GiB'"),
             ("[[listener]]\nlisten = 'boss@::1'", "'boss@::1'"),
             ("[[listener]]\nlisten = '::1'\nallow = ['10.0.0.0/33']", "'10.0.0.0/33'"),
             ("[[listener]]\nlisten = '::1'\nname = 'a b'", "'a b'"),
@@ -386,6 +406,13 @@ mod tests {
             let problem = resolve(text).unwrap_err();
             assert_eq!(problem.span().map(|at| &text[at]), Some(wrong), "{problem}");
         }
+    }
+
+    #[test]
+    fn the_key_cache_has_a_size_or_is_off() {
+        let cache = |text: &str| resolve(text).unwrap().gateway.limits.key_cache;
+        assert_eq!(cache("limits = { key_cache = '1MiB' }"), 1 << 20);
+        assert_eq!((cache("limits = { key_cache = 'off' }"), cache("")), (0, 16 << 20));
     }
 
     #[test]

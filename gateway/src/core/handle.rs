@@ -15,6 +15,7 @@ use crate::stats::Stats;
 use crate::worker::Events;
 use crate::{Limits, StartError};
 use hostcmd::{Authorised, Engine, KeyTable, Port, Unit};
+use hsm::Hsm;
 use std::cell::{Cell, RefCell};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -187,7 +188,9 @@ impl Core {
             CryptoSetup::Here(factory) => {
                 let backend = factory();
                 let facts = Facts { lmks: backend.lmks().to_vec(), class: backend.class() };
-                (Crypto::Here(RefCell::new(Engine::new(backend, unit.clone())), factory), facts)
+                let queue = Hsm::with_cache(setup.limits.key_cache);
+                let engine = Engine::with_queue(backend, unit.clone(), queue);
+                (Crypto::Here(RefCell::new(engine), factory), facts)
             }
             CryptoSetup::Away(facts, events, deadline) => {
                 (Crypto::Away(Box::new(Away::new(events, deadline, unit.clone()))), facts)

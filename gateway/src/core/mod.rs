@@ -33,6 +33,7 @@ use connection::Connection;
 use hostcmd::table::TABLE;
 use hostcmd::wire::from_ebcdic;
 use hostcmd::{Code, Engine, Finished, KeyTable, Port, Unit};
+use hsm::Hsm;
 use paytypes::bytes::grow;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -374,7 +375,8 @@ impl Core {
         tracing::error!("the backend panicked: its engine is made anew");
         let mut unit = self.unit.clone();
         engine.update_unit(|old| unit = old.clone());
-        match catch_unwind(AssertUnwindSafe(|| Engine::new(backend(), unit))) {
+        let queue = Hsm::with_cache(self.limits.key_cache);
+        match catch_unwind(AssertUnwindSafe(|| Engine::with_queue(backend(), unit, queue))) {
             Ok(mut fresh) => {
                 if let Some(keys) = &*self.keys.borrow() {
                     fresh.set_key_table(Arc::clone(keys), self.index);

@@ -8,7 +8,7 @@ use super::unit::read_unit;
 use super::wire::{Answer, FACTS, Malformed, RECORD_MAX, Refusal, Request, facts, from_facts, hello, take};
 use hostcmd::service::dectab;
 use hostcmd::{Authorised, Code, Engine, Finished, Port, Ticket, Unit};
-use hsm::{Backend, LmkId};
+use hsm::{Backend, Hsm, LmkId};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -60,15 +60,16 @@ pub fn report_failure(stream: &mut UnixStream, why: Refusal, text: &str) -> io::
     stream.write_all(&out)
 }
 
-/// Serves until the gateway closes the socket, or the backend has failed for good.
-pub fn serve(mut stream: UnixStream, backend: Box<dyn Backend>) -> Ended {
+/// Serves until the gateway closes the socket, or the backend has failed for good. Opened keys are kept in
+/// `key_cache` bytes.
+pub fn serve(mut stream: UnixStream, backend: Box<dyn Backend>, key_cache: usize) -> Ended {
     let mut out = Vec::new();
     Answer::Hello(&hello(backend.class(), backend.lmks())).write(&mut out);
     if let Err(error) = stream.write_all(&out) {
         return error.into();
     }
     let mut worker = Worker {
-        engine: Engine::new(backend, Unit::default()),
+        engine: Engine::with_queue(backend, Unit::default(), Hsm::with_cache(key_cache)),
         ports: Vec::new(),
         authorised: Authorised::NONE,
         running: Vec::with_capacity(BATCH),
@@ -326,7 +327,7 @@ mod tests {
         // Before it begins, so that one read brings all.
         stream.write_all(&out).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        assert!(matches!(serve(theirs, Box::new(backend)), Ended::Closed));
+        assert!(matches!(serve(theirs, Box::new(backend), 0), Ended::Closed));
         let mut answers = Vec::new();
         stream.read_to_end(&mut answers).unwrap();
         let mut rest = answers.as_slice();

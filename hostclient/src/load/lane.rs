@@ -1,10 +1,12 @@
 //! One connection of a run.
 
+use super::choice::is_verified;
 use super::pace::Due;
-use super::{LATE, Live, Load, Report, Work};
+use super::{Histogram, LATE, Live, Load, Report, Work};
 use crate::correlation::Waiting;
 use crate::pump::Pump;
 use crate::{Error, frame};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,44 +40,57 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) async fn run(mut self) {
-        loop {
-            let Ok(more) = self.fill() else { break };
-            if !more && self.waiting.len() == 0 {
-                break;
-            }
-            if !self.turn(more).await || !self.take_replies() {
-                break;
-            }
-        }
-        let dropped = self.dropped();
-        let ended = self.end.map_or(Instant::now(), |end| end.min(Instant::now()));
+        let broken = self.go().await.err();
+        let (now, until) = (Instant::now(), self.until());
+        let ended = self.end.map_or(now, |end| end.min(now));
         let mut report = lock(&self.report);
         report.lost += u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
-        report.dropped += dropped;
-        report.elapsed = report.elapsed.max(ended.saturating_duration_since(self.counted_from));
-    }
-
-    // What was due and is not sent any more.
-    fn dropped(&mut self) -> u64 {
-        let mut count = 0;
-        if let Some((due, end)) = self.due.as_mut().zip(self.end) {
-            while due.next < end {
-                count += u64::from(due.next >= self.counted_from);
-                due.advance();
-            }
+        for sent in self.waiting.drain().filter(|sent| sent.counted) {
+            report.latency_us.saturating_record(us(until, sent.meant));
+            report.service_us.saturating_record(us(until, sent.at));
         }
-        count
+        if let Some((due, end)) = self.due.as_ref().zip(self.end) {
+            let dropped = drop_due(due, self.counted_from, (end, until), &mut report.latency_us);
+            report.dropped = report.dropped.saturating_add(dropped);
+        }
+        report.elapsed = report.elapsed.max(ended.saturating_duration_since(self.counted_from));
+        if let Some(why) = broken {
+            report.broken += 1;
+            report.first_break.get_or_insert(why);
+        }
     }
 
-    // Waits for the socket or until a request is due. False when the connection gives nothing any more.
-    async fn turn(&mut self, more: bool) -> bool {
+    // Until there is nothing more to send or to wait for; or why the connection gives nothing any more.
+    async fn go(&mut self) -> Result<(), String> {
+        loop {
+            let more = self.fill().map_err(|error| error.to_string())?;
+            if !more && self.waiting.len() == 0 {
+                return Ok(());
+            }
+            self.turn(more).await?;
+            self.take_replies()?;
+        }
+    }
+
+    // Until when whoever asked has waited for what was never answered: time that was to be measured, and in which
+    // nothing came, is not left out because the connection was lost in it.
+    fn until(&self) -> Instant {
+        let now = Instant::now();
+        let timed = self.load.requests_max == u64::MAX;
+        self.end.filter(|_| timed).map_or(now, |end| end.max(now))
+    }
+
+    // Waits for the socket or until a request is due.
+    async fn turn(&mut self, more: bool) -> Result<(), String> {
         let room = more && self.waiting.len() < self.depth;
         let Some(due) = self.due.as_ref().filter(|_| room) else {
-            return matches!(tokio::time::timeout(self.timeout, self.pump.turn()).await, Ok(Ok(())));
+            let turned = tokio::time::timeout(self.timeout, self.pump.turn()).await;
+            let turned = turned.map_err(|_| format!("nothing came for {:?}", self.timeout))?;
+            return turned.map_err(|error| told(&error));
         };
         tokio::select! {
-            turned = self.pump.turn() => turned.is_ok(),
-            () = due.wake.notified() => true,
+            turned = self.pump.turn() => turned.map_err(|error| told(&error)),
+            () = due.wake.notified() => Ok(()),
         }
     }
 
@@ -128,8 +143,8 @@ impl Lane {
         }
     }
 
-    // False when the connection cannot be trusted any more.
-    fn take_replies(&mut self) -> bool {
+    // Fails when the connection cannot be trusted any more.
+    fn take_replies(&mut self) -> Result<(), String> {
         let now = Instant::now();
         let (mut count, mut errors, mut good) = (0, 0, true);
         let since = now.saturating_duration_since(self.counted_from);
@@ -150,19 +165,47 @@ impl Lane {
                 let p99 = count_reply(&mut report, now, since, &sent, *code);
                 p99.into_iter().for_each(|us| self.live.set_p99(us));
             }
-            let every = self.load.verify_every;
-            if every > 0 && sent.sequence.is_multiple_of(every) {
-                report.verified += 1;
+            if is_verified(sent.sequence, self.load.verify_every) {
+                report.verified += u64::from(sent.counted);
                 report.wrong += u64::from(!self.work.verify(sent.sequence, reply));
             }
         }
         if count > 0 {
             report.elapsed = report.elapsed.max(since);
+            report.last_reply = report.last_reply.max(since);
         }
         report.wrong += u64::from(!good);
         self.live.add(count, errors);
-        good
+        if good { Ok(()) } else { Err("a reply came that belongs to no request".to_owned()) }
     }
+}
+
+fn us(now: Instant, since: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(since).as_micros()).unwrap_or(u64::MAX)
+}
+
+fn told(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the unit closed the connection".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// So many groups of neighbours stand for any number of requests that were dropped.
+const GROUPS: u64 = 1_000;
+
+// What was due from the end of the warm-up on and is not sent any more: counted, and recorded as having waited.
+fn drop_due(due: &Due, from: Instant, (end, until): (Instant, Instant), latency: &mut Histogram) -> u64 {
+    let (first, behind) = (due.before(from), due.before(end));
+    let count = behind.saturating_sub(first);
+    let group = count.div_ceil(GROUPS).max(1);
+    let mut next = first;
+    while next < behind {
+        let size = group.min(behind - next);
+        latency.saturating_record_n(us(until, due.after(next)), size);
+        next += size;
+    }
+    count
 }
 
 // What a verifier that panicked has left is whole: every change is a number.
@@ -178,11 +221,10 @@ fn count_reply(
     sent: &Sent,
     code: [u8; 2],
 ) -> Option<u64> {
-    let us = |since| u64::try_from(now.duration_since(since).as_micros()).unwrap_or(u64::MAX);
-    let latency = us(sent.meant);
+    let latency = us(now, sent.meant);
     *report.codes.entry(code).or_default() += 1;
     report.latency_us.saturating_record(latency);
-    report.service_us.saturating_record(us(sent.at));
+    report.service_us.saturating_record(us(now, sent.at));
     let (slot, ended) = report.timeline.slot(since)?;
     slot.replies += 1;
     slot.errors += u64::from(&code != b"00");

@@ -30,6 +30,37 @@ impl Due {
         self.number = self.number.saturating_add(self.lanes);
         self.next = self.clock.at(self.number);
     }
+
+    /// When the request is due that comes so many after the next one.
+    pub(super) fn after(&self, count: u64) -> Instant {
+        self.clock.at(self.number.saturating_add(count.saturating_mul(self.lanes)))
+    }
+
+    /// How many are due before a time, from the next one on. Found without counting: at an absurd rate there are
+    /// more than can be counted.
+    pub(super) fn before(&self, time: Instant) -> u64 {
+        first(|count| self.after(count) >= time)
+    }
+}
+
+/// The lowest number of which something holds that holds of every higher one.
+fn first(holds: impl Fn(u64) -> bool) -> u64 {
+    if holds(0) {
+        return 0;
+    }
+    let (mut low, mut high) = (0, 1);
+    while high < u64::MAX && !holds(high) {
+        (low, high) = (high, high.saturating_mul(2));
+    }
+    while high - low > 1 {
+        let middle = low.midpoint(high);
+        if holds(middle) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    high
 }
 
 /// When the request of a number is due. Computed from the number, so that no rounding adds up.
@@ -121,23 +152,27 @@ impl Pacer {
 // Ends with time, or when the run is over before. The last wake-up is for all: they see that
 // time is over.
 fn tick(clock: Clock, lanes: &[Arc<Notify>], end: Option<Instant>, alive: &Weak<()>) {
-    let mut turn = lanes.iter().cycle();
-    let mut number = 0;
+    let (mut turn, mut number) = (0, 0u64);
     loop {
         let now = Instant::now();
         if end.is_some_and(|end| now >= end) || alive.strong_count() == 0 {
             break;
         }
-        while clock.at(number) <= now {
-            let Some(lane) = turn.next() else { return };
-            lane.notify_one();
-            number += 1;
-        }
+        let due = first(|count| clock.at(number.saturating_add(count)) > now);
+        wake(lanes, &mut turn, due);
+        number = number.saturating_add(due);
         let wait = clock.at(number).saturating_duration_since(Instant::now());
         let left = end.map_or(NAP_LONG, |end| end.saturating_duration_since(now));
         thread::sleep(wait.clamp(NAP, NAP_LONG).min(left));
     }
     lanes.iter().for_each(|lane| lane.notify_one());
+}
+
+// The lanes of so many requests, from the one whose turn it is; each once, for it sends all that is due.
+fn wake(lanes: &[Arc<Notify>], turn: &mut usize, due: u64) {
+    let count = usize::try_from(due).unwrap_or(usize::MAX);
+    lanes.iter().cycle().skip(*turn).take(count.min(lanes.len())).for_each(|lane| lane.notify_one());
+    *turn = (*turn).wrapping_add(count).checked_rem(lanes.len()).unwrap_or_default();
 }
 
 #[cfg(test)]
@@ -152,6 +187,35 @@ mod tests {
     fn a_constant_rate_is_evenly_spaced() {
         let clock = clock(100.0, None);
         assert!((clock.seconds(250.0) - 2.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_first_number_is_found() {
+        for wanted in [0, 1, 2, 3, 1_000, 1 << 40, u64::MAX - 1] {
+            assert_eq!(first(|n| n >= wanted), wanted);
+        }
+        assert_eq!(first(|_| false), u64::MAX);
+    }
+
+    #[test]
+    fn every_lane_is_woken_in_its_turn_and_once() {
+        let lanes: Vec<_> = (0..3).map(|_| Arc::new(Notify::new())).collect();
+        let mut turn = 2;
+        wake(&lanes, &mut turn, 2);
+        assert_eq!(turn, 1);
+        wake(&lanes, &mut turn, 7_000_000_001);
+        assert_eq!(turn, (1 + 7_000_000_001usize) % 3);
+    }
+
+    // A rate that no unit has: what is due in ten seconds is found without going through it.
+    #[test]
+    fn what_is_due_is_counted_by_arithmetic() {
+        let start = Instant::now();
+        let clock = Clock::new(start, 1e12, None, (Duration::ZERO, Duration::from_secs(10)));
+        let due = Due { next: start, wake: Arc::default(), clock, number: 3, lanes: 8 };
+        let count = due.before(start + Duration::from_secs(10));
+        assert!(count.abs_diff(1_250_000_000_000) < 1_000, "{count}");
+        assert!(start.elapsed() < Duration::from_secs(1));
     }
 
     #[test]

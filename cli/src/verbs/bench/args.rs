@@ -6,15 +6,17 @@ use super::preset::{Preset, Weight};
 use super::run::Progress;
 use crate::exit::Failure;
 use clap::{Args, Subcommand};
+use hostclient::load::in_flight_most;
 use hostclient::{Options, Tls};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Measures a unit under load; with no target, a gateway of its own under the public test LMKs.
 ///
-/// Ends with 1 when a reply was wrong, when there was none, when an --assert does not hold or a --sweep finds no
-/// rate that keeps its limit; with 2 for wrong usage, and with 3 when the unit cannot be reached or refuses to
-/// make keys.
+/// Ends with 1 when a reply was wrong, when there was none, when requests were lost or connections broke (unless
+/// an --assert on lost or dropped allows it), when every reply was a refusal (unless one on errors does), when an
+/// --assert does not hold or a --sweep finds no rate that keeps its limit; with 2 for wrong usage, and with 3 when
+/// the unit cannot be reached or refuses to make keys, or a result cannot be written.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct BenchArgs {
@@ -49,7 +51,8 @@ pub struct BenchArgs {
     /// Connections.
     #[arg(short, long, visible_alias = "clients", default_value_t = 8, value_parser = whole, value_name = "N")]
     pub(super) conns: usize,
-    /// Requests in flight on each connection (16); in an open loop the most (1024).
+    /// Requests in flight on each connection (16); in an open loop the most (1024). Fewer where the header is too
+    /// short to tell them apart.
     #[arg(long, visible_alias = "pipeline", value_parser = whole, value_name = "N")]
     depth: Option<usize>,
     /// Requests a second over all connections (10k is 10000): open loop. Without it a closed loop.
@@ -80,7 +83,7 @@ pub struct BenchArgs {
     /// a6, a8, nc, b2.
     #[arg(long, value_delimiter = ',', value_name = "COMMAND=WEIGHT")]
     pub(super) mix: Vec<Weight>,
-    /// Verifies one reply of so many; 0 verifies none.
+    /// Verifies one reply of so many, taken at random; 0 verifies none.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(super) verify_every: u64,
     /// A condition, repeatable: p50, p90, p99, p99.9, p99.99 or max with us, ms or s; rate, knee, errors, wrong,
@@ -136,6 +139,31 @@ impl BenchArgs {
         if preset != Preset::Mix && !self.mix.is_empty() {
             return Err(Failure::usage("--mix belongs to the preset mix"));
         }
+        for (n, weight) in self.mix.iter().enumerate() {
+            if self.mix[..n].iter().any(|before| before.kind == weight.kind) {
+                let code = weight.kind.code().to_ascii_lowercase();
+                return Err(Failure::usage(format!("--mix names {code} twice")));
+            }
+        }
+        if self.duration.is_zero() {
+            return Err(Failure::usage("--duration of nothing measures nothing"));
+        }
+        if self.timeout.is_zero() {
+            return Err(Failure::usage("--timeout of nothing waits for no reply"));
+        }
+        if self.hdr.is_some() && same_file(self.hdr.as_deref(), self.html.as_deref()) {
+            return Err(Failure::usage("--hdr and --html name one file"));
+        }
+        if let Some(target) = self.target.as_deref().filter(|target| !has_port(target)) {
+            return Err(Failure::usage(format!("--target {target}: expected HOST:PORT")));
+        }
+        let most = in_flight_most(self.header_length());
+        if let Some(depth) = self.depth.filter(|depth| *depth > most) {
+            return Err(Failure::usage(format!(
+                "--depth {depth}: headers of {} characters tell {most} requests apart",
+                self.header_len
+            )));
+        }
         if self.threads > self.conns {
             return Err(Failure::usage("every one of --threads needs a connection of --conns"));
         }
@@ -154,7 +182,8 @@ impl BenchArgs {
     }
 
     pub(super) fn depth(&self) -> usize {
-        self.depth.unwrap_or(if self.open() { DEPTH_OPEN } else { DEPTH_CLOSED })
+        let normal = if self.open() { DEPTH_OPEN } else { DEPTH_CLOSED };
+        self.depth.unwrap_or_else(|| normal.min(in_flight_most(self.header_length())))
     }
 
     pub(super) fn header_length(&self) -> usize {
@@ -195,7 +224,28 @@ fn whole(text: &str) -> Result<usize, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = assert::count(text)?;
-    if rate > 0.0 { Ok(rate) } else { Err("expected more than 0".to_owned()) }
+    let good = rate > 0.0 && rate <= RATE_MOST;
+    good.then_some(rate).ok_or_else(|| "expected more than 0 and at most 100M".to_owned())
+}
+
+// No unit answers so many, and no load thread sends them.
+const RATE_MOST: f64 = 100e6;
+
+fn has_port(target: &str) -> bool {
+    let port =
+        target.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    matches!(port, Some(Ok(1..)))
+}
+
+// By its folder, so that two ways of writing it do not hide that it is one.
+fn same_file(a: Option<&Path>, b: Option<&Path>) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (folder.canonicalize().ok(), path.file_name().map(ToOwned::to_owned))
+    };
+    let real = |path: &Path| path.canonicalize().ok();
+    a.zip(b)
+        .is_some_and(|(a, b)| a == b || place(a) == place(b) || real(a).is_some_and(|a| Some(a) == real(b)))
 }
 
 fn range(text: &str) -> Result<Range, String> {
@@ -237,6 +287,19 @@ mod tests {
         assert_eq!(range("1k..2.5M"), Ok(Range { from: 1e3, to: 2.5e6 }));
         assert_eq!(seconds("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(seconds("0.5s"), Ok(Duration::from_millis(500)));
+        assert!(rate("100M").is_ok() && rate("101M").is_err() && range("1k..1e12").is_err());
+        assert!(
+            has_port("a:1500")
+                && has_port("[::1]:1500")
+                && !has_port("a")
+                && !has_port("a:")
+                && !has_port(":1")
+        );
+        assert!(!has_port("a:0") && !has_port("a:70000"));
+        let same = |a, b| same_file(Some(Path::new(a)), Some(Path::new(b)));
+        assert!(
+            same("a", "a") && same("a", "./a") && !same("a", "b") && !same_file(Some(Path::new("a")), None)
+        );
         assert!(range("1k").is_err() && range("0..1").is_err() && rising("5..1").is_err());
         assert!(
             seconds("-1").is_err() && seconds("soon").is_err() && lmk("7").is_err() && whole("0").is_err()

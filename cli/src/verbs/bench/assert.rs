@@ -74,6 +74,16 @@ impl Condition {
         self.metric == Metric::Knee
     }
 
+    /// It says how many requests may get no reply.
+    pub fn is_of_lost(&self) -> bool {
+        matches!(self.metric, Metric::Lost | Metric::Dropped)
+    }
+
+    /// It says how many replies may be refusals.
+    pub fn is_of_errors(&self) -> bool {
+        self.metric == Metric::Errors
+    }
+
     /// Whether it holds, and the figure in microseconds, replies a second, or as a count. Nothing holds of the
     /// latency of a run without replies.
     pub fn judge(&self, figures: &Figures) -> (bool, f64) {

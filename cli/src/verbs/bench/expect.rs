@@ -24,6 +24,8 @@ pub enum Expect {
     },
     /// A generated key, and the same in a TR-31 block under this ZMK; the check value is of what is in it.
     Generated(Arc<Clear>),
+    /// A generated key, and a TR-31 block under a ZMK that is not known: both whole, with a check value.
+    Formed,
 }
 
 impl fmt::Debug for Expect {
@@ -34,6 +36,7 @@ impl fmt::Debug for Expect {
             Self::Imported(..) => "Imported",
             Self::Exported { .. } => "Exported",
             Self::Generated(_) => "Generated",
+            Self::Formed => "Formed",
         })
     }
 }
@@ -57,8 +60,28 @@ impl Expect {
                 let block = both.find('R').and_then(|at| both.get(at..)).unwrap_or_default();
                 oracle::tr31_unwrap(zmk.expose(), block).is_some_and(|key| oracle::kcv(&key) == kcv)
             }),
+            Self::Formed => parts(reply, b"A1").is_some_and(|(both, kcv)| {
+                let rest = after_token(both).filter(|rest| rest.starts_with('R'));
+                rest.and_then(after_token) == Some("") && is_hex(kcv)
+            }),
         }
     }
+}
+
+// What stands behind a double-length key under a variant LMK, or behind a key block, whose header tells its length.
+fn after_token(text: &str) -> Option<&str> {
+    let length = match text.as_bytes().first()? {
+        b'U' => 33,
+        b'S' | b'R' => 1 + text.get(2..6)?.parse::<usize>().ok().filter(|length| *length > 16)?,
+        _ => return None,
+    };
+    let (token, rest) = text.split_at_checked(length)?;
+    let good = if token.starts_with('U') { is_hex(&token[1..]) } else { is_hex(token.get(length - 16..)?) };
+    good.then_some(rest)
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|c| c.is_ascii_digit() || (b'A'..=b'F').contains(&c))
 }
 
 fn is(opened: &Key, kcv: &str, key: &Clear) -> bool {
@@ -100,6 +123,13 @@ mod tests {
         let generated = Expect::Generated(clear(zmk));
         let both = format!("U5178C9D3D1052B15BF6AEC458B4A4564{block}");
         assert!(generated.holds(&reply("A1", &both, &key)) && !generated.holds(&reply("A1", &both, &zmk)));
+        assert!(Expect::Formed.holds(&reply("A1", &both, &key)));
+        let blocks = sblock::wrap(TestLmk::Tdes, "P0TB00E", "01", &key, 1) + &block;
+        assert!(Expect::Formed.holds(&reply("A1", &blocks, &key)));
+        let short = &both[..both.len() - 1];
+        let unfinished = ["A7", "A1"].map(|code| reply(code, if code == "A1" { short } else { &both }, &key));
+        assert!(unfinished.iter().all(|reply| !Expect::Formed.holds(reply)));
+        assert!(!Expect::Formed.holds(&reply("A1", &block, &key)) && !Expect::Formed.holds(b"A100"));
         let check = Expect::CheckValue(*b"A7", oracle::kcv(&key));
         assert!(check.holds(&reply("A7", &token, &key)) && !check.holds(&reply("A7", &token, &zmk)));
         assert!(!check.holds(b"A715"));

@@ -237,8 +237,11 @@ pub struct Setup {
 /// What a run gave.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Figures {
-    /// From the end of the warm-up to the last reply.
+    /// From the end of the warm-up to the last reply, and at least the time that the run was to last.
     pub elapsed_s: f64,
+    /// From the end of the warm-up to the last reply.
+    #[serde(default)]
+    pub last_reply_s: f64,
     /// Requests.
     pub sent: u64,
     /// Replies of any code.
@@ -252,9 +255,9 @@ pub struct Figures {
     pub codes: BTreeMap<String, u64>,
     /// Replies with another code than 00.
     pub errors: u64,
-    /// Replies that were compared, those of the warm-up included.
+    /// Of the replies, those that were compared.
     pub verified: u64,
-    /// Of these, replies with other bytes than expected; and replies to no request.
+    /// Replies with other bytes than expected, or to no request; those of the warm-up included.
     pub wrong: u64,
     /// Requests without reply.
     pub lost: u64,
@@ -262,7 +265,14 @@ pub struct Figures {
     pub late: u64,
     /// Open loop: requests that were due and never sent.
     pub dropped: u64,
-    /// From when a request was due, or sent in a closed loop, to its reply.
+    /// Connections that broke before the run was over.
+    #[serde(default)]
+    pub broken: u64,
+    /// Why the first of them did.
+    #[serde(default)]
+    pub first_break: Option<String>,
+    /// From when a request was due, or sent in a closed loop, to its reply; of one that was lost or dropped, to the
+    /// end of the run.
     pub latency_us: Latency,
     /// From sending to reply.
     pub service_us: Latency,
@@ -300,7 +310,20 @@ pub struct Assertion {
     pub holds: bool,
 }
 
+/// Share of its time after which a run that lost requests did not end before its time.
+const NEARLY_ALL: f64 = 0.9;
+
 impl Figures {
+    /// Nothing came any more long before the end of a run of this length, and requests waited for it.
+    pub fn ended_early(&self, duration_s: f64) -> bool {
+        self.lost + self.broken > 0 && self.last_reply_s < duration_s * NEARLY_ALL
+    }
+
+    /// No reply was good.
+    pub fn all_refused(&self) -> bool {
+        self.replies > 0 && self.errors == self.replies
+    }
+
     /// Of a report.
     pub fn of(report: &Report) -> Self {
         let codes: BTreeMap<String, u64> =
@@ -317,6 +340,7 @@ impl Figures {
         };
         Self {
             elapsed_s: report.elapsed.as_secs_f64(),
+            last_reply_s: report.last_reply.as_secs_f64(),
             sent: report.sent,
             replies: report.replies(),
             rate: report.rate(),
@@ -327,6 +351,8 @@ impl Figures {
             lost: report.lost,
             late: report.late,
             dropped: report.dropped,
+            broken: report.broken,
+            first_break: report.first_break.clone(),
             latency_us: latency(&report.latency_us),
             service_us: latency(&report.service_us),
             ..Self::default()

@@ -20,12 +20,15 @@ pub use args::BenchArgs;
 use crate::exit::{Exit, Failure};
 use crate::hardening;
 use args::BenchVerb;
+use assert::Condition;
+use expect::Expect;
 use figures::{Assertion, Document, Figures, Host, Interval, Point, SCHEMA, Setup, Step, Sweep};
 use hostclient::{Client, Load, Options, Report};
 use keys::Keys;
 use material::{Item, Maker, Trouble};
 use preset::{Preset, Weight, turns};
 use run::{Plan, Prepared, Ran};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,6 +57,7 @@ pub fn run(args: &BenchArgs) -> Exit {
             "the limit of open files leaves room for {room} connections"
         )));
     }
+    let files = Files::create(args)?;
     let bench = Bench::prepare(args, preset)?;
     let (mut figures, report, sweep) = match args.sweep {
         None => {
@@ -66,12 +70,10 @@ pub fn run(args: &BenchArgs) -> Exit {
     figures.knee = sweep.as_ref().and_then(|sweep| sweep.knee);
     let document = bench.document(figures, &report, sweep);
     drop(bench);
-    if let Some(path) = &args.hdr {
-        write(path, |mut out| report.write_hdr(ended, &mut out))?;
-    }
-    if let Some(path) = &args.html {
-        write(path, |out| out.write_all(html::page(&document).as_bytes()))?;
-    }
+    // What was measured is told before anything else can fail, and written when it cannot be told.
+    let shown = show(args, &document);
+    files.write(ended, &report, &document)?;
+    shown?;
     end(args, &document)
 }
 
@@ -170,9 +172,11 @@ impl<'a> Bench<'a> {
     // Why a step does not keep its limit.
     fn broken(&self, rate: f64, figures: &Figures) -> Option<String> {
         let limit = &self.args.limit;
-        if figures.wrong + figures.lost + figures.errors > 0 {
-            let Figures { errors, wrong, lost, .. } = figures;
-            return Some(format!("{errors} refused, {wrong} wrong, {lost} lost"));
+        let Figures { errors, wrong, lost, broken, .. } = figures;
+        if errors + wrong + lost + broken > 0 {
+            return Some(format!(
+                "{errors} refused, {wrong} wrong, {lost} lost, {broken} connections broken"
+            ));
         }
         if !limit.judge(figures).0 {
             return Some(format!("{} does not hold", limit.text()));
@@ -250,15 +254,18 @@ fn rounds(
 // Who says what a reply must be.
 fn verification(rounds: &[Vec<Item>]) -> String {
     let (own, asked): (Vec<&Item>, Vec<&Item>) = rounds.iter().flatten().partition(|item| item.independent);
-    match (own.is_empty(), asked.is_empty()) {
-        (_, true) => "worked out by this program's own cryptography from clear keys".into(),
+    let formed = asked.iter().any(|item| matches!(item.expect, Expect::Formed));
+    let only = if formed { "; of a key that A0 made only the form, for the ZMK is not known" } else { "" };
+    let text = match (own.is_empty(), asked.is_empty()) {
+        (_, true) => "worked out by this program's own cryptography from clear keys".to_owned(),
         (true, false) => "made by another command of the unit (clear keys are not known)".into(),
         (false, false) => {
             "worked out by this program's own cryptography where clear keys are known, otherwise made by another \
              command of the unit"
                 .into()
         }
-    }
+    };
+    text + only
 }
 
 fn wire(error: hostclient::Error) -> Failure {
@@ -275,16 +282,40 @@ fn trouble(trouble: Trouble) -> Failure {
     }
 }
 
-fn write(path: &Path, how: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Exit {
-    let written = std::fs::File::create(path).and_then(|file| {
-        let mut out = io::BufWriter::new(file);
-        how(&mut out)?;
-        out.flush()
-    });
-    written.map_err(|error| Failure::environment(format!("{}: {error}", path.display())))
+/// What a run is written to, open before it begins: minutes of load are not lost to a folder that is not there.
+struct Files<'a> {
+    hdr: Option<(&'a Path, File)>,
+    html: Option<(&'a Path, File)>,
 }
 
-fn end(args: &BenchArgs, document: &Document) -> Exit {
+impl<'a> Files<'a> {
+    fn create(args: &'a BenchArgs) -> Result<Self, Failure> {
+        let open = |path: &'a Path| match File::create(path) {
+            Ok(file) => Ok((path, file)),
+            Err(error) => Err(unwritten(path, &error)),
+        };
+        let hdr = args.hdr.as_deref().map(open).transpose()?;
+        Ok(Self { hdr, html: args.html.as_deref().map(open).transpose()? })
+    }
+
+    // Both are tried.
+    fn write(self, ended: SystemTime, report: &Report, document: &Document) -> Exit {
+        let hdr = self.hdr.map(|file| write(file, |mut out| report.write_hdr(ended, &mut out)));
+        let html = self.html.map(|file| write(file, |out| out.write_all(html::page(document).as_bytes())));
+        hdr.into_iter().chain(html).collect()
+    }
+}
+
+fn write((path, file): (&Path, File), how: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Exit {
+    let mut out = io::BufWriter::new(file);
+    how(&mut out).and_then(|()| out.flush()).map_err(|error| unwritten(path, &error))
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::environment(format!("{}: {error}", path.display()))
+}
+
+fn show(args: &BenchArgs, document: &Document) -> Exit {
     let text = if args.json {
         serde_json::to_string_pretty(document).map_err(Failure::environment)?
     } else {
@@ -295,12 +326,25 @@ fn end(args: &BenchArgs, document: &Document) -> Exit {
     if args.json {
         table::warnings(document).iter().for_each(|warning| eprintln!("payhsm: {warning}"));
     }
+    Ok(())
+}
+
+// What the run says of the unit.
+fn end(args: &BenchArgs, document: &Document) -> Exit {
     let result = &document.result;
     if result.wrong > 0 {
         return Err(Failure::check(format!("{} replies were wrong", result.wrong)));
     }
     if result.replies == 0 {
         return Err(Failure::check("no reply was counted"));
+    }
+    let asked = |about: fn(&Condition) -> bool| args.conditions.iter().any(about);
+    if result.lost + result.broken > 0 && !asked(Condition::is_of_lost) {
+        let (lost, broken) = (result.lost, result.broken);
+        return Err(Failure::check(format!("{lost} requests got no reply, {broken} connections broke")));
+    }
+    if result.all_refused() && !asked(Condition::is_of_errors) {
+        return Err(Failure::check("every reply was a refusal"));
     }
     if let Some(sweep) = document.sweep.as_ref().filter(|sweep| sweep.knee.is_none()) {
         return Err(Failure::check(format!("no rate of the sweep keeps {}", sweep.limit)));

@@ -43,7 +43,7 @@ pub fn warnings(document: &Document) -> Vec<String> {
         let threads = document.run.threads + 1;
         out.push(format!(
             "a load thread computed, or waited for a processor, nearly all the time: the unit may be faster. Try \
-             --threads {threads}, --verify-every 100, or load from another machine"
+             --threads {threads}, --verify-every 100 (replies of every command are still among them), or load from another machine"
         ));
     }
     if document
@@ -55,11 +55,34 @@ pub fn warnings(document: &Document) -> Vec<String> {
             "a step of the sweep was limited by this program: the knee of the unit may be higher".into(),
         );
     }
-    if document.result.lost > 0 {
-        let lost = document.result.lost;
+    out.extend(losses(document));
+    let result = &document.result;
+    if result.errors > 0 {
+        let share = result.errors as f64 / result.replies.max(1) as f64 * 100.0;
+        out.push(format!("{share:.1} % of the replies are refusals: rate and latency are theirs too"));
+    }
+    out
+}
+
+// What a unit that dies or hangs leaves.
+fn losses(document: &Document) -> Vec<String> {
+    let (result, duration) = (&document.result, document.run.duration_s);
+    let mut out = Vec::new();
+    if result.ended_early(duration) {
+        out.push(format!(
+            "the run ended early: the last reply came after {:.2} s of {duration} s; rate and latency are over all of them",
+            result.last_reply_s
+        ));
+    }
+    if result.lost > 0 {
+        let lost = result.lost;
         out.push(format!(
             "{lost} requests got no reply: the unit was silent for --timeout or closed connections (see its limit of them)"
         ));
+    }
+    if result.broken > 0 {
+        let why = result.first_break.as_deref().unwrap_or("unknown");
+        out.push(format!("{} connections broke, the first of them: {why}", result.broken));
     }
     out
 }
@@ -156,10 +179,14 @@ pub fn method(run: &Setup) -> String {
     if run.ramp_to.is_some() {
         text += "The rate goes in a straight line from the first to the second over the time that counts. ";
     }
+    text += "A request without reply counts in both with the time to the end of the run. ";
     text += &match run.verify_every {
         0 => "No reply was verified.".to_owned(),
         1 => format!("Every reply was verified against what it must be, {}.", run.verification),
-        n => format!("One reply of {n} was verified against what it must be, {}.", run.verification),
+        n => format!(
+            "One reply of {n}, taken at random, was verified against what it must be, {}.",
+            run.verification
+        ),
     };
     text
 }

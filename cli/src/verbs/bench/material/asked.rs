@@ -14,6 +14,13 @@ const TRIES_AT_ONCE: u64 = 256;
 /// A key exchange has this many different requests, each made by the unit.
 const ROUND_EXCHANGE: usize = 32;
 
+/// A key that PIN blocks come under.
+struct Source {
+    key: Held,
+    /// The same as a ZPK, under which JG makes blocks; a TPK of a file has none.
+    zpk: Option<String>,
+}
+
 fn bytes(text: String) -> Expect {
     Expect::Bytes(text.into_bytes())
 }
@@ -21,11 +28,11 @@ fn bytes(text: String) -> Expect {
 impl Maker {
     pub(super) async fn translations(&self, kind: Kind) -> Result<Vec<Item>, Trouble> {
         let to = self.keys(Role::Zpk, ZPKS).await?;
-        let from = if kind == Kind::Ca { self.keys(Role::Tpk, ZPKS).await? } else { to.clone() };
+        let from = self.sources(kind, &to).await?;
         let mut items = Vec::new();
         for n in 0..ROUND {
             let (a, b) = (&from[n % from.len()], &to[(n + 1) % to.len()]);
-            items.push(match self.known_translation(kind, n, a, b) {
+            items.push(match self.known_translation(kind, n, &a.key, b) {
                 Some(item) => item,
                 None => self.asked_translation(kind, n, a, b).await?,
             });
@@ -33,24 +40,48 @@ impl Maker {
         Ok(items)
     }
 
-    async fn asked_translation(&self, kind: Kind, n: usize, a: &Held, b: &Held) -> Result<Item, Trouble> {
-        let account = account(n);
-        let (came, made) = match Self::known_block(n, a) {
-            Some(came) => {
+    // The keys that blocks come under.
+    async fn sources(&self, kind: Kind, zpks: &[Held]) -> Result<Vec<Source>, Trouble> {
+        let same = |key: Held| Source { zpk: Some(key.token.clone()), key };
+        if kind != Kind::Ca {
+            return Ok(zpks.iter().cloned().map(same).collect());
+        }
+        let mut sources = Vec::new();
+        if self.makes_terminal_keys() {
+            for _ in 0..ZPKS {
+                let (zpk, key) = self.terminal_key().await?;
+                sources.push(Source { zpk: Some(zpk), key });
+            }
+        } else {
+            sources
+                .extend(self.keys(Role::Tpk, ZPKS).await?.into_iter().map(|key| Source { zpk: None, key }));
+        }
+        Ok(sources)
+    }
+
+    // No TPK is named, and none can be made of which the clear value is known.
+    fn makes_terminal_keys(&self) -> bool {
+        self.keys.of(Role::Tpk).is_empty() && self.zmk.is_none()
+    }
+
+    async fn asked_translation(&self, kind: Kind, n: usize, a: &Source, b: &Held) -> Result<Item, Trouble> {
+        let (account, token) = (account(n), &a.key.token);
+        let (came, made) = match (Self::known_block(n, &a.key), &a.zpk) {
+            (Some(came), _) => {
                 let way = if kind == Kind::Ca { "JC" } else { "JE" };
-                let stored = self.ask(&format!("{way}{}{came}01{account}{}", a.token, self.selector)).await?;
+                let stored = self.ask(&format!("{way}{token}{came}01{account}{}", self.selector)).await?;
                 (came, self.pin_block(&b.token, &account, &stored).await?)
             }
-            None if kind == Kind::Ca => {
-                return Err(Trouble::Keys("ca needs the clear value of a tpk".into()));
-            }
-            None => {
+            (None, Some(zpk)) => {
                 let stored = self.ask(&format!("JA{account}05{}", self.selector)).await?;
-                let came = self.pin_block(&a.token, &account, &stored).await?;
+                let came = self.pin_block(zpk, &account, &stored).await?;
                 (came, self.pin_block(&b.token, &account, &stored).await?)
+            }
+            (None, None) => {
+                return Err(Trouble::Keys("ca needs the clear value of the tpk".into()));
             }
         };
-        let request = format!("{}{}{}12{came}0101{account}", kind.code(), a.token, b.token);
+        let request = format!("{}{token}{}12{came}0101{account}", kind.code(), b.token);
         Ok(self.item(&request, bytes(format!("{}0005{made}01", kind.reply())), false))
     }
 
@@ -60,20 +91,18 @@ impl Maker {
 
     pub(super) async fn pin_verifications(&self, kind: Kind) -> Result<Vec<Item>, Trouble> {
         let role = if kind == Kind::Ec { Role::Zpk } else { Role::Tpk };
-        let of_file = !self.keys.of(role).is_empty() || self.zmk.is_some();
         // A ZPK to make blocks under, and the same key as the measured command wants it.
         let (zpk, key) = match role {
-            Role::Tpk if !of_file => self.terminal_key().await?,
+            Role::Tpk if self.makes_terminal_keys() => self.terminal_key().await?,
             _ => {
                 let key = self.key(role).await?;
+                if role == Role::Tpk && key.clear.is_none() {
+                    let what = "dc (pin-verify) needs the clear value of the tpk; or measure ec";
+                    return Err(Trouble::Keys(what.into()));
+                }
                 (key.token.clone(), key)
             }
         };
-        if of_file && role == Role::Tpk && key.clear.is_none() {
-            return Err(Trouble::Keys(
-                "dc (pin-verify) needs the clear value of the tpk; or measure ec".into(),
-            ));
-        }
         let pvk = self.key(Role::Pvk).await?;
         let mut items = Vec::new();
         for n in 0..ROUND {
@@ -171,10 +200,11 @@ impl Maker {
     }
 
     pub(super) async fn generations(&self) -> Result<Vec<Item>, Trouble> {
-        let known = self.zmk.as_ref().and_then(|zmk| self.known_generation(zmk));
-        known.map(|item| vec![item]).ok_or_else(|| {
-            Trouble::Keys("a0 needs a zmk with its clear value: nothing else shows what was generated".into())
-        })
+        let zmk = match &self.zmk {
+            Some(zmk) => zmk.clone(),
+            None => self.key(Role::Zmk).await?,
+        };
+        Ok(vec![self.generation(&zmk)])
     }
 
     pub(super) async fn exchanges(&self, kind: Kind) -> Result<Vec<Item>, Trouble> {

@@ -109,14 +109,19 @@ impl Maker {
         Some(Item { request, expect, independent: true })
     }
 
-    pub(super) fn known_generation(&self, zmk: &Held) -> Option<Item> {
+    // A new key, exported under a ZMK: a known one opens it, of any other only the form shows.
+    pub(super) fn generation(&self, zmk: &Held) -> Item {
         let (selector, token) = (&self.selector, &zmk.token);
         let request = if self.blocks {
             format!("A01FFFS;0{token}R{selector}#{}!B", Role::Zpk.group())
         } else {
             format!("A01001U;0{token}R{selector}&P0B00E00!B")
         };
-        let expect = Expect::Generated(Arc::clone(zmk.clear.as_ref()?));
-        Some(Item { request: request.into_bytes(), expect, independent: true })
+        let expect = match &zmk.clear {
+            Some(clear) => Expect::Generated(Arc::clone(clear)),
+            None => Expect::Formed,
+        };
+        let independent = zmk.clear.is_some();
+        Item { request: request.into_bytes(), expect, independent }
     }
 }
