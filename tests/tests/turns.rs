@@ -263,7 +263,7 @@ impl Worker {
         let (stream, theirs) = UnixStream::pair().expect("sockets");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
         let gate = Arc::clone(gate);
-        let thread = std::thread::spawn(move || worker::serve(theirs, gated(&gate)));
+        let thread = std::thread::spawn(move || worker::serve(theirs, gated(&gate), 16 << 20));
         let mut worker = Self { stream, bytes: Vec::new(), thread };
         assert!(worker.record(|answer| matches!(answer, Answer::Hello(_))));
         worker
