@@ -9,7 +9,7 @@ use keymgr::client::{Client, ManagerAddress};
 use keymgr::core::action::Act;
 use keymgr::core::approval::ActionState;
 use keymgr::core::people::Role;
-use keymgr::house::{Beginning, Genesis, House, Settings};
+use keymgr::house::{Beginning, Genesis, House, Limits, Settings};
 use keymgr::log::{CheckpointKey, Ledger};
 use keymgr::person::{Home, PersonRequest};
 use keymgr::server::{GENESIS, Server};
@@ -83,6 +83,7 @@ impl Founded {
             link: free_address()?,
             names: vec!["127.0.0.1".to_owned()],
             live: false,
+            limits: Limits::default(),
         };
         let utc_ms = keymgr::client::utc_ms();
         let keys = house.create(&settings, PASSPHRASE, utc_ms).map_err(text)?;

@@ -2,10 +2,10 @@
 //! the caller has opened, since this crate does not choose backends.
 
 use crate::api;
-use crate::channel::{Room, ServerKey, node_tls, serve, server_tls};
+use crate::channel::{Room, ServerKey, Share, node_tls, serve, server_tls};
 use crate::core::Core;
 use crate::core::input::Input;
-use crate::house::{Genesis, GenesisError, House, HouseError, HouseKeys, Settings};
+use crate::house::{Genesis, GenesisError, House, HouseError, HouseKeys, Limits, Settings};
 use crate::log::CheckpointKey;
 use crate::service::{Clock, Manager, Parts, SentStore};
 use crate::store::{Location, Store};
@@ -26,10 +26,27 @@ use zeroize::Zeroizing;
 
 /// The draft of the centre in its folder.
 pub const GENESIS: &str = "genesis.json";
-/// For people's programs.
-const PEOPLE: Room = Room { connections: 1024, head: Duration::from_secs(15) };
-/// For nodes, whose beats are half a minute apart.
-const NODES: Room = Room { connections: 20_000, head: Duration::from_secs(75) };
+// For people's programs. A handshake takes milliseconds; whoever is in one has to be displaced by hundreds meanwhile
+// to be kept out.
+fn people(limits: &Limits) -> Room {
+    Room {
+        greeting: Share { total: 1024, each: 512 },
+        strangers: Share { total: 256, each: limits.strangers_per_address },
+        known: Share { total: 1024, each: limits.connections_per_person },
+        head: Duration::from_secs(15),
+    }
+}
+
+// For nodes, whose beats are half a minute apart. Thousands may come at once from one address, so handshakes are not
+// counted by it.
+fn nodes(limits: &Limits) -> Room {
+    Room {
+        greeting: Share { total: 8192, each: 8192 },
+        strangers: Share { total: 2048, each: limits.strangers_per_address },
+        known: Share { total: 20_000, each: limits.connections_per_node },
+        head: Duration::from_secs(75),
+    }
+}
 
 /// Why a manager does not run.
 #[derive(Debug, Error)]
@@ -78,6 +95,7 @@ pub struct Server {
     link_tls: Arc<ServerConfig>,
     channel: ServerKey,
     key: Digest,
+    limits: Limits,
 }
 
 impl core::fmt::Debug for Server {
@@ -107,6 +125,9 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let genesis = Genesis::read(&house.read(GENESIS)?)?;
         let founding = genesis.founding()?;
+        if !settings.limits.hold() {
+            return Err(ServerError::Setting("limits: a limit of nothing lets nobody in".to_owned()));
+        }
         let (api, link) = (listen(&settings.listen).await?, listen(&settings.link).await?);
         let link_url = url(settings, &link)?;
         let location = location(house, settings)?;
@@ -142,7 +163,16 @@ impl Server {
             Some(_) => {}
         }
         manager.keep_epoch().await;
-        Ok(Self { manager, api, link, api_tls, link_tls, channel: keys.channel, key })
+        Ok(Self {
+            manager,
+            api,
+            link,
+            api_tls,
+            link_tls,
+            channel: keys.channel,
+            key,
+            limits: settings.limits,
+        })
     }
 
     /// The manager, to look at.
@@ -167,7 +197,7 @@ impl Server {
 
     /// Serves until `stop` is ready; then what is open may end.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { manager, api, link, api_tls, link_tls, channel, .. } = self;
+        let Self { manager, api, link, api_tls, link_tls, channel, limits, .. } = self;
         let (ending, _) = watch::channel(false);
         let ended = || {
             let mut ended = ending.subscribe();
@@ -175,8 +205,10 @@ impl Server {
                 let _ = ended.wait_for(|ended| *ended).await;
             }
         };
-        let people = serve(api, api_tls, api::router(manager.clone()), PEOPLE, ended());
-        let nodes = serve(link, link_tls, api::link_router(manager.clone()), NODES, ended());
+        let (persons, units) = (api::known_person(manager.clone()), api::known_node(manager.clone()));
+        let people = serve(api, api_tls, api::router(manager.clone()), (people(&limits), persons), ended());
+        let nodes =
+            serve(link, link_tls, api::link_router(manager.clone()), (nodes(&limits), units), ended());
         let (people, nodes) = (tokio::spawn(people), tokio::spawn(nodes));
         let (pusher, stopped) = (manager.clone(), ended());
         let pushes = tokio::spawn(async move { pusher.push(&channel, stopped).await });

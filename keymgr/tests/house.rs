@@ -2,7 +2,7 @@
 //! that a request says besides.
 
 use keymgr::FolderError;
-use keymgr::house::{Authority, AuthorityError, House, HouseError, Settings};
+use keymgr::house::{Authority, AuthorityError, House, HouseError, Limits, Settings};
 use keymgr::person::{KeyFileError, spki_digest};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -20,6 +20,7 @@ fn settings() -> Settings {
         link: "127.0.0.1:0".to_owned(),
         names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         live: false,
+        limits: Limits::default(),
     }
 }
 

@@ -135,7 +135,9 @@ impl House {
         let args = ["serve", "--insecure-test-lmk", "--listen", "127.0.0.1:0", "--data", name];
         let more = ["--enrol", &token, "--node-name", name];
         let mut command = self.command("admin", &[&args[..], &more].concat());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+        let log =
+            File::options().create(true).append(true).open(self.path(&format!("{name}.log"))).expect("log");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starts");
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         let process = Process(child);
         loop {

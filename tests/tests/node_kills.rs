@@ -64,7 +64,7 @@ impl World {
         let enrol = ["--enrol", token.to_str().unwrap(), "--node-name", "n1"];
         let server = started(&data, &enrol).await;
         let asked = loop {
-            let asking: Vec<Value> = centre.operator.get("/enrolments").await.unwrap();
+            let asking: Vec<Value> = centre.operator.all("/enrolments").await.unwrap();
             match asking.first() {
                 Some(one) => break one.clone(),
                 None => tokio::time::sleep(Duration::from_millis(50)).await,

@@ -109,7 +109,7 @@ impl Fleet {
             }
         })
         .await?;
-        let waiting: Vec<Waiting> = centre.operator.get("/enrolments").await.map_err(text)?;
+        let waiting: Vec<Waiting> = centre.operator.all("/enrolments").await.map_err(text)?;
         let new = waiting.into_iter().map(|one| NewNode {
             key: one.key,
             csr: one.csr,

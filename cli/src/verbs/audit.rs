@@ -2,7 +2,7 @@
 
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand};
-use keymgr::audit::{Head, Options, Report, export, verify_export, verify_store};
+use keymgr::audit::{Head, Options, Report, export, verify_export, verify_store_in_use};
 use keymgr::log::{Record, VerifierKey};
 use keymgr::store::{Error, Location, Store, key_text};
 use serde_json::json;
@@ -149,7 +149,7 @@ fn verify(args: VerifyArgs) -> Exit {
     let report = match (&args.export, &args.store) {
         (Some(path), _) => verify_export(&mut *input(path)?, options).map_err(at(path))?,
         (None, Some(location)) => {
-            verify_store(&mut open(location)?, options).map_err(|error| failed(location, &error))?
+            verify_store_in_use(&mut open(location)?, options).map_err(|error| failed(location, &error))?
         }
         (None, None) => return Err(Failure::usage("an export or --store is needed")),
     };

@@ -9,7 +9,7 @@ use gateway::node::{
     Stored, carry, choose_lmks, class_letter, identity_file, join, open, pending_file, store_file,
 };
 use gateway::{BackendFactory, Running};
-use keylink::message::{EnrolmentToken, Receipt, ReceiptKind};
+use keylink::message::{Checkpoint, EnrolmentToken, Receipt, ReceiptKind};
 use keylink::node::NodeState;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,6 +51,9 @@ pub struct Show {
     /// Folder of everything that is kept.
     #[arg(long, env = "PAYHSM_DATA", value_name = "DIR")]
     pub data: PathBuf,
+    /// File for the newest checkpoint of the manager's log that this node has seen.
+    #[arg(long, value_name = "FILE")]
+    pub head: Option<PathBuf>,
     /// One JSON object.
     #[arg(long)]
     pub json: bool,
@@ -134,10 +137,13 @@ async fn run_join(args: &Join) -> Exit {
 fn run_show(args: &Show) -> Exit {
     let path = identity_file(&args.data);
     let identity = Identity::load(&path).map_err(|error| file(&path, error))?;
-    let stored = Store::open(&store_file(&args.data)).and_then(|store| store.load(identity.node()));
-    let stored = stored.map_err(Failure::environment)?;
+    // Read beside the process that serves: a head is wanted while the node is at work.
+    let stored = Store::peek(&store_file(&args.data), identity.node()).map_err(Failure::environment)?;
     let stored = stored.ok_or_else(|| Failure::environment("no state of this node"))?;
     let state: NodeState = serde_json::from_slice(&stored).map_err(Failure::environment)?;
+    if let Some(to) = &args.head {
+        keep_head(to, state.checkpoint.as_ref())?;
+    }
     let sets = state.key_sets.iter().flat_map(|set| {
         let definition = &set.definition;
         set.generations.iter().map(move |one| {
@@ -153,13 +159,16 @@ fn run_show(args: &Show) -> Exit {
         let all = serde_json::json!({
             "node": state.node, "kmc": state.kmc, "manager": identity.url, "epoch": state.epoch,
             "seq": state.seq, "root_kek": state.kek.as_ref().map(|kek| &kek.kcv), "suspended": state.suspended,
-            "unconfirmed_receipts": state.outbox.len(), "keys": sets,
+            "unconfirmed_receipts": state.outbox.len(), "keys": sets, "checkpoint": state.checkpoint,
         });
         println!("{all}");
         return Ok(());
     }
     println!("node {}\nmanager {} at {}", state.node, state.kmc, identity.url);
     println!("last message {}/{}, unconfirmed receipts {}", state.epoch, state.seq, state.outbox.len());
+    if let Some(head) = &state.checkpoint {
+        println!("head {} entries, root {}", head.size.0, head.root);
+    }
     for set in &state.key_sets {
         for one in &set.generations {
             let definition = &set.definition;
@@ -175,6 +184,15 @@ fn run_show(args: &Show) -> Exit {
         }
     }
     Ok(())
+}
+
+// The note alone: what `audit verify --head` takes. Whole or not at all, so that a copy is never half of one.
+fn keep_head(to: &Path, head: Option<&Checkpoint>) -> Result<(), Failure> {
+    let head = head.ok_or_else(|| Failure::check("this node has not seen a checkpoint yet"))?;
+    let mut beside = to.as_os_str().to_owned();
+    beside.push(".new");
+    let written = std::fs::write(&beside, &head.note).and_then(|()| std::fs::rename(&beside, to));
+    written.map_err(|error| file(to, error))
 }
 
 async fn run_carry(args: Carry) -> Exit {

@@ -7,6 +7,7 @@
 mod carry;
 mod clock;
 mod config;
+mod contact;
 mod enrol;
 mod https;
 mod identity;

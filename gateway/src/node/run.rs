@@ -1,6 +1,7 @@
 //! The life of a node side: pull, answer, beat, tick, and take pushes, until it is told to stop. A manager that is away
 //! costs it nothing but retries.
 
+use super::contact::Contact;
 use super::retry::Retry;
 use super::side::{NodeSide, SideError};
 use super::transport::{Answer, Transport, TransportError};
@@ -85,6 +86,7 @@ struct Talk {
     // The connection for the hello is there, with its exporter value.
     session: Option<Option<[u8; 32]>>,
     retry: Retry,
+    contact: Contact,
     not_before: Instant,
     // Hash of the last receipt of the last parcel that was taken.
     told: Option<Digest>,
@@ -142,7 +144,11 @@ impl Talk {
             _ => Duration::ZERO,
         };
         let wait = self.retry.next(random).max(asked).min(pace.retry_longest);
-        tracing::debug!(%error, wait_ms = wait.as_millis(), "manager not reached");
+        if let Some(silent) = self.contact.failed(Instant::now()) {
+            tracing::warn!(%error, silent_s = silent.as_secs(), "manager not reached; asks on, and says when it is");
+        } else {
+            tracing::debug!(%error, wait_ms = wait.as_millis(), "manager not reached");
+        }
         self.not_before = Instant::now().checked_add(wait).unwrap_or_else(Instant::now);
         (self.greeted, self.session, self.told) = (false, None, None);
     }
@@ -163,6 +169,7 @@ pub async fn run(
         greeted: false,
         session: None,
         retry: Retry::default(),
+        contact: Contact::begin(Instant::now()),
         not_before: Instant::now(),
         told: None,
         said: Vec::new(),
@@ -268,6 +275,9 @@ async fn handle(
                 Ok(Got::Session(exporter)) => talk.session = Some(exporter),
                 Ok(Got::Answer(Answer::Taken(body))) => {
                     talk.retry.reset();
+                    if let Some(away) = talk.contact.answered(Instant::now()) {
+                        tracing::info!(away_s = away.as_secs(), "manager reached again");
+                    }
                     talk.greeted = true;
                     if body.is_empty() {
                         return Ok(());

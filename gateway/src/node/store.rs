@@ -2,7 +2,7 @@
 //! answered before the commit, so that one node pays one flush and thousands share one.
 
 use keylink::{Digest, NodeId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
@@ -72,6 +72,13 @@ impl Store {
         Ok(Self { puts, reads, settings, _lock: Arc::new(lock) })
     }
 
+    /// The stored state of a node, read beside the process that serves it, and without a lock.
+    pub fn peek(path: &Path, node: NodeId) -> Result<Option<Vec<u8>>, StoreError> {
+        let reads = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        reads.busy_timeout(std::time::Duration::from_secs(10))?;
+        state(&reads, node)
+    }
+
     /// What durability rests on, as the writing connection has it: name and value.
     pub fn settings(&self) -> &[(String, String)] {
         &self.settings
@@ -80,13 +87,7 @@ impl Store {
     /// The stored state of a node.
     pub fn load(&self, node: NodeId) -> Result<Option<Vec<u8>>, StoreError> {
         let reads = self.reads.lock().map_err(|_| StoreError::Closed)?;
-        let row = reads
-            .query_row("SELECT body, sum FROM node WHERE id = ?1", params![node.0.as_slice()], |row| {
-                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
-            })
-            .optional()?;
-        let Some((body, sum)) = row else { return Ok(None) };
-        if sum != checksum(node, &body) { Err(StoreError::Damaged(node)) } else { Ok(Some(body)) }
+        state(&reads, node)
     }
 
     /// Stores a state; done once it is on the disk.
@@ -95,6 +96,16 @@ impl Store {
         self.puts.send(Put { node, body, done }).map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
+}
+
+fn state(reads: &Connection, node: NodeId) -> Result<Option<Vec<u8>>, StoreError> {
+    let row = reads
+        .query_row("SELECT body, sum FROM node WHERE id = ?1", params![node.0.as_slice()], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })
+        .optional()?;
+    let Some((body, sum)) = row else { return Ok(None) };
+    if sum != checksum(node, &body) { Err(StoreError::Damaged(node)) } else { Ok(Some(body)) }
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
@@ -162,7 +173,12 @@ mod tests {
         for put in puts.collect::<Vec<_>>() {
             put.await.unwrap();
         }
+        // Beside the process that has it, and after it has gone; what is not there is not made.
+        assert_eq!(Store::peek(&path, a).unwrap(), Some(vec![198; 100]));
         drop(store);
+        assert_eq!(Store::peek(&path, b).unwrap(), Some(vec![199; 100]));
+        let none = folder.path().join("none.sqlite");
+        assert!(Store::peek(&none, a).is_err() && !none.exists());
         let store = Store::open(&path).unwrap();
         assert_eq!(store.load(a).unwrap(), Some(vec![198; 100]));
         assert_eq!(store.load(b).unwrap(), Some(vec![199; 100]));

@@ -3,7 +3,7 @@
 
 use super::extract::Whole;
 use super::problem::Problem;
-use crate::channel::Peer;
+use crate::channel::{Known, Peer};
 use crate::core::input;
 use crate::core::people::{Credential, Person, Role, Standing};
 use crate::core::table::Table;
@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use keylink::Digest;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Who may call a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,11 @@ pub(super) fn of_peer(manager: &Manager, peer: &Peer) -> Option<Caller> {
             roles: person.roles.clone(),
         })
     })
+}
+
+/// Which connections are those of registered persons: the approval key by which they are.
+pub fn known_person(manager: Manager) -> Known {
+    Arc::new(move |peer| of_peer(&manager, peer).and(peer.person).map(|key| key.0))
 }
 
 /// Lets a request through when its caller may call the path.

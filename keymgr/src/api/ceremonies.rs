@@ -1,9 +1,14 @@
 //! Paths of ceremonies. Sealed boxes go in and never come out.
 
-use super::caller::Caller;
-use super::extract::{Named, Sent};
+use super::caller::{Caller, Who};
+use super::extract::{Asked, Named, Sent};
+use super::filters::CeremonyFilter;
+use super::lists::{Page, mapped};
 use super::problem::Problem;
+use super::views::CeremonyLine;
 use crate::ceremony::{CeremonyProblem, CeremonyView, ComponentEntry};
+use crate::core::action::Act;
+use crate::core::approval::{Action, ActionState};
 use crate::core::ids::ActionId;
 use crate::service::{Manager, RequestName};
 use axum::extract::State;
@@ -25,6 +30,30 @@ impl From<CeremonyProblem> for Problem {
             CeremonyProblem::Missing(_) => Self::new(StatusCode::CONFLICT, "components_missing", problem),
         }
     }
+}
+
+/// Ceremonies that are open or done. A person who is a custodian and nothing else sees the own ones.
+pub(super) async fn list(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Asked(f): Asked<CeremonyFilter>,
+) -> Answer<Page<CeremonyLine>> {
+    let all = Who::Readers.roles().iter().any(|role| caller.roles.contains(role));
+    let view = |action: &Action| {
+        let done = match action.state {
+            ActionState::Approved => false,
+            ActionState::Done => true,
+            _ => return None,
+        };
+        let Some(Act::FormKey { key_set, custodians }) = action.act() else { return None };
+        let line =
+            CeremonyLine { ceremony: action.id, key_set, custodians, requester: action.requester, done };
+        let own = all || line.custodians.contains(&caller.by.person);
+        (own && f.done.is_none_or(|wanted| wanted == done)).then_some(line)
+    };
+    let page = mapped(&manager, &f.page(), |action| view(action).is_some(), view)?;
+    let Page { items, next } = page;
+    Ok(Json(Page { items: items.into_iter().flatten().collect(), next }))
 }
 
 /// An open ceremony.

@@ -4,7 +4,7 @@ use super::lists::PageQuery;
 use crate::core::alarm::AlarmKind;
 use crate::core::approval::ActionState;
 use crate::core::campaign::Phase;
-use crate::core::ids::{KeySetId, NodeId, ZoneId};
+use crate::core::ids::{CampaignId, KeySetId, NodeId, ZoneId};
 use crate::core::lifecycle::KeyState;
 use crate::core::node::{Progress, Traffic};
 use crate::core::people::{Role, Standing};
@@ -99,6 +99,23 @@ filters! {
     ActionFilter {
         /// Where they stand.
         state: ActionWord,
+    }
+    /// Of entries of the log.
+    EntryFilter {
+        /// The first number that is wanted.
+        from: u64,
+    }
+    /// Of receipts.
+    ReceiptFilter {
+        /// Of this node.
+        node: NodeId,
+        /// About this campaign.
+        campaign: CampaignId,
+    }
+    /// Of ceremonies.
+    CeremonyFilter {
+        /// Finished, or still open.
+        done: bool,
     }
     /// Of alarms.
     AlarmFilter {

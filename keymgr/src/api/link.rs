@@ -2,7 +2,7 @@
 
 use super::extract::Whole;
 use super::problem::{Problem, no_method, no_path};
-use crate::channel::Peer;
+use crate::channel::{Known, Peer};
 use crate::service::{Line, LinkAnswer, LinkProblem, Manager, mail_bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
@@ -13,6 +13,7 @@ use axum::{Extension, Router};
 use keylink::endpoint::{Endpoint, MEDIA_TYPE};
 use keylink::message::Mail;
 use keylink::wire::MESSAGE_MAX;
+use std::sync::Arc;
 
 /// The router of the listener for nodes.
 pub fn link_router(manager: Manager) -> Router {
@@ -27,6 +28,14 @@ pub fn link_router(manager: Manager) -> Router {
         .fallback(no_path)
         .layer(DefaultBodyLimit::max(MESSAGE_MAX))
         .with_state(manager)
+}
+
+/// Which connections are those of nodes that the centre knows.
+pub fn known_node(manager: Manager) -> Known {
+    Arc::new(move |peer| {
+        let node = peer.node.filter(|_| peer.person.is_none())?;
+        manager.view(|core| core.node(&node).is_some()).then_some(node.0)
+    })
 }
 
 // Only a node that asks to be known comes without a certificate. The listener takes no certificate of another

@@ -7,6 +7,7 @@
 
 mod caller;
 mod ceremonies;
+mod evidence;
 mod exports;
 mod extract;
 mod filters;
@@ -20,15 +21,15 @@ mod views;
 mod watch;
 mod writes;
 
-pub use caller::{Caller, Who};
-pub use link::link_router;
+pub use caller::{Caller, Who, known_person};
+pub use link::{known_node, link_router};
 pub use lists::Page;
 pub use openapi::document;
 pub use problem::Problem;
 pub use reads::ActionView;
 pub use routes::{ROUTES, Route, router};
 pub use views::{
-    AskingView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView, PreviewNodeView, PreviewView,
-    RootKekView, StatusView,
+    AskingView, CeremonyLine, EntryView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView,
+    PreviewNodeView, PreviewView, ReceiptView, RootKekView, StatusView,
 };
 pub use watch::Watched;

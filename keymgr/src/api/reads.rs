@@ -16,7 +16,7 @@ use crate::core::action::KeyRef;
 use crate::core::alarm::Alarm;
 use crate::core::approval::Action;
 use crate::core::campaign::{Campaign, Delivery};
-use crate::core::ids::{ActionId, CampaignId, KeySetId, NodeId};
+use crate::core::ids::{ActionId, CampaignId, Digest, KeySetId, NodeId};
 use crate::core::key::{Key, KeySet};
 use crate::core::node::{Copy, Member, Node, Zone};
 use crate::core::people::{Credential, Person};
@@ -246,8 +246,12 @@ pub(super) async fn deliveries(
     page(&manager, &query, |delivery: &Delivery| delivery.campaign == id).map(Json)
 }
 
-/// Nodes that ask to be let in, with what officers compare.
-pub(super) async fn enrolments(State(manager): State<Manager>) -> Json<Vec<AskingView>> {
+/// Nodes that ask to be let in, with what officers compare, by name.
+pub(super) async fn enrolments(
+    State(manager): State<Manager>,
+    Asked(query): Asked<PageQuery>,
+) -> Answer<Page<AskingView>> {
+    let after: Option<(String, Digest)> = query.after.as_deref().map(read_cursor).transpose()?;
     let view = |asked: &crate::service::Asked| AskingView {
         node: asked.enrol.node(),
         name: asked.enrol.name.clone(),
@@ -257,7 +261,14 @@ pub(super) async fn enrolments(State(manager): State<Manager>) -> Json<Vec<Askin
         attestation: asked.enrol.attestation.clone(),
         asked_ms: asked.asked_ms.into(),
     };
-    Json(manager.asking().iter().map(view).collect())
+    let mut all = manager.asking();
+    if let Some((name, csr)) = &after {
+        all.retain(|one| (&one.enrol.name, &one.csr) > (name, csr));
+    }
+    let more = all.len() > query.limit();
+    all.truncate(query.limit());
+    let next = all.last().filter(|_| more).map(|last| write_cursor(&(&last.enrol.name, last.csr)));
+    Ok(Json(Page { items: all.iter().map(view).collect(), next }))
 }
 
 /// An action with what is to be done in words that can be read: the bytes are what counts.

@@ -3,18 +3,19 @@
 use super::caller::{Who, admit};
 use super::extract::BODY_MAX;
 use super::filters::{
-    ActionFilter, AlarmFilter, CampaignFilter, ExpiringFilter, HolderFilter, KeyFilter, KeySetFilter,
-    MemberFilter, NodeFilter, PersonFilter, PreviewFilter,
+    ActionFilter, AlarmFilter, CampaignFilter, CeremonyFilter, EntryFilter, ExpiringFilter, HolderFilter,
+    KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter, PreviewFilter, ReceiptFilter,
 };
 use super::lists::{Page, PageQuery};
 use super::openapi::Answered;
 use super::problem::{no_method, no_path};
 use super::views::{
-    AskingView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView, PreviewView, StatusView,
+    AskingView, CeremonyLine, EntryView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView,
+    PreviewView, ReceiptView, StatusView,
 };
 use super::watch::{Seen, Watched};
 use super::writes::{Block, Many, PushTo, Where, Why};
-use super::{ActionView, ceremonies, exports, openapi, reads, watch, writes};
+use super::{ActionView, ceremonies, evidence, exports, openapi, reads, watch, writes};
 use crate::ceremony::{CeremonyView, ComponentEntry};
 use crate::core::action::Act;
 use crate::core::alarm::Alarm;
@@ -139,7 +140,7 @@ routes! {
         "Hands in what a node wrote in answer to a package; what became of each message";
     post "/nodes/{id}/push" Proposers writes::push_to [takes PushTo] => { Outcome }
         "Says at which address a node takes pushes, or that it takes none";
-    get "/enrolments" Readers reads::enrolments => { Vec<AskingView> } "Nodes that ask to be let in";
+    get "/enrolments" Readers reads::enrolments [by PageQuery] => { Page<AskingView> } "Nodes that ask to be let in";
     post "/enrolment-tokens" Proposers writes::tokens [takes Many] => { Vec<EnrolmentToken> }
         "Tokens for nodes to ask by, new ones for every Idempotency-Key";
     get "/key-sets" Readers reads::key_sets [by KeySetFilter] => { Page<KeySet> } "Key sets";
@@ -173,6 +174,8 @@ routes! {
         "Hands in the key block of an approved import";
     post "/actions/{id}/export" Proposers writes::export => { ExportedView }
         "Fetches the key block of an approved export";
+    get "/ceremonies" Everybody ceremonies::list [by CeremonyFilter] => { Page<CeremonyLine> }
+        "Ceremonies that are open or done; custodians see their own";
     get "/ceremonies/{id}" Everybody ceremonies::show => { CeremonyView }
         "An open ceremony: key to seal to, check values";
     post "/ceremonies/{id}/components" Custodians ceremonies::component [takes ComponentEntry] => { CeremonyView }
@@ -181,6 +184,10 @@ routes! {
         "Combines the components; the signed transcript";
     get "/ceremonies/{id}/transcript" Everybody ceremonies::transcript => { Signed }
         "The signed transcript of a ceremony that is done";
+    get "/receipts" Readers evidence::receipts [by ReceiptFilter] => { Page<ReceiptView> }
+        "Receipts of nodes, in the exact bytes that they signed";
+    get "/audit/entries" Readers evidence::entries [by EntryFilter] => { Page<EntryView> }
+        "Entries of the log, oldest first";
     get "/audit/head" Everybody reads::head => { HeadView } "The newest checkpoint of the log";
     get "/audit/export" Readers exports::export => { Text } "Log and state for offline verification";
 }

@@ -11,7 +11,7 @@ use crate::core::node::{BackendClass, Copy, Node, Progress, RootKek, Traffic};
 use crate::core::people::{Role, Standing};
 use crate::core::preview::{Preview, PreviewNode};
 use keylink::wire::U64;
-use keylink::{Generation, PublicKey};
+use keylink::{Generation, PublicKey, Signed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -88,6 +88,57 @@ pub struct AskingView {
     pub attestation: String,
     /// When it asked last, UTC milliseconds.
     pub asked_ms: U64,
+}
+
+/// One entry of the log, in words; the line that is hashed is in the export.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EntryView {
+    /// Its number, from 0.
+    pub seq: U64,
+    /// When, UTC milliseconds.
+    pub utc_ms: U64,
+    /// The person, node or part of the manager that acted.
+    pub actor: String,
+    /// The credential it acted by; empty when by none.
+    pub credential: String,
+    /// What was done, in dotted words.
+    pub action: String,
+    /// Ids of what it was done to.
+    pub objects: Vec<String>,
+    /// `allowed`, or the word of a refusal that is kept.
+    pub decision: String,
+}
+
+/// A receipt of a node, as it signed it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReceiptView {
+    /// Whose.
+    pub node: NodeId,
+    /// Its number in the node's chain.
+    pub seq: U64,
+    /// The campaign that it is about, when it is about one.
+    pub campaign: Option<CampaignId>,
+    /// What it says was done.
+    pub kind: String,
+    /// Its hash, by which it is confirmed.
+    pub hash: Digest,
+    /// The exact message.
+    pub signed: Signed,
+}
+
+/// A ceremony that officers have approved.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CeremonyLine {
+    /// The approved action.
+    pub ceremony: ActionId,
+    /// Key set whose next generation is formed.
+    pub key_set: KeySetId,
+    /// Custodians of components 1, 2, …
+    pub custodians: Vec<PersonId>,
+    /// Who asked for it.
+    pub requester: PersonId,
+    /// It is finished, and has a transcript.
+    pub done: bool,
 }
 
 /// The newest checkpoint of the log.

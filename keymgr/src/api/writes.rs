@@ -17,7 +17,7 @@ use crate::core::table::Table;
 use crate::core::verified::Verified;
 use crate::failpoint::failpoint;
 use crate::service::{
-    CARRIED_MAX, Manager, RequestName, SubmitProblem, Verdict, Way, kcv_method, label_of, spec_of,
+    CARRIED_MAX, Manager, RequestName, SubmitProblem, Verdict, kcv_method, label_of, spec_of,
 };
 use crate::vault::{KeySpec, Receiver};
 use crate::writer::SubmitError;
@@ -166,7 +166,9 @@ pub(super) async fn package(
 /// however often it is brought.
 pub(super) async fn parcel(
     State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
     Named(node): Named<NodeId>,
+    Extension(name): Extension<RequestName>,
     Sent(package): Sent<Package<Parcel>>,
 ) -> Answer<Vec<Verdict>> {
     if package.format != Package::<Parcel>::FORMAT {
@@ -180,7 +182,7 @@ pub(super) async fn parcel(
         let detail = "more messages than a node gives at once";
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
-    Ok(Json(manager.parcel(node, package.content, Way::File).await?))
+    Ok(Json(manager.brought(name, caller.by, node, package.content).await?))
 }
 
 /// Where a node takes pushes.

@@ -8,6 +8,7 @@ use crate::store::{Error, Store, Table, key_text};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io::{self, BufRead};
+use std::time::{Duration, Instant};
 
 /// Verifies an export.
 pub fn verify_export(file: &mut dyn BufRead, options: Options) -> io::Result<Report> {
@@ -154,22 +155,88 @@ fn checkpoint(rest: &str, verifier: &mut Verifier) -> bool {
     }
 }
 
-/// Verifies a store, in one state of it. What cannot be read is a finding too.
+/// Verifies a store, in one state of it, as it is. What cannot be read is a finding too.
 pub fn verify_store(store: &mut Store, options: Options) -> Result<Report, Error> {
-    let mut report = None;
-    let complaints = store.self_check().unwrap_or_else(|error| vec![chain(&error)]);
-    let read = store.snapshot(|store| {
+    let (complaints, mut report) = (complaints(store), None);
+    let read = judge(store, &options, &complaints, &mut report, |_| true);
+    made(report, read, options)
+}
+
+/// Verifies a store beside which a manager may be writing: in a state whose log a checkpoint covers to its end, when
+/// there is one before the log has stood still for a while; else as it is.
+pub fn verify_store_in_use(store: &mut Store, options: Options) -> Result<Report, Error> {
+    let (complaints, began) = (complaints(store), Instant::now());
+    let (mut seen, mut since) = (None, began);
+    loop {
+        let mut report = None;
+        let read = judge(store, &options, &complaints, &mut report, |store| {
+            // What cannot be read is found by whoever verifies.
+            let standing = Standing::of(store).ok().filter(|now| now.covered < now.size);
+            if standing != seen {
+                (seen, since) = (standing, Instant::now());
+            }
+            standing.is_none() || since.elapsed() > STANDS_STILL || began.elapsed() > COVERED
+        });
+        match (&report, &read) {
+            (None, Ok(())) => std::thread::sleep(BETWEEN),
+            _ => return made(report, read, options),
+        }
+    }
+}
+
+/// Longest wait for a moment at which the newest checkpoint covers the whole log.
+const COVERED: Duration = Duration::from_secs(20);
+/// A log that is not covered and has not grown for so long has no manager that is at work.
+const STANDS_STILL: Duration = Duration::from_secs(3);
+/// Between two looks.
+const BETWEEN: Duration = Duration::from_millis(5);
+
+// How long the log is, and how much of it is covered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    covered: u64,
+    size: u64,
+}
+
+impl Standing {
+    fn of(store: &mut Store) -> Result<Self, Error> {
+        let covered = store.last_checkpoint()?.map_or(0, |(size, _)| size);
+        Ok(Self { covered, size: store.log_size()? })
+    }
+}
+
+fn complaints(store: &mut Store) -> Vec<String> {
+    store.self_check().unwrap_or_else(|error| vec![chain(&error)])
+}
+
+type Read = Result<(), Error>;
+
+// Judges one state of the store when it is `ready`; without a report it was not.
+fn judge(
+    store: &mut Store,
+    options: &Options,
+    complaints: &[String],
+    report: &mut Option<Report>,
+    mut ready: impl FnMut(&mut Store) -> bool,
+) -> Read {
+    store.snapshot(|store| {
+        if !ready(store) {
+            return Ok(());
+        }
         let mut verifier = begin(store, options.clone())?;
-        for complaint in &complaints {
+        for complaint in complaints {
             verifier.unreadable("database", "file", complaint);
         }
         let done = walk(store, &mut verifier);
         if let Err(error) = &done {
             unreadable(&mut verifier, error);
         }
-        report = Some(verifier.finish(done.is_ok()));
+        *report = Some(verifier.finish(done.is_ok()));
         Ok(())
-    });
+    })
+}
+
+fn made(report: Option<Report>, read: Read, options: Options) -> Result<Report, Error> {
     match (report, read) {
         (Some(report), _) => Ok(report),
         (None, Err(error @ (Error::Absent(_) | Error::Io(_) | Error::Location(_)))) => Err(error),

@@ -6,10 +6,13 @@
 
 mod client;
 mod pinned;
+mod places;
 mod server;
+mod stall;
 
 pub use client::{ClientError, client, client_tls, node_client};
-pub use server::{Peer, Room, ServerKey, node_tls, serve, server_tls};
+pub use places::Share;
+pub use server::{Known, Peer, Room, ServerKey, node_tls, serve, server_tls};
 
 /// The one provider of primitives that this program uses.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {

@@ -1,11 +1,14 @@
 //! The listening end: connections with the key that the other end proved, handed to a router.
 
 use super::pinned::AnyKey;
+use super::places::{Place, Places, Share, WhenFull, network};
 use super::provider;
+use super::stall::Stalling;
 use crate::person::{channel_issuer, named_node, spki_digest};
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use keylink::endpoint::EXPORTER;
 use keylink::ids::{Digest, NodeId, PublicKey};
@@ -13,12 +16,13 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, version::TLS13};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use zeroize::Zeroizing;
 
 /// Longest handshake; whoever is slower is dropped.
@@ -27,11 +31,21 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// What one listener has room for.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
-    /// Connections at once.
-    pub connections: usize,
+    /// Connections in their handshake, and of one address.
+    pub greeting: Share,
+    /// Connections whose other end is not known, and of one address.
+    pub strangers: Share,
+    /// Connections whose other end is known, and of one credential.
+    pub known: Share,
     /// Longest time without a whole head of a request: between two requests, or within one.
     pub head: Duration,
 }
+
+/// Tells whether the other end counts as known, and as whom.
+pub type Known = Arc<dyn Fn(&Peer) -> Option<[u8; 32]> + Send + Sync>;
+
+/// Longest time in which the other end takes nothing of what waits for it.
+const STALL: Duration = Duration::from_secs(5);
 
 /// Time that open requests have to end.
 const GRACE: Duration = Duration::from_secs(3);
@@ -108,58 +122,111 @@ pub fn node_tls(key: &ServerKey, authority: &[u8]) -> Result<Arc<ServerConfig>, 
     Ok(Arc::new(config))
 }
 
-/// Serves `app` until `stop` is ready; then open requests may end. At most so many connections as there is room for.
+/// Serves `app` until `stop` is ready; then open requests may end. Connections are counted in three shares, so that
+/// whoever is known finds a place however many come who are not.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     app: Router,
-    limits: Room,
+    (limits, known): (Room, Known),
     stop: impl Future<Output = ()>,
 ) {
-    let room = Arc::new(Semaphore::new(limits.connections));
-    let acceptor = TlsAcceptor::from(tls);
-    let ending = hyper_util::server::graceful::GracefulShutdown::new();
+    let greeting = Places::new(limits.greeting, WhenFull::OldestGoes);
+    let doors = Arc::new(Doors {
+        acceptor: TlsAcceptor::from(tls),
+        app,
+        head: limits.head,
+        strangers: Places::new(limits.strangers, WhenFull::OldestGoes),
+        guests: Places::new(limits.known, WhenFull::NewestGoes),
+        known,
+    });
+    let ending = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     let mut open = JoinSet::new();
     loop {
         while open.try_join_next().is_some() {}
-        let socket = tokio::select! {
+        let (socket, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => socket,
+                Ok((socket, address)) => (socket, network(address.ip())),
                 // Out of descriptors, or the other end was gone: a pause, then the next.
                 Err(_) => { tokio::time::sleep(Duration::from_millis(20)).await; continue }
             },
             () = &mut stop => break,
         };
-        let Ok(place) = room.clone().try_acquire_owned() else { continue };
-        let (acceptor, app, watcher) = (acceptor.clone(), app.clone(), ending.watcher());
-        open.spawn(async move {
-            let _place = place;
-            let _ = socket.set_nodelay(true);
-            if let Some((stream, peer)) = handshake(&acceptor, socket).await {
-                let app = match peer {
-                    Some(peer) => app.layer(axum::Extension(peer)),
-                    None => app,
-                };
-                let service = TowerToHyperService::new(app);
-                let mut builder = Builder::new(TokioExecutor::new());
-                builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head);
-                let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-                if let Err(error) = watcher.watch(connection).await {
-                    tracing::debug!(%error, "connection ended");
-                }
-            }
-        });
+        let Some(place) = greeting.take(address) else { continue };
+        open.spawn(Arc::clone(&doors).admit(socket, address, place, ending.watcher()));
     }
     let _ = tokio::time::timeout(GRACE, ending.shutdown()).await;
     // Whoever waits for mail asks again elsewhere or later.
     open.shutdown().await;
 }
 
-async fn handshake(
-    acceptor: &TlsAcceptor,
-    socket: TcpStream,
-) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Option<Peer>)> {
+type Stream = TlsStream<Stalling<TcpStream>>;
+
+struct Doors {
+    acceptor: TlsAcceptor,
+    app: Router,
+    head: Duration,
+    strangers: Arc<Places<IpAddr>>,
+    guests: Arc<Places<[u8; 32]>>,
+    known: Known,
+}
+
+impl Doors {
+    async fn admit(
+        self: Arc<Self>,
+        socket: TcpStream,
+        address: IpAddr,
+        mut greeting: Place<IpAddr>,
+        watcher: Watcher,
+    ) {
+        let _ = socket.set_nodelay(true);
+        let socket = Stalling::new(socket, STALL);
+        let (stream, peer) = tokio::select! {
+            done = handshake(&self.acceptor, socket) => match done { Some(done) => done, None => return },
+            () = greeting.displaced() => return,
+        };
+        drop(greeting);
+        match peer.as_ref().and_then(|peer| (self.known)(peer)) {
+            Some(owner) => {
+                let Some(mut place) = self.guests.take(owner) else { return };
+                let connection = watcher.watch(self.connection(stream, peer, true));
+                until(connection, place.displaced()).await;
+            }
+            None => {
+                let Some(mut place) = self.strangers.take(address) else { return };
+                let connection = watcher.watch(self.connection(stream, peer, false));
+                until(connection, place.displaced()).await;
+            }
+        }
+    }
+
+    // A stranger has one answer; whoever is known may go on.
+    fn connection(&self, stream: Stream, peer: Option<Peer>, goes_on: bool) -> Connection {
+        let app = match peer {
+            Some(peer) => self.app.clone().layer(axum::Extension(peer)),
+            None => self.app.clone(),
+        };
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(self.head).keep_alive(goes_on);
+        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+    }
+}
+
+type Connection = http1::Connection<TokioIo<Stream>, TowerToHyperService<Router>>;
+
+async fn until(connection: impl Future<Output = hyper::Result<()>>, displaced: impl Future<Output = ()>) {
+    tokio::select! {
+        ended = connection => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "connection ended");
+            }
+        }
+        () = displaced => tracing::debug!("a connection made room for another"),
+    }
+}
+
+async fn handshake(acceptor: &TlsAcceptor, socket: Stalling<TcpStream>) -> Option<(Stream, Option<Peer>)> {
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await.ok()?.ok()?;
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first);

@@ -252,6 +252,21 @@ impl std::fmt::Display for KeyRef {
 }
 
 impl Act {
+    /// What it holds in a person's own words.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::SuspendNode { reason, .. }
+            | Self::RotateAtOnce { reason, .. }
+            | Self::RevokeKey { reason, .. } => vec![reason],
+            Self::DefinePolicy(policy) => vec![&policy.name],
+            Self::ImportKey { kcv, .. } => vec![kcv],
+            Self::EnrolPerson(new) | Self::RevokePerson { replacement: Some(new), .. } => {
+                new.line.iter().map(String::as_str).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The class that tells how many must approve.
     pub fn class(&self) -> ActionClass {
         match self {

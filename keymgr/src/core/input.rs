@@ -7,6 +7,7 @@ use super::ids::{ActionId, CampaignId, CredentialId, Digest, Fresh, Generation, 
 use super::key::{Material, Origin};
 use super::node::{RootKek, Traffic};
 use super::people::NewPerson;
+use super::verdict::Verdict;
 use super::verified::Verified;
 use crate::ceremony::ComponentMessage;
 use keylink::action::Approval;
@@ -173,6 +174,17 @@ pub enum Input {
         by: Caller,
         /// Which.
         node: NodeId,
+    },
+    /// Somebody has brought what a node wrote, in a file.
+    Brought {
+        /// Who.
+        by: Caller,
+        /// From which.
+        node: NodeId,
+        /// Name of the request that brought it.
+        parcel: Digest,
+        /// What became of the messages.
+        verdicts: Vec<Verdict>,
     },
     /// Somebody says where a node takes pushes, or that it takes none any more.
     PushTo {
@@ -365,6 +377,9 @@ pub enum Outcome {
         /// Check value.
         kcv: String,
     },
+    /// What became of messages that were brought; its path answers with them alone.
+    #[schemars(skip)]
+    Brought(Vec<Verdict>),
     /// Tokens by their names; their secrets follow from the names and are kept nowhere.
     Tokens {
         /// The tokens.

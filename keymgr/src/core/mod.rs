@@ -42,6 +42,7 @@ pub mod table;
 pub mod target;
 mod tick;
 mod traffic;
+pub mod verdict;
 pub mod verified;
 
 pub use machine::{Core, Effects, Note};

@@ -31,6 +31,25 @@ pub fn check(name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Longest text that a person gives, in characters.
+pub const TEXT_MAX: usize = 256;
+
+/// A text in a person's own words: a reason, a line of business. Shown as it is, too.
+pub fn text(text: &str) -> Result<(), Refusal> {
+    if text.chars().count() > TEXT_MAX || text.chars().any(hides) {
+        return Err(Refusal::Value("a text has at most 256 characters, and none that is not shown"));
+    }
+    Ok(())
+}
+
+// Characters that move a cursor, or the direction of reading.
+fn hides(c: char) -> bool {
+    c.is_control()
+        || ('\u{200b}'..='\u{200f}').contains(&c)
+        || ('\u{2028}'..='\u{202e}').contains(&c)
+        || ('\u{2066}'..='\u{2069}').contains(&c)
+}
+
 /// A name for one more beside those that are taken; it is taken then.
 pub fn take<R>(taken: &mut BTreeSet<String>, name: &str) -> Result<(), Refusal> {
     check(name)?;
@@ -57,6 +76,17 @@ mod tests {
             assert!(is_id(&id) && check(&id).is_err(), "{id}");
         }
         assert!(!is_id("abcdef") && !is_id(&hash[1..]));
+    }
+
+    #[test]
+    fn a_text_is_short_and_shown_as_it_is() {
+        let ends = "ä".repeat(TEXT_MAX);
+        for good in ["", "seen in a log; see file #7 (Käthe)", &ends] {
+            assert_eq!(text(good), Ok(()), "{good}");
+        }
+        for bad in [&format!("{ends}x"), "a\nb", "\u{1b}[2K", "a\u{202e}b", "\u{200b}"] {
+            assert!(text(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub enum Refusal {
     NotReady,
     #[error("the node is suspended or revoked")]
     Suspended,
+    #[error("the node is in quarantine already: {0}")]
+    InQuarantine(String),
     #[error("key is in use: {0}")]
     InUse(&'static str),
     #[error("a wrapping key weaker than the key")]
@@ -134,6 +136,7 @@ codes! {
     Self::InTraffic(_) => "in_traffic",
     Self::NotReady => "not_ready",
     Self::Suspended => "suspended",
+    Self::InQuarantine(_) => "in_quarantine",
     Self::InUse(_) => "in_use",
     Self::Strength => "strength",
     Self::NotExportable => "not_exportable",

@@ -11,4 +11,4 @@ mod settings;
 pub use authority::{Authority, AuthorityError};
 pub use folder::{House, HouseError, HouseKeys};
 pub use genesis::{Beginning, Founder, Genesis, GenesisError};
-pub use settings::Settings;
+pub use settings::{Limits, Settings};

@@ -19,4 +19,32 @@ pub struct Settings {
     /// Production: test LMKs and simulator seeds are refused.
     #[serde(default)]
     pub live: bool,
+    /// How many connections one owner may have.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// `[limits]`: connections at once. One more takes the place of the owner's oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Of one address, without a registered credential.
+    pub strangers_per_address: usize,
+    /// Of one person, with it.
+    pub connections_per_person: usize,
+    /// Of one node, with its certificate.
+    pub connections_per_node: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { strangers_per_address: 64, connections_per_person: 128, connections_per_node: 16 }
+    }
+}
+
+impl Limits {
+    /// Nobody is shut out by a limit of nothing.
+    pub const fn hold(&self) -> bool {
+        self.strangers_per_address > 0 && self.connections_per_person > 0 && self.connections_per_node > 0
+    }
 }

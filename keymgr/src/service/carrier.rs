@@ -5,12 +5,11 @@
 use super::link::LinkProblem;
 use super::manager::{Manager, RequestName, SubmitProblem};
 use crate::core::input::{Caller, Input, Outcome};
+pub use crate::core::verdict::{Fate, Verdict};
 use crate::writer::SubmitError;
 use keylink::envelope::{Body, EnvelopeError};
 use keylink::message::{Mail, Package, Parcel, Pull, Receipt, Refused, Resync, RootKekAccept, StatusBeat};
-use keylink::{Digest, NodeId, Signed};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use keylink::{NodeId, Signed};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,33 +20,6 @@ pub const CARRIED_MAX: usize = 640;
 const MADE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks whether they are.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Fate {
-    /// It counts.
-    Taken,
-    /// It is known, or the node has said later things since: nothing changes.
-    Again,
-    /// It changes nothing: see the code.
-    Refused,
-}
-
-/// A message that was brought, and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Verdict {
-    /// Kind of message.
-    pub kind: String,
-    /// Its hash.
-    pub message: Digest,
-    /// What became of it.
-    pub fate: Fate,
-    /// Stable word, where it was refused.
-    pub code: Option<String>,
-    /// A sentence, where there is something to say: why it was refused, or what the node itself refused.
-    pub detail: Option<String>,
-}
 
 /// How a parcel came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +106,28 @@ impl Manager {
             mail.messages.push(self.counter_receipt(node, last)?);
         }
         Ok(self.with_recovery(mail, link.root))
+    }
+
+    /// Takes what somebody brought in a file, and keeps the answer with the name of the request: the same again is
+    /// answered the same, and another under its name is refused.
+    pub async fn brought(
+        &self,
+        name: RequestName,
+        by: Caller,
+        node: NodeId,
+        content: Parcel,
+    ) -> Result<Vec<Verdict>, LinkProblem> {
+        let outcome = match self.recall(&name).await? {
+            Some(outcome) => outcome,
+            None => {
+                let (verdicts, parcel) = (self.parcel(node, content, Way::File).await?, name.request);
+                self.submit(Some(name), Input::Brought { by, node, parcel, verdicts }).await?
+            }
+        };
+        match outcome {
+            Outcome::Brought(verdicts) => Ok(verdicts),
+            _ => Err(SubmitError::KeyReused.into()),
+        }
     }
 
     /// Takes what somebody brought from a node, message by message. An error means that the manager could not go on:

@@ -95,6 +95,22 @@ impl Store {
         Ok(())
     }
 
+    /// At most so many log lines from this number on, in order.
+    pub fn lines(&mut self, from: u64, most: u32) -> Result<Vec<(u64, String)>, Error> {
+        let sql = "SELECT seq, line FROM log WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+        let statement = Statement::new(sql, vec![from.into(), most.into()]);
+        let mut lines = Vec::new();
+        self.engine.query(&statement, &mut |mut values| {
+            let (line, seq) = (values.pop(), values.pop().and_then(|seq| seq.int()));
+            let (Some(Value::Text(line)), Some(seq)) = (line, seq) else {
+                return Err(unreadable("log", &from.to_string()));
+            };
+            lines.push((seq.cast_unsigned(), line));
+            Ok(())
+        })?;
+        Ok(lines)
+    }
+
     /// The log line of this number.
     pub fn line(&mut self, seq: u64) -> Result<Option<String>, Error> {
         let mut found = None;

@@ -1,7 +1,7 @@
 //! The writer over a store that fails on command.
 
 use super::*;
-use crate::audit::verify_store;
+use crate::audit::{verify_store, verify_store_in_use};
 use crate::log::Record;
 use crate::store::faulty::{Fault, Faults};
 use crate::store::{Location, Table};
@@ -102,6 +102,39 @@ fn many_requests_share_a_commit_and_refusals_leave_no_trace() {
     assert!(rig.holds());
     let writer = rig.start();
     assert_eq!((value(&writer, "a"), writer.standing().epoch), (Some(1000), 2));
+}
+
+// Between a batch and its checkpoint the end of the log is not covered: a verification beside the writer waits for it.
+#[test]
+fn a_store_is_verified_beside_its_writer() {
+    let rig = Rig::new();
+    let writer = rig.start_with(Duration::from_millis(20));
+    writer.submit_blocking(None, open("a")).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                writer.submit_blocking(None, raise("a", 1)).unwrap();
+                std::thread::sleep(Duration::from_millis(30));
+            }
+        });
+        for _ in 0..20 {
+            let mut store = Store::read(&rig.location()).unwrap();
+            let report = verify_store_in_use(&mut store, Default::default()).unwrap();
+            assert!(report.holds, "{:?}", report.findings);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(value(&writer, "a") > Some(1));
+    drop(writer);
+    // Nobody writes any more, and the end has no checkpoint: it is said, and soon.
+    let other = rusqlite::Connection::open(rig.folder.path().join("kmc.db")).unwrap();
+    other.execute_batch("DELETE FROM checkpoints WHERE size = (SELECT MAX(size) FROM checkpoints)").unwrap();
+    let began = std::time::Instant::now();
+    let mut store = Store::read(&rig.location()).unwrap();
+    let report = verify_store_in_use(&mut store, Default::default()).unwrap();
+    assert!(report.findings.iter().any(|finding| finding.kind == "uncovered"), "{:?}", report.findings);
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

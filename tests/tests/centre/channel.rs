@@ -230,3 +230,47 @@ async fn a_reader_who_is_sent_away_sees_no_more() {
     assert!(campaign.phase.is_live(), "it was not the campaign that ended");
     centre.end().await;
 }
+
+// From the address that they have themselves: connections with keys of nobody, handshakes that do not end, and nodes
+// without certificates.
+#[tokio::test]
+async fn strangers_keep_nobody_out_however_many_come() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut centre = Centre::begin().await;
+    let asking = enrolled(&centre, &["n1"]).await;
+    centre.approve_all().await;
+    let tls = asking[0].once().await.unwrap().tls();
+    let host = centre.address.url.trim_start_matches("https://").to_owned();
+    let nodes = centre.link.trim_start_matches("https://").to_owned();
+    let alone = ServerKey::generate("nobody").unwrap();
+    let anonymous = TlsIdentity { certificate: String::new(), ..tls.clone() };
+    let mut held = Vec::new();
+    let mut silent = Vec::new();
+    for _ in 0..150 {
+        let config = keymgr::channel::client_tls(&alone.certificate, &alone.key, centre.address.key).unwrap();
+        held.extend(raw::open(&host, config).await);
+        held.extend(raw::open(&nodes, anonymous.client().unwrap()).await);
+        silent.push(tokio::net::TcpStream::connect(&host).await.unwrap());
+    }
+    assert_eq!(held.len(), 300);
+    // Each of them new, as after a restart of their own programs.
+    for person in [&centre.officers[0], &centre.auditor] {
+        let home = Home::at(centre.folder.path().join(person.me().await.unwrap().name));
+        let client = Client::new(&centre.address, home.open(PASSPHRASE).unwrap()).unwrap();
+        client.me().await.unwrap();
+    }
+    let transport = HttpsTransport::new(&centre.link, &tls).unwrap();
+    assert_eq!(refused(transport.post(Endpoint::Pull, b"{}".to_vec()).await).1, "message");
+    // Most have lost their places meanwhile; who has one is sent away with the first answer.
+    let mut answered = 0;
+    for stream in &mut held {
+        let asked = stream.write_all(b"GET /api/v1/me HTTP/1.1\r\nhost: k\r\n\r\n").await;
+        let mut got = Vec::new();
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), stream.read_to_end(&mut got))
+            .await
+            .expect("no connection is kept");
+        answered += usize::from(asked.is_ok() && !got.is_empty());
+    }
+    assert!(answered <= 128, "{answered}");
+    centre.end().await;
+}

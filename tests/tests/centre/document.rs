@@ -50,7 +50,7 @@ async fn every_answer_is_as_the_document_says() {
     post(&centre.operator, "/enrolment-tokens", "", json!({ "count": 1 })).await;
     let asking = enrolled(&centre, &["n1", "n2"]).await;
     let waiting: Value = centre.operator.get("/enrolments").await.unwrap();
-    assert_eq!(waiting.as_array().unwrap().len(), 2);
+    assert_eq!(waiting["items"].as_array().unwrap().len(), 2);
     judge(&document, ("get", "/enrolments"), "200", &waiting);
     let (_, acts) = plan_zone(&centre.operator, &wishes("east", &asking)).await.unwrap();
     for act in &acts {
@@ -81,6 +81,10 @@ async fn every_answer_is_as_the_document_says() {
     let node = identities[0].node().to_string();
     post(&centre.operator, "/nodes/{id}/traffic", &node, json!({ "to": "drained" })).await;
     post(&centre.operator, "/nodes/{id}/quarantine", &node, json!({ "reason": "a test" })).await;
+
+    let token: Value = post(&centre.operator, "/enrolment-tokens", "", json!({ "count": 1 })).await;
+    let token = serde_json::from_value(token[0].clone()).unwrap();
+    nodes::Asking::ask(&token, "n3", centre.folder.path()).await;
 
     let mut judged = BTreeSet::new();
     for route in ROUTES.iter().filter(|route| route.method == "get") {
@@ -124,6 +128,66 @@ async fn every_answer_is_as_the_document_says() {
     assert_eq!((states.len(), last.unwrap().campaign.phase), (1, Phase::Completed));
     let polled: Watched = centre.operator.get(&format!("/campaigns/{}/watch", campaign.id)).await.unwrap();
     assert_eq!(polled.seen, states[0]);
+    centre.end().await;
+}
+
+// What lies in the store alone: the log's entries, and what nodes signed, whole and by pages.
+#[tokio::test]
+async fn entries_receipts_and_ceremonies_by_pages() {
+    let mut centre = Centre::begin().await;
+    let asking = enrolled(&centre, &["n1"]).await;
+    let (_, acts) = plan_zone(&centre.operator, &wishes("east", &asking)).await.unwrap();
+    centre.ask(&acts).await;
+    let identity = asking[0].once().await.unwrap();
+    nodes::start(&identity, &asking[0].store).await;
+    let campaign = rotate(&centre, "east").await;
+    let zmk = zmk_set(&centre, "exchange", keylink::message::Shape::Aes256).await;
+    let transcript = formed(&centre, zmk, [&CUSTODIANS[0], &CUSTODIANS[1]]).await;
+    let pages = async |path: &str, limit: usize| -> Vec<Value> {
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let page: Value = centre.auditor.get(&format!("{path}{sign}limit={limit}{after}")).await.unwrap();
+            let items = page["items"].as_array().unwrap();
+            assert!(items.len() <= limit);
+            found.extend(items.iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return found,
+            }
+        }
+    };
+    let entries = pages("/audit/entries", 7).await;
+    let numbers: Vec<u64> =
+        entries.iter().map(|entry| entry["seq"].as_str().unwrap().parse().unwrap()).collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>());
+    assert!(entries.iter().any(|entry| entry["action"] == "centre.found"));
+    assert!(entries.iter().any(|entry| entry["action"] == "action.approve" && entry["actor"] != ""));
+    assert_eq!(pages("/audit/entries?from=5", 1000).await[0], entries[5]);
+    assert!(pages("/audit/entries?from=1000000", 10).await.is_empty());
+
+    let receipts = pages("/receipts", 2).await;
+    assert!(receipts.len() >= 4, "{}", receipts.len());
+    let node = identity.node();
+    assert_eq!(pages(&format!("/receipts?node={node}"), 3).await, receipts);
+    let about = pages(&format!("/receipts?campaign={}", campaign.id), 100).await;
+    assert!(!about.is_empty() && about.len() < receipts.len());
+    assert!(about.iter().all(|one| one["campaign"] == campaign.id.to_string()));
+    assert!(pages(&format!("/receipts?node={}", "0".repeat(64)), 5).await.is_empty());
+    // The bytes are those that the node signed.
+    for (number, one) in receipts.iter().enumerate() {
+        let signed: keylink::Signed = serde_json::from_value(one["signed"].clone()).unwrap();
+        let key = keylink::Sign::key(&identity.signer());
+        key.verify(&keylink::envelope::pae(&signed.kind, &signed.payload), &signed.signature).unwrap();
+        assert_eq!(one["seq"], (number + 1).to_string());
+    }
+
+    let done = pages("/ceremonies?done=true", 1).await;
+    assert_eq!(done[0]["ceremony"], transcript.ceremony.to_string());
+    assert!(pages("/ceremonies?done=false", 1).await.is_empty());
+    // Custodians see their own.
+    let people = async |name: usize| -> Value { centre.custodians[name].get("/ceremonies").await.unwrap() };
+    assert_eq!(people(0).await["items"].as_array().unwrap().len(), 1);
     centre.end().await;
 }
 

@@ -22,6 +22,11 @@ async fn every_malformed_request_has_its_code() {
     let long = format!("idempotency-key: {}\r\ncontent-type: application/json\r\n", "k".repeat(65));
     let huge = format!("{{\"reason\":\"{}\"}}", "x".repeat(2 << 20));
     let node = "0".repeat(64);
+    // A reason is a sentence.
+    let quarantine = format!("POST /api/v1/nodes/{node}/quarantine");
+    let essay = format!("{{\"reason\":\"{}\"}}", "x".repeat(257));
+    let reason = "x".repeat(900_000);
+    let book = format!("{{\"suspend_node\":{{\"node\":\"{node}\",\"reason\":\"{reason}\"}}}}");
     let lines = [
         ("POST /api/v1/actions", "content-type: application/json\r\n", ZONE, 400, "malformed"),
         ("POST /api/v1/actions", long.as_str(), ZONE, 400, "malformed"),
@@ -66,6 +71,8 @@ async fn every_malformed_request_has_its_code() {
         ("POST /api/v1/root", JSON, "{}", 400, "malformed"),
         ("POST /api/v1/enrolment-tokens", JSON, r#"{"count":0}"#, 400, "value"),
         ("POST /api/v1/enrolment-tokens", JSON, r#"{"count":-1}"#, 400, "malformed"),
+        ("POST /api/v1/actions", JSON, book.as_str(), 400, "value"),
+        (quarantine.as_str(), JSON, essay.as_str(), 400, "value"),
         ("GET /api/v1/actions/none", "", "", 400, "malformed"),
         ("GET /api/v1/actions/01998877-6655-7fff-bfff-000000000000", "", "", 404, "unknown"),
         ("GET /api/v1/nodes/01998877-6655-7fff-bfff-000000000000", "", "", 400, "malformed"),

@@ -167,6 +167,7 @@ async fn a_whole_rotation_by_files() {
     // Who carried is in the log, and all of it can be verified.
     let export = centre.auditor.bytes("/audit/export").await.unwrap();
     assert!(String::from_utf8_lossy(&export).contains("node.package"));
+    assert!(String::from_utf8_lossy(&export).contains("node.parcel"));
     centre.end().await;
     side.abort();
     let options = keymgr::audit::Options { signatures: true, ..Default::default() };
@@ -195,6 +196,14 @@ async fn what_is_not_the_nodes_own_or_was_brought_before_changes_nothing() {
         let verdicts = hand_in(&centre, node, file).await.unwrap();
         assert!(verdicts.iter().all(|one| one.fate == Fate::Again), "{verdicts:?}");
     }
+    // Under the key of a request that was answered: the same answer, and no other parcel.
+    let line = format!("POST /api/v1/nodes/{node}/parcel");
+    let head = "content-type: application/json\r\nidempotency-key: parcel\r\n";
+    let send =
+        async |body: &[u8]| crate::raw::ask(&centre.address, &centre.operator, &line, head, body).await;
+    let (first, again, other) = (send(&told).await, send(&told).await, send(&accepted).await);
+    assert_eq!((first.status, &first.body), (200, &again.body));
+    assert_eq!((other.status, other.code().as_str()), (409, "key_reused"));
     // Changed on the way: a signature, a payload, and a body that says another thing under the old signature.
     let package: Package<Parcel> = strict(&told).unwrap();
     let with = |messages: Vec<Signed>| bytes_of(&Package::new(node, Parcel { messages }));

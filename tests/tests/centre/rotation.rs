@@ -20,7 +20,7 @@ pub async fn enrolled(centre: &Centre, names: &[&str]) -> Vec<Asking> {
     for (token, name) in tokens.iter().zip(names) {
         asking.push(Asking::ask(token, name, centre.folder.path()).await);
     }
-    let waiting: Vec<serde_json::Value> = centre.operator.get("/enrolments").await.unwrap();
+    let waiting: Vec<serde_json::Value> = centre.operator.all("/enrolments").await.unwrap();
     assert_eq!(waiting.len(), names.len());
     let list = asking.iter().zip(&waiting).map(|(_, seen)| NewNode {
         key: seen["key"].as_str().unwrap().parse().unwrap(),

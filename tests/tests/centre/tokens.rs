@@ -43,7 +43,7 @@ async fn a_token_serves_one_node_and_a_restart_changes_nothing() {
     // Another one voids the token for both.
     assert!(another(&first).await.contains("void"));
     assert!(matches!(asking.once().await, Err(EnrolError::Transport(TransportError::Refused(403, _)))));
-    let waiting: Vec<AskingView> = centre.operator.get("/enrolments").await.unwrap();
+    let waiting: Vec<AskingView> = centre.operator.all("/enrolments").await.unwrap();
     assert!(waiting.is_empty(), "nobody waits by a void token");
     centre.end().await;
     centre.again().await;
@@ -76,7 +76,7 @@ async fn a_node_that_starts_again_asks_with_the_same_request() {
     let again = Asking::by(Enrolment::kept(&kept, token.clone()).unwrap(), "n1", centre.folder.path());
     assert!(matches!(again.once().await, Err(EnrolError::Waiting)));
     assert_eq!(again.enrolment.fingerprints(), shown);
-    let asks: Vec<AskingView> = centre.operator.get("/enrolments").await.unwrap();
+    let asks: Vec<AskingView> = centre.operator.all("/enrolments").await.unwrap();
     let new = NewNode { key: asks[0].key, csr: asks[0].csr, name: "n1".into(), class: BackendClass::C };
     assert_eq!((NodeId::of(&new.key), new.csr), shown);
     centre.ask(&[Act::EnrolNodes(vec![new])]).await;

@@ -20,7 +20,7 @@ use keymgr::core::action::Act;
 use keymgr::core::campaign::{Campaign, Mark, Phase};
 use keymgr::core::node::{BackendClass, NewNode, Zone};
 use keymgr::core::people::Role;
-use keymgr::house::{Authority, Beginning, Genesis, House, Settings};
+use keymgr::house::{Authority, Beginning, Genesis, House, Limits, Settings};
 use keymgr::person::{Home, PersonRequest};
 use keymgr::server::GENESIS;
 use keymgr::store::{Location, Store};
@@ -94,6 +94,7 @@ impl World {
             link: free_address(),
             names: vec!["127.0.0.1".to_owned()],
             live: false,
+            limits: Limits::default(),
         };
         let utc_ms = keymgr::client::utc_ms();
         let (certificate, key) = Authority::generate("killed centre", utc_ms).unwrap();
@@ -149,7 +150,7 @@ impl World {
         for (token, name) in tokens.iter().zip(NODES) {
             asking.push(Asking::ask(token, name, self.folder.path()).await);
         }
-        let waiting: Vec<Value> = self.operator.get("/enrolments").await.unwrap();
+        let waiting: Vec<Value> = self.operator.all("/enrolments").await.unwrap();
         let word = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
         let list = waiting.iter().map(|one| NewNode {
             key: word(one, "key").parse().unwrap(),

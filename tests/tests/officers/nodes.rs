@@ -73,3 +73,49 @@ fn no_two_nodes_have_one_name() {
     let zone = house.attempt("otto", &["zone", "new", "east & <west>"]);
     assert!(zone.code == 1 && zone.err.contains("(value)"), "{} {}", zone.code, zone.err);
 }
+
+// What a log is held against comes from where the centre has no hand: a node at work gives the head that it has seen.
+#[test]
+fn a_node_gives_the_head_that_it_has_seen_while_it_serves() {
+    let mut house = house();
+    let manager = house.serve(&[]);
+    let (node, first) = house.node("n1");
+    house.until("it asks", |house| !house.json("otto", &["node", "asking"]).as_array().unwrap().is_empty());
+    house.approved("otto", &["zone", "new", "east", "--enrol", &first, "--overlap", "2s", "--lead", "1s"]);
+    house
+        .until("a root KEK", |house| house.json("otto", &["node", "list"])[0]["root_kek"]["kcv"].is_string());
+    house.run("otto", &["kmc", "verify", "--to", "before"]);
+    let size = || house.json("admin", &["node", "show", "--data", "n1"])["checkpoint"]["size"].clone();
+    house.run("otto", &["rotate", "zone", "east", "--yes"]);
+    for officer in ["ada", "ben"] {
+        house.run(officer, &["approve", "sign", "--all", "--yes"]);
+    }
+    house.run("otto", &["campaign", "watch"]);
+    assert!(size().is_string(), "{}", house.json("admin", &["node", "show", "--data", "n1"]));
+    let show = ["node", "show", "--data", "n1", "--head", "head"];
+    assert!(house.run("admin", &show).contains("head "));
+    house.run("otto", &["kmc", "verify", "--to", "after"]);
+    let verify = |export: &str| {
+        house.attempt("admin", &["audit", "verify", export, "--require-head", "--head", "head"])
+    };
+    let good = verify("after");
+    assert!(good.code == 0 && good.out.contains("anchored     true"), "{} {}", good.out, good.err);
+    // An older copy is all true, and a head tells that it is not all.
+    let old = verify("before");
+    assert!(old.code == 1 && old.out.contains("rolled_back"), "{} {}", old.out, old.err);
+    let alone = house.attempt("otto", &["node", "show", "n1", "--head", "head"]);
+    assert_eq!(alone.code, 2, "a head comes from the node's own folder");
+    // The manager is away: the node says so once. Shown and kept when the node does not run, too.
+    drop(manager);
+    let log = |house: &House| std::fs::read_to_string(house.path("n1.log")).unwrap();
+    house.until("the loss is told", |house| log(house).contains("manager not reached"));
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(log(&house).matches("manager not reached").count(), 1, "{}", log(&house));
+    drop(node);
+    let kept = std::fs::read(house.path("head")).unwrap();
+    house.run("admin", &show);
+    assert_eq!(std::fs::read(house.path("head")).unwrap(), kept);
+    // A node that has seen none says so.
+    let fresh = house.attempt("admin", &["node", "show", "--data", "nowhere", "--head", "head"]);
+    assert_eq!(fresh.code, 3, "{}", fresh.err);
+}

@@ -36,6 +36,7 @@ fn every_verb_speaks_json() {
         &["key", "show", "east ZPK"],
         &["key", "expiring"],
         &["campaign", "list"],
+        &["ceremony", "list"],
         &["approve", "list"],
         &["rotate", "zone", "east", "--dry-run"],
         &["report", "inventory"],

@@ -1,4 +1,4 @@
-//! `payhsm ceremony new|show|component|finish|abandon|transcript`: a key from components by separate custodians, each from an own console.
+//! `payhsm ceremony new|list|show|component|finish|abandon|transcript`: a key from components by separate custodians, each from an own console.
 
 use super::key::find_set;
 use super::place::{Place, block_on, failure, show, table};
@@ -7,6 +7,7 @@ use crate::private::secret_line;
 use clap::{Args, Subcommand};
 use keylink::root::SignedRoot;
 use keylink::{ActionId, Digest, PersonId, Signed};
+use keymgr::api::CeremonyLine;
 use keymgr::ceremony::{CeremonyView, PartView, Transcript, check_of, make};
 use keymgr::client::{Client, ClientProblem};
 use keymgr::core::action::Act;
@@ -23,6 +24,8 @@ use zeroize::Zeroizing;
 pub enum Ceremony {
     /// Asks for the next generation of a key set to be formed from components.
     New(New),
+    /// Lists ceremonies that are open or done; custodians see their own.
+    List(Place),
     /// Shows an open ceremony: the key that components are sealed to, and check values.
     Show(One),
     /// Enters or draws your component; it is sealed here and leaves this program sealed only.
@@ -87,6 +90,7 @@ pub struct Finish {
 pub fn run(verb: Ceremony) -> Exit {
     match verb {
         Ceremony::New(args) => new(&args),
+        Ceremony::List(place) => list(&place),
         Ceremony::Show(args) => {
             let client = args.place.client()?;
             let view = block_on(view(&client, args.ceremony))?;
@@ -106,6 +110,18 @@ pub fn run(verb: Ceremony) -> Exit {
             transcript(&args, &client, &signed)
         }
     }
+}
+
+fn list(place: &Place) -> Exit {
+    let all: Vec<CeremonyLine> = block_on(place.client()?.all("/ceremonies"))?;
+    show(place.json, &all, |all| {
+        let row = |one: &CeremonyLine| {
+            let state = if one.done { "done" } else { "open" };
+            let custodians: Vec<String> = one.custodians.iter().map(ToString::to_string).collect();
+            vec![one.ceremony.to_string(), state.to_owned(), one.key_set.to_string(), custodians.join(" ")]
+        };
+        table(&["ceremony", "state", "key set", "custodians"], &all.iter().map(row).collect::<Vec<_>>())
+    })
 }
 
 fn new(args: &New) -> Exit {

@@ -12,7 +12,7 @@ use keylink::{PublicKey, Signed};
 use keymgr::audit::{Head, verify_export};
 use keymgr::core::alarm::Alarm;
 use keymgr::core::people::Role;
-use keymgr::house::{Beginning, Genesis, House, Settings};
+use keymgr::house::{Beginning, Genesis, House, Limits, Settings};
 use keymgr::person::PersonRequest;
 use keymgr::server::{GENESIS, Server};
 use keymgr::vault::{Vault, VaultThread};
@@ -206,6 +206,7 @@ fn init(args: &Init) -> Exit {
         link: args.link.clone(),
         names: args.hosts.clone(),
         live: args.live,
+        limits: Limits::default(),
     };
     let utc_ms = keymgr::client::utc_ms();
     let passphrase = args.folder.passphrase()?;

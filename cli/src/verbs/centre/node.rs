@@ -92,6 +92,9 @@ pub struct ShowArgs {
     /// Folder of this node: shows floors and keys as stored here, without the centre.
     #[arg(long, value_name = "DIR", conflicts_with = "node")]
     data: Option<PathBuf>,
+    /// With --data: writes the newest checkpoint of the centre's log that the node has seen, for `audit verify --head`.
+    #[arg(long, value_name = "FILE", requires = "data", conflicts_with = "node")]
+    head: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -138,8 +141,8 @@ pub fn run(verb: Node) -> Exit {
         Node::Asking(place) => asking(&place),
         Node::Enrol(args) => enrol(&args),
         Node::List(place) => list(&place),
-        Node::Show(ShowArgs { data: Some(data), place, .. }) => {
-            local::run(local::Node::Show(local::Show { data, json: place.json }))
+        Node::Show(ShowArgs { data: Some(data), head, place, .. }) => {
+            local::run(local::Node::Show(local::Show { data, head, json: place.json }))
         }
         Node::Show(args) => one(&args),
         Node::Join(args) => local::run(local::Node::Join(args)),
@@ -193,7 +196,7 @@ fn tokens(args: &Token) -> Exit {
 }
 
 fn waiting(client: &Client) -> Result<Vec<Value>, Failure> {
-    block_on(client.get("/enrolments"))
+    block_on(client.all("/enrolments"))
 }
 
 fn text(value: &Value, field: &str) -> String {

@@ -133,7 +133,7 @@ pub fn run(verb: Zone) -> Exit {
 fn new(args: &New) -> Exit {
     let client = args.place.client()?;
     let known: Vec<Node> = block_on(client.all("/nodes"))?;
-    let asking: Vec<Value> = block_on(client.get("/enrolments"))?;
+    let asking: Vec<Value> = block_on(client.all("/enrolments"))?;
     let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_owned();
     // One that has been let in asks on until it has its certificate.
     let all: BTreeSet<(String, String)> = known

@@ -15,7 +15,7 @@ use crate::core::refusal::Refusal;
 use crate::core::table::{Change, Record};
 use crate::core::tick::Watch;
 use crate::core::verified::Verified;
-use crate::core::{acts, grants, rows};
+use crate::core::{acts, grants, names, rows};
 use keylink::action::Approval;
 
 /// Pending actions that a new one may build upon.
@@ -32,6 +32,7 @@ impl Request<'_> {
         note: &mut Note,
     ) -> Result<Outcome, Refusal> {
         may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+        act.texts().into_iter().try_for_each(names::text)?;
         // What could not be done now is not asked for; what this person has asked for before may come first.
         let before = tx.mark();
         self.suppose_earlier(tx, by, &id);

@@ -22,7 +22,7 @@ use crate::core::refusal::Refusal;
 use crate::core::table::{Change, Record, State};
 use crate::core::tick::Watch;
 use crate::core::traffic;
-use crate::core::{acts, enrolment, planted, receipts, root, rows, steps, tick};
+use crate::core::{acts, enrolment, names, planted, receipts, root, rows, steps, tick};
 use approve::{approved, may, own_pending, performable};
 use deliver::{carry, issue, post, push_to, root_kek, wrapped};
 use keylink::Instant3;
@@ -199,6 +199,10 @@ impl Request<'_> {
                 note.word = "node.quarantine";
                 note.objects.push(node.to_string());
                 may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                names::text(&reason)?;
+                if let Some(before) = &tx.get::<Node>(&node)?.quarantined {
+                    return Err(Refusal::InQuarantine(before.clone()));
+                }
                 tx.edit::<Node>(&node)?.quarantined = Some(reason.clone());
                 tx.alarm(AlarmKind::Quarantined, &node, reason, now);
             }
@@ -215,6 +219,14 @@ impl Request<'_> {
                 note.objects.push(node.to_string());
                 may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
                 carry(tx, &node, now)?;
+            }
+            Input::Brought { by, node, parcel, verdicts } => {
+                note.by(by);
+                note.word = "node.parcel";
+                note.objects.extend([node.to_string(), parcel.to_string()]);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                tx.get::<Node>(&node)?;
+                return Ok(Outcome::Brought(verdicts));
             }
             Input::PushTo { by, node, address } => {
                 note.by(by);

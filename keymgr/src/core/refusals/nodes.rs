@@ -81,6 +81,26 @@ pub const CASES: &[Case] = &[
         let auditor = house.people.iter().find(|human| human.role == Role::Auditor).expect("there").by;
         house.refused(Input::Traffic { by: auditor, node: house.node(0), to: Traffic::Offline })
     }),
+    ("a node in quarantine put there again", "in_quarantine", |house| {
+        let (by, node) = (house.by(OPERATOR), house.node(0));
+        house.must(Input::Quarantine { by, node, reason: "first".into() });
+        house.refused(Input::Quarantine { by, node, reason: "second".into() })
+    }),
+    ("a reason of a quarantine that is a book", "value", |house| {
+        let (by, node) = (house.by(OPERATOR), house.node(0));
+        house.refused(Input::Quarantine { by, node, reason: "x".repeat(257) })
+    }),
+    ("a reason of a suspension that is a book", "value", |house| {
+        house.unproposed(Act::SuspendNode { node: house.node(0), reason: "x".repeat(257) })
+    }),
+    ("a reason that moves the cursor", "value", |house| {
+        house.unproposed(Act::SuspendNode { node: house.node(0), reason: "odd\u{1b}[2K".into() })
+    }),
+    ("a parcel brought by an auditor", "forbidden", |house| {
+        let auditor = house.people.iter().find(|human| human.role == Role::Auditor).expect("there").by;
+        let (node, parcel) = (house.node(0), Digest::default());
+        house.refused(Input::Brought { by: auditor, node, parcel, verdicts: Vec::new() })
+    }),
     ("a root KEK with a number that does not rise", "outdated", |house| {
         house.refused(Input::RootKek { node: house.node(0), kek: House::kek(1, 256) })
     }),

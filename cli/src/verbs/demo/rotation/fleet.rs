@@ -181,7 +181,7 @@ impl Asking {
     async fn waiting(count: usize, people: &People) -> Result<Vec<Waiting>, Failure> {
         let began = Instant::now();
         loop {
-            let waiting: Vec<Waiting> = people.operator.get("/enrolments").await.map_err(called)?;
+            let waiting: Vec<Waiting> = people.operator.all("/enrolments").await.map_err(called)?;
             if waiting.len() >= count || began.elapsed() > Duration::from_secs(30) {
                 return Ok(waiting);
             }

@@ -10,7 +10,7 @@ use keymgr::client::{Client, ClientProblem, ManagerAddress};
 use keymgr::core::action::Act;
 use keymgr::core::approval::ActionState;
 use keymgr::core::people::Role;
-use keymgr::house::{Beginning, Genesis, House, Settings};
+use keymgr::house::{Beginning, Genesis, House, Limits, Settings};
 use keymgr::person::{Home, Identity, PersonRequest};
 use keymgr::server::GENESIS;
 use std::net::TcpListener;
@@ -61,6 +61,7 @@ pub fn found(folder: &Path, store: Option<&str>) -> Result<(Manager, People), Fa
         link: free_address()?,
         names: vec!["127.0.0.1".to_owned()],
         live: false,
+        limits: Limits::default(),
     };
     let utc_ms = keymgr::client::utc_ms();
     let keys = house.create(&settings, pass, utc_ms).map_err(Failure::environment)?;
