@@ -18,7 +18,8 @@ pub fn secret_line(prompt: &str) -> Result<Zeroizing<String>, Failure> {
 /// A line that may be seen: the prompt goes to standard error, and only on a terminal.
 pub fn open_line(prompt: &str) -> Result<String, Failure> {
     if io::stdin().is_terminal() {
-        eprint!("{prompt}");
+        // A prompt that nobody can see is no reason to stop.
+        let _ = write!(io::stderr(), "{prompt}");
     }
     piped_line().map(|line| line.trim().to_owned())
 }

@@ -76,8 +76,8 @@ fn after_token(text: &str) -> Option<&str> {
         _ => return None,
     };
     let (token, rest) = text.split_at_checked(length)?;
-    let good = if token.starts_with('U') { is_hex(&token[1..]) } else { is_hex(token.get(length - 16..)?) };
-    good.then_some(rest)
+    let digits = token.strip_prefix('U').or_else(|| token.get(length - 16..))?;
+    is_hex(digits).then_some(rest)
 }
 
 fn is_hex(text: &str) -> bool {
