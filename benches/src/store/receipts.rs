@@ -53,7 +53,7 @@ impl Machine for Receipts {
             format!("{{\"node\":{node},\"seq\":{seq},\"utc_ms\":{}}}", now.utc_ms).into_bytes(),
         );
         let entry = Entry { actor: format!("node:{node}"), action: "receipt".into(), ..Entry::default() };
-        Ok(Decided { changes: vec![receipt, delivery], entry, outcome: seq })
+        Ok(Decided { changes: vec![receipt, delivery], entry, passing: false, outcome: seq })
     }
 }
 

@@ -6,7 +6,7 @@ use super::approval::Action;
 use super::campaign::{Campaign, Delivery};
 use super::centre::Centre;
 use super::ids::{Digest, Generation, KeySetId};
-use super::input::{Outcome, Told};
+use super::input::{Input, Outcome, Told};
 use super::key::{Key, KeySet};
 use super::machine::{Core, Note};
 use super::node::{Copy, Member, Node, Zone};
@@ -322,8 +322,11 @@ impl Machine for Core {
     }
 
     fn handle(&mut self, now: Instant3, told: Told) -> Result<Decided<Outcome>, Refusal> {
+        // Time passes every second; the log says so when it brought something.
+        let passing = matches!(told.input, Input::Tick);
         let effects = Self::handle(self, now, told)?;
         Ok(Decided {
+            passing,
             changes: effects.records.iter().map(Record::to_change).collect(),
             entry: entry(effects.note),
             outcome: effects.outcome,

@@ -15,13 +15,15 @@ type Asker<M> = oneshot::Sender<Answer<M>>;
 pub(super) struct Batch<M: Machine> {
     /// What goes to the log, with its changes.
     pub entries: Vec<(Entry, Vec<Change>)>,
+    /// What came of nothing: an entry that is written only to see whether the store takes one.
+    passed: Option<Entry>,
     waiting: Vec<(Asker<M>, Answer<M>)>,
     keys: HashMap<String, (Hash, M::Outcome)>,
 }
 
 impl<M: Machine> Batch<M> {
     pub fn new() -> Self {
-        Self { entries: Vec::new(), waiting: Vec::new(), keys: HashMap::new() }
+        Self { entries: Vec::new(), passed: None, waiting: Vec::new(), keys: HashMap::new() }
     }
 
     /// Takes one request: a known key gives the kept answer, anything else goes to the machine.
@@ -77,8 +79,22 @@ impl<M: Machine> Batch<M> {
             decided.changes.push(idempotency::keep(&key, &request, now.utc_ms, &decided.outcome));
             self.keys.insert(key, (request, decided.outcome.clone()));
         }
-        self.entries.push((decided.entry, decided.changes));
+        if decided.passing && decided.changes.is_empty() {
+            self.passed = Some(decided.entry);
+        } else {
+            self.entries.push((decided.entry, decided.changes));
+        }
         Ok(decided.outcome)
+    }
+
+    /// Something was accepted that came to nothing.
+    pub const fn has_passed(&self) -> bool {
+        self.passed.is_some()
+    }
+
+    /// Writes it all the same.
+    pub fn write_passed(&mut self) {
+        self.entries.extend(self.passed.take().map(|entry| (entry, Vec::new())));
     }
 
     /// Takes a request that nothing will be done about.

@@ -172,9 +172,12 @@ impl<M: Machine> Driver<M> {
                 return self.step_down(ledger, machine, batch, &error);
             }
         }
+        if self.full && batch.entries.is_empty() {
+            // Whether there is room again is seen by writing only.
+            batch.write_passed();
+        }
         if batch.entries.is_empty() {
-            self.ledger = Some(ledger);
-            return batch.committed();
+            return self.nothing(ledger, machine, batch);
         }
         let sign = self.signed.elapsed() >= SIGN_EVERY;
         let entries = std::mem::take(&mut batch.entries);
@@ -190,6 +193,17 @@ impl<M: Machine> Driver<M> {
         (self.full, self.commits) = (false, self.commits + 1);
         self.show();
         drop(guard);
+        batch.committed();
+    }
+
+    // Nothing to write. One who has accepted something has seen that the store is there and has no other leader.
+    fn nothing(&mut self, mut ledger: Ledger, machine: &mut M, batch: Batch<M>) {
+        if batch.has_passed()
+            && let Err(error) = ledger.commit(Vec::new(), 0, false)
+        {
+            return self.step_down(ledger, machine, batch, &error);
+        }
+        self.ledger = Some(ledger);
         batch.committed();
     }
 

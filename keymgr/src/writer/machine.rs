@@ -14,6 +14,8 @@ pub struct Decided<Outcome> {
     pub changes: Vec<Change>,
     /// The log entry.
     pub entry: Entry,
+    /// It is of no interest to anybody when nothing changed: then nothing is written.
+    pub passing: bool,
     /// What is answered after the commit.
     pub outcome: Outcome,
 }

@@ -192,6 +192,42 @@ fn without_room_writing_is_refused_and_reading_goes_on() {
 }
 
 #[test]
+fn what_comes_to_nothing_leaves_nothing_behind() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    let (size, commits) = (writer.standing().log_size, writer.standing().commits);
+    for _ in 0..100 {
+        assert_eq!(writer.submit_blocking(None, Input::Pass).unwrap(), 0);
+    }
+    assert_eq!((writer.standing().log_size, writer.standing().commits), (size, commits));
+    // Under a key it is kept with its answer.
+    writer.submit_blocking(key("k"), Input::Pass).unwrap();
+    assert_eq!(writer.standing().log_size, size + 1);
+    drop(writer);
+    assert!(rig.holds());
+}
+
+#[test]
+fn what_comes_to_nothing_finds_a_store_that_is_gone_and_one_that_has_room_again() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    rig.faults.next(Fault::Full);
+    assert!(matches!(writer.submit_blocking(None, raise("a", 5)), Err(SubmitError::Full)));
+    std::thread::sleep(Duration::from_millis(600));
+    writer.submit_blocking(None, Input::Pass).unwrap();
+    assert!(!writer.standing().full, "an entry was written to see it");
+    assert_eq!(rig.actions().iter().filter(|action| *action == "pass").count(), 1);
+    rig.faults.next(Fault::LostBeforeCommit);
+    assert!(matches!(writer.submit_blocking(None, Input::Pass), Err(SubmitError::OutcomeUnknown)));
+    writer.submit_blocking(None, Input::Pass).unwrap();
+    assert!(writer.standing().leading);
+    drop(writer);
+    assert!(rig.holds());
+}
+
+#[test]
 fn a_store_that_is_gone_is_led_again_when_it_is_back() {
     let rig = Rig::new();
     let writer = rig.start();

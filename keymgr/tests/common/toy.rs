@@ -28,9 +28,18 @@ impl Stored for Counter {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input {
-    Open { name: String },
-    Raise { name: String, by: u64 },
-    Close { name: String },
+    Open {
+        name: String,
+    },
+    Raise {
+        name: String,
+        by: u64,
+    },
+    Close {
+        name: String,
+    },
+    /// Time passes; nothing comes of it.
+    Pass,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -69,8 +78,12 @@ impl Machine for Counters {
                     return Err(Refusal::Known);
                 }
                 let counter = Counter { name: name.clone(), value: 0, changed_ms: now.utc_ms };
-                let decided =
-                    Decided { changes: vec![Change::put(&counter)], entry: entry("open", &name), outcome: 0 };
+                let decided = Decided {
+                    changes: vec![Change::put(&counter)],
+                    entry: entry("open", &name),
+                    passing: false,
+                    outcome: 0,
+                };
                 self.0.insert(name, counter);
                 Ok(decided)
             }
@@ -79,12 +92,15 @@ impl Machine for Counters {
                 counter.value += by;
                 counter.changed_ms = now.utc_ms;
                 let changes = vec![Change::put(counter)];
-                Ok(Decided { changes, entry: entry("raise", &name), outcome: counter.value })
+                Ok(Decided { changes, entry: entry("raise", &name), passing: false, outcome: counter.value })
+            }
+            Input::Pass => {
+                Ok(Decided { changes: vec![], entry: entry("pass", ""), passing: true, outcome: 0 })
             }
             Input::Close { name } => {
                 let counter = self.0.remove(&name).ok_or(Refusal::Unknown)?;
                 let changes = vec![Change::delete(&counter)];
-                Ok(Decided { changes, entry: entry("close", &name), outcome: counter.value })
+                Ok(Decided { changes, entry: entry("close", &name), passing: false, outcome: counter.value })
             }
         }
     }
