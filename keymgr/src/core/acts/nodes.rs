@@ -39,6 +39,7 @@ fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<()
         zones: BTreeSet::new(),
         root_kek: None,
         seen_utc_ms: 0,
+        serving_utc_ms: 0,
         skew_ms: 0,
         link: Link::new(kmc, new.key),
         ordered: keylink::Digest::default(),

@@ -244,6 +244,14 @@ impl House {
         }
     }
 
+    /// A node's beat says that it serves hosts.
+    pub fn serves(&mut self, n: usize) {
+        let mut beat = self.beat(1);
+        beat.node = self.node(n);
+        let beat = Signed::seal(&beat, &self.nodes[n]);
+        self.must(Input::Beat { node: self.node(n), beat, skew_ms: 0 });
+    }
+
     fn hello(&mut self, boot: u64) -> Result<crate::core::input::Outcome, super::Refusal> {
         let hello = Hello {
             head: self.head(1),
