@@ -115,7 +115,8 @@ fn exit_codes_and_what_to_do_next() {
     }
     // A folder that others may enter is no home, and a token that is there is not replaced.
     std::fs::create_dir(house.path("open")).unwrap();
-    std::fs::set_permissions(house.path("open"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(house.path("open"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
     let (code, said) = ended("open", &["person", "new", "olga"]);
     assert!(code == 3 && house.files("open").is_empty(), "{code} {said}");
     house.run("otto", &["node", "token", "n1"]);
