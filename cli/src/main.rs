@@ -42,6 +42,19 @@ struct Program {
     verb: verbs::Verb,
 }
 
+// Whoever reads standard output may have seen enough, as `head` has: that is no failure of ours.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map(String::as_str).unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
+}
+
 fn main() -> ExitCode {
+    end_with_the_reader();
     Program::parse().verb.run()
 }

@@ -29,8 +29,16 @@ impl World {
         self.commands += 1;
         let mut command = Command::new(env!("CARGO_BIN_EXE_payhsm"));
         command.args(args).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
-        command.env("PAYHSM_HOME", self.path(who)).env("PAYHSM_PASSPHRASE_FILE", self.path("passphrase"));
-        command.env("PAYHSM_KMC_PASSPHRASE_FILE", self.path("passphrase"));
+        command.env("PAYHSM_HOME", self.path(who));
+        // Each has an own one, and the centre has one that none of them knows.
+        let (own, kmc) = (self.path(&format!("{who}.passphrase")), self.path("kmc.passphrase"));
+        for (file, text) in [(&own, who), (&kmc, "centre")] {
+            std::fs::write(file, format!("correct horse battery {text}\n")).unwrap();
+        }
+        command.env("PAYHSM_PASSPHRASE_FILE", own);
+        if who == "admin" {
+            command.env("PAYHSM_KMC_PASSPHRASE_FILE", kmc);
+        }
         command
     }
 
@@ -74,7 +82,6 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn the_first_time_path() {
     let mut world = World { folder: tempfile::tempdir().unwrap(), commands: 0 };
-    std::fs::write(world.path("passphrase"), "correct horse battery\n").unwrap();
     for name in ["ada", "ben", "cleo", "otto"] {
         world.run(name, &["person", "new", name]);
     }
@@ -140,11 +147,12 @@ fn the_first_time_path() {
     for officer in ["ada", "ben"] {
         world.run(officer, &["approve", "sign", "--all", "--yes", "--manager", &manager]);
     }
-    world.run("otto", &["rotate", "zone", "east", "--yes"]);
+    world.run("otto", &["node", "traffic", "n1", "n2", "in"]);
+    let (mut rotation, _) = world.start("otto", &["rotate", "zone", "east", "--yes", "--watch"], "action ");
     for officer in ["ada", "ben"] {
         world.run(officer, &["approve", "sign", "--all", "--yes"]);
     }
-    world.run("otto", &["campaign", "watch"]);
+    assert!(rotation.0.wait().unwrap().success(), "the campaign completed");
     let verified = world.run("otto", &["kmc", "verify"]);
     assert!(!verified.is_empty());
     // Both nodes are processes of `serve`, and hold the key by their receipts.
@@ -152,6 +160,23 @@ fn the_first_time_path() {
     let text = world.run("otto", &["node", "list", "--json"]);
     let known: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert!(known.iter().all(|node| node["root_kek"]["kcv"].is_string()));
+    assert!(known.iter().all(|node| node["traffic"] == "in_traffic" && node["gated"] == true), "{text}");
+    // What serves hosts is not left behind: by what was declared, nor by its own word.
+    let refused = |world: &mut World| {
+        let out =
+            world.command("otto", &["rotate", "zone", "east", "--yes", "--except", "n2"]).output().unwrap();
+        let says = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(1) && says.contains("in_traffic"), "{says}");
+        assert!(says.contains("not to be excepted"), "{says}");
+    };
+    refused(&mut world);
+    wait_for("a beat of each node", || {
+        let text = world.run("otto", &["node", "list", "--json"]);
+        let known: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        known.iter().all(|node| node["serving_utc_ms"].as_u64().unwrap() > 0)
+    });
+    world.run("otto", &["node", "traffic", "n2", "offline"]);
+    refused(&mut world);
     let text = world.run("otto", &["key", "list", "--json"]);
     let keys: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert_eq!(keys.len(), 1);

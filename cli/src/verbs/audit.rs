@@ -26,6 +26,9 @@ pub enum Audit {
     Show(ShowArgs),
 }
 
+// Where `payhsm kmc init` puts it.
+const DEFAULT_STORE: &str = "payhsm-data/kmc/store.db";
+
 #[derive(Debug, Args)]
 pub struct Place {
     /// The store: postgres://…, or the file of the embedded store.
@@ -33,7 +36,7 @@ pub struct Place {
         long,
         value_name = "STORE",
         env = "PAYHSM_STORE",
-        default_value = "payhsm-data/kmc.db",
+        default_value = DEFAULT_STORE,
         hide_env_values = true
     )]
     store: Location,
@@ -45,14 +48,18 @@ pub struct ExportArgs {
     file: PathBuf,
     #[command(flatten)]
     place: Place,
+    /// JSON on standard output.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The export; - for standard input.
-    #[arg(required_unless_present = "store", conflicts_with = "store")]
+    /// The export; - for standard input. Without one the store itself is verified.
+    #[arg(conflicts_with = "store")]
     export: Option<PathBuf>,
-    /// Verifies this store itself instead: postgres://…, or the file of the embedded store.
+    /// Verifies this store: postgres://…, or the file of the embedded store.
+    /// Without either, that of PAYHSM_STORE, or the one of a centre in the working folder.
     #[arg(long, value_name = "STORE")]
     store: Option<Location>,
     /// A checkpoint that a node or an auditor kept, or an earlier export; repeatable.
@@ -76,6 +83,9 @@ pub struct VerifyArgs {
 pub struct HeadArgs {
     #[command(flatten)]
     place: Place,
+    /// JSON on standard output.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +97,9 @@ pub struct ShowArgs {
     /// The first entry to print.
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     from: u64,
+    /// JSON on standard output, as always.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the verb.
@@ -97,6 +110,11 @@ pub fn run(verb: Audit) -> Exit {
         Audit::Head(args) => head(&args),
         Audit::Show(args) => show(&args),
     }
+}
+
+fn usual_store() -> Result<Location, Failure> {
+    let named = std::env::var("PAYHSM_STORE").unwrap_or_else(|_| DEFAULT_STORE.to_owned());
+    named.parse().map_err(Failure::usage)
 }
 
 fn open(location: &Location) -> Result<Store, Failure> {
@@ -124,6 +142,9 @@ fn at(path: &Path) -> impl Fn(io::Error) -> Failure + '_ {
 fn write_export(args: &ExportArgs) -> Exit {
     let mut store = open(&args.place.store)?;
     if args.file == Path::new("-") {
+        if args.json {
+            return Err(Failure::usage("standard output takes the export or --json, not both"));
+        }
         return export(&mut store, &mut BufWriter::new(io::stdout().lock()))
             .map(drop)
             .map_err(|error| failed(&args.place.store, &error));
@@ -135,7 +156,13 @@ fn write_export(args: &ExportArgs) -> Exit {
         .sync_all()
         .map_err(at(&args.file))?;
     let [entries, checkpoints, rows] = counts;
-    println!("{entries} entries, {checkpoints} checkpoints and {rows} rows in {}", args.file.display());
+    if args.json {
+        let counts =
+            json!({ "file": args.file, "entries": entries, "checkpoints": checkpoints, "rows": rows });
+        println!("{counts}");
+    } else {
+        println!("{entries} entries, {checkpoints} checkpoints and {rows} rows in {}", args.file.display());
+    }
     Ok(())
 }
 
@@ -146,12 +173,12 @@ fn verify(args: VerifyArgs) -> Exit {
     });
     let heads = heads.collect::<Result<_, _>>()?;
     let options = Options { heads, key: args.key, signatures: args.signatures };
-    let report = match (&args.export, &args.store) {
-        (Some(path), _) => verify_export(&mut *input(path)?, options).map_err(at(path))?,
-        (None, Some(location)) => {
-            verify_store_in_use(&mut open(location)?, options).map_err(|error| failed(location, &error))?
+    let report = match &args.export {
+        Some(path) => verify_export(&mut *input(path)?, options).map_err(at(path))?,
+        None => {
+            let store = args.store.map_or_else(usual_store, Ok)?;
+            verify_store_in_use(&mut open(&store)?, options).map_err(|error| failed(&store, &error))?
         }
-        (None, None) => return Err(Failure::usage("an export or --store is needed")),
     };
     if args.json {
         println!("{}", serde_json::to_string(&report).map_err(Failure::environment)?);
@@ -203,12 +230,18 @@ fn print(report: &Report) {
 fn head(args: &HeadArgs) -> Exit {
     let mut store = open(&args.place.store)?;
     let last = store.last_checkpoint().map_err(|error| failed(&args.place.store, &error))?;
-    let (_, note) = last.ok_or_else(|| Failure::check("the log has no checkpoint yet"))?;
-    print!("{note}");
+    let (size, note) = last.ok_or_else(|| Failure::check("the log has no checkpoint yet"))?;
+    if args.json {
+        println!("{}", json!({ "size": size, "checkpoint": note }));
+    } else {
+        print!("{note}");
+    }
     Ok(())
 }
 
 fn show(args: &ShowArgs) -> Exit {
+    // A line is an object in any case.
+    let _ = args.json;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut entry = |line: &str| match Record::parse(line) {
         Ok(record) if record.seq < args.from => Ok(()),

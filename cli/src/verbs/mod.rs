@@ -66,6 +66,9 @@ pub enum Verb {
     /// Keys of the centre.
     #[command(subcommand)]
     Key(centre::key::Key),
+    /// Policies of key sets.
+    #[command(subcommand)]
+    Policy(centre::policy::Policy),
     /// New keys for a zone.
     #[command(subcommand)]
     Rotate(centre::rotate::Rotate),
@@ -112,6 +115,7 @@ impl Verb {
             Self::Node(verb) => end(centre::node::run(verb)),
             Self::Zone(verb) => end(centre::zone::run(verb)),
             Self::Key(verb) => end(centre::key::run(verb)),
+            Self::Policy(verb) => end(centre::policy::run(verb)),
             Self::Rotate(verb) => end(centre::rotate::run(verb)),
             Self::Campaign(verb) => end(centre::campaign::run(verb)),
             Self::Approve(verb) => end(centre::approve::run(verb)),

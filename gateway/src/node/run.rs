@@ -182,7 +182,10 @@ pub async fn run(
         }
         let wake = wake_at(&side, talk.as_ref(), beat_at, pace);
         let happened = tokio::select! {
-            () = &mut stop => return Ok(()),
+            () = &mut stop => {
+                farewell(&mut side, talk.as_ref()).await;
+                return Ok(());
+            }
             Some(event) = side.next_event() => Happened::Table(event),
             Some(request) = requests.0.recv() => Happened::Request(request),
             (which, answer) = answered(talk.as_mut()) => Happened::Answer(which, answer),
@@ -200,6 +203,16 @@ pub async fn run(
                 drop(talk.post(Endpoint::Beat, body));
             }
         }
+    }
+}
+
+// Whoever ends serves no hosts from now on: a rotation need not wait for it. A manager that does not take this finds out
+// by the silence.
+async fn farewell(side: &mut NodeSide, talk: Option<&Talk>) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    if let Some(talk) = talk.filter(|talk| talk.greeted) {
+        let body = side.last_beat().to_bytes();
+        let _ = tokio::time::timeout(PATIENCE, talk.post(Endpoint::Beat, body)).await;
     }
 }
 

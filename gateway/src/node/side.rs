@@ -267,8 +267,18 @@ impl NodeSide {
 
     /// A status beat.
     pub fn beat(&mut self) -> Signed {
+        let ready = (self.parts.ready)();
+        self.says(ready)
+    }
+
+    /// The status beat of a node that ends.
+    pub fn last_beat(&mut self) -> Signed {
+        self.says(false)
+    }
+
+    fn says(&mut self, ready: bool) -> Signed {
         let counts = Counts {
-            ready: (self.parts.ready)(),
+            ready,
             table: self.table,
             uses: self.parts.publish.uses(),
             alarms: if self.failed { vec![Alarm::Store] } else { Vec::new() },

@@ -126,12 +126,14 @@ filters! {
     }
 }
 
-/// From when a rotation is wanted.
+/// Which rotation is wanted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PreviewFilter {
     /// No node protects with the new key before, UTC milliseconds.
     pub not_before: Option<u64>,
+    /// As an emergency, which waits for nobody.
+    pub emergency: Option<bool>,
 }
 
 /// Where an action stands, without why.

@@ -14,7 +14,7 @@ use super::views::{
 use crate::core::Core;
 use crate::core::action::KeyRef;
 use crate::core::alarm::Alarm;
-use crate::core::approval::Action;
+use crate::core::approval::{Action, persons_needed};
 use crate::core::campaign::{Campaign, Delivery};
 use crate::core::ids::{ActionId, CampaignId, Digest, KeySetId, NodeId};
 use crate::core::key::{Key, KeySet};
@@ -167,12 +167,18 @@ pub(super) async fn nodes(
             && f.traffic.is_none_or(|traffic| node.traffic == traffic)
             && f.state.is_none_or(|state| node.standing == state)
     };
-    mapped(&manager, &f.page(), wanted, NodeView::of).map(Json)
+    mapped(&manager, &f.page(), wanted, seen_now(&manager)).map(Json)
 }
 
 /// One node.
 pub(super) async fn node(State(manager): State<Manager>, Named(id): Named<NodeId>) -> Answer<NodeView> {
-    one::<Node>(&manager, &id, "node").map(|node| Json(NodeView::of(&node)))
+    one::<Node>(&manager, &id, "node").map(|node| Json(seen_now(&manager)(&node)))
+}
+
+fn seen_now(manager: &Manager) -> impl Fn(&Node) -> NodeView + use<> {
+    let now = manager.now().utc_ms;
+    let silent_after_ms = manager.view(|core| core.state().centre().map_or(0, |c| c.limits.silent_after_ms));
+    move |node| NodeView::of(node, now, silent_after_ms)
 }
 
 /// One campaign.
@@ -190,7 +196,8 @@ pub(super) async fn preview(
     Asked(f): Asked<PreviewFilter>,
 ) -> Answer<PreviewView> {
     let now = manager.now().utc_ms;
-    let look = |core: &Core| core.preview(CampaignId::default(), &id, f.not_before.unwrap_or(now), now);
+    let (from, emergency) = (f.not_before.unwrap_or(now), f.emergency.unwrap_or(false));
+    let look = |core: &Core| core.preview(CampaignId::default(), &id, from, emergency, now);
     Ok(Json(PreviewView::of(manager.view(look)?)))
 }
 
@@ -291,6 +298,8 @@ pub struct ActionView {
     pub action: Action,
     /// Hash of the exact bytes, which officers sign.
     pub hash: keylink::Digest,
+    /// Persons whose approval carries it.
+    pub needed: usize,
     /// What is done, in dotted words.
     pub word: Option<String>,
     /// What is done.
@@ -301,7 +310,8 @@ impl ActionView {
     fn of(action: &Action) -> Self {
         let act = action.act();
         let word = act.as_ref().map(|act| act.word().to_owned());
-        Self { hash: action.hash(), word, act, action: action.clone() }
+        let needed = persons_needed(action.class, action.quorum);
+        Self { hash: action.hash(), needed, word, act, action: action.clone() }
     }
 }
 

@@ -288,6 +288,12 @@ pub struct NodeView {
     pub seen_utc_ms: u64,
     /// Its clock minus ours, milliseconds.
     pub skew_ms: i64,
+    /// When it last said that it serves hosts, UTC milliseconds; 0 if its last beat did not.
+    pub serving_utc_ms: u64,
+    /// The gate of a rotation would wait for it, unless the action names it as an exception.
+    pub gated: bool,
+    /// It may be named as an exception: it is out of traffic, by what was declared and by what it says itself.
+    pub may_be_excepted: bool,
     /// Its newest manifest was receipted.
     pub has_answered: bool,
     /// Where it takes pushes.
@@ -297,7 +303,7 @@ pub struct NodeView {
 }
 
 impl NodeView {
-    pub(super) fn of(node: &Node) -> Self {
+    pub(super) fn of(node: &Node, now: u64, silent_after_ms: u64) -> Self {
         Self {
             id: node.id,
             name: node.name.clone(),
@@ -318,10 +324,30 @@ impl NodeView {
             next_root_kek_number: node.next_kek_number(),
             seen_utc_ms: node.seen_utc_ms,
             skew_ms: node.skew_ms,
+            serving_utc_ms: node.serving_utc_ms,
+            gated: node.is_waited_for(now, silent_after_ms),
+            may_be_excepted: node.is_out_of_traffic(now, silent_after_ms),
             has_answered: node.has_answered(),
             push: node.reach.push.clone(),
             carried_utc_ms: node.reach.carried_utc_ms,
         }
+    }
+}
+
+impl NodeView {
+    /// What people and their orders have made of it; none while it is served.
+    pub const fn stopped(&self) -> Option<&'static str> {
+        match self.standing {
+            Standing::Revoked => Some("revoked"),
+            Standing::Active if self.suspended => Some("suspended"),
+            Standing::Active if self.quarantined.is_some() => Some("quarantined"),
+            Standing::Active => None,
+        }
+    }
+
+    /// In one word: stopped, or where it is by what was declared.
+    pub fn state(&self) -> String {
+        self.stopped().map_or_else(|| format!("{:?}", self.traffic), str::to_owned)
     }
 }
 
@@ -338,6 +364,8 @@ pub struct PreviewNodeView {
     pub traffic: Traffic,
     /// The gate would wait for it.
     pub gated: bool,
+    /// It may be named as an exception: it is out of traffic, by what was declared and by what it says itself.
+    pub may_be_excepted: bool,
     /// It has spoken lately.
     pub reachable: bool,
     /// Its clock minus ours, milliseconds.
@@ -371,6 +399,7 @@ impl PreviewView {
             class: node.class,
             traffic: node.traffic,
             gated: node.gated,
+            may_be_excepted: node.may_be_excepted,
             reachable: node.reachable,
             skew_ms: node.skew_ms,
             obstacles: node.obstacles.into_iter().map(str::to_owned).collect(),

@@ -6,7 +6,7 @@ use super::entries::{Carried, Entries, Moment};
 use super::finding::Report;
 use super::register::Register;
 use crate::core::action::Act;
-use crate::core::approval::{Action, ActionState};
+use crate::core::approval::{Action, ActionState, persons_needed};
 use crate::log::{LineError, Parts};
 use crate::store::{Hash, Row, Table, key_text};
 use keylink::action::{ActionClass, Approval, grant_bytes};
@@ -189,7 +189,7 @@ impl Approvals {
             ));
         }
         let persons = self.persons(action, carried);
-        let needed = if class == ActionClass::SuspendNode { 1 } else { action.quorum.persons() };
+        let needed = persons_needed(class, action.quorum);
         if persons.len() < needed {
             return Err(format!("{} of {needed} persons had approved at entry {seq}", persons.len()));
         }

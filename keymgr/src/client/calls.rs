@@ -5,7 +5,7 @@ use super::error::ClientProblem;
 use crate::api::{ActionView, Me, Page, Problem, Watched};
 use crate::channel::client as https;
 use crate::core::action::Act;
-use crate::core::approval::Quorum;
+use crate::core::approval::{Quorum, persons_needed};
 use crate::core::input::Outcome;
 use crate::person::Identity;
 use keylink::root::SignedRoot;
@@ -26,6 +26,13 @@ pub struct Proposed {
     pub quorum: Quorum,
     /// Waits until, UTC milliseconds.
     pub expires: u64,
+}
+
+impl Proposed {
+    /// Persons whose approval carries it, as this act.
+    pub fn needed(&self, act: &Act) -> usize {
+        persons_needed(act.class(), self.quorum)
+    }
 }
 
 /// A person's connection to a manager. Clones share it.
@@ -183,6 +190,11 @@ impl Client {
             }
             other => Err(ClientProblem::Answer(format!("{other:?}"))),
         }
+    }
+
+    /// Takes back an action that this person has asked for.
+    pub async fn withdraw(&self, action: ActionId) -> Result<Outcome, ClientProblem> {
+        self.write(Method::DELETE, &format!("/actions/{action}"), &serde_json::json!({})).await
     }
 
     /// An action as it is approved.

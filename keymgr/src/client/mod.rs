@@ -13,7 +13,9 @@ pub use address::{AddressError, ManagerAddress};
 pub use approve::{SIGNED_LIFE_MS, judge, sign};
 pub use calls::{Client, Proposed};
 pub use error::ClientProblem;
-pub use plan::{RotateWishes, Rotation, ZoneWishes, fresh_id, plan_rotation, plan_zone};
+pub use plan::{
+    KeySetWishes, RotateWishes, Rotation, ZoneWishes, fresh_id, plan_key_set, plan_rotation, plan_zone,
+};
 pub use reaffirm::{plan_reaffirm, reaffirm};
 
 /// Milliseconds since 1970, UTC.

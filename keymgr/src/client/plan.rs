@@ -47,14 +47,77 @@ pub struct ZoneWishes {
     pub exportable: bool,
 }
 
+/// A key set that is wanted in a zone that is there.
+#[derive(Clone, Debug)]
+pub struct KeySetWishes {
+    /// Name; unique among key sets.
+    pub name: String,
+    /// Kind.
+    pub kind: KeyKind,
+    /// Cipher and length.
+    pub shape: Shape,
+    /// First of three indices in a row; the lowest free ones when missing.
+    pub base: Option<u16>,
+    /// How generations overlap.
+    pub overlap: Overlap,
+    /// This policy; else one with the defaults of the house.
+    pub policy: Option<PolicyId>,
+    /// Keys may leave under a ZMK.
+    pub exportable: bool,
+}
+
+/// The actions of a further key set.
+pub async fn plan_key_set(
+    client: &Client,
+    zone: &Zone,
+    wishes: &KeySetWishes,
+) -> Result<(Definition, Vec<Act>), ClientProblem> {
+    let (policy, define) = match wishes.policy {
+        Some(policy) => (policy, None),
+        None => {
+            let (time, random) = fresh_id()?;
+            let id = PolicyId::new(time, random);
+            known(client, Policy::defaults(id, &wishes.name, wishes.kind, &[wishes.shape])).await?
+        }
+    };
+    let (time, random) = fresh_id()?;
+    let definition = Definition {
+        key_set: KeySetId::new(time, random),
+        name: wishes.name.clone(),
+        scope: Scope::Zone(zone.id),
+        kind: wishes.kind,
+        shape: wishes.shape,
+        overlap: wishes.overlap,
+        indices: free_indices(client, wishes.base).await?,
+        hard_stop: hard_stop(client, policy).await?,
+    };
+    let create = Act::CreateKeySet {
+        definition: definition.clone(),
+        exportable: wishes.exportable,
+        live: zone.live,
+        policy,
+        holders: holders(wishes.kind),
+    };
+    Ok((definition, define.into_iter().chain([create]).collect()))
+}
+
+// What the key set says about it is what its policy says.
+async fn hard_stop(client: &Client, policy: PolicyId) -> Result<bool, ClientProblem> {
+    let known: Vec<Policy> = client.all("/policies").await?;
+    Ok(known.iter().any(|own| own.id == policy && own.hard_stop))
+}
+
+fn holders(kind: KeyKind) -> Holders {
+    if kind == KeyKind::Zmk { Holders::Centre } else { Holders::Members }
+}
+
 /// The actions of a zone, in the order in which they are asked for.
 pub async fn plan_zone(client: &Client, wishes: &ZoneWishes) -> Result<(ZoneId, Vec<Act>), ClientProblem> {
     let (zone, key_set) = (fresh_id()?, fresh_id()?);
     let (zone, key_set) = (ZoneId::new(zone.0, zone.1), KeySetId::new(key_set.0, key_set.1));
     let name = format!("{} {}", wishes.alias, wishes.kind.name());
     let (policy, define) = policy(client, wishes, &name).await?;
-    let sets: Vec<KeySet> = client.all("/key-sets").await?;
-    let indices = free_indices(&sets, wishes.base)?;
+    let indices = free_indices(client, wishes.base).await?;
     let definition = Definition {
         key_set,
         name,
@@ -75,7 +138,7 @@ pub async fn plan_zone(client: &Client, wishes: &ZoneWishes) -> Result<(ZoneId, 
         exportable: wishes.exportable,
         live: wishes.live,
         policy,
-        holders: if wishes.kind == KeyKind::Zmk { Holders::Centre } else { Holders::Members },
+        holders: holders(wishes.kind),
     });
     Ok((zone, acts))
 }
@@ -89,7 +152,11 @@ async fn policy(
     let mut policy = Policy::defaults(PolicyId::new(time, random), name, wishes.kind, &[wishes.shape]);
     policy.overlap_ms = wishes.overlap_ms.unwrap_or(policy.overlap_ms);
     policy.protect_lead_ms = wishes.lead_ms.unwrap_or(policy.protect_lead_ms);
-    // A policy that says the same already serves this zone too.
+    known(client, policy).await
+}
+
+// A policy that says the same already serves this key set too.
+async fn known(client: &Client, policy: Policy) -> Result<(PolicyId, Option<Act>), ClientProblem> {
     let known: Vec<Policy> = client.all("/policies").await?;
     let same = |own: &&Policy| {
         Policy { id: policy.id, version: 1, name: policy.name.clone(), ..(*own).clone() } == policy
@@ -100,19 +167,27 @@ async fn policy(
     Ok((policy.id, Some(Act::DefinePolicy(policy))))
 }
 
-fn free_indices(sets: &[KeySet], base: Option<u16>) -> Result<Indices, ClientProblem> {
-    let of = |set: &KeySet| {
-        let Indices { base, odd, even } = set.definition.indices;
-        [base, odd, even]
-    };
-    let used: BTreeSet<u16> = sets.iter().flat_map(of).collect();
+// Indices that no key set has, and none that officers have before them: what waits may be carried first.
+async fn free_indices(client: &Client, base: Option<u16>) -> Result<Indices, ClientProblem> {
+    let sets: Vec<KeySet> = client.all("/key-sets").await?;
+    let waiting = client.pending().await?;
+    let asked = waiting.iter().filter_map(|view| match view.act.as_ref() {
+        Some(Act::CreateKeySet { definition, .. }) => Some(definition.indices),
+        _ => None,
+    });
+    let all = sets.iter().map(|set| set.definition.indices).chain(asked);
+    choose_indices(all, base)
+        .ok_or_else(|| ClientProblem::Wish("these indices are in use, or asked for".to_owned()))
+}
+
+fn choose_indices(used: impl Iterator<Item = Indices>, base: Option<u16>) -> Option<Indices> {
+    let used: BTreeSet<u16> = used.flat_map(|Indices { base, odd, even }| [base, odd, even]).collect();
     let free = |first: &u16| (*first..*first + 3).all(|index| !used.contains(&index));
     let first = match base {
         Some(base) => Some(base).filter(free),
         None => (0..keylink::message::INDEX_COUNT - 2).find(free),
-    };
-    let first = first.ok_or_else(|| ClientProblem::Wish("these indices are in use".to_owned()))?;
-    Ok(Indices { base: first, odd: first + 1, even: first + 2 })
+    }?;
+    Some(Indices { base: first, odd: first + 1, even: first + 2 })
 }
 
 /// A rotation that is wanted.
@@ -120,7 +195,7 @@ fn free_indices(sets: &[KeySet], base: Option<u16>) -> Result<Indices, ClientPro
 pub struct RotateWishes {
     /// Only these key sets of the zone; all of its members' key sets when empty.
     pub key_sets: BTreeSet<KeySetId>,
-    /// Nodes out of traffic that are not waited for; those that are offline are named by themselves.
+    /// Nodes out of traffic that are not waited for; those that are offline, or stopped, are named by themselves.
     pub excepted: BTreeSet<NodeId>,
     /// Other overlap than the policy's, milliseconds.
     pub overlap_ms: Option<u64>,
@@ -141,7 +216,7 @@ pub struct Rotation {
     pub act: Act,
     /// One campaign for each key set.
     pub targets: Vec<RotateTarget>,
-    /// Names of the nodes that the gate waits for.
+    /// Names of the nodes that the gate waits for; none in an emergency.
     pub gated: Vec<String>,
     /// Names of the nodes that it does not wait for.
     pub excepted: Vec<String>,
@@ -167,9 +242,8 @@ pub async fn plan_rotation(
     let members: Vec<&Node> = nodes.iter().filter(|node| node.zones.contains(&zone.id)).collect();
     let sets: Vec<KeySet> = client.all("/key-sets").await?;
     let policies: Vec<Policy> = client.all("/policies").await?;
-    let offline = members.iter().filter(|node| node.traffic == crate::core::node::Traffic::Offline);
-    let excepted: BTreeSet<NodeId> =
-        offline.map(|node| node.id).chain(wishes.excepted.iter().copied()).collect();
+    let by_itself = members.iter().filter(|node| !node.gated).map(|node| node.id);
+    let excepted: BTreeSet<NodeId> = by_itself.chain(wishes.excepted.iter().copied()).collect();
     let wanted = |set: &&KeySet| {
         zone.key_sets.contains(&set.id())
             && set.holders == Holders::Members
@@ -207,8 +281,8 @@ pub async fn plan_rotation(
     Ok(Rotation {
         zone: zone.alias.clone(),
         act,
-        gated: names(&|node| !excepted.contains(&node.id)),
-        excepted: names(&|node| excepted.contains(&node.id)),
+        gated: names(&|node| wishes.emergency.is_none() && !excepted.contains(&node.id)),
+        excepted: names(&|node| wishes.emergency.is_none() && excepted.contains(&node.id)),
         silent: names(&|node| now.saturating_sub(node.seen_utc_ms) > SILENT_MS),
         targets,
     })

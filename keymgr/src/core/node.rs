@@ -55,15 +55,16 @@ pub enum BackendClass {
     C,
 }
 
-/// Whether a node serves hosts, as declared.
+/// Whether a node serves hosts, as declared. The gate of a rotation waits for every member but those that the
+/// action names ([`Node::is_waited_for`], [`Node::is_out_of_traffic`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Traffic {
-    /// Serves. The gate of a rotation waits for it.
+    /// Serves.
     InTraffic,
-    /// Runs and serves nobody.
+    /// Serves nobody. May be excepted.
     Drained,
-    /// Is switched off, or away.
+    /// Is switched off, or away. Is excepted.
     Offline,
 }
 
@@ -133,6 +134,11 @@ pub fn is_address(text: &str) -> bool {
     text.len() <= ADDRESS_MAX && fits && digits && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -168,6 +174,9 @@ pub struct Node {
     pub kek_change: KekChange,
     /// Last sign of life, UTC milliseconds; 0 for none.
     pub seen_utc_ms: u64,
+    /// When it last said that it serves hosts, UTC milliseconds; 0 if its last beat did not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub serving_utc_ms: u64,
     /// Its clock minus ours at the middle of its last beat, milliseconds.
     pub skew_ms: i64,
     /// What was sent to it and what came from it.
@@ -185,9 +194,28 @@ impl Node {
         self.standing == Standing::Active && self.quarantined.is_none() && !self.suspended
     }
 
-    /// A gate waits for it: it serves hosts.
-    pub fn is_gated(&self) -> bool {
+    /// Serves hosts, by what was declared.
+    pub fn is_in_traffic(&self) -> bool {
         self.is_served() && self.traffic == Traffic::InTraffic
+    }
+
+    /// Says that it serves hosts. A word older than `silent_after_ms` counts for nothing.
+    pub const fn says_it_serves(&self, now: u64, silent_after_ms: u64) -> bool {
+        self.serving_utc_ms > 0 && now <= self.serving_utc_ms.saturating_add(silent_after_ms)
+    }
+
+    /// May be named as an exception: out of traffic by what was declared, and by what it says itself. What people
+    /// stopped serving is, whatever it says.
+    pub fn is_out_of_traffic(&self, now: u64, silent_after_ms: u64) -> bool {
+        let drained = self.traffic != Traffic::InTraffic && !self.says_it_serves(now, silent_after_ms);
+        !self.is_served() || drained
+    }
+
+    /// The gate of a rotation waits for it unless the action names it as an exception. What is switched off, or
+    /// stopped by people, is named without being asked for.
+    pub fn is_waited_for(&self, now: u64, silent_after_ms: u64) -> bool {
+        let away = self.traffic == Traffic::Offline || !self.is_served();
+        !(away && self.is_out_of_traffic(now, silent_after_ms))
     }
 
     /// Name of the last manifest.
@@ -198,11 +226,6 @@ impl Node {
     /// The last manifest was receipted.
     pub fn has_answered(&self) -> bool {
         self.last_manifest().is_none_or(|hash| self.link.receipted.contains(&hash))
-    }
-
-    /// May be named as an exception.
-    pub fn is_out_of_traffic(&self) -> bool {
-        !self.is_served() || self.traffic != Traffic::InTraffic
     }
 }
 

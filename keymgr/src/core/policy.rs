@@ -21,7 +21,13 @@ pub const SPAN_MAX_MS: u64 = 3_653 * DAY_MS;
 pub const HOLD_MIN_MS: u64 = DAY_MS;
 
 /// Days before the end of the originator period at which a warning is due, in falling order.
-pub const WARN_DAYS: [u32; 4] = [90, 30, 7, 1];
+const WARN_DAYS: [u32; 4] = [90, 30, 7, 1];
+
+/// The warnings of a period, in falling order of days: none is longer than a quarter of it, so that a key does not
+/// begin its life with one.
+pub fn warnings(period_ms: u64) -> impl DoubleEndedIterator<Item = u32> {
+    WARN_DAYS.into_iter().filter(move |days| u64::from(*days) * DAY_MS <= period_ms / 4)
+}
 
 /// One version of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

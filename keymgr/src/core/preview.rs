@@ -1,6 +1,7 @@
 //! What a rotation would mean, before anybody is asked: which nodes, how reachable, when what happens. Nothing
 //! is changed by looking.
 
+use super::action::Act;
 use super::campaign::{RotateTarget, Source};
 use super::ids::{CampaignId, Generation, KeySetId, NodeId};
 use super::key::{Holders, Key, KeySet};
@@ -28,6 +29,8 @@ pub struct PreviewNode {
     pub traffic: Traffic,
     /// The gate would wait for it.
     pub gated: bool,
+    /// It may be named as an exception.
+    pub may_be_excepted: bool,
     /// It has spoken lately.
     pub reachable: bool,
     /// Its clock minus ours, milliseconds.
@@ -55,12 +58,14 @@ pub struct Preview {
 
 impl Core {
     /// The plan of a rotation as it would be made now: the key is the next, or one that was formed or imported and
-    /// never used; nodes out of traffic are named as exceptions.
+    /// never used; nodes that are switched off, or were stopped by people, are named as exceptions.
+    /// An emergency waits for nobody, and keeps to no window.
     pub fn preview(
         &self,
         campaign: CampaignId,
         key_set: &KeySetId,
         not_before_utc_ms: u64,
+        emergency: bool,
         now_utc_ms: u64,
     ) -> Result<Preview, Refusal> {
         let tx = Change::new(&self.state);
@@ -79,21 +84,30 @@ impl Core {
         for id in tx.members_of(zone) {
             nodes.push(self.preview_node(&tx, id, set, now_utc_ms)?);
         }
+        let excepted = nodes.iter().filter(|node| !node.gated && !emergency).map(|node| node.node).collect();
+        nodes.iter_mut().for_each(|node| node.gated &= !emergency);
         let existing = unused(&tx, set);
         let earliest = now_utc_ms.saturating_add(policy.protect_lead_ms).max(not_before_utc_ms);
-        let protect_from = policy.next_change_at(earliest).ok_or(super::policy::PolicyError::NotNow)?;
+        let protect_from = match emergency {
+            true => now_utc_ms.saturating_add(policy.protect_lead_ms),
+            false => policy.next_change_at(earliest).ok_or(super::policy::PolicyError::NotNow)?,
+        };
         let plan = RotateTarget {
             campaign,
             key_set: *key_set,
             generation: existing.unwrap_or(set.next_generation),
             source: if existing.is_some() { Source::Existing } else { Source::Generate },
             members: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
-            excepted: nodes.iter().filter(|node| !node.gated).map(|node| node.node).collect(),
+            excepted,
             protect_not_before: U64(not_before_utc_ms),
             overlap_ms: U64(policy.overlap_ms),
             deadline: U64(protect_from.saturating_add(policy.campaign_deadline_ms)),
         };
-        let act = super::action::Act::Rotate(vec![plan.clone()]);
+        let targets = vec![plan.clone()];
+        let act = match emergency {
+            true => Act::RotateAtOnce { targets, reason: String::new() },
+            false => Act::Rotate(targets),
+        };
         Ok(Preview {
             old: set.protecting,
             quorum: super::machine::quorum(&tx, &act)?,
@@ -116,7 +130,7 @@ impl Core {
         let reachable =
             node.seen_utc_ms > 0 && now.saturating_sub(node.seen_utc_ms) <= limits.silent_after_ms;
         let strong = |bits: u16| bits >= kind::strength_bits(set.definition.shape);
-        let gated = !node.is_out_of_traffic();
+        let gated = node.is_waited_for(now, limits.silent_after_ms);
         let found = [
             (gated && !reachable, "no sign of life"),
             (node.skew_ms.unsigned_abs() > limits.skew_max_ms, "its clock is wrong"),
@@ -134,6 +148,7 @@ impl Core {
             class: node.class,
             traffic: node.traffic,
             gated,
+            may_be_excepted: node.is_out_of_traffic(now, limits.silent_after_ms),
             reachable,
             skew_ms: node.skew_ms,
             obstacles: found.into_iter().filter_map(|(is, what)| is.then_some(what)).collect(),

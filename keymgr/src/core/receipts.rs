@@ -57,7 +57,9 @@ pub fn beat(
     let node = tx.edit::<Node>(id)?;
     node.seen_utc_ms = now;
     node.skew_ms = skew_ms;
-    let contradicts = beat.ready && !beat.suspended && node.traffic != Traffic::InTraffic && node.is_served();
+    let serves = beat.ready && !beat.suspended;
+    node.serving_utc_ms = if serves { now } else { 0 };
+    let contradicts = serves && node.traffic != Traffic::InTraffic && node.is_served();
     calm_seen(tx, id, now);
     if skew_ms.unsigned_abs() > limits.skew_max_ms {
         tx.alarm(AlarmKind::Skew, id, format!("clock differs by {skew_ms} ms"), now);

@@ -51,7 +51,9 @@ pub enum Refusal {
     NotNext,
     #[error("not possible in this phase of the campaign")]
     Phase,
-    #[error("node {0} is in traffic; it has to be taken out of it first")]
+    #[error(
+        "node {0} is in traffic, by what was declared or by its own word; it has to be taken out of it first"
+    )]
     InTraffic(super::ids::NodeId),
     #[error("node does not have the keys that traffic needs")]
     NotReady,

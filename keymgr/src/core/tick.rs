@@ -11,7 +11,7 @@ use super::key::{Key, KeySet};
 use super::lifecycle::{KeyState, transition_between};
 use super::node::{Node, Traffic};
 use super::people::Standing;
-use super::policy::{DAY_MS, Policy, WARN_DAYS};
+use super::policy::{DAY_MS, Policy, warnings};
 use super::refusal::Refusal;
 use super::root;
 use super::root_kek;
@@ -37,12 +37,36 @@ pub fn key_due(key: &Key) -> Option<u64> {
     let hold = key.destroy_hold_until;
     let end = key.windows.originator_until.filter(|_| key.state() == KeyState::Active);
     let warn = end.map(|end| {
-        let next = WARN_DAYS.iter().find(|days| key.warned_days.is_none_or(|warned| **days < warned));
-        next.map_or(end, |days| end.saturating_sub(u64::from(*days) * DAY_MS))
+        let next = warnings(period(key)).find(|days| key.warned_days.is_none_or(|warned| *days < warned));
+        next.map_or(end, |days| end.saturating_sub(u64::from(days) * DAY_MS))
     });
     // An expired key that goes on protecting is looked at once: the alarm lasts.
     let warn = warn.filter(|_| key.warned_days != Some(0));
     [hold, warn].into_iter().flatten().min()
+}
+
+// How long a key protects. One whose begin nobody noted is warned about as early as any.
+fn period(key: &Key) -> u64 {
+    let windows = &key.windows;
+    let from = windows.originator_from.unwrap_or_default();
+    windows.originator_until.map_or(0, |until| until.saturating_sub(from))
+}
+
+/// Another key protects, or none does: how long this one might have is of no interest any more.
+pub fn protects_no_more(tx: &mut Change<'_>, name: &KeyRef, now: u64) -> Result<(), Refusal> {
+    tx.calm(AlarmKind::KeyExpires, name, now);
+    tx.calm(AlarmKind::KeyExpired, name, now);
+    if tx.get::<Key>(name)?.warned_days != Some(0) {
+        tx.edit::<Key>(name)?.warned_days = Some(0);
+    }
+    Ok(())
+}
+
+/// It protects again, or for longer: warnings begin anew.
+pub fn protects_anew(tx: &mut Change<'_>, name: &KeyRef, now: u64) -> Result<(), Refusal> {
+    tx.calm(AlarmKind::KeyExpires, name, now);
+    tx.edit::<Key>(name)?.warned_days = None;
+    Ok(())
 }
 
 /// One thing that time may bring.
@@ -129,10 +153,11 @@ fn look_at_key(tx: &mut Change<'_>, name: &KeyRef, now: u64) -> Result<(), Refus
     let key = tx.get::<Key>(name)?;
     let (state, hold, until, warned) =
         (key.state(), key.destroy_hold_until, key.windows.originator_until, key.warned_days);
+    let period = period(key);
     if hold.is_some_and(|until| until <= now) {
         if let Some(transition) = transition_between(Some(state), KeyState::Destroyed) {
             tx.edit::<Key>(name)?.apply(transition, now)?;
-            acts::forget_protecting(tx, name)?;
+            acts::forget_protecting(tx, name, now)?;
         }
         return Ok(());
     }
@@ -140,13 +165,12 @@ fn look_at_key(tx: &mut Change<'_>, name: &KeyRef, now: u64) -> Result<(), Refus
     let set = tx.get::<KeySet>(&name.key_set)?;
     // Only the generation that protects expires; one that is merely processed goes with its campaign.
     if set.protecting != Some(name.generation) {
-        tx.edit::<Key>(name)?.warned_days = Some(0);
-        return Ok(());
+        return protects_no_more(tx, name, now);
     }
     if now < until {
         let left = until - now;
-        let days = WARN_DAYS.iter().rev().find(|days| left <= u64::from(**days) * DAY_MS);
-        if let Some(&days) = days.filter(|days| warned.is_none_or(|warned| **days < warned)) {
+        let days = warnings(period).rev().find(|days| left <= u64::from(*days) * DAY_MS);
+        if let Some(days) = days.filter(|days| warned.is_none_or(|warned| *days < warned)) {
             let text = format!("its period ends within {days} days");
             tx.calm(AlarmKind::KeyExpires, name, now);
             tx.alarm(AlarmKind::KeyExpires, name, text, now);

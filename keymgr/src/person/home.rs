@@ -137,10 +137,14 @@ impl Home {
         self.settle(name, passphrase, approval, (TOKEN, place.as_bytes()))
     }
 
-    /// Refuses a folder in which somebody lives.
+    /// Refuses a folder in which somebody lives, or that others may enter.
     pub fn is_free(&self) -> Result<(), HomeError> {
         let taken = self.0.holds(APPROVAL) || self.0.holds(TOKEN);
-        if taken { Err(HomeError::Taken(self.path().to_owned())) } else { Ok(()) }
+        if taken {
+            return Err(HomeError::Taken(self.path().to_owned()));
+        }
+        // A folder that others may enter would be refused by everything that comes after.
+        if self.path().exists() { Ok(self.0.guard()?) } else { Ok(()) }
     }
 
     // What says where the approval key is comes last: then somebody lives here.

@@ -3,11 +3,14 @@
 use super::Report;
 use crate::api::{HolderView, KeyView, NodeView as Node};
 use crate::client::{Client, ClientProblem};
+use crate::core::approval::Given;
 use crate::core::campaign::{Campaign, Delivery};
 use crate::core::key::{Holders, KeySet};
 use crate::core::node::{Progress, Zone};
+use crate::core::people::Person;
+use keylink::action::Approval;
 use keylink::message::Scope;
-use keylink::{CampaignId, NodeId};
+use keylink::{CampaignId, NodeId, PersonId};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
@@ -143,9 +146,15 @@ pub async fn campaign(client: &Client, id: CampaignId) -> Result<Report, ClientP
     };
     let mut facts = facts(client).await?;
     let fact = |name: &str, value: String| (name.to_owned(), value);
+    let who = who(client, &campaign).await?;
+    let times = times(client, &campaign).await?;
     facts.extend([
         fact("campaign", id.to_string()),
+        fact("zone", who.zone),
+        fact("key set", who.key_set),
         fact("action", campaign.action.to_string()),
+        fact("asked for by", who.requester),
+        fact("approved by", who.approvers),
         fact("phase", format!("{:?}", campaign.phase)),
         fact("emergency", campaign.emergency.clone().unwrap_or_else(|| "no".to_owned())),
         fact(
@@ -157,8 +166,10 @@ pub async fn campaign(client: &Client, id: CampaignId) -> Result<Report, ClientP
             ),
         ),
         fact("began", when(campaign.began)),
+        fact("nodes process from", maybe(times.accept)),
         fact("protects from", maybe(campaign.protect_from)),
         fact("overlap until", maybe(campaign.overlap_until)),
+        fact("old key taken back", maybe(times.retire)),
         fact("ended", maybe(campaign.ended)),
     ]);
     Ok(Report {
@@ -166,6 +177,54 @@ pub async fn campaign(client: &Client, id: CampaignId) -> Result<Report, ClientP
         facts,
         columns: columns(&["node", "waited for", "new key by receipts", "old key by receipts", "id"]),
         rows: owed.iter().map(row).collect(),
+    })
+}
+
+// What a campaign is about, and by whose word.
+struct Who {
+    zone: String,
+    key_set: String,
+    requester: String,
+    approvers: String,
+}
+
+async fn who(client: &Client, campaign: &Campaign) -> Result<Who, ClientProblem> {
+    let zones: Vec<Zone> = client.all("/zones").await?;
+    let sets: Vec<KeySet> = client.all("/key-sets").await?;
+    let persons: Vec<Person> = client.all("/persons").await?;
+    let action = client.action(campaign.action).await?.action;
+    let zone = zones.iter().find(|zone| zone.id == campaign.zone).map(|zone| zone.alias.clone());
+    let set =
+        sets.iter().find(|set| set.id() == campaign.plan.key_set).map(|set| set.definition.name.clone());
+    let name = |id: &PersonId| {
+        persons.iter().find(|p| p.id == *id).map_or_else(|| id.to_string(), |p| p.name.clone())
+    };
+    let given = |given: &Given| {
+        let signed =
+            given.signed.peek::<Approval>().map_or_else(|_| "-".to_owned(), |own| when(own.signed_ms.0));
+        format!("{} at {signed}", name(&given.person))
+    };
+    Ok(Who {
+        zone: zone.unwrap_or_else(|| campaign.zone.to_string()),
+        key_set: set.unwrap_or_else(|| campaign.plan.key_set.to_string()),
+        requester: name(&action.requester),
+        approvers: action.approvals.iter().map(given).collect::<Vec<_>>().join(", "),
+    })
+}
+
+// When steps were taken that the campaign itself does not note.
+struct Times {
+    accept: Option<u64>,
+    retire: Option<u64>,
+}
+
+async fn times(client: &Client, campaign: &Campaign) -> Result<Times, ClientProblem> {
+    let keys: Vec<KeyView> = client.all(&format!("/keys?key_set={}", campaign.plan.key_set)).await?;
+    let windows =
+        |generation| keys.iter().find(|key| Some(key.generation) == generation).map(|key| &key.windows);
+    Ok(Times {
+        accept: windows(Some(campaign.new_generation())).and_then(|windows| windows.recipient_from),
+        retire: windows(campaign.retiring).and_then(|windows| windows.recipient_until),
     })
 }
 
@@ -194,20 +253,22 @@ pub async fn compliance(client: &Client) -> Result<Report, ClientProblem> {
                     .iter()
                     .filter(|c| c.progress == Progress::Accepting || c.progress == Progress::Activated);
                 let processes: Vec<String> = old.map(|c| c.generation.to_string()).collect();
-                let right = used == set.protecting;
-                behind += usize::from(!right);
+                let standing = match node.stopped() {
+                    Some(stopped) => stopped,
+                    None if used == set.protecting => "as ordered",
+                    None => "behind",
+                };
+                behind += usize::from(standing == "behind");
                 rows.push(vec![
                     node.name.clone(),
                     format!("{:?}", node.class),
-                    node.quarantined
-                        .clone()
-                        .map_or_else(|| format!("{:?}", node.traffic), |_| "quarantined".to_owned()),
+                    format!("{:?}", node.traffic),
                     zone.alias.clone(),
                     set.definition.name.clone(),
                     set.protecting.map_or_else(|| "none".to_owned(), |g| g.to_string()),
                     used.map_or_else(|| "none".to_owned(), |g| g.to_string()),
                     processes.join(" "),
-                    if right { "as ordered" } else { "behind" }.to_owned(),
+                    standing.to_owned(),
                     age.map_or_else(|| "none".to_owned(), |days| days.to_string()),
                 ]);
             }
@@ -216,6 +277,7 @@ pub async fn compliance(client: &Client) -> Result<Report, ClientProblem> {
     let mut facts = facts(client).await?;
     facts.push(("nodes".to_owned(), nodes.len().to_string()));
     facts.push(("behind".to_owned(), behind.to_string()));
+    facts.extend(stopped(&nodes));
     Ok(Report {
         title: "Nodes against orders".to_owned(),
         facts,
@@ -235,6 +297,14 @@ pub async fn compliance(client: &Client) -> Result<Report, ClientProblem> {
     })
 }
 
+// How many nodes hold no orders to be judged by, by why.
+fn stopped(nodes: &[Node]) -> impl Iterator<Item = (String, String)> {
+    ["suspended", "quarantined", "revoked"].into_iter().map(|why| {
+        let count = nodes.iter().filter(|node| node.stopped() == Some(why)).count();
+        (format!("{why} nodes"), count.to_string())
+    })
+}
+
 /// Every node: what it is and how far it is behind.
 pub async fn nodes(client: &Client) -> Result<Report, ClientProblem> {
     let nodes: Vec<Node> = client.all("/nodes").await?;
@@ -246,10 +316,12 @@ pub async fn nodes(client: &Client) -> Result<Report, ClientProblem> {
         vec![
             node.name.clone(),
             format!("{:?}", node.class),
-            format!("{:?}", node.standing),
-            node.quarantined
-                .as_ref()
-                .map_or_else(|| format!("{:?}", node.traffic), |why| format!("quarantined: {why}")),
+            match (node.stopped(), &node.quarantined) {
+                (Some(stopped), Some(why)) => format!("{stopped}: {why}"),
+                (Some(stopped), None) => stopped.to_owned(),
+                (None, _) => "active".to_owned(),
+            },
+            format!("{:?}", node.traffic),
             zones.join(", "),
             if node.seen_utc_ms == 0 { "never".to_owned() } else { when(node.seen_utc_ms) },
             node.skew_ms.to_string(),
@@ -260,9 +332,12 @@ pub async fn nodes(client: &Client) -> Result<Report, ClientProblem> {
             node.id.to_string(),
         ]
     };
+    let mut facts = facts(client).await?;
+    facts.push(("nodes".to_owned(), nodes.len().to_string()));
+    facts.extend(stopped(&nodes));
     Ok(Report {
         title: "Nodes".to_owned(),
-        facts: facts(client).await?,
+        facts,
         columns: columns(&[
             "node", "class", "standing", "traffic", "zones", "seen", "skew ms", "root KEK", "id",
         ]),

@@ -43,14 +43,18 @@ impl Report {
         self.render()
     }
 
-    /// The table as CSV (RFC 4180). A cell that a spreadsheet would take for a formula gets a quote in front.
+    /// As CSV (RFC 4180): the table, and after an empty line the facts, a line each. A cell that a spreadsheet would
+    /// take for a formula gets a quote in front; a dash alone is none.
     pub fn csv(&self) -> String {
         let cell = |text: &String| {
-            let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+            let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text != "-";
+            let guard = if formula { "'" } else { "" };
             format!("\"{guard}{}\"", text.replace('"', "\"\""))
         };
-        let line = |cells: &Vec<String>| cells.iter().map(cell).collect::<Vec<_>>().join(",") + "\r\n";
-        std::iter::once(&self.columns).chain(&self.rows).map(line).collect()
+        let line = |cells: &[String]| cells.iter().map(cell).collect::<Vec<_>>().join(",") + "\r\n";
+        let table = std::iter::once(&self.columns).chain(&self.rows).map(|cells| line(cells));
+        let facts = self.facts.iter().map(|(name, value)| line(&[name.clone(), value.clone()]));
+        table.chain(["\r\n".to_owned()]).chain(facts).collect()
     }
 }
 
@@ -64,12 +68,15 @@ mod tests {
             title: "Nodes & <more>".to_owned(),
             facts: vec![("centre".to_owned(), "<b>".to_owned())],
             columns: vec!["name".to_owned()],
-            rows: vec![vec!["=SUM(\"1\")".to_owned()], vec!["<script>".to_owned()]],
+            rows: ["=SUM(\"1\")", "<script>", "-", "-1"].map(|cell| vec![cell.to_owned()]).to_vec(),
         };
         let html = report.html().unwrap();
         assert!(!html.contains("<script>") && !html.contains("<b>") && !html.contains("<more>"));
         assert!(!html.contains("http"), "nothing outside of it");
         assert!(html.contains("@media print"));
-        assert_eq!(report.csv(), "\"name\"\r\n\"'=SUM(\"\"1\"\")\"\r\n\"<script>\"\r\n");
+        assert_eq!(
+            report.csv(),
+            "\"name\"\r\n\"'=SUM(\"\"1\"\")\"\r\n\"<script>\"\r\n\"-\"\r\n\"'-1\"\r\n\r\n\"centre\",\"<b>\"\r\n"
+        );
     }
 }

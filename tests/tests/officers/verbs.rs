@@ -35,6 +35,8 @@ fn every_verb_speaks_json() {
         &["key", "list"],
         &["key", "show", "east ZPK"],
         &["key", "expiring"],
+        &["policy", "list"],
+        &["policy", "show", "east ZPK"],
         &["campaign", "list"],
         &["ceremony", "list"],
         &["approve", "list"],
@@ -92,6 +94,13 @@ fn exit_codes_and_what_to_do_next() {
         &["rotate", "zone", "nowhere"],
         &["rotate", "zone", "east", "--emergency"],
         &["key", "show", "nothing"],
+        &["key", "new", "nowhere", "more"],
+        &["policy", "show", "nothing"],
+        &["policy", "set", "east ZPK"],
+        &["policy", "set", "nothing", "--lead", "1s", "--yes"],
+        &["node", "kcv-only", "nobody"],
+        &["node", "traffic", "nobody", "in"],
+        &["person", "entrust", "nobody", "east ZPK", "1"],
         &["key", "suspend", "no generation"],
         &["approve", "sign"],
         &["approve", "sign", action],
@@ -105,6 +114,19 @@ fn exit_codes_and_what_to_do_next() {
         let (code, said) = ended("otto", args);
         assert!(code == 2 && !said.is_empty(), "{args:?}: {code} {said}");
     }
+    // A folder that others may enter is no home, and a token that is there is not replaced.
+    std::fs::create_dir(house.path("open")).unwrap();
+    std::fs::set_permissions(house.path("open"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let (code, said) = ended("open", &["person", "new", "olga"]);
+    assert!(code == 3 && house.files("open").is_empty(), "{code} {said}");
+    house.run("otto", &["node", "token", "n1"]);
+    let (code, said) = ended("otto", &["node", "token", "n2", "n1"]);
+    assert!(code == 3 && said.contains("there already") && !house.path("n2.token").exists(), "{code} {said}");
+    house.run("ida", &["kmc", "verify", "--to", "kept.txt"]);
+    let kept = std::fs::read(house.path("kept.txt")).unwrap();
+    assert_eq!(ended("ida", &["kmc", "verify", "--to", "kept.txt"]).0, 3);
+    assert_eq!(std::fs::read(house.path("kept.txt")).unwrap(), kept);
     drop(manager);
     let (code, said) = ended("otto", &["kmc", "status"]);
     assert!(code == 3 && said.contains("next: is `payhsm kmc serve` running"), "{code} {said}");
@@ -132,4 +154,73 @@ fn reports_in_three_forms() {
         let facts = json["facts"].to_string();
         assert!(facts.contains("backend class") && facts.contains("test master key"), "{facts}");
     }
+}
+
+fn indices(house: &House, set: &str) -> Vec<u64> {
+    let indices = house.json("ida", &["key", "show", set])["key_set"]["definition"]["indices"].clone();
+    ["base", "odd", "even"].iter().map(|name| indices[*name].as_u64().unwrap()).collect()
+}
+
+// What waits for officers has its indices already; what cannot be asked for as a whole is not asked for at all.
+#[test]
+fn zones_asked_for_at_once_and_one_that_cannot_be() {
+    let (house, _manager) = house();
+    for zone in ["east", "west", "south"] {
+        house.run("otto", &["zone", "new", zone]);
+    }
+    for officer in ["ada", "ben"] {
+        house.run(officer, &["approve", "sign", "--all", "--yes"]);
+    }
+    let mut all: Vec<u64> =
+        ["east ZPK", "west ZPK", "south ZPK"].iter().flat_map(|set| indices(&house, set)).collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 9);
+    // The zone could have this name, its key set cannot.
+    let long = "n".repeat(62);
+    let refused = house.attempt("otto", &["zone", "new", &long]);
+    assert!(refused.code == 1 && refused.err.contains("zone.create"), "{}", refused.err);
+    assert!(refused.err.contains("is taken back"), "{}", refused.err);
+    assert_eq!(house.json("ada", &["approve", "list"]).as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_further_key_set_a_policys_next_version_and_names_beside_what_is_signed() {
+    let mut house = House::found(
+        &["ada", "ben", "cleo", "otto", "cora", "ida"],
+        &["--operator", "otto.person", "--custodian", "cora.person", "--auditor", "ida.person"],
+    );
+    let _manager = house.serve(&[]);
+    house.approved("otto", &["zone", "new", "east"]);
+    let planned = house.json(
+        "otto",
+        &["key", "new", "east", "east exchange", "--kind", "zmk", "--shape", "AES-128", "--dry-run"],
+    );
+    assert_eq!(planned["definition"]["name"], "east exchange");
+    house.approved("otto", &["key", "new", "east", "east exchange", "--kind", "zmk", "--shape", "AES-128"]);
+    let used = indices(&house, "east ZPK");
+    assert!(indices(&house, "east exchange").iter().all(|index| !used.contains(index)));
+    let text = house.run("otto", &["policy", "set", "east ZPK", "--overlap", "2h", "--dry-run"]);
+    assert!(text.contains("1h") && text.contains("2h") && !text.contains("lead"), "{text}");
+    house.approved(
+        "otto",
+        &["policy", "set", "east ZPK", "--overlap", "2h", "--window", "mon 02:00-04:00", "--yes"],
+    );
+    let policy = house.json("ida", &["policy", "show", "east ZPK"]);
+    assert_eq!((&policy["version"], &policy["overlap_ms"]), (&2.into(), &7_200_000.into()));
+    assert!(house.run("ida", &["policy", "show", "east ZPK"]).contains("mon 02:00-04:00"));
+    let asked = house.json("otto", &["person", "entrust", "cora", "east exchange", "1"]);
+    let shown = house.run("ada", &["approve", "show", asked[0]["action"].as_str().unwrap()]);
+    assert!(shown.contains(": person cora") && shown.contains(": key set (ZMK) east exchange"), "{shown}");
+    assert!(shown.contains("asked by  person otto ("), "{shown}");
+}
+
+// A log that grows by itself hides what people have done.
+#[test]
+fn a_centre_where_nothing_happens_writes_nothing() {
+    let (house, _manager) = house();
+    let size = |house: &House| house.json("ida", &["kmc", "status"])["log_size"].as_u64().unwrap();
+    let before = size(&house);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(size(&house), before);
 }

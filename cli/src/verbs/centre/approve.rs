@@ -1,15 +1,14 @@
 //! `payhsm approve list|show|sign|withdraw`: what waits for officers, read and signed by the officer's own program.
 
+use super::names::Names;
 use super::place::{Place, block_on, confirmed, failure, show, table};
 use super::when;
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand};
-use keylink::ActionId;
+use keylink::{ActionId, KmcId};
 use keymgr::api::ActionView;
-use keymgr::client::{Client, judge};
-use keymgr::core::input::Outcome;
-use keymgr::core::people::Person;
-use reqwest::Method;
+use keymgr::client::judge;
+use keymgr::core::approval::persons_needed;
 use serde_json::json;
 
 /// Approvals.
@@ -57,14 +56,15 @@ pub fn run(verb: Approve) -> Exit {
         Approve::Show(args) => {
             let client = args.place.client()?;
             let view = block_on(client.action(args.action))?;
-            let text = full(&client, &view)?;
+            let kmc = block_on(client.kmc())?;
+            let names = Names::fetch(&client, std::slice::from_ref(&view))?;
+            let text = full(kmc, &names, &view)?;
             show(args.place.json, &view, |_| text)
         }
         Approve::Sign(args) => sign(&args),
         Approve::Withdraw(args) => {
             let client = args.place.client()?;
-            let path = format!("/actions/{}", args.action);
-            let done: Outcome = block_on(client.write(Method::DELETE, &path, &json!({})))?;
+            let done = block_on(client.withdraw(args.action))?;
             show(args.place.json, &done, |_| format!("{} is taken back", args.action))
         }
     }
@@ -76,34 +76,28 @@ fn list(place: &Place) -> Exit {
     show(place.json, &pending, |pending| {
         let row = |view: &ActionView| {
             let a = &view.action;
-            let given = format!("{} of {}", a.approvals.len(), a.quorum.persons());
+            let given = format!("{} of {}", a.approvals.len(), view.needed);
             vec![view.word.clone().unwrap_or_default(), a.id.to_string(), given, when(a.expires.0)]
         };
         table(&["action", "id", "approved", "waits until"], &pending.iter().map(row).collect::<Vec<_>>())
     })
 }
 
-// What is signed, from the bytes that are signed.
-fn full(client: &Client, view: &ActionView) -> Result<String, Failure> {
-    let (kmc, persons) = block_on(async {
-        // Custodians may look at actions and not at everybody.
-        let persons: Vec<Person> = client.all("/persons").await.unwrap_or_default();
-        Ok((client.kmc().await?, persons))
-    })?;
+// What is signed, from the bytes that are signed, and beside it what its ids and times mean.
+fn full(kmc: KmcId, names: &Names, view: &ActionView) -> Result<String, Failure> {
     let (hash, act) = judge(view, kmc).map_err(failure)?;
-    let name = |id: &keylink::PersonId| {
-        persons.iter().find(|p| p.id == *id).map_or_else(|| id.to_string(), |p| p.name.clone())
-    };
-    let approved: Vec<String> = view.action.approvals.iter().map(|given| name(&given.person)).collect();
+    let approved: Vec<String> = view.action.approvals.iter().map(|given| names.of(&given.person)).collect();
+    let content = serde_json::to_value(&act).map_err(Failure::environment)?;
+    let legend: String = names.legend(&content).iter().map(|line| format!("          {line}\n")).collect();
     let content = serde_json::to_string_pretty(&act).map_err(Failure::environment)?;
     let grants = serde_json::to_string_pretty(&view.action.grants).map_err(Failure::environment)?;
     Ok(format!(
         "action    {} ({})\nasked by  {}\nneeds     {} persons besides; given by: {}\nwaits     until {}\nhash      {hash}\n\
-         content   {content}\nallows nodes {grants}\n",
+         content   {content}\nwhich is, by the centre's register\n{legend}allows nodes {grants}\n",
         act.word(),
         view.action.id,
-        name(&view.action.requester),
-        view.action.quorum.persons(),
+        names.of(&view.action.requester),
+        persons_needed(act.class(), view.action.quorum),
         if approved.is_empty() { "nobody".to_owned() } else { approved.join(", ") },
         when(view.action.expires.0),
     ))
@@ -125,8 +119,10 @@ fn sign(args: &Sign) -> Exit {
         Ok(views)
     })?;
     let mut done = Vec::new();
+    let kmc = block_on(client.kmc())?;
+    let names = Names::fetch(&client, &views)?;
     for view in &views {
-        eprintln!("{}", full(&client, view)?);
+        eprintln!("{}", full(kmc, &names, view)?);
         confirmed(args.yes, "Approve this?")?;
         let outcome = block_on(client.approve(view))?;
         done.push(json!({ "action": view.action.id, "word": view.word, "outcome": outcome }));

@@ -1,14 +1,15 @@
-//! `payhsm key list|show|expiring|export|import|suspend|resume|revoke|deactivate|destroy|…`: keys, never a clear one.
+//! `payhsm key list|new|show|expiring|export|import|suspend|resume|revoke|deactivate|destroy|…`: keys, never a clear one.
 
 use super::place::{Place, block_on, show, table};
 use super::reaffirm::{self, Again};
-use super::when;
+use super::{policy, when, zone};
 use crate::exit::{Exit, Failure};
 use crate::private::write_private;
 use clap::{Args, Subcommand};
+use keylink::message::{Overlap, Shape};
 use keylink::{ActionId, Digest, Generation};
 use keymgr::api::{HolderView, KeyView};
-use keymgr::client::Client;
+use keymgr::client::{Client, KeySetWishes, plan_key_set};
 use keymgr::core::action::{Act, KeyRef};
 use keymgr::core::input::Outcome;
 use keymgr::core::key::KeySet;
@@ -21,6 +22,8 @@ use std::path::PathBuf;
 pub enum Key {
     /// Lists keys.
     List(Place),
+    /// Asks for a further key set in a zone.
+    New(Box<New>),
     /// Shows a key set: its generations and who holds them.
     Show(One),
     /// Lists keys that stop to protect soon.
@@ -58,6 +61,38 @@ pub enum Key {
 pub struct One {
     /// Name or id of the key set.
     key_set: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `key new`.
+#[derive(Debug, Args)]
+pub struct New {
+    /// Name or id of the zone.
+    zone: String,
+    /// Name of the key set.
+    name: String,
+    /// Kind of its keys.
+    #[arg(long, value_enum, default_value = "zpk")]
+    kind: zone::KindName,
+    /// Cipher and length: TDES-2, TDES-3, AES-128, AES-192 or AES-256.
+    #[arg(long, default_value = "TDES-2", value_parser = zone::shape)]
+    shape: Shape,
+    /// First of three indices in a row of user storage, hexadecimal; the lowest free ones when missing.
+    #[arg(long, value_parser = zone::index)]
+    base: Option<u16>,
+    /// Hosts say which generation they mean, so that several may be processed.
+    #[arg(long)]
+    selector: bool,
+    /// Policy, by name or id; one with the defaults of the house when missing.
+    #[arg(long)]
+    policy: Option<String>,
+    /// Keys may leave under a ZMK.
+    #[arg(long)]
+    exportable: bool,
+    /// Shows what would be asked for and asks for nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -156,6 +191,7 @@ pub fn run(verb: Key) -> Exit {
             let client = args.place.client()?;
             listed(&args.place, &client, &format!("/keys/expiring?days={}", args.days))
         }
+        Key::New(args) => new(&args),
         Key::Show(args) => one(&args),
         Key::Export(args) => export(&args),
         Key::Import(args) => import(&args),
@@ -179,6 +215,39 @@ pub fn run(verb: Key) -> Exit {
             super::ask(&args.place, &client, &[act])
         }
     }
+}
+
+fn new(args: &New) -> Exit {
+    let client = args.place.client()?;
+    let policy = args.policy.as_ref().map(|name| policy::find(&client, name)).transpose()?;
+    let wishes = KeySetWishes {
+        name: args.name.clone(),
+        kind: args.kind.into(),
+        shape: args.shape,
+        base: args.base,
+        overlap: if args.selector { Overlap::Selector } else { Overlap::Time },
+        policy: policy.as_ref().map(|policy| policy.id),
+        exportable: args.exportable,
+    };
+    let zone = zone::find(&client, &args.zone)?;
+    let (definition, acts) = block_on(plan_key_set(&client, &zone, &wishes))?;
+    let i = definition.indices;
+    let preview = format!(
+        "zone {}: key set {}, {} {:?}, K{:03X} K{:03X} K{:03X}, policy {}",
+        zone.alias,
+        definition.name,
+        definition.kind.name(),
+        definition.shape,
+        i.base,
+        i.odd,
+        i.even,
+        policy.map_or_else(|| "with the defaults of the house".to_owned(), |policy| policy.name)
+    );
+    if args.dry_run {
+        return show(args.place.json, &json!({ "definition": definition, "acts": acts }), |_| preview);
+    }
+    eprintln!("{preview}");
+    super::ask(&args.place, &client, &acts)
 }
 
 /// A key set by name or id.

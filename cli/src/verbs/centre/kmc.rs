@@ -39,7 +39,7 @@ pub enum Kmc {
 /// Arguments of `kmc verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Keeps what was fetched: the next verification can use it as a head.
+    /// Keeps what was fetched, in a file that is not there yet: the next verification can use it as a head.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
     /// A checkpoint that a node or an auditor kept, or an earlier export; repeatable.
@@ -188,6 +188,12 @@ fn init(args: &Init) -> Exit {
         keys: keys.collect::<Result<_, Failure>>()?,
         needed: args.recovery_needed.unwrap_or_default(),
     };
+    if args.recovery.is_empty() {
+        eprintln!(
+            "payhsm: no recovery keys: if too few officers are left, nobody can name others. To have some, begin with \
+             --recovery FILE (twice or more) and --recovery-needed M"
+        );
+    }
     let house = House::at(&args.folder.kmc);
     let settings = Settings {
         name: args.name.clone(),
@@ -366,7 +372,9 @@ fn verify(args: &Verify) -> Exit {
     let client = args.place.client()?;
     let export = block_on(client.bytes("/audit/export"))?;
     if let Some(to) = &args.to {
-        std::fs::write(to, &export).map_err(|e| at(to, &e))?;
+        // What somebody keeps as a head is not replaced.
+        let mut file = std::fs::File::create_new(to).map_err(|e| at(to, &e))?;
+        file.write_all(&export).and_then(|()| file.sync_all()).map_err(|e| at(to, &e))?;
     }
     let options = keymgr::audit::Options { heads, key: None, signatures: true };
     let report = verify_export(&mut export.as_slice(), options).map_err(Failure::environment)?;

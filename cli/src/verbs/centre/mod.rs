@@ -7,10 +7,12 @@ pub mod ceremony;
 pub mod key;
 pub mod kmc;
 mod master;
+mod names;
 pub mod node;
 mod package;
 pub mod person;
 mod place;
+pub mod policy;
 mod reaffirm;
 pub mod report;
 pub mod root;
@@ -18,33 +20,53 @@ pub mod rotate;
 mod token_key;
 pub mod zone;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use keymgr::client::{Client, Proposed};
 use keymgr::core::action::Act;
 use place::{Place, block_on, show, table};
 use serde_json::json;
 
-/// Asks for actions and says what they wait for.
+/// Asks for actions that belong together, all or none, and says what they wait for.
 fn ask(place: &Place, client: &Client, acts: &[Act]) -> Exit {
-    let asked: Vec<(String, Proposed)> = block_on(async {
-        let mut asked = Vec::new();
-        for act in acts {
-            asked.push((act.word().to_owned(), client.propose(act).await?));
+    let mut asked = Vec::new();
+    for act in acts {
+        match block_on(client.propose(act)) {
+            Ok(proposed) => asked.push((act.word().to_owned(), act.clone(), proposed)),
+            Err(failure) => return Err(take_back(client, &asked, failure)),
         }
-        Ok(asked)
-    })?;
-    self::asked(place, asked)
+    }
+    self::asked(place, &asked)
+}
+
+// An action that needs those before it was refused: they are of no use alone.
+fn take_back(client: &Client, asked: &[(String, Act, Proposed)], failure: Failure) -> Failure {
+    let mut text = failure.message;
+    for (word, _, proposed) in asked.iter().rev() {
+        let id = proposed.action;
+        text += &match block_on(client.withdraw(id)) {
+            Ok(_) => format!("\n{word} {id}, asked for before it, is taken back"),
+            Err(problem) => {
+                format!("\n{word} {id}, asked for before it, could not be taken back: {}", problem.message)
+            }
+        };
+    }
+    Failure { message: text, ..failure }
 }
 
 /// Says what was asked for, each by a word, and what it waits for.
-fn asked(place: &Place, asked: Vec<(String, Proposed)>) -> Exit {
+fn asked(place: &Place, asked: &[(String, Act, Proposed)]) -> Exit {
     let report: Vec<_> = asked
         .iter()
-        .map(|(word, p)| json!({ "word": word, "action": p.action, "hash": p.hash, "quorum": p.quorum, "expires": p.expires }))
+        .map(|(word, act, p)| {
+            json!({
+                "word": word, "action": p.action, "hash": p.hash, "quorum": p.quorum, "needed": p.needed(act),
+                "expires": p.expires,
+            })
+        })
         .collect();
     show(place.json, &report, |_| {
-        let row = |(word, p): &(String, Proposed)| {
-            vec![word.clone(), p.action.to_string(), p.quorum.persons().to_string(), p.hash.to_string()]
+        let row = |(word, act, p): &(String, Act, Proposed)| {
+            vec![word.clone(), p.action.to_string(), p.needed(act).to_string(), p.hash.to_string()]
         };
         let rows: Vec<_> = asked.iter().map(row).collect();
         format!(
@@ -60,6 +82,13 @@ fn when(utc_ms: u64) -> String {
     let seconds = i64::try_from(utc_ms / 1000).unwrap_or_default();
     let moment = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|t| t.format(&Rfc3339).ok());
     moment.unwrap_or_else(|| utc_ms.to_string())
+}
+
+/// A span for people, in the longest unit that leaves nothing over.
+fn span(ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = units.iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
 }
 
 /// A span such as `10s`, `5m`, `2h`, `3d`, in milliseconds.

@@ -50,7 +50,9 @@ pub enum Node {
     Resume(One),
     /// Asks for the end of a node's rights.
     Revoke(One),
-    /// Declares a node in or out of traffic.
+    /// Asks for nodes to prove by the check value alone that they have a key, because they can do no more.
+    KcvOnly(Many),
+    /// Declares nodes in or out of traffic.
     Traffic(TrafficArgs),
 }
 
@@ -137,6 +139,16 @@ pub struct Reason {
     place: Place,
 }
 
+/// Some nodes.
+#[derive(Debug, Args)]
+pub struct Many {
+    /// Names or ids.
+    #[arg(required = true)]
+    nodes: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// Where a node is.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum To {
@@ -151,9 +163,10 @@ pub enum To {
 /// Arguments of `node traffic`.
 #[derive(Debug, Args)]
 pub struct TrafficArgs {
-    /// Name or id.
-    node: String,
-    /// Where it is.
+    /// Names or ids.
+    #[arg(required = true)]
+    nodes: Vec<String>,
+    /// Where they are.
     #[arg(value_enum)]
     to: To,
     #[command(flatten)]
@@ -190,6 +203,12 @@ pub fn run(verb: Node) -> Exit {
         }),
         Node::Resume(args) => act(&args.place, &args.node, |node, _| Act::ResumeNode { node: node.id }),
         Node::Revoke(args) => act(&args.place, &args.node, |node, _| Act::RevokeNode { node: node.id }),
+        Node::KcvOnly(args) => {
+            let client = args.place.client()?;
+            let ids = args.nodes.iter().map(|name| find(&client, name).map(|node| node.id));
+            let act = Act::AllowKcvOnly(ids.collect::<Result<_, _>>()?);
+            super::ask(&args.place, &client, &[act])
+        }
         Node::Traffic(args) => traffic(&args),
     }
 }
@@ -246,6 +265,12 @@ fn rekey(args: &Rekey) -> Exit {
 
 fn tokens(args: &Token) -> Exit {
     let client = args.place.client()?;
+    // A token that is there may be on its way to its node.
+    let there =
+        args.names.iter().map(|name| args.to.join(format!("{name}.token"))).find(|file| file.exists());
+    if let Some(file) = there {
+        return Err(Failure::environment(format!("{}: is there already", file.display())));
+    }
     let body = json!({ "count": args.names.len() });
     let tokens: Vec<EnrolmentToken> = block_on(client.post("/enrolment-tokens", &body))?;
     let mut files = Vec::new();
@@ -323,13 +348,11 @@ fn list(place: &Place) -> Exit {
     let nodes: Vec<Record> = block_on(client.all("/nodes"))?;
     show(place.json, &nodes, |nodes| {
         let row = |n: &Record| {
-            let state =
-                if n.quarantined.is_some() { "quarantined".into() } else { format!("{:?}", n.traffic) };
             let seen = if n.seen_utc_ms == 0 { "never".to_owned() } else { when(n.seen_utc_ms) };
             vec![
                 n.name.clone(),
                 format!("{:?}", n.class),
-                state,
+                n.state(),
                 seen,
                 format!("{} ms", n.skew_ms),
                 n.id.to_string(),
@@ -349,11 +372,13 @@ fn one(args: &ShowArgs) -> Exit {
         };
         let rows: Vec<_> = keys.iter().map(row).collect();
         format!(
-            "{} ({})\nclass {:?}, {:?}, root KEK {}\n{}",
+            "{} ({})\nclass {:?}, {}{}{}, root KEK {}\n{}",
             node.name,
             node.id,
             node.class,
-            node.traffic,
+            node.state(),
+            node.quarantined.as_ref().map(|why| format!(" ({why})")).unwrap_or_default(),
+            says(&node),
             node.root_kek
                 .as_ref()
                 .map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv))
@@ -370,15 +395,32 @@ fn changing(node: &Record) -> String {
     [ordered, next, told].into_iter().flatten().collect()
 }
 
+// What it says of itself, where that is not what was declared.
+fn says(node: &Record) -> String {
+    match (node.serving_utc_ms > 0, node.traffic) {
+        (true, Traffic::Drained | Traffic::Offline) => {
+            format!(", said that it serves hosts at {}", when(node.serving_utc_ms))
+        }
+        _ => String::new(),
+    }
+}
+
 fn traffic(args: &TrafficArgs) -> Exit {
     let client = args.place.client()?;
-    let node = find(&client, &args.node)?;
     let to = match args.to {
         To::In => Traffic::InTraffic,
         To::Drained => Traffic::Drained,
         To::Offline => Traffic::Offline,
     };
-    let path = format!("/nodes/{}/traffic", node.id);
-    let done: Value = block_on(client.post(&path, &json!({ "to": to })))?;
-    show(args.place.json, &done, |_| format!("{}: {to:?}", node.name))
+    // All are known before the first is declared.
+    let nodes = args.nodes.iter().map(|name| find(&client, name)).collect::<Result<Vec<_>, _>>()?;
+    let mut done = Vec::new();
+    for node in &nodes {
+        let path = format!("/nodes/{}/traffic", node.id);
+        let outcome: Value = block_on(client.post(&path, &json!({ "to": to }))).map_err(|failure| {
+            Failure { message: format!("{}: {}", node.name, failure.message), ..failure }
+        })?;
+        done.push(json!({ "node": node.name, "to": to, "outcome": outcome }));
+    }
+    show(args.place.json, &done, |_| nodes.iter().map(|node| format!("{}: {to:?}\n", node.name)).collect())
 }

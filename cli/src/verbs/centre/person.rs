@@ -29,6 +29,8 @@ pub enum Person {
     Revoke(Revoke),
     /// Asks for other roles of a person.
     Roles(Roles),
+    /// Asks for a component of a key set to be entrusted to a custodian, who then enters no other of it.
+    Entrust(Entrust),
     /// Asks for a further credential of a person, by the request of another home folder.
     AddKey(AddKey),
     /// Asks for the end of one credential.
@@ -117,6 +119,19 @@ pub struct Roles {
     place: Place,
 }
 
+/// Arguments of `person entrust`.
+#[derive(Debug, Args)]
+pub struct Entrust {
+    /// The custodian, by name or id.
+    person: String,
+    /// Name or id of the key set.
+    key_set: String,
+    /// Which component, from 1.
+    component: u8,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// Arguments of `person add-key`.
 #[derive(Debug, Args)]
 pub struct AddKey {
@@ -162,6 +177,12 @@ pub fn run(verb: Person) -> Exit {
             let person = find(&client, &args.person)?.id;
             let roles = args.role.iter().map(|role| Role::from(*role)).collect();
             super::ask(&args.place, &client, &[Act::ChangeRoles { person, roles }])
+        }
+        Person::Entrust(args) => {
+            let client = args.place.client()?;
+            let person = find(&client, &args.person)?.id;
+            let key_set = super::key::find_set(&client, &args.key_set)?.id();
+            super::ask(&args.place, &client, &[Act::Entrust { person, key_set, component: args.component }])
         }
         Person::AddKey(args) => {
             let request = PersonRequest::read(&read(&args.request)?).map_err(Failure::check)?;

@@ -136,7 +136,8 @@ fn next_step(code: &str) -> Option<&'static str> {
             "next: wait for it, `payhsm campaign watch`, or end it, `payhsm campaign abort`"
         }
         "in_traffic" => {
-            "next: take the node out of traffic, `payhsm node traffic NODE drained`, or wait for it"
+            "next: stop the node and say so, `payhsm node traffic NODE drained`, or wait for it; `payhsm node show NODE` \
+             tells what it says of itself"
         }
         "not_ready" => "next: the node must hold the zone's keys first, `payhsm campaign watch`",
         "components_missing" => "next: custodians enter theirs, `payhsm ceremony component ID`",
@@ -195,7 +196,7 @@ pub fn named<T>(
 }
 
 // What would move the cursor, or turn the direction of what follows, is shown by its number.
-fn visible(cell: &str) -> String {
+pub(super) fn visible(cell: &str) -> String {
     let turns =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let one =

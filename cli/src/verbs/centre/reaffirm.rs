@@ -54,8 +54,11 @@ pub fn zone(args: &One) -> Exit {
     let client = args.place.client()?;
     let zone = find(&client, &args.zone)?;
     let asked = block_on(async { reaffirm(&client, &plan_reaffirm(&client, &zone).await?).await })?;
-    let word = |(what, proposed)| (Act::Reaffirm(what).word().to_owned() + " " + &text(what), proposed);
-    super::asked(&args.place, asked.into_iter().map(word).collect())
+    let word = |(what, proposed)| {
+        let act = Act::Reaffirm(what);
+        (act.word().to_owned() + " " + &text(what), act, proposed)
+    };
+    super::asked(&args.place, &asked.into_iter().map(word).collect::<Vec<_>>())
 }
 
 fn text(what: Reaffirmed) -> String {

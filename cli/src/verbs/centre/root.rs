@@ -100,7 +100,7 @@ fn class(text: &str) -> Result<ActionClass, String> {
     })
 }
 
-fn quorum(text: &str) -> Result<Quorum, String> {
+pub(super) fn quorum(text: &str) -> Result<Quorum, String> {
     let persons: u8 = text.parse().map_err(|_| "a number of persons".to_owned())?;
     Quorum::try_from(persons).map_err(|error| error.to_string())
 }

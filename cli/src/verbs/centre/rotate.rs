@@ -28,7 +28,7 @@ pub struct ZoneArgs {
     /// Why, for an emergency.
     #[arg(long)]
     reason: Option<String>,
-    /// Node out of traffic that is not waited for, repeatable. Nodes declared offline are named by themselves.
+    /// Node out of traffic that is not waited for, repeatable. Nodes declared offline, or stopped by people, are named by themselves.
     #[arg(long, value_name = "NODE")]
     except: Vec<String>,
     /// Another overlap than the policy's.
@@ -81,7 +81,7 @@ pub fn run(verb: Rotate) -> Exit {
         json!({ "action": asked.action, "hash": asked.hash, "quorum": asked.quorum, "campaigns": campaigns });
     show(args.place.json, &report, |_| {
         let list: String = campaigns.iter().map(|id| format!("\ncampaign {id}")).collect();
-        format!("action {} needs {} approvals{list}", asked.action, asked.quorum.persons())
+        format!("action {} needs {} approvals{list}", asked.action, asked.needed(&plan.act))
     })?;
     if args.watch {
         return campaigns.iter().try_for_each(|id| watch(&client, *id, args.place.json, true));
@@ -94,8 +94,11 @@ fn previews(client: &Client, plan: &Rotation) -> Result<Vec<PreviewView>, Failur
     block_on(async {
         let mut all = Vec::new();
         for target in &plan.targets {
-            let path =
-                format!("/key-sets/{}/preview?not_before={}", target.key_set, target.protect_not_before);
+            let emergency = matches!(plan.act, Act::RotateAtOnce { .. });
+            let path = format!(
+                "/key-sets/{}/preview?not_before={}&emergency={emergency}",
+                target.key_set, target.protect_not_before
+            );
             all.push(client.get(&path).await?);
         }
         Ok(all)
@@ -103,11 +106,8 @@ fn previews(client: &Client, plan: &Rotation) -> Result<Vec<PreviewView>, Failur
 }
 
 fn preview(plan: &Rotation, previews: &[PreviewView]) -> String {
-    let kind = if matches!(plan.act, Act::RotateAtOnce { .. }) {
-        ", emergency: the gate is not waited for"
-    } else {
-        ""
-    };
+    let emergency = matches!(plan.act, Act::RotateAtOnce { .. });
+    let kind = if emergency { ", emergency: the gate is not waited for" } else { "" };
     let mut text = format!("zone {}: {} new key(s){kind}\n", plan.zone, plan.targets.len());
     for (target, seen) in plan.targets.iter().zip(previews) {
         text += &format!(
@@ -126,7 +126,11 @@ fn preview(plan: &Rotation, previews: &[PreviewView]) -> String {
         let heard = if node.reachable { "heard" } else { "silent" };
         let traffic = format!("{:?}", node.traffic);
         let skew = format!("{} ms", node.skew_ms);
-        let obstacles = if node.obstacles.is_empty() { "none".to_owned() } else { node.obstacles.join(", ") };
+        let mut obstacles = node.obstacles.clone();
+        if plan.excepted.contains(&node.name) && !node.may_be_excepted {
+            obstacles.push("serves hosts: not to be excepted".to_owned());
+        }
+        let obstacles = if obstacles.is_empty() { "none".to_owned() } else { obstacles.join(", ") };
         vec![
             node.name.clone(),
             waited.to_owned(),
@@ -139,7 +143,11 @@ fn preview(plan: &Rotation, previews: &[PreviewView]) -> String {
     };
     let rows: Vec<_> = previews.iter().take(1).flat_map(|seen| seen.nodes.iter().map(row)).collect();
     let head = ["node", "waited for", "traffic", "reachable", "clock", "class", "in the way"];
-    text += &format!("waits for {} of {} node(s)\n{}", plan.gated.len(), rows.len(), table(&head, &rows));
+    text += &match emergency {
+        true => "waits for nobody; nodes that do not answer are quarantined\n".to_owned(),
+        false => format!("waits for {} of {} node(s)\n", plan.gated.len(), rows.len()),
+    };
+    text += &table(&head, &rows);
     text += "blocks in flight at the switch may fail unless hosts carry the generation or stay within the overlap";
     text
 }

@@ -44,6 +44,17 @@ pub enum KindName {
     Tpk,
 }
 
+impl From<KindName> for KeyKind {
+    fn from(name: KindName) -> Self {
+        match name {
+            KindName::Zmk => Self::Zmk,
+            KindName::Zpk => Self::Zpk,
+            KindName::Tmk => Self::Tmk,
+            KindName::Tpk => Self::Tpk,
+        }
+    }
+}
+
 /// Arguments of `zone new`.
 #[derive(Debug, Args)]
 pub struct New {
@@ -104,12 +115,12 @@ pub struct One {
     pub(super) place: Place,
 }
 
-fn shape(text: &str) -> Result<Shape, String> {
+pub(super) fn shape(text: &str) -> Result<Shape, String> {
     serde_json::from_value(Value::String(text.to_ascii_uppercase()))
         .map_err(|_| "one of TDES-2, TDES-3, AES-128, AES-192, AES-256".to_owned())
 }
 
-fn index(text: &str) -> Result<u16, String> {
+pub(super) fn index(text: &str) -> Result<u16, String> {
     u16::from_str_radix(text.trim_start_matches(['K', 'k']), 16)
         .map_err(|_| "three hexadecimal digits".to_owned())
 }
@@ -152,12 +163,7 @@ fn new(args: &New) -> Exit {
         alias: args.zone.clone(),
         nodes,
         live: args.live,
-        kind: match args.kind {
-            KindName::Zmk => KeyKind::Zmk,
-            KindName::Zpk => KeyKind::Zpk,
-            KindName::Tmk => KeyKind::Tmk,
-            KindName::Tpk => KeyKind::Tpk,
-        },
+        kind: args.kind.into(),
         shape: args.shape,
         base: args.base,
         overlap: if args.selector { Overlap::Selector } else { Overlap::Time },

@@ -8,8 +8,8 @@ use crate::core::key::{Holders, Key, KeySet, Material, Storage, Wrapper};
 use crate::core::lifecycle::{KeyState, Transition, transition_between};
 use crate::core::policy::{Policy, SPAN_MAX_MS};
 use crate::core::refusal::Refusal;
-use crate::core::steps;
 use crate::core::table::Change;
+use crate::core::{steps, tick};
 
 /// Moves a key to a state, by the one edge that leads there.
 pub(super) fn shift(
@@ -52,9 +52,10 @@ pub(super) fn not_protecting(tx: &Change<'_>, key: &KeyRef) -> Result<(), Refusa
 }
 
 /// A key that has ended protects no more.
-pub fn forget_protecting(tx: &mut Change<'_>, key: &KeyRef) -> Result<(), Refusal> {
+pub fn forget_protecting(tx: &mut Change<'_>, key: &KeyRef, now: u64) -> Result<(), Refusal> {
     if tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation) {
         tx.edit::<KeySet>(&key.key_set)?.protecting = None;
+        tick::protects_no_more(tx, key, now)?;
     }
     Ok(())
 }
@@ -78,8 +79,9 @@ pub(super) fn activate_at_centre(
     record.windows.originator_until = Some(now.saturating_add(period));
     tx.edit::<KeySet>(&key.key_set)?.protecting = Some(key.generation);
     if let Some(generation) = before {
-        let old = tx.edit::<Key>(&KeyRef { key_set: key.key_set, generation })?;
-        old.windows.originator_until = Some(now);
+        let old = KeyRef { key_set: key.key_set, generation };
+        tx.edit::<Key>(&old)?.windows.originator_until = Some(now);
+        tick::protects_no_more(tx, &old, now)?;
     }
     Ok(())
 }
@@ -209,7 +211,6 @@ pub(super) fn extend(
         return Err(Refusal::Value("a period ends within ten years"));
     }
     record.windows.originator_until = Some(until);
-    record.warned_days = None;
     record.by_right(action);
-    Ok(())
+    tick::protects_anew(tx, key, now)
 }

@@ -117,7 +117,7 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
             not_protecting(tx, key)?;
             not_in_campaign(tx, key)?;
             shift(tx, id, key, KeyState::Deactivated, now)?;
-            forget_protecting(tx, key)
+            forget_protecting(tx, key, now)
         }
         Act::DestroyKey(key) => destroy_key(tx, id, key, now),
         Act::KeepKey(key) => {

@@ -27,6 +27,10 @@ pub(super) fn define_policy(tx: &mut Change<'_>, policy: &Policy) -> Result<(), 
         if set.policy == policy.id && !policy.shapes.contains(&set.definition.shape) {
             return Err(Refusal::Unfit("a key set has a shape that the policy no longer allows"));
         }
+        // Nodes were told with the key set, and are not told again.
+        if set.policy == policy.id && policy.hard_stop != set.definition.hard_stop {
+            return Err(Refusal::Unfit("a key set says otherwise about the hard stop"));
+        }
     }
     tx.put(policy.clone());
     enough_officers(tx)
@@ -130,7 +134,7 @@ pub(super) fn remove_members(
 ) -> Result<(), Refusal> {
     zone_is_free(tx, &zone)?;
     for &node in nodes {
-        if tx.get::<Node>(&node)?.is_gated() {
+        if tx.get::<Node>(&node)?.is_in_traffic() {
             return Err(Refusal::InTraffic(node));
         }
         let record = tx.edit::<Node>(&node)?;

@@ -65,6 +65,15 @@ impl From<Quorum> for u8 {
     }
 }
 
+/// Persons whose approval carries an action of a class that asks for a quorum. Suspending a node is fail-safe: one
+/// officer is enough, and may be the one who asks.
+pub fn persons_needed(class: ActionClass, quorum: Quorum) -> usize {
+    match class {
+        ActionClass::SuspendNode => 1,
+        _ => Quorum::of_class(class, Some(quorum)).persons(),
+    }
+}
+
 /// Where an action stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -343,11 +352,9 @@ impl Action {
     }
 
     fn are_enough(&self, registry: &impl Registry, persons: &BTreeSet<PersonId>) -> bool {
-        if self.class == ActionClass::SuspendNode {
-            return !persons.is_empty();
-        }
-        let needed = Quorum::of_class(self.class, Some(self.quorum)).persons();
-        let enough = persons.len() >= needed - usize::from(crate::core::planted::quorum_one_short());
+        let needed = persons_needed(self.class, self.quorum);
+        let short = usize::from(crate::core::planted::quorum_one_short() && needed > 1);
+        let enough = persons.len() >= needed - short;
         enough && (self.class != ActionClass::Person || lines_differ(registry, persons))
     }
 

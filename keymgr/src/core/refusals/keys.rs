@@ -5,7 +5,9 @@ use super::house::{
     AUDITOR, CUSTODIANS, House, OPERATOR, create, definition, key, material, policy_id, zmk, zone, zpk,
 };
 use crate::core::action::Act;
+use crate::core::alarm::AlarmKind;
 use crate::core::campaign::{RotateTarget, Source};
+use crate::core::centre::Limits;
 use crate::core::ids::{CampaignId, Digest, Generation, KeySetId, PolicyId, ZoneId};
 use crate::core::input::{Input, WrappedFor};
 use crate::core::key::{Holders, Origin};
@@ -304,6 +306,17 @@ pub const CASES: &[Case] = &[
         let campaign = house.begin(1);
         house.unproposed(Act::ExceptNodes { campaign, nodes: [house.node(0)].into() })
     }),
+    ("a node that says it serves as an exception, whatever was declared", "in_traffic", |house| {
+        house.says_it_serves_and_is_declared(Traffic::Offline);
+        let mut plan = house.plan(1);
+        plan.excepted = [house.node(0)].into();
+        house.unproposed(Act::Rotate(vec![plan]))
+    }),
+    ("a node that says it serves excepted later", "in_traffic", |house| {
+        let campaign = house.begin(1);
+        house.says_it_serves_and_is_declared(Traffic::Drained);
+        house.unproposed(Act::ExceptNodes { campaign, nodes: [house.node(0)].into() })
+    }),
     ("a stranger as an exception", "unknown", |house| {
         let mut plan = house.plan(1);
         plan.excepted = [house.node(2)].into();
@@ -421,6 +434,12 @@ impl House {
         self.carry(Act::ImportKey { key_set, under, block, kcv: kcv.into() })
     }
 
+    fn says_it_serves_and_is_declared(&mut self, to: Traffic) {
+        self.serves(0);
+        let (by, node) = (self.by(OPERATOR), self.node(0));
+        self.must(Input::Traffic { by, node, to });
+    }
+
     /// The plan of a rotation of the zone's key.
     pub fn plan(&self, number: u8) -> RotateTarget {
         let state = self.core.state();
@@ -522,4 +541,92 @@ fn a_hold_without_end_does_not_end_at_the_next_tick() {
     house.carry(Act::ActivateKey(key(zmk(), 3)));
     let windows = &house.core.key(&key(zmk(), 3)).expect("a key").windows;
     assert_eq!(windows.originator_until, Some(u64::MAX), "not a period that ended before it began");
+}
+
+fn stands(house: &House, kind: AlarmKind) -> bool {
+    house.core.alarms().any(|alarm| alarm.kind == kind && alarm.ended_utc_ms.is_none())
+}
+
+/// A period of thirty days: no warning at its begin, one in its last week, none when the next key protects.
+#[test]
+fn a_warning_comes_late_in_a_period_and_ends_with_the_key_that_it_is_about() {
+    for (days, expired) in [(24, false), (31, true)] {
+        let mut house = House::founded();
+        house.zone_key();
+        house.end(super::house::campaign(1));
+        house.must(Input::Tick);
+        assert!(!stands(&house, AlarmKind::KeyExpires), "a key that is new is not about to end");
+        house.now += days * DAY_MS;
+        house.must(Input::Tick);
+        assert_eq!(
+            (stands(&house, AlarmKind::KeyExpires), stands(&house, AlarmKind::KeyExpired)),
+            (!expired, expired)
+        );
+        house.emergency(2);
+        house.must(Input::Tick);
+        assert!(!stands(&house, AlarmKind::KeyExpires) && !stands(&house, AlarmKind::KeyExpired));
+    }
+}
+
+#[test]
+fn a_warning_ends_when_the_period_is_made_longer() {
+    let mut house = House::founded();
+    let key = house.zone_key();
+    house.end(super::house::campaign(1));
+    house.now += 24 * DAY_MS;
+    house.must(Input::Tick);
+    assert!(stands(&house, AlarmKind::KeyExpires));
+    house.carry(Act::ExtendKey { key, until: U64(house.now + 60 * DAY_MS) });
+    assert!(!stands(&house, AlarmKind::KeyExpires));
+    house.now += 55 * DAY_MS;
+    house.must(Input::Tick);
+    assert!(stands(&house, AlarmKind::KeyExpires), "it is warned about anew");
+}
+
+/// What a preview says is what is asked for and refused: one meaning of what a gate waits for.
+#[test]
+fn a_preview_names_what_the_gate_waits_for() {
+    let mut house = House::founded();
+    let gated = |house: &House, emergency| -> (Vec<bool>, Vec<bool>, usize) {
+        let seen =
+            house.core.preview(campaign_of_nobody(), &zpk(), house.now, emergency, house.now).expect("seen");
+        let waited = seen.nodes.iter().map(|node| node.gated).collect();
+        let may = seen.nodes.iter().map(|node| node.may_be_excepted).collect();
+        let left = seen.nodes.iter().filter(|node| !node.gated && !emergency).map(|node| node.node).collect();
+        assert_eq!(seen.plan.excepted, left);
+        (waited, may, seen.quorum.persons())
+    };
+    let at = |house: &House, n| {
+        let mut ids = [house.node(0), house.node(1)];
+        ids.sort_unstable();
+        usize::from(ids[1] == house.node(n))
+    };
+    let (first, second) = (at(&house, 0), at(&house, 1));
+    assert_eq!(gated(&house, false), (vec![true, true], vec![false, false], 2));
+    let declare = |house: &mut House, to| {
+        let (by, node) = (house.by(OPERATOR), house.node(0));
+        house.must(Input::Traffic { by, node, to });
+    };
+    // Drained: waited for unless it is named, and it may be.
+    declare(&mut house, Traffic::Drained);
+    let (waited, may, _) = gated(&house, false);
+    assert!(waited[first] && waited[second] && may[first] && !may[second]);
+    // Switched off: named without being asked for.
+    declare(&mut house, Traffic::Offline);
+    let (waited, may, _) = gated(&house, false);
+    assert!(!waited[first] && waited[second] && may[first]);
+    // It says something else itself, until it has been silent for long.
+    house.says_it_serves_and_is_declared(Traffic::Offline);
+    let (waited, may, _) = gated(&house, false);
+    assert!(waited[first] && !may[first]);
+    house.now += Limits::default().silent_after_ms + 1;
+    let (waited, may, _) = gated(&house, false);
+    assert!(!waited[first] && may[first]);
+    // An emergency waits for nobody, and takes three.
+    assert_eq!(gated(&house, true).0, [false, false]);
+    assert_eq!(gated(&house, true).2, 3);
+}
+
+fn campaign_of_nobody() -> CampaignId {
+    CampaignId::default()
 }

@@ -267,6 +267,14 @@ impl House {
         self.hello(1).expect("allowed");
     }
 
+    /// A node's beat says that it serves hosts.
+    pub fn serves(&mut self, n: usize) {
+        let mut beat = self.beat(1);
+        beat.node = self.node(n);
+        let beat = Signed::seal(&beat, &self.nodes[n]);
+        self.must(Input::Beat { node: self.node(n), beat, skew_ms: 0 });
+    }
+
     fn hello(&mut self, boot: u64) -> Result<crate::core::input::Outcome, super::Refusal> {
         let last = self.core.node(&self.node(0)).and_then(|node| node.link.last_receipt());
         let receipt = last.map_or((U64(0), None), |(number, hash)| (number, Some(hash)));

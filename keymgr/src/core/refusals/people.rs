@@ -266,6 +266,11 @@ pub const CASES: &[Case] = &[
         policy.version = 2;
         house.unproposed(Act::DefinePolicy(policy))
     }),
+    ("a policy that says otherwise about the hard stop than its key sets", "unfit", |house| {
+        let mut policy = house.policy(policy_id(), KeyKind::Zpk);
+        (policy.version, policy.hard_stop) = (2, true);
+        house.unproposed(Act::DefinePolicy(policy))
+    }),
     ("a zone under a name that is taken", "exists", |house| {
         house.unproposed(Act::CreateZone { id: zone(), alias: "zone".into(), live: false })
     }),

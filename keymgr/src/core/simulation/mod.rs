@@ -168,7 +168,7 @@ impl World {
     fn settle_quarantined(&mut self) {
         let Some(core) = &self.core else { return };
         for node in &mut self.nodes {
-            if core.state().node(&node.id).is_some_and(|n| n.is_out_of_traffic()) {
+            if core.state().node(&node.id).is_some_and(|n| !n.is_in_traffic()) {
                 node.serving = false;
             }
         }

@@ -137,11 +137,15 @@ impl World {
 
     // ---- campaigns ----
 
+    fn is_out(&self, node: &crate::core::node::Node) -> bool {
+        node.is_out_of_traffic(self.now, super::world::SILENT_MS)
+    }
+
     pub fn target(&mut self, set: &KeySet, careless: bool) -> Option<RotateTarget> {
         let core = self.core.as_ref()?;
         let zone = self.zones.iter().find(|z| z.key_set == set.id())?.id;
         let members: Vec<NodeId> = core.state().members(&zone).map(|member| member.node).collect();
-        let out = |id: &&NodeId| core.state().node(id).is_some_and(|node| node.is_out_of_traffic());
+        let out = |id: &&NodeId| core.state().node(id).is_some_and(|node| self.is_out(node));
         let mut excepted: BTreeSet<_> = members.iter().filter(out).copied().collect();
         if careless {
             excepted.insert(members[0]);
@@ -199,9 +203,9 @@ impl World {
             6..8 => self.propose(Act::AbortCampaign { campaign: id }),
             _ => {
                 let out = |node: &&super::node::Node| {
-                    self.core.as_ref().is_some_and(|core| {
-                        core.state().node(&node.id).is_some_and(|node| node.is_out_of_traffic())
-                    })
+                    self.core
+                        .as_ref()
+                        .is_some_and(|core| core.state().node(&node.id).is_some_and(|node| self.is_out(node)))
                 };
                 let in_zone: BTreeSet<_> = self
                     .core

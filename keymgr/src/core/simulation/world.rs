@@ -29,6 +29,8 @@ use keylink::wire::{Hex, U64};
 use keylink::{Body, Instant3, Sign, Signed, SoftSigner};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A node not heard of for so long is silent.
+pub const SILENT_MS: u64 = 30_000;
 /// Most that two clocks may differ.
 pub const SKEW_MS: u64 = 1_000;
 
@@ -189,7 +191,7 @@ impl World {
             persons: self.humans.iter().map(Human::registration).collect(),
             limits: Limits {
                 skew_max_ms: SKEW_MS,
-                silent_after_ms: 30_000,
+                silent_after_ms: SILENT_MS,
                 switch_grace_ms: 15_000,
                 emergency_answer_ms: 10_000,
                 ..Limits::default()

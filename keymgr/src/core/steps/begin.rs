@@ -57,7 +57,7 @@ pub fn begin(
         ended: None,
         rolled_back_by: None,
     };
-    enlist(tx, &mut campaign)?;
+    enlist(tx, &mut campaign, now)?;
     supersede(tx, &set, now)?;
     if let Some(generation) = campaign.retiring {
         tx.edit::<Key>(&KeyRef { key_set: plan.key_set, generation })?.retired_by = Some(plan.campaign);
@@ -135,15 +135,16 @@ fn retiring(tx: &Change<'_>, set: &KeySet) -> Option<Generation> {
     }
 }
 
-fn enlist(tx: &mut Change<'_>, campaign: &mut Campaign) -> Result<(), Refusal> {
+fn enlist(tx: &mut Change<'_>, campaign: &mut Campaign, now: u64) -> Result<(), Refusal> {
     let mut named = campaign.plan.excepted.clone();
+    let silent_after_ms = tx.get::<Centre>(&())?.limits.silent_after_ms;
     for node in tx.members_of(campaign.zone) {
         let record = tx.get::<Node>(&node)?;
         let excepted = named.remove(&node);
         if record.standing == Standing::Revoked {
             continue;
         }
-        if excepted && !record.is_out_of_traffic() {
+        if excepted && !record.is_out_of_traffic(now, silent_after_ms) {
             return Err(Refusal::InTraffic(node));
         }
         let delivery = campaign.enlist(node, !excepted);

@@ -19,10 +19,10 @@ use crate::core::ids::{CampaignId, NodeId};
 use crate::core::key::{Key, KeySet};
 use crate::core::lifecycle::{KeyState, Transition};
 use crate::core::node::Node;
-use crate::core::planted;
 use crate::core::policy::Policy;
 use crate::core::refusal::Refusal;
 use crate::core::table::Change;
+use crate::core::{planted, tick};
 use birth::number_next;
 use steer::rolled_back;
 
@@ -102,6 +102,7 @@ fn protect(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal>
         let windows = &mut tx.edit::<Key>(&old)?.windows;
         let until = windows.originator_until.replace(from);
         tx.edit::<Campaign>(&id)?.old_until = until;
+        tick::protects_no_more(tx, &old, now)?;
     }
     tx.edit::<KeySet>(&new.key_set)?.protecting = Some(new.generation);
     let campaign = tx.edit::<Campaign>(&id)?;

@@ -4,13 +4,14 @@ use super::{advance, end, keys};
 use crate::core::action::KeyRef;
 use crate::core::alarm::AlarmKind;
 use crate::core::campaign::{Campaign, Delivery, Phase};
+use crate::core::centre::Centre;
 use crate::core::ids::{ActionId, CampaignId, NodeId};
 use crate::core::key::{Key, KeySet};
 use crate::core::lifecycle::{KeyState, Transition};
 use crate::core::node::Node;
 use crate::core::refusal::Refusal;
 use crate::core::table::Change;
-use crate::core::{acts, planted};
+use crate::core::{acts, planted, tick};
 use std::collections::BTreeSet;
 
 /// Takes nodes out of the gate. They must be out of traffic, and are named by the action.
@@ -21,8 +22,9 @@ pub fn except(
     now: u64,
 ) -> Result<(), Refusal> {
     let mut campaign = live(tx, id)?.clone();
+    let silent_after_ms = tx.get::<Centre>(&())?.limits.silent_after_ms;
     for &node in nodes {
-        if !tx.get::<Node>(&node)?.is_out_of_traffic() {
+        if !tx.get::<Node>(&node)?.is_out_of_traffic(now, silent_after_ms) {
             return Err(Refusal::InTraffic(node));
         }
         campaign.set_gated(tx.edit::<Delivery>(&(*id, node))?, false);
@@ -121,6 +123,8 @@ pub fn roll_back(tx: &mut Change<'_>, action: ActionId, id: &CampaignId, now: u6
     record.windows.originator_until = Some(now);
     record.by_right(action);
     tx.edit::<KeySet>(&old.key_set)?.protecting = Some(old.generation);
+    tick::protects_anew(tx, &old, now)?;
+    tick::protects_no_more(tx, &new, now)?;
     let campaign = tx.edit::<Campaign>(id)?;
     campaign.phase = Phase::RollingBack;
     campaign.overlap_until = None;
