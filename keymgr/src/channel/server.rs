@@ -2,6 +2,7 @@
 
 use super::pinned::AnyKey;
 use super::provider;
+use crate::house::certificate_end;
 use crate::person::{channel_issuer, named_node, spki_digest};
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -45,6 +46,8 @@ pub struct Peer {
     pub person: Option<PublicKey>,
     /// The node that the certificate names. Proved only where certificates are those of the transport authority.
     pub node: Option<NodeId>,
+    /// When the certificate ends, UTC milliseconds.
+    pub until_utc_ms: u64,
     /// Exporter value of the connection, to which a hello is bound.
     pub exporter: [u8; 32],
 }
@@ -166,7 +169,8 @@ async fn handshake(
     let exporter = session.export_keying_material([0; 32], EXPORTER, None).ok()?;
     let peer = |certificate: &CertificateDer<'_>| {
         let (person, node) = (channel_issuer(certificate), named_node(certificate));
-        Some(Peer { channel: spki_digest(certificate)?, person, node, exporter })
+        let until_utc_ms = certificate_end(certificate)?;
+        Some(Peer { channel: spki_digest(certificate)?, person, node, until_utc_ms, exporter })
     };
     let peer = certificate.and_then(peer);
     Some((stream, peer))

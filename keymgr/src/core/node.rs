@@ -133,6 +133,11 @@ pub fn is_address(text: &str) -> bool {
     text.len() <= ADDRESS_MAX && fits && digits && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -166,6 +171,9 @@ pub struct Node {
     /// A change of it that is under way.
     #[serde(default, skip_serializing_if = "KekChange::is_idle")]
     pub kek_change: KekChange,
+    /// When its transport certificate ends, UTC milliseconds; 0 while the centre has not issued or seen one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub certificate_until_utc_ms: u64,
     /// Last sign of life, UTC milliseconds; 0 for none.
     pub seen_utc_ms: u64,
     /// Its clock minus ours at the middle of its last beat, milliseconds.

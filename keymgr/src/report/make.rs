@@ -6,7 +6,8 @@ use crate::client::{Client, ClientProblem};
 use crate::core::campaign::{Campaign, Delivery};
 use crate::core::key::{Holders, KeySet};
 use crate::core::node::{Progress, Zone};
-use keylink::message::Scope;
+use crate::core::people::Standing;
+use keylink::message::{CERTIFICATE_WARN_MS, Scope};
 use keylink::{CampaignId, NodeId};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -199,6 +200,7 @@ pub async fn compliance(client: &Client) -> Result<Report, ClientProblem> {
                     processes.join(" "),
                     if right { "as ordered" } else { "behind" }.to_owned(),
                     age.map_or_else(|| "none".to_owned(), |days| days.to_string()),
+                    certificate_days(node, now),
                 ]);
             }
         }
@@ -206,6 +208,12 @@ pub async fn compliance(client: &Client) -> Result<Report, ClientProblem> {
     let mut facts = facts(client).await?;
     facts.push(("nodes".to_owned(), nodes.len().to_string()));
     facts.push(("behind".to_owned(), behind.to_string()));
+    let ends = |node: &&Node| {
+        let until = node.certificate_until_utc_ms;
+        until > 0 && until.saturating_sub(now) <= CERTIFICATE_WARN_MS
+    };
+    let ending = nodes.iter().filter(|node| node.standing == Standing::Active).filter(ends).count();
+    facts.push(("certificates that end within 60 days".to_owned(), ending.to_string()));
     Ok(Report {
         title: "Nodes against orders".to_owned(),
         facts,
@@ -220,9 +228,18 @@ pub async fn compliance(client: &Client) -> Result<Report, ClientProblem> {
             "processes",
             "standing",
             "root KEK days",
+            "certificate days left",
         ]),
         rows,
     })
+}
+
+// Days for which a node's transport certificate is still valid.
+fn certificate_days(node: &Node, now: u64) -> String {
+    match node.certificate_until_utc_ms {
+        0 => "unknown".to_owned(),
+        until => (until.saturating_sub(now) / 86_400_000).to_string(),
+    }
 }
 
 /// Every node: what it is and how far it is behind.
