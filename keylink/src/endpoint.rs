@@ -14,6 +14,8 @@ pub enum Endpoint {
     Receipts,
     /// [`crate::message::StatusBeat`] in.
     Beat,
+    /// [`crate::message::Renew`] in; answer: [`crate::message::Renewed`].
+    Renew,
 }
 
 /// Seconds that a pull waits at the manager before it is answered empty.
@@ -30,7 +32,8 @@ pub const PUSH_PATH: &str = "/link/v1/push";
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Enrol, Self::Hello, Self::Pull, Self::Receipts, Self::Beat];
+    pub const ALL: [Self; 6] =
+        [Self::Enrol, Self::Hello, Self::Pull, Self::Receipts, Self::Beat, Self::Renew];
 
     /// The path.
     pub const fn path(self) -> &'static str {
@@ -40,6 +43,7 @@ impl Endpoint {
             Self::Pull => "/link/v1/pull",
             Self::Receipts => "/link/v1/receipts",
             Self::Beat => "/link/v1/beat",
+            Self::Renew => "/link/v1/renew",
         }
     }
 }

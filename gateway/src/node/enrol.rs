@@ -198,7 +198,7 @@ impl Enrolment {
 }
 
 // A request to certify the transport key under the node's id.
-fn request_of(identity: &Identity) -> Result<Vec<u8>, EnrolError> {
+pub(super) fn request_of(identity: &Identity) -> Result<Vec<u8>, EnrolError> {
     let pair = KeyPair::from_pem(&identity.transport_key).map_err(keys)?;
     let mut params = CertificateParams::new(Vec::new()).map_err(keys)?;
     params.distinguished_name.push(rcgen::DnType::CommonName, identity.node().to_string());
@@ -226,7 +226,7 @@ pub async fn join(
     }
 }
 
-fn pem(der: &[u8]) -> String {
+pub(super) fn pem(der: &[u8]) -> String {
     use base64::Engine as _;
     let certificate = CertificateDer::from(der);
     let text = base64::engine::general_purpose::STANDARD.encode(&certificate);

@@ -13,6 +13,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,17 +75,20 @@ impl TlsIdentity {
         builder.with_client_auth_cert(self.chain()?, self.private_key()?).map_err(unusable)
     }
 
+    /// Judges certificates that the authorities of the other side have issued for clients.
+    pub(super) fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, TransportError> {
+        let provider = Arc::new(default_provider());
+        WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), provider)
+            .build()
+            .map_err(unusable)
+    }
+
     /// As a server: asks for the other side's certificate.
     pub fn server(&self) -> Result<ServerConfig, TransportError> {
-        let provider = Arc::new(default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), Arc::clone(&provider))
-                .build()
-                .map_err(unusable)?;
-        ServerConfig::builder_with_provider(provider)
+        ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(&[&TLS13])
             .map_err(unusable)?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(self.verifier()?)
             .with_single_cert(self.chain()?, self.private_key()?)
             .map_err(unusable)
     }
@@ -99,6 +103,7 @@ const ANSWER: Duration = Duration::from_secs(PULL_WAIT_S.saturating_add(20));
 struct Session {
     http: SendRequest<Body>,
     exporter: Option<[u8; 32]>,
+    identity: u64,
 }
 
 #[derive(Default)]
@@ -107,10 +112,12 @@ struct Pool {
     idle: Vec<Session>,
     // Waits for its hello.
     greeting: Option<Session>,
+    // Counts the certificates that were shown.
+    identity: u64,
 }
 
 struct Inner {
-    tls: TlsConnector,
+    tls: Mutex<TlsConnector>,
     name: ServerName<'static>,
     host: HeaderValue,
     address: (String, u16),
@@ -127,6 +134,12 @@ impl std::fmt::Debug for HttpsTransport {
     }
 }
 
+fn connector(identity: &TlsIdentity) -> Result<TlsConnector, TransportError> {
+    let mut config = identity.client()?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
 impl HttpsTransport {
     /// To the manager at `url`: `https://HOST:PORT`.
     pub fn new(url: &str, identity: &TlsIdentity) -> Result<Self, TransportError> {
@@ -134,15 +147,25 @@ impl HttpsTransport {
         let no = || unusable("the manager is https://HOST:PORT");
         let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https")).ok_or_else(no)?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let mut config = identity.client()?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(Inner {
-            tls: TlsConnector::from(Arc::new(config)),
+            tls: Mutex::new(connector(identity)?),
             name: ServerName::try_from(host.clone()).map_err(unusable)?,
             host: HeaderValue::from_str(authority.as_str()).map_err(unusable)?,
             address: (host, authority.port_u16().unwrap_or(443)),
             pool: Mutex::default(),
         })))
+    }
+
+    /// Connections made from now on show another certificate, or another side's authorities count.
+    pub fn identify(&self, identity: &TlsIdentity) -> Result<(), TransportError> {
+        let fresh = connector(identity)?;
+        *self.0.tls.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        // Connections under way end with their requests.
+        self.pool(|pool| {
+            pool.idle.clear();
+            pool.identity = pool.identity.wrapping_add(1);
+        });
+        Ok(())
     }
 
     fn pool<T>(&self, work: impl FnOnce(&mut Pool) -> T) -> T {
@@ -154,8 +177,10 @@ impl HttpsTransport {
             let (host, port) = &self.0.address;
             let socket = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
             let _ = socket.set_nodelay(true);
-            self.0.tls.connect(self.0.name.clone(), socket).await.map_err(unreachable)
+            let tls = self.0.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            tls.connect(self.0.name.clone(), socket).await.map_err(unreachable)
         };
+        let identity = self.pool(|pool| pool.identity);
         let stream = timeout(CONNECT, reach).await.map_err(|_| unreachable("no connection in time"))??;
         let exporter = stream.get_ref().1.export_keying_material([0; 32], EXPORTER, None).ok();
         let (http, connection) = handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
@@ -164,7 +189,7 @@ impl HttpsTransport {
                 tracing::debug!(%error, "connection to the manager ended");
             }
         });
-        Ok(Session { http, exporter })
+        Ok(Session { http, exporter, identity })
     }
 
     // One that is kept and still open, or a new one.
@@ -187,7 +212,8 @@ impl HttpsTransport {
 
     fn keep(&self, session: Session) {
         self.pool(|pool| {
-            if pool.idle.len() < IDLE_MAX && !session.http.is_closed() {
+            let current = session.identity == pool.identity;
+            if current && pool.idle.len() < IDLE_MAX && !session.http.is_closed() {
                 pool.idle.push(session);
             }
         });

@@ -14,6 +14,7 @@ mod identity;
 mod installer;
 mod publish;
 mod push;
+mod renew;
 mod retry;
 mod run;
 mod service;
@@ -30,7 +31,8 @@ pub use https::{HttpsTransport, TlsIdentity};
 pub use identity::Identity;
 pub use installer::{Installer, InstallerLmks};
 pub use publish::{Cores, Nowhere, Publish, TableEvent};
-pub use push::PushListener;
+pub use push::{PushListener, PushTls};
+pub use renew::{RenewError, Renewal};
 pub use run::{Pace, Requests, SideHandle, run};
 pub use service::{
     NodeService, ServiceError, ServiceSetup, choose_lmks, class_letter, identity_file, open, pending_file,

@@ -13,7 +13,7 @@ use keylink::endpoint::PUSH_PATH;
 use keylink::envelope::{bytes_of, strict};
 use keylink::wire::MESSAGE_MAX;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -28,7 +28,35 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub struct PushListener {
     address: SocketAddr,
     streams: Streams,
+    tls: PushTls,
     accepting: tokio::task::JoinHandle<()>,
+}
+
+/// What a push listener shows and believes; clones share it.
+#[derive(Clone)]
+pub struct PushTls(Arc<Mutex<TlsAcceptor>>);
+
+impl std::fmt::Debug for PushTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PushTls")
+    }
+}
+
+impl PushTls {
+    fn new(identity: &TlsIdentity) -> Result<Self, TransportError> {
+        Ok(Self(Arc::new(Mutex::new(TlsAcceptor::from(Arc::new(identity.server()?))))))
+    }
+
+    /// Connections taken from now on are shown another certificate.
+    pub fn identify(&self, identity: &TlsIdentity) -> Result<(), TransportError> {
+        let fresh = TlsAcceptor::from(Arc::new(identity.server()?));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 #[derive(Debug)]
@@ -41,17 +69,22 @@ impl PushListener {
     /// Takes the address; only the manager's authorities issue certificates that are let in.
     pub async fn bind(address: SocketAddr, identity: &TlsIdentity) -> Result<Self, TransportError> {
         let failed = |error: std::io::Error| TransportError::Unreachable(format!("{address}: {error}"));
-        let acceptor = TlsAcceptor::from(Arc::new(identity.server()?));
+        let tls = PushTls::new(identity)?;
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (sender, ready) = mpsc::channel(16);
-        let accepting = tokio::spawn(accept_for_ever(listener, acceptor, sender));
-        Ok(Self { address, streams: Streams { ready, address }, accepting })
+        let accepting = tokio::spawn(accept_for_ever(listener, tls.clone(), sender));
+        Ok(Self { address, streams: Streams { ready, address }, tls, accepting })
     }
 
     /// The address that was taken.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it shows.
+    pub fn tls(&self) -> PushTls {
+        self.tls.clone()
     }
 
     /// Serves pushes to a node side until `stop` is ready.
@@ -77,7 +110,7 @@ async fn take(State(side): State<SideHandle>, body: Bytes) -> Result<Vec<u8>, St
 // A slow handshake holds up nobody else.
 async fn accept_for_ever(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    tls: PushTls,
     ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
 ) {
     loop {
@@ -85,7 +118,7 @@ async fn accept_for_ever(
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (acceptor, ready) = (acceptor.clone(), ready.clone());
+        let (acceptor, ready) = (tls.acceptor(), ready.clone());
         tokio::spawn(async move {
             match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) if is_node(&stream) => {

@@ -12,7 +12,7 @@ use keylink::{Digest, Signed};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
 /// How often things are done.
@@ -82,6 +82,7 @@ struct Talk {
     transport: Arc<dyn Transport>,
     pulling: Option<Asked>,
     sending: Option<Asked>,
+    renewing: Option<Asked>,
     greeted: bool,
     // The connection for the hello is there, with its exporter value.
     session: Option<Option<[u8; 32]>>,
@@ -123,6 +124,11 @@ impl Talk {
         }
         if self.pulling.is_none() {
             self.pulling = Some(self.post(Endpoint::Pull, side.pull(pace.pull_wait_s).to_bytes()));
+        }
+        if self.renewing.is_none()
+            && let Some(request) = side.renewal_request()
+        {
+            self.renewing = Some(self.post(Endpoint::Renew, request.to_bytes()));
         }
         let newest = side.machine().outbox().last().map(Signed::hash);
         if self.sending.is_none() && (!self.said.is_empty() || (newest.is_some() && newest != self.told)) {
@@ -166,6 +172,7 @@ pub async fn run(
         transport,
         pulling: None,
         sending: None,
+        renewing: None,
         greeted: false,
         session: None,
         retry: Retry::default(),
@@ -227,6 +234,7 @@ enum Happened {
 enum Which {
     Pulled,
     Sent,
+    Renewed,
 }
 
 fn wake_at(side: &NodeSide, talk: Option<&Talk>, beat_at: Instant, pace: Pace) -> Instant {
@@ -244,20 +252,24 @@ fn wake_at(side: &NodeSide, talk: Option<&Talk>, beat_at: Instant, pace: Pace) -
 async fn answered(talk: Option<&mut Talk>) -> (Which, Result<Got, TransportError>) {
     let Some(talk) = talk else { return core::future::pending().await };
     let lost = |_| Err(TransportError::Unreachable("request given up".to_owned()));
-    let (which, answer) = match (&mut talk.pulling, &mut talk.sending) {
-        (Some(pull), Some(send)) => tokio::select! {
-            answer = pull => (Which::Pulled, answer),
-            answer = send => (Which::Sent, answer),
-        },
-        (Some(pull), None) => (Which::Pulled, pull.await),
-        (None, Some(send)) => (Which::Sent, send.await),
-        (None, None) => core::future::pending().await,
+    let (which, answer) = tokio::select! {
+        answer = under_way(&mut talk.pulling) => (Which::Pulled, answer),
+        answer = under_way(&mut talk.sending) => (Which::Sent, answer),
+        answer = under_way(&mut talk.renewing) => (Which::Renewed, answer),
     };
     match which {
         Which::Pulled => talk.pulling = None,
         Which::Sent => talk.sending = None,
+        Which::Renewed => talk.renewing = None,
     }
     (which, answer.unwrap_or_else(lost))
+}
+
+async fn under_way(asked: &mut Option<Asked>) -> Result<Result<Got, TransportError>, JoinError> {
+    match asked {
+        Some(asked) => asked.await,
+        None => core::future::pending().await,
+    }
 }
 
 async fn handle(
@@ -279,6 +291,15 @@ async fn handle(
             let said = side.tick().await?;
             if let Some(talk) = talk {
                 talk.said.extend(said);
+            }
+            Ok(())
+        }
+        // Asked again in an hour, whatever went wrong.
+        Happened::Answer(Which::Renewed, answer) => {
+            match answer {
+                Ok(Got::Answer(Answer::Taken(body))) => side.renewed(&body),
+                Ok(_) => tracing::warn!("the transport certificate was not made anew: no answer"),
+                Err(error) => tracing::warn!(%error, "the transport certificate was not made anew"),
             }
             Ok(())
         }

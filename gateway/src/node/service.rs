@@ -3,11 +3,12 @@
 
 use super::clock::SystemClock;
 use super::config::NodeTable;
-use super::https::HttpsTransport;
+use super::https::{HttpsTransport, TlsIdentity};
 use super::identity::Identity;
 use super::installer::{Installer, InstallerLmks};
 use super::publish::{Cores, Publish};
 use super::push::PushListener;
+use super::renew::Renewal;
 use super::run::{Pace, SideHandle, run};
 use super::side::{NodeSide, Parts, SideError, Stored};
 use super::store::{Store, StoreError};
@@ -198,7 +199,7 @@ async fn begin(setup: ServiceSetup) -> Result<Begun, ServiceError> {
         let health = setup.health.clone();
         Arc::new(move || health.ready())
     };
-    let (identity, side) = open(
+    let (identity, mut side) = open(
         &setup.data,
         &setup.table,
         lmks,
@@ -211,12 +212,23 @@ async fn begin(setup: ServiceSetup) -> Result<Begun, ServiceError> {
     .await?;
     let pull = setup.table.pull.unwrap_or(true);
     let url = setup.table.manager.as_deref().unwrap_or(&identity.url);
-    let transport: Option<Arc<dyn Transport>> =
-        if pull { Some(Arc::new(HttpsTransport::new(url, &identity.tls())?)) } else { None };
+    let https = if pull { Some(HttpsTransport::new(url, &identity.tls())?) } else { None };
     let push = match setup.table.push {
         Some(address) => Some(PushListener::bind(address, &identity.tls()).await?),
         None => None,
     };
+    if let Some(https) = https.clone() {
+        let pushed = push.as_ref().map(PushListener::tls);
+        let used = move |tls: &TlsIdentity| {
+            https.identify(tls)?;
+            pushed.as_ref().map_or(Ok(()), |pushed| pushed.identify(tls))
+        };
+        match Renewal::new(identity.clone(), &identity_file(&setup.data), used) {
+            Ok(renewal) => side.renew_by(renewal),
+            Err(error) => tracing::warn!(%error, "the transport certificate will not be made anew"),
+        }
+    }
+    let transport = https.map(|https| -> Arc<dyn Transport> { Arc::new(https) });
     tracing::info!(node = %identity.node(), manager = url, pull, "key distribution");
     Ok(Begun { side, transport, push })
 }

@@ -5,6 +5,7 @@ use super::clock::Clock;
 use super::identity::Identity;
 use super::installer::Installer;
 use super::publish::{Publish, TableEvent};
+use super::renew::Renewal;
 use super::store::{Store, StoreError};
 use keylink::message::{Alarm, Mail, Parcel, Possession, PossessionMethod, Reason};
 use keylink::node::{About, Counts, Effects, KekRecord, Machine, NodeState, Rules};
@@ -71,6 +72,7 @@ pub struct NodeSide {
     table: u64,
     failed: bool,
     exporter: Option<[u8; 32]>,
+    renewal: Option<Renewal>,
 }
 
 impl NodeSide {
@@ -81,8 +83,17 @@ impl NodeSide {
         let now = parts.clock.now();
         let machine = Machine::from_bytes(&stored, signer.clone(), rules, now)?;
         let events = unbounded_channel();
-        let mut side =
-            Self { machine, signer, rules, parts, events, table: 0, failed: false, exporter: None };
+        let mut side = Self {
+            machine,
+            signer,
+            rules,
+            parts,
+            events,
+            table: 0,
+            failed: false,
+            exporter: None,
+            renewal: None,
+        };
         let effects = side.machine.boot(now);
         side.follow(effects).await?;
         Ok(side)
@@ -91,6 +102,28 @@ impl NodeSide {
     /// The machine, to look at.
     pub const fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    /// Has its transport certificate made anew before it ends.
+    pub fn renew_by(&mut self, renewal: Renewal) {
+        self.renewal = Some(renewal);
+    }
+
+    /// What the manager is asked when a certificate is due.
+    pub(super) fn renewal_request(&mut self) -> Option<Signed> {
+        let now = self.parts.clock.now().utc_ms;
+        let renewal = self.renewal.as_mut().filter(|renewal| renewal.is_due(now))?;
+        renewal.request(now).inspect_err(|error| tracing::warn!(%error, "certificate")).ok()
+    }
+
+    /// The manager's answer. The certificate in use goes on when it does not fit.
+    pub(super) fn renewed(&mut self, answer: &[u8]) {
+        let now = self.parts.clock.now().utc_ms;
+        let Some(renewal) = &mut self.renewal else { return };
+        match renewal.accept(self.machine.document(), answer, now) {
+            Ok(until_ms) => tracing::info!(until_ms, "the transport certificate was made anew"),
+            Err(error) => tracing::warn!(%error, "the transport certificate was not made anew"),
+        }
     }
 
     /// Its clock.

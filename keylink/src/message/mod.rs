@@ -4,6 +4,8 @@
 //! |---|---|---|---|
 //! | [`Enrol`] | node | manager | the key that it asks to be known by |
 //! | [`Enrolled`] | manager | node | manifest key |
+//! | [`Renew`] | node | manager | node key |
+//! | [`Renewed`] | manager | node | manifest key |
 //! | [`Hello`], [`Pull`], [`StatusBeat`] | node | manager | node key |
 //! | [`RootKekOffer`], [`RootKekConfirm`] | manager | node | manifest key |
 //! | [`RootKekAccept`] | node | manager | node key |
@@ -20,6 +22,7 @@ mod mail;
 mod manifest;
 mod receipt;
 mod refused;
+mod renew;
 mod root_kek;
 
 pub use beat::{Alarm, GenerationUse, Hello, Pull, StatusBeat};
@@ -31,4 +34,5 @@ pub use mail::{Mail, Package, Parcel};
 pub use manifest::{Checkpoint, GenerationTarget, KeySetTarget, Manifest, Step};
 pub use receipt::{CounterReceipt, Possession, PossessionMethod, Receipt, ReceiptKind};
 pub use refused::{Held, Reason, Refused, Resync};
+pub use renew::{CERTIFICATE_RENEW_MS, CERTIFICATE_WARN_MS, Renew, Renewed};
 pub use root_kek::{RootKekAccept, RootKekConfirm, RootKekOffer};

@@ -22,6 +22,7 @@ pub fn link_router(manager: Manager) -> Router {
         .route(Endpoint::Pull.path(), post(pull))
         .route(Endpoint::Receipts.path(), post(receipts))
         .route(Endpoint::Beat.path(), post(beat))
+        .route(Endpoint::Renew.path(), post(renew))
         .route_layer(from_fn(certified))
         .route(Endpoint::Enrol.path(), post(enrol))
         .method_not_allowed_fallback(no_method)
@@ -43,7 +44,8 @@ pub fn known_node(manager: Manager) -> Known {
 async fn certified(mut request: Request, next: Next) -> Response {
     let line = request.extensions().get::<Peer>().and_then(|peer| {
         let node = peer.node.filter(|_| peer.person.is_none())?;
-        Some(Line { node, exporter: peer.exporter })
+        let Peer { channel, until_utc_ms, exporter, .. } = *peer;
+        Some(Line { node, channel, until_utc_ms, exporter })
     });
     let Some(line) = line else {
         let detail = "a certificate of the transport authority for a node is needed";
@@ -60,11 +62,16 @@ fn json(bytes: Vec<u8>) -> Response {
 fn mail(answer: Result<Mail, LinkProblem>) -> Response {
     match answer {
         Ok(mail) => json(mail_bytes(&mail)),
-        Err(LinkProblem::TooMany(seconds)) => {
-            let problem = Problem::from(LinkProblem::TooMany(seconds));
-            ([(header::RETRY_AFTER, seconds.to_string())], problem).into_response()
+        Err(problem) => refused(problem),
+    }
+}
+
+fn refused(problem: LinkProblem) -> Response {
+    match problem {
+        LinkProblem::TooMany(seconds) => {
+            ([(header::RETRY_AFTER, seconds.to_string())], Problem::from(problem)).into_response()
         }
-        Err(problem) => Problem::from(problem).into_response(),
+        _ => Problem::from(problem).into_response(),
     }
 }
 
@@ -73,6 +80,17 @@ async fn enrol(State(manager): State<Manager>, Whole(body): Whole) -> Response {
         Ok(LinkAnswer::Bytes(bytes)) => json(bytes),
         Ok(LinkAnswer::Wait) => StatusCode::ACCEPTED.into_response(),
         Err(problem) => Problem::from(problem).into_response(),
+    }
+}
+
+async fn renew(
+    State(manager): State<Manager>,
+    Extension(line): Extension<Line>,
+    Whole(body): Whole,
+) -> Response {
+    match manager.renew(line, &body).await {
+        Ok(bytes) => json(bytes),
+        Err(problem) => refused(problem),
     }
 }
 

@@ -284,6 +284,8 @@ pub struct NodeView {
     pub told_root_kek: Option<u32>,
     /// Number that an order may name now.
     pub next_root_kek_number: u32,
+    /// When its transport certificate ends, UTC milliseconds; 0 while that is not known.
+    pub certificate_until_utc_ms: u64,
     /// Last sign of life, UTC milliseconds; 0 for none.
     pub seen_utc_ms: u64,
     /// Its clock minus ours, milliseconds.
@@ -322,6 +324,7 @@ impl NodeView {
             ordered_root_kek: node.kek_change.order.map(|order| order.number),
             told_root_kek: node.kek_change.told.as_ref().map(|told| told.number),
             next_root_kek_number: node.next_kek_number(),
+            certificate_until_utc_ms: node.certificate_until_utc_ms,
             seen_utc_ms: node.seen_utc_ms,
             skew_ms: node.skew_ms,
             serving_utc_ms: node.serving_utc_ms,

@@ -4,6 +4,7 @@ use super::pinned::AnyKey;
 use super::places::{Place, Places, Share, WhenFull, network};
 use super::provider;
 use super::stall::Stalling;
+use crate::house::certificate_end;
 use crate::person::{channel_issuer, named_node, spki_digest};
 use axum::Router;
 use hyper::server::conn::http1;
@@ -59,6 +60,8 @@ pub struct Peer {
     pub person: Option<PublicKey>,
     /// The node that the certificate names. Proved only where certificates are those of the transport authority.
     pub node: Option<NodeId>,
+    /// When the certificate ends, UTC milliseconds.
+    pub until_utc_ms: u64,
     /// Exporter value of the connection, to which a hello is bound.
     pub exporter: [u8; 32],
 }
@@ -233,7 +236,8 @@ async fn handshake(acceptor: &TlsAcceptor, socket: Stalling<TcpStream>) -> Optio
     let exporter = session.export_keying_material([0; 32], EXPORTER, None).ok()?;
     let peer = |certificate: &CertificateDer<'_>| {
         let (person, node) = (channel_issuer(certificate), named_node(certificate));
-        Some(Peer { channel: spki_digest(certificate)?, person, node, exporter })
+        let until_utc_ms = certificate_end(certificate)?;
+        Some(Peer { channel: spki_digest(certificate)?, person, node, until_utc_ms, exporter })
     };
     let peer = certificate.and_then(peer);
     Some((stream, peer))

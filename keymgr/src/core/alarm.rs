@@ -48,6 +48,8 @@ pub enum AlarmKind {
     Backend,
     /// The root KEK of a node is not the one that the centre has, or its change does not end.
     RootKek,
+    /// A node's transport certificate ends soon, or has ended, and was not made anew.
+    CertificateEnds,
     /// An approved action could not be carried out.
     ActionFailed,
     /// What was to happen at its time could not be done; it is tried again every second.

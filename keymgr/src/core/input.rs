@@ -159,6 +159,22 @@ pub enum Input {
         /// SHA-256 of its certificate request.
         csr: Digest,
     },
+    /// A node is given a transport certificate.
+    Certified {
+        /// Which node.
+        node: NodeId,
+        /// SHA-256 of the certificate.
+        certificate: Digest,
+        /// When it ends, UTC milliseconds.
+        until_utc_ms: u64,
+    },
+    /// The connection of a node shows a certificate that ends later than the one on record.
+    CertificateShown {
+        /// Which node.
+        node: NodeId,
+        /// When it ends, UTC milliseconds.
+        until_utc_ms: u64,
+    },
     /// A person approves.
     Approve(Verified<Approval>),
     /// The next root document, which proves itself.

@@ -11,6 +11,7 @@ pub mod alarm;
 pub mod approval;
 pub mod campaign;
 pub mod centre;
+mod certificate;
 pub mod due;
 pub mod enrolment;
 mod evidence;

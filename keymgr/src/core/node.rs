@@ -172,6 +172,9 @@ pub struct Node {
     /// A change of it that is under way.
     #[serde(default, skip_serializing_if = "KekChange::is_idle")]
     pub kek_change: KekChange,
+    /// When its transport certificate ends, UTC milliseconds; 0 while the centre has not issued or seen one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub certificate_until_utc_ms: u64,
     /// Last sign of life, UTC milliseconds; 0 for none.
     pub seen_utc_ms: u64,
     /// When it last said that it serves hosts, UTC milliseconds; 0 if its last beat did not.

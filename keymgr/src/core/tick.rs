@@ -6,6 +6,7 @@ use super::alarm::{Alarm, AlarmKind};
 use super::approval::{Action, ActionState};
 use super::campaign::Campaign;
 use super::centre::Centre;
+use super::certificate;
 use super::ids::{ActionId, CampaignId, NodeId};
 use super::key::{Key, KeySet};
 use super::lifecycle::{KeyState, transition_between};
@@ -30,6 +31,8 @@ pub struct Watch {
     pub(super) keys: std::collections::BTreeSet<(u64, KeyRef)>,
     // Nodes whose root KEK is being changed.
     pub(super) rekeyed: std::collections::BTreeSet<NodeId>,
+    // When people are told that a node's certificate ends.
+    pub(super) certificates: std::collections::BTreeSet<(u64, NodeId)>,
 }
 
 /// When a key needs to be looked at next; none if never.
@@ -77,6 +80,7 @@ enum Part {
     Campaign(CampaignId),
     Silence,
     RootKeks,
+    Certificates,
     Recovery,
 }
 
@@ -88,6 +92,7 @@ impl std::fmt::Display for Part {
             Self::Campaign(id) => id.fmt(f),
             Self::Silence => f.write_str("nodes"),
             Self::RootKeks => f.write_str("root_keks"),
+            Self::Certificates => f.write_str("certificates"),
             Self::Recovery => f.write_str("root"),
         }
     }
@@ -98,7 +103,7 @@ pub fn tick(tx: &mut Change<'_>, watch: &Watch, now: u64) {
     let actions = watch.pending.iter().chain(&watch.waiting).map(|id| Part::Action(*id));
     let due = watch.keys.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| Part::Key(*key));
     let campaigns = watch.campaigns.iter().map(|id| Part::Campaign(*id));
-    let rest = [Part::Silence, Part::RootKeks, Part::Recovery];
+    let rest = [Part::Silence, Part::RootKeks, Part::Certificates, Part::Recovery];
     let parts: Vec<_> = actions.chain(due).chain(campaigns).chain(rest).collect();
     let before = tx.mark();
     let mut stuck = BTreeMap::new();
@@ -130,6 +135,10 @@ fn bring(tx: &mut Change<'_>, watch: &Watch, part: Part, now: u64) -> Result<(),
         Part::Silence => silent_nodes(tx, watch, now),
         Part::RootKeks => {
             root_kek::late(tx, &watch.rekeyed, now);
+            Ok(())
+        }
+        Part::Certificates => {
+            certificate::tell(tx, &watch.certificates, now);
             Ok(())
         }
         Part::Recovery => root::recover(tx, now),
@@ -241,6 +250,12 @@ impl Watch {
     pub(super) fn node(&mut self, old: Option<&Node>, new: &Node) {
         if let Some(old) = old {
             self.nodes.remove(&(old.seen_utc_ms, old.id));
+        }
+        if let Some(due) = old.and_then(certificate::due) {
+            self.certificates.remove(&(due, new.id));
+        }
+        if let Some(due) = certificate::due(new) {
+            self.certificates.insert((due, new.id));
         }
         if is_expected(new) {
             self.nodes.insert((new.seen_utc_ms, new.id));

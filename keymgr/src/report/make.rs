@@ -7,9 +7,9 @@ use crate::core::approval::Given;
 use crate::core::campaign::{Campaign, Delivery};
 use crate::core::key::{Holders, KeySet};
 use crate::core::node::{Progress, Zone};
-use crate::core::people::Person;
+use crate::core::people::{Person, Standing};
 use keylink::action::Approval;
-use keylink::message::Scope;
+use keylink::message::{CERTIFICATE_WARN_MS, Scope};
 use keylink::{CampaignId, NodeId, PersonId};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -270,6 +270,7 @@ pub async fn compliance(client: &Client) -> Result<Report, ClientProblem> {
                     processes.join(" "),
                     standing.to_owned(),
                     age.map_or_else(|| "none".to_owned(), |days| days.to_string()),
+                    certificate_days(node, now),
                 ]);
             }
         }
@@ -278,6 +279,12 @@ pub async fn compliance(client: &Client) -> Result<Report, ClientProblem> {
     facts.push(("nodes".to_owned(), nodes.len().to_string()));
     facts.push(("behind".to_owned(), behind.to_string()));
     facts.extend(stopped(&nodes));
+    let ends = |node: &&Node| {
+        let until = node.certificate_until_utc_ms;
+        until > 0 && until.saturating_sub(now) <= CERTIFICATE_WARN_MS
+    };
+    let ending = nodes.iter().filter(|node| node.standing == Standing::Active).filter(ends).count();
+    facts.push(("certificates that end within 60 days".to_owned(), ending.to_string()));
     Ok(Report {
         title: "Nodes against orders".to_owned(),
         facts,
@@ -292,6 +299,7 @@ pub async fn compliance(client: &Client) -> Result<Report, ClientProblem> {
             "processes",
             "standing",
             "root KEK days",
+            "certificate days left",
         ]),
         rows,
     })
@@ -303,6 +311,14 @@ fn stopped(nodes: &[Node]) -> impl Iterator<Item = (String, String)> {
         let count = nodes.iter().filter(|node| node.stopped() == Some(why)).count();
         (format!("{why} nodes"), count.to_string())
     })
+}
+
+// Days for which a node's transport certificate is still valid.
+fn certificate_days(node: &Node, now: u64) -> String {
+    match node.certificate_until_utc_ms {
+        0 => "unknown".to_owned(),
+        until => (until.saturating_sub(now) / 86_400_000).to_string(),
+    }
 }
 
 /// Every node: what it is and how far it is behind.

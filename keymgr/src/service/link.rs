@@ -29,7 +29,7 @@ use thiserror::Error;
 /// Life of offers, confirmations and other messages besides manifests, milliseconds: somebody may carry them.
 pub(super) const MESSAGE_LIFE_MS: u64 = 30 * 24 * 3_600_000;
 /// Validity of a node's transport certificate.
-const CERTIFICATE_DAYS: u32 = 397;
+pub(super) const CERTIFICATE_DAYS: u32 = 397;
 /// Messages of one parcel that are looked at.
 const PARCEL_MAX: usize = 512;
 
@@ -38,13 +38,17 @@ const PARCEL_MAX: usize = 512;
 pub struct Line {
     /// The node.
     pub node: NodeId,
+    /// SHA-256 of the SubjectPublicKeyInfo of its certificate.
+    pub channel: Digest,
+    /// When the certificate ends, UTC milliseconds.
+    pub until_utc_ms: u64,
     /// Exporter value (RFC 8446 section 7.5).
     pub exporter: [u8; 32],
 }
 
 impl Line {
     // A node speaks for itself only.
-    fn carries(&self, speaker: NodeId) -> Result<(), LinkProblem> {
+    pub(super) fn carries(&self, speaker: NodeId) -> Result<(), LinkProblem> {
         if self.node == speaker { Ok(()) } else { Err(LinkProblem::Foreign) }
     }
 }
@@ -67,6 +71,15 @@ pub enum LinkProblem {
     /// Enrolment refused.
     #[error(transparent)]
     Enrolment(#[from] super::EnrolmentError),
+    /// No certificate request, or for another key than the connection's.
+    #[error("no certificate request for the key of the connection")]
+    Key,
+    /// The certificate in use has time left.
+    #[error("the certificate in use is not near its end")]
+    Early,
+    /// For another reader, or past its time.
+    #[error(transparent)]
+    Head(#[from] keylink::message::HeadError),
     /// The message is of another node than the one whose certificate opened the connection.
     #[error("the connection is another node's")]
     Foreign,
@@ -99,7 +112,7 @@ impl Manager {
     }
 
     // Before anything is written for it.
-    fn listen(&self, line: Line, messages: usize) -> Result<(), LinkProblem> {
+    pub(super) fn listen(&self, line: Line, messages: usize) -> Result<(), LinkProblem> {
         let taken = self.0.rates.take(line.node, rates::cost(messages), self.now().mono_ms);
         taken.map_err(LinkProblem::TooMany)
     }
@@ -120,12 +133,8 @@ impl Manager {
             (record.csr == asked.csr).then(|| (evidence, core.roots(), core.epoch()))
         });
         let Some((evidence, roots, epoch)) = known else { return Ok(LinkAnswer::Wait) };
-        let certificate = self
-            .0
-            .parts
-            .authority
-            .certify(&asked.enrol.csr.0, &node.to_string(), now, CERTIFICATE_DAYS)
-            .map_err(|error| LinkProblem::Unready(error.to_string()))?;
+        let certificate = self.issue_certificate(&asked.enrol.csr.0, node, now)?;
+        self.certified(node, &certificate).await?;
         let authority = Blob(self.0.parts.authority.certificate().to_vec());
         let enrolled = Enrolled {
             head: self.head(kmc, node, epoch, 0, now),
@@ -182,6 +191,7 @@ impl Manager {
         }
         self.submit(None, Input::Hello { node: hello.node, hello: signed }).await?;
         failpoint!("link.hello");
+        self.note_certificate(line).await;
         self.offer_root_kek(hello.node, hello.taken).await;
         let mail = self.mail_for(hello.node, hello.taken, hello.root).await;
         Ok(self.with_recovery(mail, hello.root))
@@ -195,6 +205,7 @@ impl Manager {
         self.listen(line, 0)?;
         let (node, taken) = (pull.node, (pull.taken.0.0, pull.taken.1.0));
         self.submit(None, Input::Pull { node, pull: signed }).await?;
+        self.note_certificate(line).await;
         self.offer_root_kek(node, pull.taken).await;
         let bell = self.0.mail.bell(node);
         let ring = bell.notified();
@@ -284,7 +295,7 @@ impl Manager {
         Ok(Signed::seal(&body, &self.0.parts.signer))
     }
 
-    fn head(&self, kmc: KmcId, node: NodeId, epoch: u64, seq: u64, now: u64) -> Head {
+    pub(super) fn head(&self, kmc: KmcId, node: NodeId, epoch: u64, seq: u64, now: u64) -> Head {
         Head {
             version: PROTOCOL,
             kmc,

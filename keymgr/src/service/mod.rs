@@ -5,6 +5,7 @@
 //! and what was sent before is sent again as it was. This module refuses to know HTTP and what officers see.
 
 mod carrier;
+mod certificate;
 mod clock;
 mod enrolment;
 mod keys;

@@ -4,6 +4,7 @@
 
 mod campaigns;
 mod ceremony;
+mod certificates;
 mod channel;
 mod document;
 mod house;

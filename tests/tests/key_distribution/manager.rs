@@ -364,6 +364,7 @@ impl State {
                 let peer = self.peer(node);
                 peer.beats.push(peer.link.as_mut().unwrap().beat(now_ms, &signed).unwrap());
             }
+            Endpoint::Renew => panic!("no certificate here ends soon"),
         }
         Some(Vec::new())
     }

@@ -372,7 +372,7 @@ fn one(args: &ShowArgs) -> Exit {
         };
         let rows: Vec<_> = keys.iter().map(row).collect();
         format!(
-            "{} ({})\nclass {:?}, {}{}{}, root KEK {}\n{}",
+            "{} ({})\nclass {:?}, {}{}{}, root KEK {}\ntransport certificate until {}\n{}",
             node.name,
             node.id,
             node.class,
@@ -383,6 +383,10 @@ fn one(args: &ShowArgs) -> Exit {
                 .as_ref()
                 .map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv))
                 + &changing(&node),
+            match node.certificate_until_utc_ms {
+                0 => "unknown".to_owned(),
+                until => when(until),
+            },
             table(&["key set", "generation", "by its receipts"], &rows)
         )
     })

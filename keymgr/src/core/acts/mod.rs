@@ -12,6 +12,7 @@ pub use keys::{forget_protecting, hold_ms};
 pub use people::{drop_void_approvals, enough_officers, enrol_person, officer_alarms};
 
 use crate::core::action::Act;
+use crate::core::alarm::AlarmKind;
 use crate::core::ids::{ActionId, Generation};
 use crate::core::key::{Key, KeySet, Storage};
 use crate::core::lifecycle::KeyState;
@@ -88,6 +89,7 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
             let record = tx.edit::<Node>(node)?;
             record.standing = Standing::Revoked;
             record.traffic = Traffic::Offline;
+            tx.calm(AlarmKind::CertificateEnds, node, now);
             Ok(())
         }
         Act::Rotate(targets) => {

@@ -39,6 +39,7 @@ fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<()
         zones: BTreeSet::new(),
         root_kek: None,
         kek_change: Default::default(),
+        certificate_until_utc_ms: 0,
         seen_utc_ms: 0,
         serving_utc_ms: 0,
         skew_ms: 0,

@@ -22,7 +22,9 @@ use crate::core::refusal::Refusal;
 use crate::core::table::{Change, Record, State};
 use crate::core::tick::Watch;
 use crate::core::traffic;
-use crate::core::{acts, enrolment, names, planted, receipts, root, root_kek, rows, steps, tick};
+use crate::core::{
+    acts, certificate, enrolment, names, planted, receipts, root, root_kek, rows, steps, tick,
+};
 use approve::{approved, may, own_pending, performable};
 use deliver::{carry, issue, post, push_to, wrapped};
 use keylink::Instant3;
@@ -179,6 +181,17 @@ impl Request<'_> {
                 return enrolment::make(tx, note, &self.fresh, count, now);
             }
             Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
+            Input::Certified { node, certificate: hash, until_utc_ms } => {
+                note.word = "node.certificate";
+                note.objects.push(node.to_string());
+                note.objects.push(hash.to_string());
+                certificate::issued(tx, &node, until_utc_ms)?;
+            }
+            Input::CertificateShown { node, until_utc_ms } => {
+                note.word = "node.certificate_shown";
+                note.objects.push(node.to_string());
+                certificate::shown(tx, &node, until_utc_ms, now)?;
+            }
             Input::Approve(approval) => return self.approve(tx, &approval, note),
             Input::InstallRoot { by, root: document } => {
                 note.by(by);

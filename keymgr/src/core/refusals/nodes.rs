@@ -3,10 +3,12 @@
 use super::Case;
 use super::house::{House, NOW, OPERATOR, zone};
 use crate::core::action::Act;
+use crate::core::alarm::AlarmKind;
 use crate::core::ids::Digest;
 use crate::core::input::{Input, Judged};
 use crate::core::node::{BackendClass, NewNode, Traffic};
 use crate::core::people::Role;
+use crate::core::policy::DAY_MS;
 use keylink::message::{Audience, Hello, Manifest, Pull, Receipt, ReceiptKind, StatusBeat};
 use keylink::wire::U64;
 use keylink::{KmcId, Sign, Signed, SoftSigner};
@@ -100,6 +102,23 @@ pub const CASES: &[Case] = &[
         let auditor = house.people.iter().find(|human| human.role == Role::Auditor).expect("there").by;
         let (node, parcel) = (house.node(0), Digest::default());
         house.refused(Input::Brought { by: auditor, node, parcel, verdicts: Vec::new() })
+    }),
+    // ---- transport certificates ----
+    ("a certificate for a node that is not known", "unknown", |house| {
+        house.nodes[0] = SoftSigner::new(&[9; 32]);
+        house.refused(house.certified(1))
+    }),
+    ("a certificate for a suspended node", "suspended", |house| {
+        house.carry(Act::SuspendNode { node: house.node(0), reason: "odd".into() });
+        house.refused(house.certified(1))
+    }),
+    ("a certificate for a revoked node", "suspended", |house| {
+        house.carry(Act::RevokeNode { node: house.node(0) });
+        house.refused(house.certified(1))
+    }),
+    ("a certificate shown that ends no later", "not_due", |house| {
+        house.must(house.certified(397));
+        house.refused(house.shown(397))
     }),
     // ---- what nodes say ----
     ("a message that another key has signed", "message_signature", |house| {
@@ -221,7 +240,41 @@ fn another(seed: u8, name: &str) -> NewNode {
     NewNode { key, csr: Digest::default(), name: name.into(), class: BackendClass::C }
 }
 
+#[test]
+fn people_are_told_once_of_a_certificate_that_ends_and_no_more_when_another_is_shown() {
+    let told = |house: &mut House, days: u64| {
+        house.now = NOW + days * DAY_MS;
+        house.must(Input::Tick);
+        let alarms = house.core.alarms().filter(|alarm| alarm.kind == AlarmKind::CertificateEnds);
+        let open = alarms.filter(|alarm| alarm.ended_utc_ms.is_none());
+        open.map(|alarm| (alarm.text.contains("has ended"), alarm.raised_utc_ms)).collect::<Vec<_>>()
+    };
+    let mut house = House::founded();
+    house.must(house.certified(397));
+    assert_eq!(told(&mut house, 336), vec![]);
+    let first = vec![(false, NOW + 337 * DAY_MS)];
+    assert_eq!(told(&mut house, 337), first);
+    // Another that was issued and not shown changes nothing.
+    house.must(house.certified(734));
+    assert_eq!(told(&mut house, 338), first);
+    assert_eq!(told(&mut house, 397), vec![(true, NOW + 397 * DAY_MS)]);
+    house.must(house.shown(734));
+    assert_eq!(told(&mut house, 398), vec![]);
+    assert_eq!(told(&mut house, 674).len(), 1);
+    house.carry(Act::RevokeNode { node: house.node(0) });
+    assert_eq!(told(&mut house, 700), vec![]);
+}
+
 impl House {
+    fn certified(&self, days: u64) -> Input {
+        let until_utc_ms = NOW + days * DAY_MS;
+        Input::Certified { node: self.node(0), certificate: Digest([1; 32]), until_utc_ms }
+    }
+
+    fn shown(&self, days: u64) -> Input {
+        Input::CertificateShown { node: self.node(0), until_utc_ms: NOW + days * DAY_MS }
+    }
+
     /// The receipt of the first node that comes so many after the last one, and answers nothing.
     fn receipt(&self, number: u64) -> Receipt {
         let link = &self.core.node(&self.node(0)).expect("is known").link;

@@ -1,0 +1,173 @@
+//! The transport certificate of a node is made anew before it ends, for the same key. The one in use stays in its file
+//! until the new one is judged and stored in its place, and is valid until its own end whatever happens in between.
+
+use super::enrol::{pem, request_of};
+use super::https::TlsIdentity;
+use super::identity::Identity;
+use super::transport::TransportError;
+use keylink::message::{Audience, CERTIFICATE_RENEW_MS, Head, PROTOCOL, Renew, Renewed};
+use keylink::root::RootDocument;
+use keylink::wire::{Blob, U64};
+use keylink::{Digest, NodeId, Signed};
+use rcgen::KeyPair;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use x509_cert::Certificate;
+use x509_cert::der::{Decode, Encode};
+
+/// Between two tries, milliseconds.
+const AGAIN_MS: u64 = 3_600_000;
+/// Life of the request, milliseconds.
+const REQUEST_MS: u64 = 120_000;
+
+/// Why a certificate is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewError {
+    /// The answer is not from the pinned manager, or answers something else.
+    #[error("the answer is not the manager's to this request: {0}")]
+    Stranger(&'static str),
+    /// It is not this node's, ends no later than the one in use, or was issued by somebody else.
+    #[error("not a certificate for this node: {0}")]
+    Certificate(&'static str),
+    /// The transport key or certificate cannot be used.
+    #[error("keys: {0}")]
+    Keys(String),
+    /// It is not stored; the one in use stays.
+    #[error("{path}: {source}", path = path.display())]
+    Kept {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is stored, and connections do not show it before the next start.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+type Use = dyn Fn(&TlsIdentity) -> Result<(), TransportError> + Send + Sync;
+
+/// A node's certificate, and what is done when there is another.
+pub struct Renewal {
+    identity: Identity,
+    path: PathBuf,
+    until_ms: u64,
+    not_before_ms: u64,
+    asked: Option<Digest>,
+    used: Box<Use>,
+}
+
+impl std::fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renewal").field("until_ms", &self.until_ms).finish_non_exhaustive()
+    }
+}
+
+impl Renewal {
+    /// Of the identity in a file. `used` is told of a certificate that was stored there.
+    pub fn new(
+        identity: Identity,
+        path: &Path,
+        used: impl Fn(&TlsIdentity) -> Result<(), TransportError> + Send + Sync + 'static,
+    ) -> Result<Self, RenewError> {
+        let (_, in_use) = first(&identity.certificate)?;
+        let until_ms = end_of(&in_use);
+        let used = Box::new(used);
+        Ok(Self { identity, path: path.to_owned(), until_ms, not_before_ms: 0, asked: None, used })
+    }
+
+    /// When the certificate in use ends, UTC milliseconds.
+    pub const fn until_ms(&self) -> u64 {
+        self.until_ms
+    }
+
+    /// Whether the manager is to be asked now.
+    pub const fn is_due(&self, utc_ms: u64) -> bool {
+        self.until_ms.saturating_sub(utc_ms) <= CERTIFICATE_RENEW_MS && utc_ms >= self.not_before_ms
+    }
+
+    /// What the manager is asked. It is not due again before an hour has passed.
+    pub fn request(&mut self, utc_ms: u64) -> Result<Signed, RenewError> {
+        self.not_before_ms = utc_ms.saturating_add(AGAIN_MS);
+        let csr = request_of(&self.identity).map_err(|error| RenewError::Keys(error.to_string()))?;
+        let head = Head {
+            version: PROTOCOL,
+            kmc: self.identity.kmc,
+            audience: Audience::Kmc,
+            epoch: U64(0),
+            seq: U64(1),
+            not_after: U64(utc_ms.saturating_add(REQUEST_MS)),
+        };
+        let body = Renew { head, node: self.identity.node(), csr: Blob(csr) };
+        let signed = Signed::seal(&body, &self.identity.signer());
+        self.asked = Some(signed.hash());
+        Ok(signed)
+    }
+
+    /// Judges the manager's answer by the pinned root document, and stores the certificate; gives its end, UTC
+    /// milliseconds.
+    pub fn accept(&mut self, document: &RootDocument, answer: &[u8], utc_ms: u64) -> Result<u64, RenewError> {
+        let signed = Signed::parse(answer).map_err(|_| RenewError::Stranger("malformed"))?;
+        let key = document.manifest_key(&signed.key_id).ok_or(RenewError::Stranger("signer"))?;
+        let renewed: Renewed = signed.open(key).map_err(|_| RenewError::Stranger("signature"))?;
+        let own = Audience::Node(self.identity.node());
+        let head = renewed.head.judge(self.identity.kmc, own, 1, utc_ms);
+        head.map_err(|_| RenewError::Stranger("for another node, or expired"))?;
+        if self.asked != Some(renewed.request) {
+            return Err(RenewError::Stranger("answers another request"));
+        }
+        let certificate = renewed.certificates.iter().map(|der| pem(&der.0)).collect();
+        let identity = Identity { certificate, ..self.identity.clone() };
+        let until_ms = self.judge(&identity, utc_ms)?;
+        let failed = |source| RenewError::Kept { path: self.path.clone(), source };
+        identity.save(&self.path).map_err(failed)?;
+        (self.identity, self.until_ms, self.asked) = (identity, until_ms, None);
+        (self.used)(&self.identity.tls())?;
+        Ok(until_ms)
+    }
+
+    fn judge(&self, identity: &Identity, utc_ms: u64) -> Result<u64, RenewError> {
+        let (der, certificate) = first(&identity.certificate)?;
+        let about = certificate.tbs_certificate();
+        let key = about.subject_public_key_info().to_der().map_err(unusable)?;
+        let pair = KeyPair::from_pem(&identity.transport_key).map_err(unusable)?;
+        if key != rcgen::PublicKeyData::subject_public_key_info(&pair) {
+            return Err(RenewError::Certificate("another key"));
+        }
+        let named = about.subject().to_string();
+        let named = named.strip_prefix("CN=").and_then(|id| id.parse::<NodeId>().ok());
+        if named != Some(identity.node()) {
+            return Err(RenewError::Certificate("another name"));
+        }
+        let until_ms = end_of(&certificate);
+        if until_ms <= self.until_ms {
+            return Err(RenewError::Certificate("ends no later than the one in use"));
+        }
+        let now = UnixTime::since_unix_epoch(Duration::from_millis(utc_ms));
+        let verifier = identity.tls().verifier().map_err(unusable)?;
+        let issued = verifier.verify_client_cert(&der, &[], now);
+        issued.map_err(|_| {
+            RenewError::Certificate("not issued by the transport authority, or not valid now")
+        })?;
+        // What does not open a connection does not take the place of what does.
+        identity.tls().client().and_then(|_| identity.tls().server()).map_err(unusable)?;
+        Ok(until_ms)
+    }
+}
+
+fn unusable(error: impl std::fmt::Display) -> RenewError {
+    RenewError::Keys(error.to_string())
+}
+
+fn first(certificates: &str) -> Result<(CertificateDer<'static>, Certificate), RenewError> {
+    let der = CertificateDer::from_pem_slice(certificates.as_bytes()).map_err(unusable)?;
+    let certificate = Certificate::from_der(&der).map_err(unusable)?;
+    Ok((der, certificate))
+}
+
+fn end_of(certificate: &Certificate) -> u64 {
+    let end = certificate.tbs_certificate().validity().not_after.to_unix_duration();
+    u64::try_from(end.as_millis()).unwrap_or(u64::MAX)
+}

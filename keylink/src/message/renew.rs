@@ -1,0 +1,47 @@
+//! How a node's transport certificate is made anew before it ends, for the same key. The connection of the certificate
+//! in use proves the key, the message is signed by the node, and the answer by the manager.
+
+use super::Head;
+use crate::envelope::Body;
+use crate::ids::{Digest, NodeId};
+use crate::wire::Blob;
+use serde::{Deserialize, Serialize};
+
+/// A day, milliseconds.
+const DAY_MS: u64 = 24 * 3_600_000;
+/// People are told when so much is left of a certificate, milliseconds.
+pub const CERTIFICATE_WARN_MS: u64 = 60 * DAY_MS;
+/// A node asks when so much is left, milliseconds: a day before people are told.
+pub const CERTIFICATE_RENEW_MS: u64 = CERTIFICATE_WARN_MS + DAY_MS;
+
+/// A node wants another certificate for its transport key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renew {
+    /// Head; `seq` is 1.
+    pub head: Head,
+    /// The node.
+    pub node: NodeId,
+    /// Certificate request of the key that the connection has proved, PKCS #10 in DER.
+    pub csr: Blob,
+}
+
+impl Body for Renew {
+    const KIND: &'static str = "renew";
+}
+
+/// The certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renewed {
+    /// Head; `seq` is 0.
+    pub head: Head,
+    /// Hash of the [`Renew`] that it answers.
+    pub request: Digest,
+    /// The certificate and its issuers, each DER.
+    pub certificates: Vec<Blob>,
+}
+
+impl Body for Renewed {
+    const KIND: &'static str = "renewed";
+}

@@ -1,0 +1,314 @@
+//! Transport certificates of nodes: made anew before they end, for the same key, by nodes that are served; and people are
+//! told of those that were not.
+
+use crate::house::{Centre, PASSPHRASE};
+use crate::nodes::{self, Asking};
+use crate::rotation::enrolled;
+use gateway::node::{
+    Answer, HttpsTransport, Identity, Nowhere, Pace, RenewError, Renewal, SideHandle, Transport,
+    TransportError, run,
+};
+use keylink::endpoint::Endpoint;
+use keylink::message::{Audience, CERTIFICATE_RENEW_MS, Renew, Renewed};
+use keylink::root::RootDocument;
+use keylink::wire::{Blob, U64};
+use keylink::{Signed, SoftSigner};
+use keymgr::api::{NodeView, Problem};
+use keymgr::client::utc_ms;
+use keymgr::core::alarm::{Alarm, AlarmKind};
+use keymgr::house::{Authority, House, HouseKeys, certificate_end};
+use keymgr::service::Clock;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+const DAY: u64 = 86_400_000;
+
+struct Place {
+    centre: Centre,
+    keys: HouseKeys,
+    asking: Vec<Asking>,
+    identities: Vec<Identity>,
+}
+
+impl Place {
+    async fn begin(names: &[&str]) -> Self {
+        let centre = Centre::begin().await;
+        let asking = enrolled(&centre, names).await;
+        centre.approve_all().await;
+        let mut identities = Vec::new();
+        for one in &asking {
+            identities.push(one.once().await.unwrap());
+        }
+        let keys = House::at(centre.folder.path().join("kmc")).open(PASSPHRASE).unwrap();
+        Self { centre, keys, asking, identities }
+    }
+
+    /// The node's certificate as if it had been issued so many days ago, for 397.
+    fn aged(&self, n: usize, days: u64) -> Identity {
+        let identity = &self.identities[n];
+        let signed = self.asking[n].enrolment.request("n", "C", utc_ms());
+        let csr = signed.peek::<keylink::message::Enrol>().unwrap().csr;
+        let issued = utc_ms() - days * DAY;
+        let certificate =
+            self.keys.authority.certify(&csr.0, &identity.node().to_string(), issued, 397).unwrap();
+        with_certificates(identity, &[certificate, self.keys.authority.certificate().to_vec()])
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.centre.folder.path().join(name)
+    }
+
+    fn answer(&self, request: &Signed, n: usize, change: impl Fn(&mut Renewed)) -> Vec<u8> {
+        let asked: Renew = request.peek().unwrap();
+        let node = self.identities[n].node();
+        let fresh = self.keys.authority.certify(&asked.csr.0, &node.to_string(), utc_ms(), 397).unwrap();
+        let head = keylink::message::Head {
+            audience: Audience::Node(node),
+            not_after: U64(utc_ms() + DAY),
+            ..asked.head
+        };
+        let mut body = Renewed { head, request: request.hash(), certificates: vec![Blob(fresh)] };
+        change(&mut body);
+        Signed::seal(&body, &SoftSigner::new(&self.keys.manifest.to_bytes())).to_bytes()
+    }
+
+    async fn document(&self, n: usize) -> RootDocument {
+        let side = nodes::side(&self.identities[n], &self.asking[n].store, Box::new(Nowhere)).await;
+        side.machine().document().clone()
+    }
+
+    async fn view(&self, n: usize) -> NodeView {
+        let all: Vec<NodeView> = self.centre.operator.all("/nodes").await.unwrap();
+        all.into_iter().find(|node| node.id == self.identities[n].node()).unwrap()
+    }
+
+    async fn alarms(&self) -> Vec<Alarm> {
+        let all: Vec<Alarm> = self.centre.operator.all("/alarms").await.unwrap();
+        all.into_iter().filter(|a| a.kind == AlarmKind::CertificateEnds && a.ended_utc_ms.is_none()).collect()
+    }
+
+    /// How often the log says that a certificate was issued; the whole of it holds.
+    async fn issued(&self) -> usize {
+        let export = self.centre.auditor.bytes("/audit/export").await.unwrap();
+        let options = keymgr::audit::Options { signatures: true, ..Default::default() };
+        let report = keymgr::audit::verify_export(&mut export.as_slice(), options).unwrap();
+        assert!(report.holds, "{:?}", report.findings);
+        let text = String::from_utf8_lossy(&export);
+        text.lines().filter(|line| line.starts_with("v1 ") && line.contains(" node.certificate ")).count()
+    }
+}
+
+fn with_certificates(identity: &Identity, certificates: &[Vec<u8>]) -> Identity {
+    let pem = |der: &Vec<u8>| {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    };
+    let mut value = serde_json::to_value(identity).unwrap();
+    value["certificate"] = certificates.iter().map(pem).collect::<String>().into();
+    serde_json::from_value(value).unwrap()
+}
+
+fn way(identity: &Identity) -> HttpsTransport {
+    HttpsTransport::new(&identity.url, &identity.tls()).unwrap()
+}
+
+fn renewal(identity: &Identity, path: &Path, https: &HttpsTransport) -> Renewal {
+    let https = https.clone();
+    Renewal::new(identity.clone(), path, move |tls| https.identify(tls)).unwrap()
+}
+
+// As `serve` runs it.
+async fn start(place: &Place, n: usize, identity: &Identity, path: &Path) -> JoinHandle<()> {
+    let https = way(identity);
+    let mut side = nodes::side(identity, &place.asking[n].store, Box::new(Nowhere)).await;
+    side.renew_by(renewal(identity, path, &https));
+    let (handle, requests) = SideHandle::new();
+    let pace = Pace { pull_wait_s: 1, retry_longest: Duration::from_millis(300), ..Pace::default() };
+    let transport: Arc<dyn Transport> = Arc::new(https);
+    tokio::spawn(async move {
+        let _handle = handle;
+        run(side, Some(transport), requests, pace, core::future::pending()).await.unwrap();
+    })
+}
+
+async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !so().await {
+        assert!(began.elapsed() < Duration::from_secs(40), "{what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn code(answer: Result<Answer, TransportError>) -> (u16, String) {
+    match answer.unwrap_err() {
+        TransportError::Refused(status, text) => {
+            (status, serde_json::from_str::<Problem>(&text).unwrap().code)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn ask(https: &HttpsTransport, request: &Signed) -> Result<Answer, TransportError> {
+    https.post(Endpoint::Renew, request.to_bytes()).await
+}
+
+#[tokio::test]
+async fn a_node_has_its_certificate_made_anew_before_it_ends() {
+    let mut place = Place::begin(&["n1"]).await;
+    let first = place.view(0).await.certificate_until_utc_ms;
+    assert!((395 * DAY..397 * DAY).contains(&(first - utc_ms())));
+    let before = place.issued().await;
+    // Ends are told in seconds.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    // One with time left asks for nothing.
+    let path = place.file("n1.json");
+    let early = renewal(&place.aged(0, 330), &path, &way(&place.aged(0, 330)));
+    assert!(!early.is_due(utc_ms()) && early.is_due(early.until_ms() - CERTIFICATE_RENEW_MS));
+
+    let old = place.aged(0, 390);
+    old.save(&path).unwrap();
+    let side = start(&place, 0, &old, &path).await;
+    until("is stored", async || {
+        let kept = Identity::load(&path).unwrap();
+        renewal(&kept, &path, &way(&kept)).until_ms() > utc_ms() + 390 * DAY
+    })
+    .await;
+    // It goes on at once by it, and after a start; the log has it, once.
+    until("is shown", async || place.view(0).await.certificate_until_utc_ms > first).await;
+    side.abort();
+    let kept = Identity::load(&path).unwrap();
+    assert_eq!(kept.node(), old.node());
+    let side = start(&place, 0, &kept, &path).await;
+    let began = utc_ms();
+    until("is back", async || place.view(0).await.seen_utc_ms > began).await;
+    assert_eq!(place.issued().await, before + 1);
+    // The one before is valid until its end.
+    assert!(matches!(
+        ask(&way(&old), &renewal(&old, &path, &way(&old)).request(utc_ms()).unwrap()).await,
+        Ok(Answer::Taken(_))
+    ));
+    side.abort();
+    place.centre.end().await;
+}
+
+#[tokio::test]
+async fn no_certificate_is_made_for_another_key_or_node_or_time() {
+    let mut place = Place::begin(&["n1", "n2"]).await;
+    let (fresh, old) = (place.identities[0].clone(), place.aged(0, 390));
+    let (signer, path, https) = (old.signer(), place.file("n1.json"), way(&old));
+    let request = renewal(&old, &path, &https).request(utc_ms()).unwrap();
+    let changed = |change: &dyn Fn(&mut Renew), by: &SoftSigner| {
+        let mut body: Renew = request.peek().unwrap();
+        change(&mut body);
+        Signed::seal(&body, by)
+    };
+    assert_eq!(code(ask(&way(&fresh), &request).await), (409, "not_due".to_owned()));
+    assert_eq!(code(ask(&way(&place.aged(1, 390)), &request).await), (403, "other_node".to_owned()));
+    let foreign = SoftSigner::new(&[9; 32]);
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec![old.node().to_string()]).unwrap();
+    let other = Blob(params.serialize_request(&pair).unwrap().der().to_vec());
+    for (what, signed, answer) in [
+        ("of another key", changed(&|_| (), &foreign), (400, "message")),
+        ("late", changed(&|body| body.head.not_after = U64(1), &signer), (400, "message")),
+        (
+            "of another centre",
+            changed(&|body| body.head.kmc = keylink::KmcId([1; 32]), &signer),
+            (400, "message"),
+        ),
+        ("for another key", changed(&|body| body.csr = other.clone(), &signer), (403, "other_key")),
+        ("for no key", changed(&|body| body.csr = Blob(vec![1, 2]), &signer), (403, "other_key")),
+    ] {
+        assert_eq!(code(ask(&https, &signed).await), (answer.0, answer.1.to_owned()), "{what}");
+    }
+    let before = place.issued().await;
+    // Not served: nothing, however near the end is.
+    let stop = format!("/nodes/{}/quarantine", old.node());
+    let _: serde_json::Value = place.centre.operator.post(&stop, &json!({ "reason": "odd" })).await.unwrap();
+    assert_eq!(code(ask(&https, &request).await), (409, "suspended".to_owned()));
+    let revoke = keymgr::core::action::Act::RevokeNode { node: place.identities[1].node() };
+    place.centre.ask(&[revoke]).await;
+    let second = place.aged(1, 390);
+    let asked = renewal(&second, &path, &way(&second)).request(utc_ms()).unwrap();
+    assert_eq!(code(ask(&way(&second), &asked).await), (409, "suspended".to_owned()));
+    assert_eq!(place.issued().await, before);
+    place.centre.end().await;
+}
+
+#[tokio::test]
+async fn what_a_node_does_not_take_leaves_it_what_it_had() {
+    let mut place = Place::begin(&["n1", "n2"]).await;
+    let (old, path) = (place.aged(0, 390), place.file("n1.json"));
+    let (https, document) = (way(&old), place.document(0).await);
+    old.save(&path).unwrap();
+    let mut own = renewal(&old, &path, &https);
+    let end = own.until_ms();
+    let unchanged = |own: &Renewal| {
+        assert_eq!(own.until_ms(), end);
+        assert_eq!(Identity::load(&path).unwrap().tls().certificate, old.tls().certificate);
+    };
+    let request = own.request(utc_ms()).unwrap();
+    assert!(!own.is_due(utc_ms()), "an hour later again");
+    let stranger = Signed::seal(
+        &Signed::parse(&place.answer(&request, 0, |_| ())).unwrap().peek::<Renewed>().unwrap(),
+        &SoftSigner::new(&[9; 32]),
+    );
+    let others = place.answer(&request, 0, |body| {
+        body.head.audience = Audience::Node(place.identities[1].node());
+    });
+    let earlier = place.answer(&request, 0, |body| body.request = keylink::Digest([1; 32]));
+    for answer in [b"{}".to_vec(), stranger.to_bytes(), others, earlier] {
+        assert!(matches!(own.accept(&document, &answer, utc_ms()), Err(RenewError::Stranger(_))));
+        unchanged(&own);
+    }
+    let csr = request.peek::<Renew>().unwrap().csr;
+    let second = place.asking[1].enrolment.request("n", "C", utc_ms()).peek::<keylink::message::Enrol>();
+    let (id, authority) = (old.node().to_string(), &place.keys.authority);
+    let (_, key) = Authority::generate("another", utc_ms()).unwrap();
+    let foreign = Authority::new(authority.certificate().to_vec(), &key).unwrap();
+    for (what, der) in [
+        ("another key", authority.certify(&second.unwrap().csr.0, &id, utc_ms(), 397).unwrap()),
+        ("another name", authority.certify(&csr.0, "n1", utc_ms(), 397).unwrap()),
+        ("ends no later", authority.certify(&csr.0, &id, utc_ms() - 391 * DAY, 397).unwrap()),
+        ("not valid yet", authority.certify(&csr.0, &id, utc_ms() + 2 * DAY, 397).unwrap()),
+        ("another authority", foreign.certify(&csr.0, &id, utc_ms(), 397).unwrap()),
+    ] {
+        let answer = place.answer(&request, 0, |body| body.certificates = vec![Blob(der.clone())]);
+        let taken = own.accept(&document, &answer, utc_ms());
+        assert!(matches!(taken, Err(RenewError::Certificate(_))), "{what}: {taken:?}");
+        unchanged(&own);
+    }
+    // Issued, and lost before it was stored: the old one goes on, and the next is made.
+    let mut lost = renewal(&old, &place.file("nowhere/n1.json"), &https);
+    let asked = lost.request(utc_ms()).unwrap();
+    let Ok(Answer::Taken(answer)) = ask(&https, &asked).await else { panic!("refused") };
+    assert!(matches!(lost.accept(&document, &answer, utc_ms()), Err(RenewError::Kept { .. })));
+    assert_eq!(lost.until_ms(), end);
+    std::fs::write(path.with_extension("new"), b"half").unwrap();
+    let kept = Identity::load(&path).unwrap();
+    let mut again = renewal(&kept, &path, &https);
+    let asked = again.request(utc_ms()).unwrap();
+    let Ok(Answer::Taken(answer)) = ask(&way(&kept), &asked).await else { panic!("refused") };
+    assert!(again.accept(&document, &answer, utc_ms()).unwrap() > end + 380 * DAY);
+    let der = Signed::parse(&answer).unwrap().peek::<Renewed>().unwrap().certificates.remove(0).0;
+    assert_eq!(certificate_end(&der), Some(again.until_ms()));
+    assert!(matches!(again.accept(&document, &answer, utc_ms()), Err(RenewError::Stranger(_))), "once");
+    place.centre.end().await;
+}
+
+#[tokio::test]
+async fn people_are_told_of_certificates_that_end() {
+    let mut place = Place::begin(&["n1"]).await;
+    assert!(place.alarms().await.is_empty());
+    place.centre.end().await;
+    for (days, said) in [(340, "within 60 days"), (400, "has ended")] {
+        place.centre.again_by(Clock::ahead(Duration::from_secs(days * 86_400))).await;
+        until("is told", async || place.alarms().await.iter().any(|alarm| alarm.text.contains(said))).await;
+        assert_eq!(place.alarms().await.len(), 1);
+        place.centre.end().await;
+    }
+}
