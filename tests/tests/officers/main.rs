@@ -4,7 +4,6 @@
 mod campaigns;
 mod ceremony;
 mod nodes;
-mod packages;
 mod roots;
 mod token;
 mod verbs;
