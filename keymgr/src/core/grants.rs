@@ -43,6 +43,12 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
             let class = act.class();
             let mut grants = still_right(tx, key)?;
             grants.retain(|grant| grant.belongs_to(class));
+            // A key that ended when another took its place needed no approval for that. A node that was away then, and
+            // whose next key has ended too, does not give it up without.
+            let is_end = matches!(act, Act::Reaffirm(Reaffirmed::End(_)));
+            if is_end && grants.is_empty() && !tx.get::<Key>(key)?.is_live() {
+                grants.push(destroy(key));
+            }
             grants
         }
         Act::AddMembers { zone, nodes } => {

@@ -346,6 +346,8 @@ pub enum Input {
         node: NodeId,
         /// Its clock minus ours, milliseconds.
         skew_ms: i64,
+        /// It came by file: it tells how things stood when it was written.
+        by_file: bool,
     },
     /// A node has done something, does not do something, or asks for its full state.
     Said {

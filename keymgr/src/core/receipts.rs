@@ -18,7 +18,7 @@ use super::steps;
 use super::table::{Change, Record};
 use super::target;
 use keylink::manager::{Expected, LinkError, Quarantine, Said};
-use keylink::message::{PossessionMethod, Receipt, ReceiptKind, Refused, Resync, StatusBeat, Step};
+use keylink::message::{PossessionMethod, Reason, Receipt, ReceiptKind, Refused, Resync, StatusBeat, Step};
 use keylink::{Generation, Signed};
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ pub fn beat(
     tx: &mut Change<'_>,
     id: &NodeId,
     signed: &Signed,
-    skew_ms: i64,
+    (skew_ms, by_file): (i64, bool),
     now: u64,
 ) -> Result<Outcome, Refusal> {
     let limits = tx.get::<Centre>(&())?.limits;
@@ -58,8 +58,9 @@ pub fn beat(
     node.seen_utc_ms = now;
     node.skew_ms = skew_ms;
     let serves = beat.ready && !beat.suspended;
-    node.serving_utc_ms = if serves { now } else { 0 };
-    let contradicts = serves && node.traffic != Traffic::InTraffic && node.is_served();
+    // What is declared holds where no word comes but by file.
+    node.serving_utc_ms = if serves && !by_file { now } else { 0 };
+    let contradicts = serves && !by_file && node.traffic != Traffic::InTraffic && node.is_served();
     calm_seen(tx, id, now);
     if skew_ms.unsigned_abs() > limits.skew_max_ms {
         tx.alarm(AlarmKind::Skew, id, format!("clock differs by {skew_ms} ms"), now);
@@ -155,7 +156,14 @@ fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Res
         tx.calm(AlarmKind::RootKek, id, now);
         tx.alarm(AlarmKind::RootKek, id, format!("agrees on no root KEK: {:?}", refused.reason), now);
     } else if node.last_manifest() == Some(refused.message) && !node.has_answered() {
-        tx.alarm(AlarmKind::NodeRefuses, id, text, now);
+        let overtaken = matches!(refused.reason, Reason::Epoch | Reason::Replayed)
+            && sent.is_some_and(|sent| sent.seq < node.link.seq);
+        if overtaken {
+            // The node has taken what was sent after it, about its root KEK: it is ordered anew.
+            tx.edit::<Node>(id)?.ordered = Digest::default();
+        } else {
+            tx.alarm(AlarmKind::NodeRefuses, id, text, now);
+        }
     } else if !node.link.sent.iter().any(|sent| sent.hash == refused.message) {
         // Somebody else speaks to the node in our name, or shows it what it had long ago.
         tx.alarm(AlarmKind::NodeReports, id, format!("{text}, which was not sent to it now"), now);

@@ -332,8 +332,8 @@ fn put_to_use(tx: &mut Change<'_>, id: &NodeId, now: u64) {
     let Some(next) = std::mem::take(&mut node.kek_change).next else { return };
     node.root_kek = Some(RootKek { since_utc_ms: now, ..next.kek });
     // A manifest that was under way with blocks under the old one may have been overtaken by the agreement: what it
-    // ordered is ordered again.
-    if !node.has_answered() {
+    // ordered is ordered again. So is one that so many offers came after that it is not remembered.
+    if !node.has_answered() || node.last_manifest().is_none() {
         node.ordered = Digest::default();
     }
     tx.calm(AlarmKind::RootKek, id, now);

@@ -76,8 +76,10 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
         if step.is_none_needed(copy) {
             continue;
         }
-        // One that is still on its way under another root KEK is made again; a suspended node gets none meanwhile.
-        let Some(copy) = copy.filter(|copy| node.suspended || !copy.is_outdated(node)) else {
+        // One that is still on its way under another root KEK is made again, unless all that is left is to give it up;
+        // a suspended node gets none meanwhile.
+        let will_do = |copy: &&Copy| node.suspended || step.step >= Step::Retire || !copy.is_outdated(node);
+        let Some(copy) = copy.filter(will_do) else {
             if !node.suspended {
                 target.missing.push(name);
             }

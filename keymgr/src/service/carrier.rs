@@ -177,7 +177,8 @@ impl Manager {
             RootKekAccept::KIND => return self.agreed(node, signed).await,
             Pull::KIND => Input::Pull { node, pull: signed },
             StatusBeat::KIND => {
-                Input::Beat { node, skew_ms: self.skew(node, at.unwrap_or_default(), way), beat: signed }
+                let skew_ms = self.skew(node, at.unwrap_or_default(), way);
+                Input::Beat { node, skew_ms, by_file: way == Way::File, beat: signed }
             }
             Refused::KIND => {
                 let Refused { reason, message, .. } = signed.peek()?;

@@ -282,7 +282,7 @@ impl Manager {
         self.listen(line, 0)?;
         let ours = i64::try_from(self.now().utc_ms).unwrap_or(i64::MAX);
         let skew_ms = i64::try_from(beat.utc_ms.0).unwrap_or(i64::MAX).saturating_sub(ours);
-        self.submit(None, Input::Beat { beat: signed, node: beat.node, skew_ms }).await?;
+        self.submit(None, Input::Beat { beat: signed, node: beat.node, skew_ms, by_file: false }).await?;
         Ok(Mail::default())
     }
 

@@ -73,7 +73,7 @@ fn packages_are_refused_to_others_and_of_others() {
     assert_ended(&package(&house, "ida", &["n1", "--out", "there"]), 1, "next: ask a person with that role");
     assert!(!house.path("there").exists(), "nothing is written for somebody who may not");
     assert_ended(&package(&house, "otto", &["nobody", "--out", "there"]), 2, "nobody");
-    assert_ended(&package(&house, "otto", &["n1"]), 2, "--out");
+    assert_ended(&package(&house, "otto", &["n1"]), 2, "--take <FILE>");
     assert_ended(&package(&house, "otto", &["n1", "--out", "no/folder/there"]), 3, "no/folder/there");
     std::fs::create_dir(house.path("folder")).unwrap();
     assert_ended(&package(&house, "otto", &["n1", "--out", "folder"]), 3, "folder");

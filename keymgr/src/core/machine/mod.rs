@@ -362,9 +362,9 @@ impl Request<'_> {
                 note.node("node.pull", &node);
                 return receipts::pull(tx, &node, &pull, now);
             }
-            Input::Beat { node, beat, skew_ms } => {
+            Input::Beat { node, beat, skew_ms, by_file } => {
                 note.node("node.beat", &node);
-                return receipts::beat(tx, &node, &beat, skew_ms, now);
+                return receipts::beat(tx, &node, &beat, (skew_ms, by_file), now);
             }
             Input::Said { node, signed, judged } => {
                 note.node("node.said", &node);

@@ -124,7 +124,7 @@ pub const CASES: &[Case] = &[
     ("a message that another key has signed", "message_signature", |house| {
         let beat = house.beat(1);
         let signed = Signed::seal(&beat, &house.nodes[1]);
-        house.refused(Input::Beat { node: house.node(0), beat: signed, skew_ms: 0 })
+        house.refused(Input::Beat { node: house.node(0), beat: signed, skew_ms: 0, by_file: false })
     }),
     ("a receipt that was changed on its way", "message_signature", |house| {
         let mut signed = Signed::seal(&house.receipt(1), &house.nodes[0]);
@@ -165,8 +165,8 @@ pub const CASES: &[Case] = &[
     }),
     ("a beat that comes again", "message_replayed", |house| {
         let signed = Signed::seal(&house.beat(1), &house.nodes[0]);
-        house.must(Input::Beat { node: house.node(0), beat: signed.clone(), skew_ms: 0 });
-        house.refused(Input::Beat { node: house.node(0), beat: signed, skew_ms: 0 })
+        house.must(Input::Beat { node: house.node(0), beat: signed.clone(), skew_ms: 0, by_file: false });
+        house.refused(Input::Beat { node: house.node(0), beat: signed, skew_ms: 0, by_file: false })
     }),
     ("a request for mail that comes again", "message_replayed", |house| {
         let pull = Pull {
@@ -325,7 +325,7 @@ impl House {
         let mut beat = self.beat(1);
         beat.node = self.node(n);
         let beat = Signed::seal(&beat, &self.nodes[n]);
-        self.must(Input::Beat { node: self.node(n), beat, skew_ms: 0 });
+        self.must(Input::Beat { node: self.node(n), beat, skew_ms: 0, by_file: false });
     }
 
     fn hello(&mut self, boot: u64) -> Result<crate::core::input::Outcome, super::Refusal> {

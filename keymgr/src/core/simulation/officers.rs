@@ -95,7 +95,7 @@ impl World {
     }
 
     // People in the field follow what was decided: a node that is suspended serves nobody.
-    fn carried(&mut self) {
+    pub fn carried(&mut self) {
         let Some(core) = &self.core else { return };
         let lists: Vec<_> = self
             .nodes
@@ -397,6 +397,17 @@ impl World {
         for campaign in state.campaigns().filter(|campaign| campaign.phase.is_live()) {
             if campaign.paused {
                 acts.push(Act::ResumeCampaign { campaign: campaign.id });
+            }
+        }
+        // A change of a root KEK that does not come to its end is ordered again: who approved it may have left.
+        for node in state.nodes().filter(|node| node.is_served() && !node.kek_change.is_idle()) {
+            let waits = |alarm: &Alarm| {
+                matches!(alarm.kind, AlarmKind::NodeRefuses | AlarmKind::RootKek)
+                    && alarm.subject == node.id.to_string()
+            };
+            if core.alarms().any(waits) {
+                let number = node.next_kek_number();
+                acts.push(Act::RekeyNodes(vec![KekTarget { node: node.id, number }]));
             }
         }
         if core.alarms().any(|alarm| alarm.kind == AlarmKind::NodeRefuses) {

@@ -404,6 +404,8 @@ impl World {
             let epoch = self.epoch;
             self.say(|| format!("manager starts, epoch {epoch}"));
             self.tell(Input::TakeOver { epoch });
+            // What was decided is known in the field, even if the manager died on its answer.
+            self.carried();
         }
         self.tell(Input::Tick);
         let Some(core) = &self.core else { return };
@@ -575,7 +577,7 @@ impl World {
                 // A beat that was long under way says nothing about a clock.
                 let skew_ms = if self.now - sent_at > 500 { 0 } else { skew_ms };
                 let beat = signed.clone();
-                self.tell(Input::Beat { node, beat, skew_ms });
+                self.tell(Input::Beat { node, beat, skew_ms, by_file: false });
             }
             Letter::Pull(root, taken) => self.answer_pull(n, *root, *taken),
             _ => {}

@@ -13,6 +13,12 @@ type Held<'a> = (&'a [Transition], Option<Progress>);
 
 /// The steps that a node of the zone is told: the keys have the numbers 1, 2, …, and `protecting` is the key set's.
 fn told(protecting: u32, keys: &[Held<'_>]) -> Vec<(u32, Step)> {
+    let target = target(protecting, keys, 1);
+    target.key_sets.iter().flat_map(|set| &set.generations).map(|one| (one.generation.0, one.step)).collect()
+}
+
+// The same as a whole, with blocks under the root KEK of this number; the node's is 1.
+fn target(protecting: u32, keys: &[Held<'_>], root_kek: u32) -> Target {
     let house = House::founded();
     let mut tx = Change::new(house.core.state());
     let set = tx.get::<KeySet>(&zpk()).unwrap().clone();
@@ -33,15 +39,25 @@ fn told(protecting: u32, keys: &[Held<'_>]) -> Vec<(u32, Step)> {
                 block: "D".into(),
                 earlier: vec![],
                 throw_away: None,
-                root_kek: 1,
+                root_kek,
                 kcv: "A1B2C3".into(),
                 progress,
                 refused: None,
             });
         }
     }
-    let target = of(&tx, &house.node(0)).unwrap();
-    target.key_sets.iter().flat_map(|set| &set.generations).map(|one| (one.generation.0, one.step)).collect()
+    of(&tx, &house.node(0)).unwrap()
+}
+
+#[test]
+fn a_block_under_another_root_kek_is_made_again_only_for_a_key_that_is_brought() {
+    let brought = target(1, &[(&[T4], Some(Activated)), (&[T4], Some(Wrapped))], 7);
+    assert_eq!(brought.missing, [key(zpk(), 2)]);
+    let ended = target(1, &[(&[T4], Some(Activated)), (&[T4, T6], Some(Wrapped))], 7);
+    assert!(ended.missing.is_empty(), "nothing keeps the node from being told");
+    let steps: Vec<_> =
+        ended.key_sets[0].generations.iter().map(|one| (one.step, one.block.is_none())).collect();
+    assert_eq!(steps, [(Step::Protect, true), (Step::Retire, true)]);
 }
 
 #[test]
