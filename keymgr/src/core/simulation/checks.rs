@@ -289,7 +289,9 @@ impl World {
             let refuses =
                 |alarm: &&Alarm| alarm.kind == AlarmKind::NodeRefuses && alarm.subject == node.id.to_string();
             let alarm = core.alarms().find(refuses).filter(|_| served)?;
-            Some(format!("{} cannot do what it is told: {}", node.name, alarm.text))
+            let record = core.state().node(&node.id)?;
+            let (change, waits) = (&record.kek_change, core.owes(&node.id));
+            Some(format!("{} cannot do what it is told: {}; {change:?}, {waits}", node.name, alarm.text))
         })
     }
 
