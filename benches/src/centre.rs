@@ -2,8 +2,8 @@
 
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
-use keylink::PublicKey;
 use keylink::root::Recovery;
+use keylink::{KmcId, PublicKey};
 use keymgr::api::ActionView;
 use keymgr::client::{Client, ManagerAddress};
 use keymgr::core::action::Act;
@@ -32,6 +32,8 @@ const NAMES: [(&str, Role); 4] = [
 pub struct Founded {
     house: House,
     settings: Settings,
+    /// The centre.
+    pub kmc: KmcId,
     origin: String,
     officers: Vec<Client>,
     operator: Client,
@@ -65,6 +67,12 @@ fn words(location: &Location) -> String {
         }
         Location::Postgres(url) => url.clone(),
     }
+}
+
+/// A backend with the centre's master key.
+pub fn vault() -> Result<Vault, VaultError> {
+    let simulator = Simulator::new(&LmkSet::public_test(), Options::default());
+    Vault::new(Box::new(simulator.map_err(|_| VaultError::Backend)?), LmkId(2))
 }
 
 impl Founded {
@@ -106,18 +114,16 @@ impl Founded {
         let clients = identities.into_iter().map(|identity| Client::new(&address, identity));
         let mut officers: Vec<Client> = clients.collect::<Result<_, _>>().map_err(text)?;
         let operator = officers.pop().ok_or("no operator")?;
-        let origin = format!("payhsm.kmc/{}", genesis.kmc());
-        Ok(Self { house, settings, origin, officers, operator })
+        let kmc = genesis.kmc();
+        let origin = format!("payhsm.kmc/{kmc}");
+        Ok(Self { house, settings, kmc, origin, officers, operator })
     }
 
     /// Starts the manager, as `kmc serve` does: keys opened, store led, listeners taken.
     pub async fn serve(&self) -> Result<Centre, String> {
         let keys = self.house.open(PASSPHRASE).map_err(text)?;
-        let vault = VaultThread::start(|| {
-            let simulator = Simulator::new(&LmkSet::public_test(), Options::default());
-            Vault::new(Box::new(simulator.map_err(|_| VaultError::Backend)?), LmkId(2))
-        });
-        let server = Server::start(&self.house, &self.settings, keys, vault.map_err(text)?);
+        let vault = VaultThread::start(vault).map_err(text)?;
+        let server = Server::start(&self.house, &self.settings, keys, vault);
         let server = server.await.map_err(text)?;
         let manager = server.manager().clone();
         let (stop, stopped) = oneshot::channel::<()>();

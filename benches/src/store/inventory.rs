@@ -1,7 +1,7 @@
 //! A million keys, as the core keeps them: how long the questions of an officer take, and a start.
 
 use super::{Args, Figure, Place};
-use crate::centre::{Centre, Founded};
+use crate::centre::{Centre, Founded, vault};
 use keylink::message::{Definition, Indices, KeyKind, Overlap, Scope, Shape};
 use keylink::{ActionId, Digest, Generation, KeySetId, PolicyId, ZoneId};
 use keymgr::api::{KeyView, Page};
@@ -9,7 +9,9 @@ use keymgr::core::key::{Holders, KcvMethod, Key, KeySet, Material, Origin, Wrapp
 use keymgr::core::lifecycle::Transition;
 use keymgr::core::table::Record;
 use keymgr::log::Entry;
+use keymgr::service::{label_of, spec_of};
 use keymgr::store::Change;
+use keymgr::vault::Vault;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -88,16 +90,31 @@ fn entry(action: &str) -> Entry {
     Entry { actor: "bench".into(), action: action.into(), decision: "allowed".into(), ..Entry::default() }
 }
 
+// A start opens one of the first keys to see that the master key is theirs.
+fn seal(key: &mut Key, founded: &Founded, vault: &mut Vault) -> Result<(), String> {
+    let (spec, name) = (spec_of(KeyKind::Zpk, Shape::Tdes2), key.name());
+    let sealed =
+        vault.generate(spec, &label_of(founded.kmc, name, None)).map_err(|error| error.to_string())?;
+    if let Some(material) = key.material.as_mut() {
+        (material.block, material.kcv) = (sealed.block, sealed.kcv);
+    }
+    Ok(())
+}
+
 fn fill(keys: u64, founded: &Founded, place: &Place, now: u64) -> Result<(), String> {
     let begin = Instant::now();
     let mut ledger = founded.lead(&place.location)?;
+    let mut vault = vault().map_err(|error| error.to_string())?;
     let sets = keys.div_ceil(GENERATIONS.into());
     for first in (0..sets).step_by(256) {
         let batch = (first..sets.min(first + 256)).map(|n| {
             let set = set(n);
             let mut changes: Vec<Change> = vec![Record::KeySet(set.clone()).to_change()];
             for number in 1..=GENERATIONS {
-                let key = key(&set, n * u64::from(GENERATIONS) + u64::from(number), number, now)?;
+                let mut key = key(&set, n * u64::from(GENERATIONS) + u64::from(number), number, now)?;
+                if n == 0 {
+                    seal(&mut key, founded, &mut vault)?;
+                }
                 changes.push(Record::Key(key).to_change());
             }
             Ok((entry("key.make"), changes))
