@@ -4,10 +4,11 @@ use super::action::{Act, KeyRef, Reaffirmed};
 use super::approval::Action;
 use super::campaign::{Campaign, RotateTarget};
 use super::key::{Key, KeySet};
-use super::node::{Member, NewNode};
+use super::node::{Copy, Member, NewNode, Progress};
 use super::refusal::Refusal;
 use super::table::Change;
 use keylink::action::Grant;
+use keylink::message::Scope;
 use keylink::{NodeId, ZoneId};
 
 /// The grants of an act, as things stand.
@@ -46,7 +47,7 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
             // A key that ended when another took its place needed no approval for that. A node that was away then, and
             // whose next key has ended too, does not give it up without.
             let is_end = matches!(act, Act::Reaffirm(Reaffirmed::End(_)));
-            if is_end && grants.is_empty() && !tx.get::<Key>(key)?.is_live() {
+            if is_end && grants.is_empty() && is_used_after_its_end(tx, key)? {
                 grants.push(destroy(key));
             }
             grants
@@ -107,6 +108,16 @@ fn still_right(tx: &Change<'_>, key: &KeyRef) -> Result<Vec<Grant>, Refusal> {
         }
     }
     Ok(grants)
+}
+
+// By its receipts, a node still uses a key that has ended.
+fn is_used_after_its_end(tx: &Change<'_>, key: &KeyRef) -> Result<bool, Refusal> {
+    let Scope::Zone(zone) = tx.get::<KeySet>(&key.key_set)?.definition.scope else { return Ok(false) };
+    let uses = |(_, node): &(ZoneId, NodeId)| {
+        let copy = tx.find::<Copy>(&(*node, *key));
+        copy.is_some_and(|copy| matches!(copy.progress, Progress::Accepting | Progress::Activated))
+    };
+    Ok(!tx.get::<Key>(key)?.is_live() && tx.keys_in::<Member>(members_ever(zone)).iter().any(uses))
 }
 
 fn generation(target: &RotateTarget) -> Grant {
