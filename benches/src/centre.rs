@@ -91,7 +91,8 @@ impl Founded {
             link: free_address()?,
             names: vec!["127.0.0.1".to_owned()],
             live: false,
-            limits: Limits::default(),
+            // The whole fleet asks from one address.
+            limits: Limits { strangers_per_address: 1024, ..Limits::default() },
         };
         let utc_ms = keymgr::client::utc_ms();
         let keys = house.create(&settings, PASSPHRASE, utc_ms).map_err(text)?;
