@@ -24,10 +24,11 @@ impl Purpose {
     pub(crate) const COUNT: usize = 4;
 }
 
-/// The attributes that every key object has, with the only purpose that is true.
+/// The attributes that every key object has, with the only purpose that is true, and room for a value and a label.
 pub(crate) fn attributes(purpose: Purpose, key_type: KeyType, on_token: bool) -> Vec<Attribute> {
     let encrypt = matches!(purpose, Purpose::Encrypt | Purpose::Left);
-    vec![
+    let mut list = Vec::with_capacity(ROOM);
+    list.extend([
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::KeyType(key_type),
         Attribute::Token(on_token),
@@ -43,8 +44,12 @@ pub(crate) fn attributes(purpose: Purpose, key_type: KeyType, on_token: bool) ->
         Attribute::Unwrap(false),
         Attribute::Derive(false),
         Attribute::WrapWithTrusted(true),
-    ]
+    ]);
+    list
 }
+
+// More than any template has: a list that grows leaves its former place unwiped.
+const ROOM: usize = 20;
 
 /// A template with a clear value in it, which is wiped when it goes.
 pub(crate) struct Template(pub(crate) Vec<Attribute>);
@@ -56,6 +61,10 @@ impl Drop for Template {
                 value.zeroize();
             }
         }
+        // Attributes were moved here from the stack with whatever lay in the bytes that they do not use: the place
+        // goes as a whole.
+        self.0.clear();
+        self.0.spare_capacity_mut().zeroize();
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 use common::fleet::{SET, Side, ZONE, begun, brings, definition, install, joined, rotate, set, target};
 use common::{Centre, centre, evidence};
 use keylink::action::{ActionClass, Grant};
-use keylink::manager::{LinkError, Quarantine, Said};
+use keylink::manager::{Link, LinkError, Quarantine, Said};
 use keylink::message::{
     Audience, Command, CounterReceipt, Manifest, Order, Reason, ReceiptKind, Resync, Scope, Step,
 };
@@ -540,4 +540,39 @@ fn unchained_messages_rise_and_a_replay_harms_nobody() {
     assert!(matches!(side.link.pull(now + 120_001, &pull), Err(LinkError::Head(_))));
     assert_eq!(side.link.quarantine, None);
     let _ = definition();
+}
+
+// A beat in a file, or on its way while the node starts anew: the first that the manager hears of that boot.
+#[test]
+fn what_comes_late_from_a_boot_before_does_not_keep_the_node_out() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let now = side.now.utc_ms;
+    let counts = keylink::node::Counts::default();
+    let late: Vec<_> = (0..40)
+        .map(|_| {
+            side.crash();
+            [side.machine.beat(side.now, &counts), side.machine.beat(side.now, &counts)]
+        })
+        .collect();
+    side.crash();
+    let serving = side.machine.pull(side.now, 25);
+    side.link.pull(now, &serving).unwrap();
+    for pair in &late[35..] {
+        side.link.beat(now, &pair[1]).unwrap();
+        let pull = side.machine.pull(side.now, 25);
+        side.link.pull(now, &pull).unwrap();
+        side.link.beat(now, &pair[0]).unwrap();
+    }
+    for beat in late[35..].iter().flatten() {
+        assert_eq!(side.link.beat(now, beat).unwrap_err(), LinkError::Replayed);
+    }
+    assert_eq!(side.link.pull(now, &serving).unwrap_err(), LinkError::Replayed);
+    // Of however many boots, what is remembered is bounded, and a link that was stored before has no such windows.
+    for pair in &late[..35] {
+        side.link.beat(now, &pair[1]).unwrap();
+    }
+    assert_eq!((side.link.boots.len(), side.link.former.len()), (32, 32));
+    let mut stored = serde_json::to_value(Link::new(side.link.kmc, side.link.key)).unwrap();
+    assert!(stored.as_object_mut().unwrap().remove("former").is_none(), "none is written when there is none");
 }

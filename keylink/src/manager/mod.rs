@@ -35,6 +35,18 @@ pub struct Sent {
     pub manifest: bool,
 }
 
+/// What was heard of one boot, unchained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heard {
+    /// The boot.
+    pub boot: U64,
+    /// Highest number.
+    pub said: U64,
+    /// Which of the 64 numbers up to it were heard: bit n is `said - n`.
+    pub window: U64,
+}
+
 /// What the manager keeps of its link to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +73,9 @@ pub struct Link {
     pub said: U64,
     /// Which of the 64 numbers up to it were heard: bit n is `said - n`.
     pub window: U64,
+    /// The same of the boots before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Heard>,
     /// The node is not believed any more.
     pub quarantine: Option<Quarantine>,
     /// Highest message that the node has said it has taken: epoch and number.
@@ -89,6 +104,7 @@ impl Link {
             receipt_boots: Vec::new(),
             said: U64(0),
             window: U64(0),
+            former: Vec::new(),
             quarantine: None,
             taken: (U64(0), U64(0)),
             root: 0,

@@ -1,6 +1,6 @@
 //! Judging what a node says.
 
-use super::{BOOTS_KEPT, Link, MANIFESTS_KEPT, RECEIPTS_KEPT, push};
+use super::{BOOTS_KEPT, Heard, Link, MANIFESTS_KEPT, RECEIPTS_KEPT, push};
 use crate::envelope::{Body, EnvelopeError, Signed};
 use crate::ids::{Digest, NodeId};
 use crate::message::{
@@ -133,30 +133,26 @@ impl Link {
         if node == self.node { Ok(body) } else { Err(LinkError::Foreign) }
     }
 
-    // Unchained messages travel side by side, so each number is taken once within a window (as RFC 4303 section 3.4.3
-    // does for packets); those of an earlier boot are replays. A captured message must not bring its node into
-    // quarantine.
+    // A message of an earlier boot may be the first that is heard of it, and late: a file that was carried, a beat that
+    // was on its way at a restart. Each boot has its own window, so that neither keeps the other out. A captured
+    // message must not bring its node into quarantine.
     fn hear(&mut self, boot: U64, seq: U64) -> Result<(), LinkError> {
-        if self.boots.last() != Some(&boot) {
-            if self.boots.contains(&boot) {
-                return Err(LinkError::Replayed);
-            }
-            push(&mut self.boots, boot, BOOTS_KEPT);
-            (self.said, self.window) = (seq, U64(1));
-            return Ok(());
+        let newest = self.boots.last().copied();
+        if newest == Some(boot) {
+            return take_once(&mut self.said, &mut self.window, seq);
         }
-        if let Some(ahead) = seq.0.checked_sub(self.said.0).filter(|ahead| *ahead > 0) {
-            let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
-            self.window = U64(self.window.0.checked_shl(shift).unwrap_or_default() | 1);
-            self.said = seq;
-            return Ok(());
+        if let Some(former) = self.former.iter_mut().find(|former| former.boot == boot) {
+            return take_once(&mut former.said, &mut former.window, seq);
         }
-        let behind = u32::try_from(self.said.0.saturating_sub(seq.0)).unwrap_or(u32::MAX);
-        let bit = 1u64.checked_shl(behind).ok_or(LinkError::Replayed)?;
-        if self.window.0 & bit != 0 {
+        if self.boots.contains(&boot) {
             return Err(LinkError::Replayed);
         }
-        self.window.0 |= bit;
+        if let Some(newest) = newest {
+            let heard = Heard { boot: newest, said: self.said, window: self.window };
+            push(&mut self.former, heard, BOOTS_KEPT);
+        }
+        push(&mut self.boots, boot, BOOTS_KEPT);
+        (self.said, self.window) = (seq, U64(1));
         Ok(())
     }
 
@@ -216,4 +212,22 @@ impl Link {
         self.quarantine = Some(why);
         LinkError::Quarantined(why)
     }
+}
+
+// Unchained messages travel side by side, so each number is taken once within a window, as RFC 4303 section 3.4.3 does
+// for packets.
+fn take_once(said: &mut U64, window: &mut U64, seq: U64) -> Result<(), LinkError> {
+    if let Some(ahead) = seq.0.checked_sub(said.0).filter(|ahead| *ahead > 0) {
+        let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
+        *window = U64(window.0.checked_shl(shift).unwrap_or_default() | 1);
+        *said = seq;
+        return Ok(());
+    }
+    let behind = u32::try_from(said.0.saturating_sub(seq.0)).unwrap_or(u32::MAX);
+    let bit = 1u64.checked_shl(behind).ok_or(LinkError::Replayed)?;
+    if window.0 & bit != 0 {
+        return Err(LinkError::Replayed);
+    }
+    window.0 |= bit;
+    Ok(())
 }
