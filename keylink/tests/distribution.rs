@@ -183,6 +183,62 @@ fn steps_that_do_not_follow_or_are_not_approved() {
     check(suspended(&()), vec![], Reason::NotApproved);
 }
 
+// Whoever has the manifest key and nothing else takes no key further than officers have allowed.
+#[test]
+fn a_held_key_goes_no_further_without_approval() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let both = |old, new| vec![set(vec![target(1, old), target(2, new)])];
+    let refused = |side: &mut Side, targets: Vec<_>, approved, reason| {
+        let manifest = side.manifest(&centre, targets, approved);
+        let signed = side.seal(&centre, &manifest);
+        assert_eq!(side.refused(&signed), reason);
+    };
+    side.run(&centre, both(Step::Protect, Step::Stage), vec![rotate(&centre, 2)]);
+    refused(&mut side, both(Step::Protect, Step::Accept), vec![], Reason::NotApproved);
+    refused(&mut side, both(Step::Accept, Step::Protect), vec![], Reason::NotApproved);
+    refused(&mut side, both(Step::Accept, Step::Protect), vec![rotate(&centre, 1)], Reason::NotApproved);
+    // A roll-back to it is for protecting, not for accepting.
+    let back = Grant::Rollback { key_set: SET, from: Generation(3), to: Generation(2) };
+    let back = vec![evidence(&centre, ActionClass::Rollback, &[back], &[1, 2])];
+    refused(&mut side, both(Step::Protect, Step::Accept), back, Reason::NotApproved);
+    assert_eq!(side.run(&centre, both(Step::Protect, Step::Accept), vec![rotate(&centre, 2)]), [Accepting]);
+    refused(&mut side, both(Step::Accept, Step::Protect), vec![], Reason::NotApproved);
+    // A key that hosts may use already is not taken away by the key that it is to follow.
+    refused(&mut side, both(Step::Protect, Step::Retire), vec![rotate(&centre, 2)], Reason::Protect);
+    // By the clock it is the same, and once armed the next manifest need not show it again.
+    let mut armed = both(Step::Accept, Step::Protect);
+    armed[0].generations[1].protect_from = Some(U64(side.now.utc_ms + 5_000));
+    refused(&mut side, armed.clone(), vec![], Reason::NotApproved);
+    assert_eq!(side.run(&centre, armed.clone(), vec![rotate(&centre, 2)]), [Applied]);
+    assert_eq!(side.run(&centre, armed.clone(), vec![]), [Applied]);
+    armed[0].generations[1].protect_from = Some(U64(side.now.utc_ms + 4_000));
+    refused(&mut side, armed, vec![], Reason::NotApproved);
+    // What stays where it is, and what goes because another follows it, needs none.
+    assert_eq!(side.run(&centre, both(Step::Accept, Step::Protect), vec![rotate(&centre, 2)]), [Activated]);
+    assert_eq!(side.run(&centre, both(Step::Accept, Step::Protect), vec![]), [Applied]);
+    assert_eq!(side.run(&centre, both(Step::Retire, Step::Protect), vec![]), [Retired]);
+}
+
+// The order to retire overtakes the cores: nothing is known to protect yet.
+#[test]
+fn a_key_stays_until_its_successor_is_used() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let both = |old, new| vec![set(vec![target(1, old), target(2, new)])];
+    side.run(&centre, both(Step::Protect, Step::Accept), vec![rotate(&centre, 2)]);
+    let manifest = side.manifest(&centre, both(Step::Accept, Step::Protect), vec![rotate(&centre, 2)]);
+    let signed = side.seal(&centre, &manifest);
+    let effects = side.machine.message(side.now, &signed, [5; 16]);
+    let table = effects.publish.unwrap().number;
+    let manifest = side.manifest(&centre, both(Step::Retire, Step::Protect), vec![rotate(&centre, 2)]);
+    let early = side.seal(&centre, &manifest);
+    assert_eq!(side.refused(&early), Reason::Protect);
+    side.machine.switched(side.now, table);
+    side.give(&early);
+    assert_eq!(side.deliver(), [Activated, Retired]);
+}
+
 #[test]
 fn a_node_outside_the_zone_gets_nothing() {
     let centre = centre();

@@ -4,7 +4,7 @@ use super::state::NodeState;
 use crate::action::{ActionClass, Evidence, EvidenceError, Grant};
 use crate::envelope::{Body, EnvelopeError, Signed};
 use crate::ids::{Digest, Generation, KeySetId, NodeId, ZoneId};
-use crate::message::{Audience, Definition, Head, HeadError, Reason};
+use crate::message::{Audience, Definition, Head, HeadError, Reason, Step};
 use crate::root::RootDocument;
 
 impl From<EnvelopeError> for Reason {
@@ -131,6 +131,14 @@ impl Rights {
             matches!(grant, Grant::Generation { key_set: s, generation: g, .. }
                 if *s == key_set && *g == generation)
         })
+    }
+
+    /// Whether a held generation may be taken to a step: by the right that brings it, or by that of a roll-back to it.
+    pub(super) fn lifts(&self, key_set: KeySetId, generation: Generation, step: Step) -> bool {
+        let back = |(_, grant): &(ActionClass, Grant)| {
+            matches!(grant, Grant::Rollback { key_set: s, to, .. } if *s == key_set && *to == generation)
+        };
+        self.brings(key_set, generation) || (step == Step::Protect && self.grants.iter().any(back))
     }
 
     pub(super) fn zones(&self, node: NodeId) -> impl Iterator<Item = (ZoneId, bool)> {

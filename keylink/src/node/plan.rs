@@ -180,6 +180,9 @@ impl Planner<'_> {
         if !record.kcv.eq_ignore_ascii_case(&target.kcv) {
             return Err(Reason::CheckValue);
         }
+        if rises(record, target) && !self.rights.lifts(id, target.generation, target.step) {
+            return Err(Reason::NotApproved);
+        }
         match (record.step, target.step) {
             // A switch that was armed and is not asked for any more does not happen.
             (from, to) if from == to => record.protect_from = None,
@@ -286,12 +289,16 @@ impl Planner<'_> {
             }
             _ => {}
         }
-        let announced =
-            set.generations.iter().any(|g| g.step == Step::Protect && g.announced == Step::Protect);
+        // What followed a generation, by approval, takes it away; one that nothing followed goes by its own approval.
+        let followed = |g: Generation| {
+            let told = |g: &GenerationRecord| g.step == Step::Protect && g.announced == Step::Protect;
+            set.generations.iter().any(|later| later.generation > g && told(later))
+        };
         for record in &set.generations {
-            let leaves = record.step >= Step::Retire && record.announced == Step::Accept;
+            let used = matches!(record.announced, Step::Accept | Step::Protect);
+            let leaves = record.step >= Step::Retire && used && record.asked == self.asked;
             let approved = self.rights.holds(&Grant::Destroy { key_set: id, generation: record.generation });
-            if leaves && record.asked == self.asked && !announced && !approved && before.is_some() {
+            if leaves && !followed(record.generation) && !approved && before.is_some() {
                 return Err(refuse(Reason::Protect, Some(record.generation)));
             }
         }
@@ -336,6 +343,12 @@ impl GenerationRecord {
         self.protect_from = None;
         self.rolled_back = false;
     }
+}
+
+// Whether a held generation shall do more than it does. A switch that is armed already does nothing new.
+fn rises(record: &GenerationRecord, target: &GenerationTarget) -> bool {
+    let armed = record.protect_from.is_some() && record.protect_from == target.protect_from;
+    record.step < target.step && target.step <= Step::Protect && !armed
 }
 
 fn indices_differ(next: &NodeState) -> Result<(), Refusal> {
