@@ -184,7 +184,7 @@ pub async fn run(
     let mut stop = core::pin::pin!(stop);
     let mut beat_at = Instant::now();
     loop {
-        if let Some(talk) = &mut talk {
+        if let Some(talk) = talk.as_mut().filter(|_| side.is_sound()) {
             talk.begin(&mut side, pace);
         }
         let wake = wake_at(&side, talk.as_ref(), beat_at, pace);
@@ -205,7 +205,7 @@ pub async fn run(
         }
         if Instant::now() >= beat_at {
             beat_at = Instant::now().checked_add(pace.beat).unwrap_or(beat_at);
-            if let Some(talk) = talk.as_mut().filter(|talk| talk.greeted) {
+            if let Some(talk) = talk.as_mut().filter(|talk| talk.greeted && side.is_sound()) {
                 let body = side.beat().to_bytes();
                 drop(talk.post(Endpoint::Beat, body));
             }
@@ -217,7 +217,7 @@ pub async fn run(
 // by the silence.
 async fn farewell(side: &mut NodeSide, talk: Option<&Talk>) {
     const PATIENCE: Duration = Duration::from_secs(1);
-    if let Some(talk) = talk.filter(|talk| talk.greeted) {
+    if let Some(talk) = talk.filter(|talk| talk.greeted && side.is_sound()) {
         let body = side.last_beat().to_bytes();
         let _ = tokio::time::timeout(PATIENCE, talk.post(Endpoint::Beat, body)).await;
     }

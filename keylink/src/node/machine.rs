@@ -102,6 +102,17 @@ impl Machine {
         Self::new(state, signer, rules, now)
     }
 
+    /// The state could not be stored: goes back to what is stored. What belongs to this boot goes on, or the manager
+    /// would take what is said next for a replay: numbers of unchained messages, their life, the clock guard.
+    pub fn reload(&mut self, bytes: &[u8]) -> Result<(), RootError> {
+        let state: NodeState = strict(bytes).map_err(|_| RootError::Malformed)?;
+        self.document = state.root.document()?;
+        self.state = state;
+        self.installing = None;
+        self.offered = None;
+        Ok(())
+    }
+
     /// What must be stored.
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes_of(&self.state)

@@ -8,4 +8,5 @@ mod killed;
 mod manager;
 mod network;
 mod node;
+mod store_fails;
 mod traffic;
