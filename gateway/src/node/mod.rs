@@ -8,6 +8,7 @@ mod carry;
 mod clock;
 mod config;
 mod contact;
+mod declined;
 mod enrol;
 mod https;
 mod identity;
