@@ -83,6 +83,76 @@ fn a_clock_that_jumped_arms_nothing() {
     assert_eq!(side.refused(&signed), Reason::Clock);
 }
 
+// A unit that starts before its clock is set, by network time for one.
+#[test]
+fn a_clock_that_was_set_is_believed_again_after_quiet_minutes() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let clock = vec![keylink::message::Alarm::Clock];
+    side.now.utc_ms += 60_000;
+    let effects = side.machine.tick(side.now);
+    assert_eq!(effects.alarms, clock, "though nothing is armed");
+    let switch = |at: u64| {
+        let mut new = target(2, Step::Protect);
+        new.protect_from = Some(U64(at));
+        vec![set(vec![target(1, Step::Accept), new])]
+    };
+    let current = |side: &Side| side.table.sets[0].current.as_ref().unwrap().generation;
+    // An hour ahead; and over by this clock, which may be wrong.
+    let hour = side.now.utc_ms + 3_600_000;
+    for at in [hour, side.now.utc_ms, side.now.utc_ms - 60_000] {
+        let manifest = side.manifest(&centre, switch(at), vec![rotate(&centre, 2)]);
+        let signed = side.seal(&centre, &manifest);
+        assert_eq!(side.refused(&signed), Reason::Clock, "{at}");
+    }
+    assert_eq!(current(&side), Generation(1));
+    for _ in 0..600 {
+        side.now = side.now.after(1_000);
+        let effects = side.machine.tick(side.now);
+        assert!(effects.alarms.is_empty() && effects.publish.is_none());
+    }
+    assert!(side.machine.alarms(side.now).is_empty());
+    assert_eq!(side.run(&centre, switch(hour), vec![rotate(&centre, 2)]), [Proven, Accepting]);
+    assert_eq!(side.machine.next_deadline_ms(side.now), Some(3_000_000));
+    side.now = side.now.after(3_000_000);
+    let effects = side.machine.tick(side.now);
+    side.follow(effects);
+    assert_eq!((current(&side), side.deliver()), (Generation(2), vec![Activated]));
+}
+
+// Suspension and revocation wait for no clock; the switch that comes with them does.
+#[test]
+fn what_takes_rights_away_is_obeyed_whatever_the_clock_says() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let due = side.now.utc_ms + 30_000;
+    side.now.utc_ms += 60_000;
+    let mut new = target(2, Step::Protect);
+    new.protect_from = Some(U64(due));
+    let targets = vec![set(vec![target(1, Step::Accept), new])];
+    let suspend = evidence(&centre, ActionClass::SuspendNode, &[Grant::SuspendNode(side.node())], &[1]);
+    let mut manifest = side.manifest(&centre, targets.clone(), vec![rotate(&centre, 2), suspend.clone()]);
+    manifest.suspended = true;
+    let signed = side.seal(&centre, &manifest);
+    side.give(&signed);
+    assert_eq!(side.deliver(), [Proven, Accepting]);
+    let set = &side.table.sets[0];
+    assert!(set.suspended && set.current.as_ref().unwrap().generation == Generation(1), "held back");
+    // It stays so with the next manifest, and without news.
+    let resume = evidence(&centre, ActionClass::Resume, &[Grant::ResumeNode(side.node())], &[1, 2]);
+    assert_eq!(side.run(&centre, targets, vec![rotate(&centre, 2), resume]), [Applied]);
+    let effects = side.machine.tick(side.now);
+    assert!(effects.publish.is_none());
+    assert_eq!(side.table.sets[0].current.as_ref().unwrap().generation, Generation(1));
+    for _ in 0..301 {
+        side.now = side.now.after(1_000);
+        let effects = side.machine.tick(side.now);
+        side.follow(effects);
+    }
+    assert_eq!(side.deliver(), [Activated]);
+    assert_eq!(side.table.sets[0].current.as_ref().unwrap().generation, Generation(2));
+}
+
 #[test]
 fn one_manifest_brings_a_node_up_to_date() {
     let centre = centre();

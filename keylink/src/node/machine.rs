@@ -154,6 +154,7 @@ impl Machine {
     /// A message came. `fresh` is random, for the request that may be needed.
     pub fn message(&mut self, now: Instant3, signed: &Signed, fresh: [u8; 16]) -> Effects {
         let mut effects = Effects::default();
+        self.guard.look(now);
         let taken = match signed.kind.as_str() {
             Manifest::KIND => self.manifest(now, signed, fresh, &mut effects),
             Command::KIND => self.command(now, signed, &mut effects),

@@ -46,9 +46,12 @@ impl Machine {
             return Err(Reason::Root.into());
         }
         let rights = Rights::judge(&self.state, &self.document, &manifest.evidence, now.utc_ms)?;
-        let planner = Planner { rights: &rights, asked: (manifest.head.seq, hash), utc_ms: now.utc_ms };
+        // A wall clock that is not believed makes no moment due.
+        let utc_ms = self.guard.agrees(now).then_some(now.utc_ms);
+        let planner = Planner { rights: &rights, asked: (manifest.head.seq, hash), utc_ms };
         let plan = planner.plan(&self.state, &manifest)?;
-        if plan.arms && !self.guard.agrees(now) {
+        // What takes rights away is obeyed whatever the clock says: the switch is armed then, and held back.
+        if plan.arms && utc_ms.is_none() && !plan.takes_away {
             return Err(Reason::Clock.into());
         }
         let names = plan.install.iter().map(super::InstallOrder::name).collect();

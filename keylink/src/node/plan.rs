@@ -30,20 +30,23 @@ impl From<Reason> for Refusal {
 pub(super) struct Plan {
     pub(super) next: NodeState,
     pub(super) install: Vec<InstallOrder>,
-    /// A switch by time is armed.
+    /// A generation shall protect by the clock, and was not armed for that moment yet.
     pub(super) arms: bool,
+    /// Something is suspended, retired or destroyed, or the node leaves a zone.
+    pub(super) takes_away: bool,
 }
 
 /// Where the plan is made.
 pub(super) struct Planner<'a> {
     pub(super) rights: &'a Rights,
     pub(super) asked: (U64, Digest),
-    pub(super) utc_ms: u64,
+    /// The time, ms UTC; `None` when the clocks disagree.
+    pub(super) utc_ms: Option<u64>,
 }
 
 impl Planner<'_> {
     pub(super) fn plan(&self, state: &NodeState, manifest: &Manifest) -> Result<Plan, Refusal> {
-        let mut plan = Plan { next: state.clone(), install: Vec::new(), arms: false };
+        let mut plan = Plan { next: state.clone(), install: Vec::new(), arms: false, takes_away: false };
         self.membership(&mut plan.next);
         self.suspension(&mut plan.next, manifest)?;
         plan.next.kcv_only |= self.rights.holds(&Grant::KcvOnly(state.node));
@@ -61,7 +64,17 @@ impl Planner<'_> {
         }
         self.leave_unnamed(&mut plan.next, &named)?;
         indices_differ(&plan.next)?;
+        plan.takes_away = self.takes_away(state, &plan.next);
         Ok(plan)
+    }
+
+    fn takes_away(&self, before: &NodeState, next: &NodeState) -> bool {
+        let stilled = |set: &KeySetRecord| {
+            let was = before.key_set(set.definition.key_set).is_some_and(|old| old.suspended);
+            let gone = |g: &GenerationRecord| g.step >= Step::Retire && g.asked == self.asked;
+            (set.suspended && !was) || set.generations.iter().any(gone)
+        };
+        (next.suspended && !before.suspended) || next.key_sets.iter().any(stilled)
     }
 
     fn membership(&self, next: &mut NodeState) {
@@ -133,10 +146,11 @@ impl Planner<'_> {
                 return Err(about(Reason::Malformed));
             }
             last = one.generation;
+            let rises = set.generation(one.generation).is_none_or(|held| rises(held, one));
+            plan.arms |= one.step == Step::Protect && one.protect_from.is_some() && rises;
             self.generation(plan, &mut set, one).map_err(about)?;
         }
         self.protects(&mut set, target, protected)?;
-        plan.arms |= set.generations.iter().any(|g| g.protect_from.is_some());
         match plan.next.key_sets.iter_mut().find(|known| known.definition.key_set == definition.key_set) {
             Some(known) => *known = set,
             None => plan.next.key_sets.push(set),
@@ -324,7 +338,7 @@ impl Planner<'_> {
     // The switch happens at once, or by the clock: until then both stay where they are.
     fn succeed(&self, set: &mut KeySetRecord, target: &KeySetTarget, from: Generation, to: Generation) {
         let at = target.generations.iter().find(|g| g.generation == to).and_then(|g| g.protect_from);
-        let Some(at) = at.filter(|at| at.0 > self.utc_ms) else { return };
+        let Some(at) = at.filter(|at| self.utc_ms.is_none_or(|now| at.0 > now)) else { return };
         for record in &mut set.generations {
             if record.generation == to {
                 record.step = Step::Accept;
