@@ -3,7 +3,7 @@
 mod common;
 
 use common::fleet::{SET, Side, ZONE, begun, brings, definition, install, joined, rotate, set, target};
-use common::{Centre, centre, evidence};
+use common::{Centre, centre, evidence, evidence_at};
 use keylink::action::{ActionClass, Grant};
 use keylink::manager::{Link, LinkError, Quarantine, Said};
 use keylink::message::{
@@ -319,6 +319,91 @@ fn a_node_outside_the_zone_gets_nothing() {
     let manifest = side.manifest(&centre, vec![set(vec![target(1, Step::Protect)])], approved);
     let signed = side.seal(&centre, &manifest);
     assert_eq!(side.refused(&signed), Reason::NotMember);
+}
+
+// Approvals are good for more than a year, and what they allowed may have been taken back meanwhile.
+#[test]
+fn earlier_decisions_are_no_approval_after_later_ones() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let node = side.node();
+    let targets = || vec![set(vec![target(1, Step::Protect)])];
+    let at = |created: u64, class, grant| evidence_at(&centre, created, class, &[grant], &[1, 2]);
+    let suspend = |created| at(created, ActionClass::SuspendNode, Grant::SuspendNode(node));
+    let resume = |created| at(created, ActionClass::Resume, Grant::ResumeNode(node));
+    let manifest = |side: &mut Side, suspended, approved| {
+        let mut manifest = side.manifest(&centre, targets(), approved);
+        manifest.suspended = suspended;
+        side.seal(&centre, &manifest)
+    };
+    for (suspended, approved) in
+        [(true, vec![suspend(10)]), (false, vec![suspend(10), resume(20)]), (true, vec![suspend(30)])]
+    {
+        let signed = manifest(&mut side, suspended, approved);
+        side.give(&signed);
+        assert_eq!((side.machine.state().suspended, side.deliver()), (suspended, vec![Applied]));
+    }
+    side.crash();
+    let old = manifest(&mut side, false, vec![resume(20)]);
+    assert_eq!(side.refused(&old), Reason::NotApproved);
+    let head = side.link.next_head(1, side.now.utc_ms + 1000);
+    let order = Order::Resume;
+    let old = Command { head, command: CommandId([1; 16]), order, evidence: vec![resume(20)] };
+    let old = Signed::seal(&old, &centre.manifest);
+    assert_eq!(side.refused(&old), Reason::NotApproved);
+    let new = manifest(&mut side, false, vec![resume(20), resume(40)]);
+    side.give(&new);
+    assert!(!side.machine.state().suspended);
+    // Suspending by what was taken back is no better.
+    let old = manifest(&mut side, true, vec![suspend(30)]);
+    assert_eq!(side.refused(&old), Reason::NotApproved);
+
+    // A key set.
+    let still = |created| at(created, ActionClass::SuspendKey, Grant::SuspendKeySet(SET));
+    let wake = |created| at(created, ActionClass::Resume, Grant::ResumeKeySet(SET));
+    let of_set = |side: &mut Side, suspended, approved| {
+        let mut targets = targets();
+        targets[0].suspended = suspended;
+        let manifest = side.manifest(&centre, targets, vec![approved]);
+        side.seal(&centre, &manifest)
+    };
+    for (suspended, approved) in [(true, still(10)), (false, wake(20)), (true, still(30))] {
+        let signed = of_set(&mut side, suspended, approved);
+        side.give(&signed);
+        assert_eq!(side.table.sets[0].suspended, suspended);
+    }
+    let old = of_set(&mut side, false, wake(20));
+    assert_eq!(side.refused(&old), Reason::NotApproved);
+
+    // A zone: whoever has left is not brought back by the approval of before.
+    let join = |created| at(created, ActionClass::Zone, Grant::JoinZone { zone: ZONE, node });
+    let leave = |created| at(created, ActionClass::Zone, Grant::LeaveZone { zone: ZONE, node });
+    side.run(&centre, vec![], vec![leave(50)]);
+    assert!(side.machine.state().zones.is_empty());
+    let again = || vec![set(vec![target(2, Step::Stage)])];
+    let old = side.manifest(&centre, again(), vec![join(20), rotate(&centre, 2)]);
+    let old = side.seal(&centre, &old);
+    assert_eq!(side.refused(&old), Reason::NotMember);
+    let side_by_side = side.manifest(&centre, again(), vec![join(20), leave(50), rotate(&centre, 2)]);
+    let side_by_side = side.seal(&centre, &side_by_side);
+    assert_eq!(side.refused(&side_by_side), Reason::NotMember);
+    let mut woken = again();
+    woken[0].suspended = true;
+    side.run(&centre, woken, vec![join(60), rotate(&centre, 2)]);
+    assert!(side.machine.state().zones.contains(&ZONE));
+}
+
+// A state of before decisions were remembered, and its bytes while there are none.
+#[test]
+fn a_state_without_decisions_reads() {
+    let centre = centre();
+    let mut side = Side::new(&centre, 40);
+    let text = String::from_utf8(side.stored.clone()).unwrap();
+    assert!(!text.contains("decided"));
+    side.crash();
+    assert!(side.machine.state().decided.is_empty());
+    let side = begun(&centre);
+    assert!(String::from_utf8(side.stored).unwrap().contains("\"decided\":[[{\"zone\":"));
 }
 
 #[test]

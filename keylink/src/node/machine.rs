@@ -6,7 +6,7 @@ use super::judge::{self, Order, Rights};
 use super::manifest::Installing;
 use super::plan::Refusal;
 use super::receipts::About;
-use super::state::NodeState;
+use super::state::{Fact, NodeState};
 use super::table::TableImage;
 use crate::action::Grant;
 use crate::envelope::{Body, Sign, Signed, bytes_of, strict};
@@ -229,7 +229,12 @@ impl Machine {
             message::Order::Resume => Grant::ResumeNode(node),
             message::Order::Zeroise => Grant::ZeroiseNode(node),
         };
-        if !rights.holds(&needed) {
+        let newest = rights.newest(&needed);
+        let approved = match command.order {
+            message::Order::Suspend | message::Order::Resume => self.state.decide(Fact::Suspension, newest),
+            message::Order::Zeroise => newest.is_some(),
+        };
+        if !approved {
             return Err(Reason::NotApproved.into());
         }
         self.installing = None;

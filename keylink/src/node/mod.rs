@@ -33,5 +33,5 @@ pub use effects::{Agreed, Effects, InstallOrder, Installed, KekOrder};
 pub use machine::{Machine, Rules};
 pub use plan::challenge_of;
 pub use speak::{About, Counts};
-pub use state::{GenerationRecord, KekRecord, KeySetRecord, NodeState};
+pub use state::{Decision, Fact, GenerationRecord, KekRecord, KeySetRecord, NodeState};
 pub use table::{TableImage, TableKey, TableSet};

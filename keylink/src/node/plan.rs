@@ -3,7 +3,7 @@
 
 use super::effects::InstallOrder;
 use super::judge::Rights;
-use super::state::{GenerationRecord, KeySetRecord, NodeState};
+use super::state::{Fact, GenerationRecord, KeySetRecord, NodeState};
 use crate::action::Grant;
 use crate::ids::{Digest, Generation, KeySetId};
 use crate::label::Label;
@@ -78,7 +78,10 @@ impl Planner<'_> {
     }
 
     fn membership(&self, next: &mut NodeState) {
-        for (zone, joins) in self.rights.zones(next.node) {
+        for (zone, (decision, joins)) in self.rights.zones(next.node) {
+            if !next.decide(Fact::Zone(zone), Some(decision)) {
+                continue;
+            }
             if joins {
                 next.zones.insert(zone);
             } else {
@@ -88,14 +91,13 @@ impl Planner<'_> {
     }
 
     fn suspension(&self, next: &mut NodeState, manifest: &Manifest) -> Result<(), Reason> {
-        if manifest.suspended != next.suspended {
-            let node = next.node;
-            let needed = if manifest.suspended { Grant::SuspendNode(node) } else { Grant::ResumeNode(node) };
-            if !self.rights.holds(&needed) {
-                return Err(Reason::NotApproved);
-            }
-            next.suspended = manifest.suspended;
+        let node = next.node;
+        let needed = if manifest.suspended { Grant::SuspendNode(node) } else { Grant::ResumeNode(node) };
+        let approved = next.decide(Fact::Suspension, self.rights.newest(&needed));
+        if manifest.suspended != next.suspended && !approved {
+            return Err(Reason::NotApproved);
         }
+        next.suspended = manifest.suspended;
         Ok(())
     }
 
@@ -137,7 +139,7 @@ impl Planner<'_> {
                 generations: Vec::new(),
             },
         };
-        self.suspend_set(&mut set, target)?;
+        self.suspend_set(&mut plan.next, &mut set, target)?;
         let protected = set.protecting().map(|g| g.generation);
         let mut last = Generation(0);
         for one in &target.generations {
@@ -158,15 +160,19 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn suspend_set(&self, set: &mut KeySetRecord, target: &KeySetTarget) -> Result<(), Reason> {
+    fn suspend_set(
+        &self,
+        next: &mut NodeState,
+        set: &mut KeySetRecord,
+        target: &KeySetTarget,
+    ) -> Result<(), Reason> {
         let id = set.definition.key_set;
-        if set.suspended != target.suspended {
-            let needed = if target.suspended { Grant::SuspendKeySet(id) } else { Grant::ResumeKeySet(id) };
-            if !self.rights.holds(&needed) {
-                return Err(Reason::NotApproved);
-            }
-            set.suspended = target.suspended;
+        let needed = if target.suspended { Grant::SuspendKeySet(id) } else { Grant::ResumeKeySet(id) };
+        let approved = next.decide(Fact::KeySet(id), self.rights.newest(&needed));
+        if set.suspended != target.suspended && !approved {
+            return Err(Reason::NotApproved);
         }
+        set.suspended = target.suspended;
         Ok(())
     }
 
