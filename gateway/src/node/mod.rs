@@ -13,6 +13,7 @@ mod enrol;
 mod https;
 mod identity;
 mod installer;
+mod places;
 mod publish;
 mod push;
 mod renew;
