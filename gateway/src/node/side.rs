@@ -261,11 +261,12 @@ impl NodeSide {
         Ok(())
     }
 
-    /// A root KEK was formed at this node from components. Its number must be higher than that of the one before.
+    /// A root KEK was formed at this node from components. Its number must be higher than that of the one before. In
+    /// a box it leaves no copy where it passes.
     pub async fn form_kek(
         &mut self,
         number: u32,
-        kek: paytypes::ClearKey,
+        kek: impl Into<Box<paytypes::ClearKey>>,
     ) -> Result<Result<KekRecord, Reason>, SideError> {
         self.go_back()?;
         let state = self.machine.state();
