@@ -28,8 +28,9 @@ use tokio_rustls::server::TlsStream;
 /// A handshake must be over by then.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Longest time without a whole head of a request: between two of them, or within one.
-const HEAD: Duration = Duration::from_secs(30);
+/// Longest time without a whole head of a request: between two of them, or within one. A manager that has nothing to say
+/// asks every 30 s.
+const HEAD: Duration = Duration::from_secs(75);
 
 /// Time that open requests have to end.
 const GRACE: Duration = Duration::from_secs(3);
