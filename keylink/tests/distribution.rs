@@ -7,10 +7,10 @@ use common::{Centre, centre, evidence, evidence_at};
 use keylink::action::{ActionClass, Grant};
 use keylink::manager::{Link, LinkError, Quarantine, Said};
 use keylink::message::{
-    Audience, Command, CounterReceipt, Manifest, Order, Reason, ReceiptKind, Resync, Scope, Step,
+    Audience, Checkpoint, Command, CounterReceipt, Manifest, Order, Reason, ReceiptKind, Resync, Scope, Step,
 };
-use keylink::wire::{Hex, U64};
-use keylink::{CommandId, Digest, Generation, Instant3, KmcId, NodeId, Signed, SoftSigner};
+use keylink::wire::{Blob, Hex, U64};
+use keylink::{CommandId, Digest, Generation, Instant3, KmcId, NodeId, Sign, Signed, SoftSigner};
 
 use ReceiptKind::{Accepting, Activated, Applied, Destroyed, Proven, Retired, RolledBack};
 
@@ -307,6 +307,41 @@ fn a_key_stays_until_its_successor_is_used() {
     side.machine.switched(side.now, table);
     side.give(&early);
     assert_eq!(side.deliver(), [Activated, Retired]);
+}
+
+// What auditors ask nodes for is what the log's own key has signed.
+#[test]
+fn checkpoints_are_kept_when_the_logs_key_has_signed_them() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let note = |key: u8, size: u64, root: Digest| {
+        let root = Blob(root.0.to_vec());
+        let root = serde_json::to_string(&root).unwrap();
+        let text = format!("kmc.example\n{size}\n{}\n", root.trim_matches('"'));
+        let signed = [vec![1, 2, 3, 4], SoftSigner::new(&[key; 32]).sign(text.as_bytes()).to_vec()].concat();
+        let signed = serde_json::to_string(&Blob(signed)).unwrap();
+        format!("{text}\n\u{2014} kmc.example {}\n", signed.trim_matches('"'))
+    };
+    let mut kept = |size: u64, note: String| {
+        let mut manifest = side.manifest(&centre, vec![set(vec![target(1, Step::Protect)])], vec![]);
+        manifest.checkpoint = Some(Checkpoint { size: U64(size), root: Digest([7; 32]), note });
+        let signed = side.seal(&centre, &manifest);
+        side.give(&signed);
+        assert_eq!(side.deliver(), [Applied], "the manifest is taken");
+        side.machine.state().checkpoint.as_ref().map(|kept| kept.size.0)
+    };
+    let root = Digest([7; 32]);
+    assert_eq!(kept(5, String::new()), None);
+    assert_eq!(kept(5, note(66, 5, root)), None, "by another key");
+    assert_eq!(kept(5, note(101, 4, root)), None, "of another size");
+    assert_eq!(kept(5, note(101, 5, Digest([8; 32]))), None, "of another root");
+    assert_eq!(kept(5, note(101, 5, root).replace("example\n5", "examples\n5")), None, "edited");
+    assert_eq!(kept(5, note(101, 5, root)), Some(5));
+    assert_eq!(kept(u64::MAX, note(66, u64::MAX, root)), Some(5));
+    assert_eq!(kept(4, note(101, 4, root)), Some(5), "never a smaller one");
+    // Another key may have signed it too.
+    let both = format!("{}\u{2014} witness AAAA\n", note(101, 9, root));
+    assert_eq!(kept(9, both), Some(9));
 }
 
 #[test]

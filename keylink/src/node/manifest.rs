@@ -10,6 +10,7 @@ use super::table::TableImage;
 use crate::envelope::Signed;
 use crate::ids::{Digest, Generation, KeySetId};
 use crate::message::{self, Alarm, Manifest, Reason, ReceiptKind};
+use crate::note;
 use crate::time::Instant3;
 use crate::wire::U64;
 use std::sync::Arc;
@@ -65,6 +66,14 @@ impl Machine {
         Ok(())
     }
 
+    // A larger checkpoint is one that the log's key has signed, where the root document names it: else whoever has the
+    // manifest key keeps auditors from the true ones by a size that never comes.
+    fn believes(&self, given: &message::Checkpoint) -> bool {
+        let keys = &self.document.checkpoint_keys;
+        let newer = self.state.checkpoint.as_ref().is_none_or(|own| given.size > own.size);
+        newer && (keys.is_empty() || note::holds(given, keys))
+    }
+
     fn connects(&self, manifest: &Manifest) -> bool {
         match (manifest.resync, manifest.previous) {
             // A wish that was repeated before it was answered is answered more than once.
@@ -106,9 +115,7 @@ impl Machine {
         self.state.manifests.push(hash);
         let surplus = self.state.manifests.len().saturating_sub(MANIFESTS_KEPT);
         self.state.manifests.drain(..surplus);
-        let newer =
-            |c: &message::Checkpoint| self.state.checkpoint.as_ref().is_none_or(|own| c.size > own.size);
-        if let Some(checkpoint) = manifest.checkpoint.filter(newer) {
+        if let Some(checkpoint) = manifest.checkpoint.filter(|given| self.believes(given)) {
             self.state.checkpoint = Some(checkpoint);
         }
         let signer = Arc::clone(&self.signer);
