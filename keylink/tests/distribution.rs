@@ -195,9 +195,11 @@ fn roll_back_needs_its_own_approval() {
     let targets = |old, new| vec![set(vec![target(1, old), target(2, new)])];
     side.run(&centre, targets(Step::Accept, Step::Protect), vec![rotate(&centre, 2)]);
     let back = targets(Step::Protect, Step::Accept);
-    let manifest = side.manifest(&centre, back.clone(), vec![rotate(&centre, 1)]);
-    let signed = side.seal(&centre, &manifest);
-    assert_eq!(side.refused(&signed), Reason::Rollback);
+    for shown in [vec![], vec![rotate(&centre, 1)]] {
+        let manifest = side.manifest(&centre, back.clone(), shown);
+        let signed = side.seal(&centre, &manifest);
+        assert_eq!(side.refused(&signed), Reason::Rollback);
+    }
     let grant = Grant::Rollback { key_set: SET, from: Generation(2), to: Generation(1) };
     let approved = vec![evidence(&centre, ActionClass::Rollback, &[grant], &[1, 2])];
     assert_eq!(side.run(&centre, back, approved), [RolledBack]);
@@ -276,6 +278,11 @@ fn a_held_key_goes_no_further_without_approval() {
     refused(&mut side, both(Step::Accept, Step::Protect), vec![], Reason::NotApproved);
     // A key that hosts may use already is not taken away by the key that it is to follow.
     refused(&mut side, both(Step::Protect, Step::Retire), vec![rotate(&centre, 2)], Reason::Protect);
+    let mut passed_by = side.clone();
+    let mut targets = both(Step::Protect, Step::Retire);
+    targets[0].generations.push(target(3, Step::Accept));
+    let kinds = passed_by.run(&centre, targets, vec![rotate(&centre, 2), rotate(&centre, 3)]);
+    assert_eq!(kinds, [Proven, Accepting, Retired], "at a node that was away");
     // By the clock it is the same, and once armed the next manifest need not show it again.
     let mut armed = both(Step::Accept, Step::Protect);
     armed[0].generations[1].protect_from = Some(U64(side.now.utc_ms + 5_000));

@@ -140,6 +140,14 @@ impl Rights {
         })
     }
 
+    /// Whether a later generation may be brought, whose predecessors retire.
+    pub(super) fn brings_after(&self, key_set: KeySetId, generation: Generation) -> bool {
+        self.grants.iter().any(|(_, grant)| {
+            matches!(grant, Grant::Generation { key_set: s, generation: g, .. }
+                if *s == key_set && *g > generation)
+        })
+    }
+
     /// Whether a held generation may be taken to a step: by the right that brings it, or by that of a roll-back to it.
     pub(super) fn lifts(&self, key_set: KeySetId, generation: Generation, step: Step) -> bool {
         let back = |(_, grant): &(Decision, Grant)| {

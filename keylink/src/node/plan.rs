@@ -183,6 +183,9 @@ impl Planner<'_> {
         target: &GenerationTarget,
     ) -> Result<(), Reason> {
         let id = set.definition.key_set;
+        // Whether an older one may protect again is judged with the whole set.
+        let back = set.protecting().is_some_and(|g| g.generation > target.generation);
+        let back = back && target.step == Step::Protect;
         let Some(record) = set.generations.iter_mut().find(|g| g.generation == target.generation) else {
             if target.step >= Step::Retire {
                 // It came and went while this node was away, or was given up. Its number stays used.
@@ -200,7 +203,7 @@ impl Planner<'_> {
         if !record.kcv.eq_ignore_ascii_case(&target.kcv) {
             return Err(Reason::CheckValue);
         }
-        if rises(record, target) && !self.rights.lifts(id, target.generation, target.step) {
+        if rises(record, target) && !back && !self.rights.lifts(id, target.generation, target.step) {
             return Err(Reason::NotApproved);
         }
         match (record.step, target.step) {
@@ -309,16 +312,10 @@ impl Planner<'_> {
             }
             _ => {}
         }
-        // What followed a generation, by approval, takes it away; one that nothing followed goes by its own approval.
-        let followed = |g: Generation| {
-            let told = |g: &GenerationRecord| g.step == Step::Protect && g.announced == Step::Protect;
-            set.generations.iter().any(|later| later.generation > g && told(later))
-        };
         for record in &set.generations {
             let used = matches!(record.announced, Step::Accept | Step::Protect);
             let leaves = record.step >= Step::Retire && used && record.asked == self.asked;
-            let approved = self.rights.holds(&Grant::Destroy { key_set: id, generation: record.generation });
-            if leaves && !followed(record.generation) && !approved && before.is_some() {
+            if leaves && before.is_some() && !self.may_leave(set, record) {
                 return Err(refuse(Reason::Protect, Some(record.generation)));
             }
         }
@@ -328,6 +325,17 @@ impl Planner<'_> {
             return Err(refuse(Reason::Step, after));
         }
         Ok(())
+    }
+
+    // A used generation leaves when a later one is known to protect, or by its own approval; one that was merely accepted,
+    // at a node that was away, also when the right of a later one is shown.
+    fn may_leave(&self, set: &KeySetRecord, record: &GenerationRecord) -> bool {
+        let (id, generation) = (set.definition.key_set, record.generation);
+        let protects = |g: &&GenerationRecord| g.step == Step::Protect && g.announced == Step::Protect;
+        let told = set.generations.iter().find(protects).map(|g| g.generation);
+        let passed_by = record.announced == Step::Accept && self.rights.brings_after(id, generation);
+        told.is_some_and(|told| told > generation || passed_by)
+            || self.rights.holds(&Grant::Destroy { key_set: id, generation })
     }
 
     fn roll_back(&self, set: &mut KeySetRecord, from: Generation, to: Generation) -> Result<(), Refusal> {
