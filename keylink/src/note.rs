@@ -17,9 +17,10 @@ pub(crate) fn holds(checkpoint: &Checkpoint, keys: &[PublicKey]) -> bool {
     // The line feed before the empty line is part of what is signed.
     let Some(text) = note.get(..text.len().saturating_add(1)) else { return false };
     says(text, checkpoint.size.0, checkpoint.root)
-        && signatures.lines().filter_map(signature).any(|signature| {
-            keys.iter().any(|key| key.verify(text.as_bytes(), &signature).is_ok())
-        })
+        && signatures
+            .lines()
+            .filter_map(signature)
+            .any(|signature| keys.iter().any(|key| key.verify(text.as_bytes(), &signature).is_ok()))
 }
 
 // Origin, size, root; lines behind them are extensions.

@@ -113,8 +113,7 @@ impl Rights {
         let mut rights = Self::default();
         for one in evidence {
             let allowed = one.judge(state.kmc, document, utc_ms)?;
-            let decision =
-                Decision { created_ms: allowed.action.created_ms, action: allowed.action.action };
+            let decision = Decision { created_ms: allowed.action.created_ms, action: allowed.action.action };
             rights.grants.extend(allowed.grants.into_iter().map(|grant| (decision, grant)));
         }
         Ok(rights)
@@ -150,10 +149,10 @@ impl Rights {
 
     /// Whether a held generation may be taken to a step: by the right that brings it, or by that of a roll-back to it.
     pub(super) fn lifts(&self, key_set: KeySetId, generation: Generation, step: Step) -> bool {
-        let back = |(_, grant): &(Decision, Grant)| {
+        let back = self.grants.iter().any(|(_, grant)| {
             matches!(grant, Grant::Rollback { key_set: s, to, .. } if *s == key_set && *to == generation)
-        };
-        self.brings(key_set, generation) || (step == Step::Protect && self.grants.iter().any(back))
+        });
+        self.brings(key_set, generation) || (step == Step::Protect && back)
     }
 
     /// What is decided about the node's membership in zones: the newest decision of each.

@@ -6,8 +6,8 @@ use gateway::node::{NodeSide, Pace, Sending, SideHandle, Transport, run};
 use keylink::endpoint::Endpoint;
 use keylink::message::{Reason, ReceiptKind, Step};
 use keylink::node::Rules;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Counts requests for mail, and what else is said but beats.

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod carried;
-mod declined;
 #[path = "../../../keylink/tests/common/mod.rs"]
 mod common;
+mod declined;
 mod killed;
 mod manager;
 mod network;
