@@ -172,7 +172,7 @@ impl World {
         let step = self.until_due().await;
         if self.hit.contains_key(&step) {
             // Mail arrives within milliseconds; a switch and what follows it takes longer.
-            let longest = if draw.is_multiple_of(3) { 400 } else { 40 };
+            let longest = if step < Phase::Protecting { 4 } else { 300 };
             tokio::time::sleep(Duration::from_micros(draw % (longest * 1_000))).await;
         }
         let server = self.server.take().unwrap();

@@ -71,10 +71,13 @@ fn change(store: &Connection, column: &Column) -> String {
         store.query_row(&format!("SELECT {what} {middle}"), [], |row| row.get(0)).unwrap()
     };
     let (old, key): (Value, Vec<Value>) = (read(name), keys.iter().map(|key| read(key)).collect());
-    // A column of numbers takes no text, not even where it has nothing.
-    let numbers = format!("SELECT type = 'INTEGER' FROM pragma_table_xinfo('{table}') WHERE name = '{name}'");
-    let number: bool = store.query_row(&numbers, [], |row| row.get(0)).unwrap();
-    let new = if old == Value::Null && number { Value::Integer(11) } else { other(name, old) };
+    let kind = format!("SELECT type FROM pragma_table_xinfo('{table}') WHERE name = '{name}'");
+    let kind: String = store.query_row(&kind, [], |row| row.get(0)).unwrap();
+    let new = match (old, kind.as_str()) {
+        (Value::Null, "INTEGER") => Value::Integer(11),
+        (Value::Null, "BLOB") => Value::Blob(vec![11]),
+        (old, _) => other(name, old),
+    };
     let named: Vec<String> = keys.iter().zip(2..).map(|(key, n)| format!("{key} = ?{n}")).collect();
     let sql = format!("UPDATE {table} SET {name} = ?1 WHERE {}", named.join(" AND "));
     let values = std::iter::once(&new).chain(&key);
