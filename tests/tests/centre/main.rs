@@ -18,6 +18,10 @@ mod recovery;
 mod refusals;
 mod root_keks;
 mod rotation;
+#[path = "../../../keymgr/tests/common/shown.rs"]
+mod shown;
 mod swapped;
+mod tampered;
+mod terminals;
 mod tokens;
 mod traffic;
