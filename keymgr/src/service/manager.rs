@@ -2,6 +2,7 @@
 
 use super::carrier::Turns;
 use super::clock::Clock;
+use super::echo::Roots;
 use super::enrolment::{Asked, Enrolments};
 use super::mailroom::Mailroom;
 use super::offers::Offers;
@@ -67,6 +68,7 @@ pub(super) struct Inner {
     pub rates: Rates,
     pub labour: Notify,
     pub ceremonies: Ceremonies,
+    pub roots: Roots,
 }
 
 impl core::fmt::Debug for Manager {
@@ -88,6 +90,7 @@ impl Manager {
             rates: Rates::default(),
             labour: Notify::new(),
             ceremonies: Ceremonies::default(),
+            roots: Roots::default(),
         }))
     }
 
