@@ -146,11 +146,7 @@ impl VaultThread {
         &self,
         job: impl FnOnce(&mut Vault) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
-        let (answer, waiting) = oneshot::channel();
-        let job: Job = Box::new(move |vault| {
-            let _ = answer.send(job(vault));
-        });
-        self.jobs.send(job).map_err(|_| VaultError::Backend)?;
+        let waiting = self.begin(job)?;
         self.noted(waiting.await.map_err(|_| VaultError::Backend)?)
     }
 
@@ -159,11 +155,19 @@ impl VaultThread {
         &self,
         job: impl FnOnce(&mut Vault) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
+        let waiting = self.begin(job)?;
+        self.noted(waiting.blocking_recv().map_err(|_| VaultError::Backend)?)
+    }
+
+    fn begin<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Vault) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<T, VaultError>>, VaultError> {
         let (answer, waiting) = oneshot::channel();
         let job: Job = Box::new(move |vault| {
             let _ = answer.send(job(vault));
         });
         self.jobs.send(job).map_err(|_| VaultError::Backend)?;
-        self.noted(waiting.blocking_recv().map_err(|_| VaultError::Backend)?)
+        Ok(waiting)
     }
 }
