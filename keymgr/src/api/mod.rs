@@ -16,6 +16,7 @@ mod lists;
 mod openapi;
 mod problem;
 mod reads;
+mod reports;
 mod routes;
 mod views;
 mod watch;

@@ -25,6 +25,7 @@ use crate::core::key::KeySet;
 use crate::core::node::{Member, Zone};
 use crate::core::people::{Credential, Person};
 use crate::core::policy::Policy;
+use crate::report::Report;
 use crate::service::{Manager, Verdict};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -188,6 +189,15 @@ routes! {
         "Receipts of nodes, in the exact bytes that they signed";
     get "/audit/entries" Readers evidence::entries [by EntryFilter] => { Page<EntryView> }
         "Entries of the log, oldest first";
+    get "/reports/inventory" Readers reports::inventory [by KeyFilter] => { Report }
+        "Report: every key, and how many nodes hold it";
+    get "/reports/expiring" Readers reports::expiring [by ExpiringFilter] => { Report }
+        "Report: keys that stop to protect soon, those that stop first in front";
+    get "/reports/campaign/{id}" Readers reports::campaign [by PageQuery] => { Report }
+        "Report: one campaign, by whose word it runs, and what each node has receipted";
+    get "/reports/nodes" Readers reports::nodes [by NodeFilter] => { Report } "Report: every node";
+    get "/reports/compliance" Readers reports::compliance [by PageQuery] => { Report }
+        "Report: every node and key set, what was ordered and what the node does by its receipts";
     get "/audit/head" Everybody reads::head => { HeadView } "The newest checkpoint of the log";
     get "/audit/export" Readers exports::export => { Text } "Log and state for offline verification";
 }
