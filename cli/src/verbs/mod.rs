@@ -16,6 +16,8 @@ mod node;
 mod officer;
 mod send;
 mod serve;
+#[cfg(test)]
+mod speaks_json;
 mod token;
 mod vectors;
 mod worker;

@@ -17,6 +17,7 @@ use hsm::BackendClass;
 use keylink::message::{Checkpoint, EnrolmentToken, Receipt, ReceiptKind};
 use keylink::node::NodeState;
 use std::path::{Path, PathBuf};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -51,6 +52,10 @@ pub struct Join {
     #[arg(long, default_value_t = 600)]
     wait_s: u64,
 }
+    /// JSON objects on standard output, a line each: the fingerprints, and the same with the centre when it has let
+    /// the node in.
+    #[arg(long)]
+    json: bool,
 
 /// Arguments of `show`.
 #[derive(Debug, clap::Args)]
@@ -83,6 +88,9 @@ pub struct Carry {
     #[arg(long)]
     kek_lmk: Option<u8>,
     #[command(flatten)]
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
     source: SourceOptions,
 }
 
@@ -117,7 +125,11 @@ async fn run_join(args: &Join) -> Exit {
     }
     let enrolment = Enrolment::kept(&pending, token).map_err(Failure::environment)?;
     let (node, request) = enrolment.fingerprints();
-    println!("node={node}\nrequest={request}");
+    if args.json {
+        println!("{}", json!({ "node": node, "request": request }));
+    } else {
+        println!("node={node}\nrequest={request}");
+    }
     let transport = HttpsTransport::new(&enrolment.identity().url, &enrolment.identity().tls());
     let transport = transport.map_err(Failure::environment)?;
     let store = Store::open(&store_file(&args.data)).map_err(Failure::environment)?;
@@ -127,7 +139,11 @@ async fn run_join(args: &Join) -> Exit {
             Ok(identity) => {
                 identity.save(&done).map_err(|error| file(&done, error))?;
                 std::fs::remove_file(&pending).map_err(|error| file(&pending, error))?;
-                println!("enrolled kmc={}", identity.kmc);
+                if args.json {
+                    println!("{}", json!({ "node": node, "request": request, "kmc": identity.kmc }));
+                } else {
+                    println!("enrolled kmc={}", identity.kmc);
+                }
                 return Ok(());
             }
             Err(EnrolError::Waiting) if until.is_some_and(|until| Instant::now() < until) => {
@@ -155,7 +171,7 @@ fn run_show(args: &Show) -> Exit {
     let sets = state.key_sets.iter().flat_map(|set| {
         let definition = &set.definition;
         set.generations.iter().map(move |one| {
-            serde_json::json!({
+            json!({
                 "key_set": definition.key_set, "name": definition.name, "kind": definition.kind.name(),
                 "base": format!("{:03X}", definition.indices.base), "generation": one.generation,
                 "step": one.step, "kcv": one.kcv, "suspended": set.suspended,
@@ -164,7 +180,7 @@ fn run_show(args: &Show) -> Exit {
     });
     let sets: Vec<_> = sets.collect();
     if args.json {
-        let all = serde_json::json!({
+        let all = json!({
             "node": state.node, "kmc": state.kmc, "manager": identity.url, "epoch": state.epoch,
             "seq": state.seq, "root_kek": state.kek.as_ref().map(|kek| &kek.kcv),
             "root_kek_number": state.kek.as_ref().map(|kek| kek.number), "suspended": state.suspended,
@@ -233,12 +249,13 @@ async fn run_carry(args: Carry) -> Exit {
     let answer = carry(&mut side, &package).await.map_err(Failure::environment)?;
     let answer = answer.ok_or_else(|| Failure::check("not a package for this node"))?;
     std::fs::write(&args.output, &answer).map_err(|error| file(&args.output, error))?;
-    println!(
-        "class={} last={}/{}",
-        class_letter(class),
-        side.machine().state().epoch,
-        side.machine().state().seq
-    );
+    let (class, state) = (class_letter(class), side.machine().state());
+    if args.json {
+        let said = json!({ "file": args.output, "class": class, "epoch": state.epoch, "seq": state.seq });
+        println!("{said}");
+    } else {
+        println!("class={class} last={}/{}", state.epoch, state.seq);
+    }
     Ok(())
 }
 

@@ -137,6 +137,9 @@ pub struct Serve {
 /// Runs the verb.
 pub fn run(verb: Kmc) -> Exit {
     match verb {
+    /// One JSON object on standard output when it is ready.
+    #[arg(long)]
+    json: bool,
         Kmc::Init(args) => init(&args),
         Kmc::Serve(args) => serve(args),
         Kmc::Status(place) => status(&place),
@@ -272,7 +275,7 @@ fn serve(args: Serve) -> Exit {
             house.keep_master(&master.record).map_err(Failure::environment)?;
         }
         // Whoever has started it may have stopped reading: that is no reason to end.
-        if let Err(error) = ready(&server) {
+        if let Err(error) = ready(&server, args.json) {
             tracing::warn!(%error, "standard output");
         }
         server
@@ -298,14 +301,11 @@ fn start_failure(error: keymgr::server::ServerError) -> Failure {
     }
 }
 
-fn ready(server: &Server) -> std::io::Result<()> {
+fn ready(server: &Server, json: bool) -> std::io::Result<()> {
     let address = |address: Option<std::net::SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
     let (api, link, key) = (address(server.api()), address(server.link()), server.key());
     // What durability rests on, so that nobody has to guess.
     let settings = server.manager().writer().standing().settings;
-    let words: Vec<String> =
-        settings.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "-"))).collect();
-    let store = words.join(" ");
     for (name, value) in &settings {
         if matches!(
             (name.as_str(), value.as_str()),
@@ -317,11 +317,25 @@ fn ready(server: &Server) -> std::io::Result<()> {
     // In one piece: who waits for one of these lines may close the pipe after it.
     let MasterFacts { class, lmk } = server.manager().vault().master();
     let check = String::from_utf8_lossy(&lmk.check);
-    let text = format!(
-        "ready api={api} link={link} key={key}\nmanager https://{api}#{key}\nstore {store}\n\
-         master class={class:?} lmk={} check={check}\n",
-        lmk.id
-    );
+    let text = if json {
+        let settings: serde_json::Map<String, Value> =
+            settings.into_iter().map(|(name, value)| (name, value.into())).collect();
+        let master = json!({ "class": format!("{class:?}"), "lmk": lmk.id.0, "check": check });
+        let manager = format!("https://{api}#{key}");
+        let said = json!({
+            "api": api, "link": link, "key": key, "manager": manager, "store": settings, "master": master,
+        });
+        format!("{said}\n")
+    } else {
+        let words: Vec<String> =
+            settings.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "-"))).collect();
+        format!(
+            "ready api={api} link={link} key={key}\nmanager https://{api}#{key}\nstore {}\n\
+             master class={class:?} lmk={} check={check}\n",
+            words.join(" "),
+            lmk.id
+        )
+    };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
