@@ -18,6 +18,7 @@ mod problem;
 mod reads;
 mod reports;
 mod routes;
+mod sight;
 mod views;
 mod watch;
 mod writes;

@@ -8,6 +8,7 @@ use super::filters::{
 };
 use super::lists::{Page, PageQuery, mapped, mapped_in, page, read_cursor, write_cursor};
 use super::problem::Problem;
+use super::sight::Sight;
 use super::views::{
     AskingView, CountsView, HeadView, HolderView, KeyView, Me, NodeView, PreviewView, StatusView,
 };
@@ -108,11 +109,11 @@ const fn place_of_master(class: BackendClass) -> &'static str {
 
 /// How the centre is.
 pub(super) async fn status(State(manager): State<Manager>) -> Json<StatusView> {
-    let standing = manager.writer().standing();
     Json(status_of(&manager))
 }
 
 pub(super) fn status_of(manager: &Manager) -> StatusView {
+    let standing = manager.writer().standing();
     let master = manager.vault().master();
     let counts = manager.view(|core| {
         let state = core.state();
@@ -320,17 +321,26 @@ impl ActionView {
     }
 }
 
-/// Actions.
+/// Actions. Custodians see those that concern them.
 pub(super) async fn actions(
     State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
     Asked(f): Asked<ActionFilter>,
 ) -> Answer<Page<ActionView>> {
-    let wanted = |action: &Action| f.state.is_none_or(|state| ActionWord::of(&action.state) == state);
+    let sight = Sight::of(&manager, &caller);
+    let wanted = |action: &Action| {
+        f.state.is_none_or(|state| ActionWord::of(&action.state) == state) && sight.takes_in(action)
+    };
     mapped(&manager, &f.page(), wanted, ActionView::of).map(Json)
 }
 
 /// One action.
-pub(super) async fn action(State(manager): State<Manager>, Named(id): Named<ActionId>) -> Answer<ActionView> {
+pub(super) async fn action(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(id): Named<ActionId>,
+) -> Answer<ActionView> {
+    Sight::of(&manager, &caller).judge(&manager, id, "action")?;
     one::<Action>(&manager, &id, "action").map(|action| Json(ActionView::of(&action)))
 }
 
