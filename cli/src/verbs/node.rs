@@ -9,15 +9,16 @@ use crate::backend::{Source, SourceOptions};
 use crate::exit::{Exit, Failure};
 use crate::private::make_folder;
 use gateway::node::{
-    EnrolError, Enrolment, HttpsTransport, Identity, NodeService, NodeSide, NodeTable, Nowhere, ServiceSetup,
-    Store, Stored, carry, choose_lmks, class_letter, identity_file, join, open, pending_file, store_file,
+    EnrolError, Enrolment, HttpsTransport, Identity, NodeService, NodeSide, NodeTable, Nowhere, Renewal,
+    ServiceSetup, Store, Stored, carry, choose_lmks, class_letter, identity_file, join, open, pending_file,
+    store_file,
 };
 use gateway::{BackendFactory, Running};
 use hsm::BackendClass;
 use keylink::message::{Checkpoint, EnrolmentToken, Receipt, ReceiptKind};
 use keylink::node::NodeState;
-use std::path::{Path, PathBuf};
 use serde_json::json;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -51,11 +52,11 @@ pub struct Join {
     /// Seconds to wait for the officers; 0 asks once.
     #[arg(long, default_value_t = 600)]
     wait_s: u64,
-}
     /// JSON objects on standard output, a line each: the fingerprints, and the same with the centre when it has let
     /// the node in.
     #[arg(long)]
     json: bool,
+}
 
 /// Arguments of `show`.
 #[derive(Debug, clap::Args)]
@@ -87,10 +88,10 @@ pub struct Carry {
     /// LMK of the root KEK; the first AES key-block LMK when missing.
     #[arg(long)]
     kek_lmk: Option<u8>,
-    #[command(flatten)]
     /// One JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
     source: SourceOptions,
 }
 
@@ -237,7 +238,10 @@ async fn alone(
     let chosen = choose_lmks(table, &lmks).map_err(Failure::usage)?;
     let (nowhere, ready) = (Box::new(Nowhere), Arc::new(|| false));
     let opened = open(data, table, chosen, factory, class, nowhere, ready, None).await;
-    let (_, mut side) = opened.map_err(Failure::environment)?;
+    let (identity, mut side) = opened.map_err(Failure::environment)?;
+    // No connection shows it: whoever serves next reads it from the file.
+    let renewal = Renewal::new(identity, &identity_file(data), |_| Ok(()));
+    side.renew_by(renewal.map_err(Failure::environment)?);
     side.settle().await.map_err(Failure::environment)?;
     Ok((side, class))
 }

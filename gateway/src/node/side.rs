@@ -5,9 +5,10 @@ use super::clock::Clock;
 use super::identity::Identity;
 use super::installer::Installer;
 use super::publish::{Publish, TableEvent};
-use super::renew::Renewal;
+use super::renew::{RenewError, Renewal};
 use super::store::{Store, StoreError};
-use keylink::message::{Alarm, Mail, Parcel, Possession, PossessionMethod, Reason};
+use keylink::envelope::Body as _;
+use keylink::message::{Alarm, Mail, Parcel, Possession, PossessionMethod, Reason, Renewed};
 use keylink::node::{About, Counts, Effects, KekRecord, Machine, NodeState, Rules};
 use keylink::root::RootError;
 use keylink::root_kek::formed_challenge;
@@ -73,6 +74,7 @@ pub struct NodeSide {
     failed: bool,
     exporter: Option<[u8; 32]>,
     renewal: Option<Renewal>,
+    carried: bool,
 }
 
 impl NodeSide {
@@ -93,6 +95,7 @@ impl NodeSide {
             failed: false,
             exporter: None,
             renewal: None,
+            carried: false,
         };
         let effects = side.machine.boot(now);
         side.follow(effects).await?;
@@ -120,10 +123,14 @@ impl NodeSide {
     pub(super) fn renewed(&mut self, answer: &[u8]) {
         let now = self.parts.clock.now().utc_ms;
         let Some(renewal) = &mut self.renewal else { return };
-        match renewal.accept(self.machine.document(), answer, now) {
-            Ok(until_ms) => tracing::info!(until_ms, "the transport certificate was made anew"),
-            Err(error) => tracing::warn!(%error, "the transport certificate was not made anew"),
-        }
+        tell(renewal.accept(self.machine.document(), answer, now));
+    }
+
+    // The same in mail, for a node that asks nobody.
+    fn renewed_by_mail(&mut self, signed: &Signed) {
+        let now = self.parts.clock.now().utc_ms;
+        let Some(renewal) = &mut self.renewal else { return };
+        tell(renewal.from_mail(self.machine.document(), signed, now));
     }
 
     /// Its clock.
@@ -191,6 +198,10 @@ impl NodeSide {
             said.extend(self.follow(effects).await?);
         }
         for signed in &mail.messages {
+            if signed.kind == Renewed::KIND {
+                self.renewed_by_mail(signed);
+                continue;
+            }
             let fresh = getrandom_16();
             let effects = self.machine.message(self.parts.clock.now(), signed, fresh);
             said.extend(self.follow(effects).await?);
@@ -269,9 +280,16 @@ impl NodeSide {
     }
 
     /// What goes back for mail that somebody brought: the parcel, how the node is, and what it has taken, since whoever
-    /// brings mail must know what to bring next.
+    /// brings mail must know what to bring next; and what is to be said of its certificate.
     pub fn answer(&mut self, said: Vec<Signed>) -> Parcel {
         let mut parcel = self.parcel(said);
+        let now = self.parts.clock.now().utc_ms;
+        let asked = self.renewal.as_mut().map(|renewal| renewal.in_parcel(now, self.carried));
+        match asked {
+            Some(Ok(asked)) => parcel.messages.extend(asked),
+            Some(Err(error)) => tracing::warn!(%error, "certificate"),
+            None => {}
+        }
         parcel.messages.push(self.beat());
         parcel.messages.push(self.pull(0));
         parcel
@@ -280,6 +298,7 @@ impl NodeSide {
     /// What this side says travels by file.
     pub const fn by_file(&mut self) {
         self.machine.by_file();
+        self.carried = true;
     }
 
     /// Begin of a session.
@@ -317,6 +336,13 @@ impl NodeSide {
             alarms: if self.failed { vec![Alarm::Store] } else { Vec::new() },
         };
         self.machine.beat(self.parts.clock.now(), &counts)
+    }
+}
+
+fn tell(renewed: Result<u64, RenewError>) {
+    match renewed {
+        Ok(until_ms) => tracing::info!(until_ms, "the transport certificate was made anew"),
+        Err(error) => tracing::warn!(%error, "the transport certificate was not made anew"),
     }
 }
 
