@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -129,17 +130,21 @@ pub struct Serve {
     /// Store, instead of the one in the settings.
     #[arg(long, env = "PAYHSM_STORE", value_name = "STORE", hide_env_values = true)]
     store: Option<String>,
+    /// Longest time that anybody waits for the backend with the master key, milliseconds; whoever has waited is told
+    /// that it does not answer.
+    #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    backend_deadline_ms: u64,
     /// Ends when the process that started it does.
     #[arg(long, hide = true)]
     end_with_parent: bool,
+    /// One JSON object on standard output when it is ready.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the verb.
 pub fn run(verb: Kmc) -> Exit {
     match verb {
-    /// One JSON object on standard output when it is ready.
-    #[arg(long)]
-    json: bool,
         Kmc::Init(args) => init(&args),
         Kmc::Serve(args) => serve(args),
         Kmc::Status(place) => status(&place),
@@ -264,7 +269,9 @@ fn serve(args: Serve) -> Exit {
     }
     let keys = house.open(args.folder.passphrase()?.as_bytes()).map_err(Failure::check)?;
     let (factory, id) = (master.factory, master.lmk.id);
-    let vault = VaultThread::start(move || Vault::new(factory(), id)).map_err(Failure::check)?;
+    let patience = Duration::from_millis(args.backend_deadline_ms);
+    let vault =
+        VaultThread::start_with(patience, move || Vault::new(factory(), id)).map_err(Failure::check)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(Failure::environment)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::environment)?;
