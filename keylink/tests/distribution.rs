@@ -456,7 +456,7 @@ fn receipts_that_a_manager_does_not_count() {
     assert_eq!(side.link.receive(now, &receipts[1]), Err(LinkError::Gap(2)));
     // Expired, by another key, of another node, for somebody else, flipped.
     let late = now + 91 * 24 * 3600 * 1000;
-    assert!(matches!(side.link.receive(late, &receipts[0]), Err(LinkError::Head(_))));
+    assert!(matches!(side.link.clone().receive(late, &receipts[0]), Ok(Said::Receipt(..))), "however late");
     let mut receipt: keylink::message::Receipt = receipts[0].peek().unwrap();
     let thief = Signed::seal(&receipt, &SoftSigner::new(&[9; 32]));
     assert!(matches!(side.link.receive(now, &thief), Err(LinkError::Envelope(_))));
@@ -467,11 +467,11 @@ fn receipts_that_a_manager_does_not_count() {
     receipt.head.audience = Audience::Node(side.node());
     let misdirected = Signed::seal(&receipt, side.signer.as_ref());
     assert!(matches!(side.link.receive(now, &misdirected), Err(LinkError::Head(_))));
-    // For a message that was never sent.
+    // For a message that was never sent: kept, and counted for nothing.
     receipt.head.audience = Audience::Kmc;
     receipt.message = Digest([1; 32]);
     let unbound = Signed::seal(&receipt, side.signer.as_ref());
-    assert_eq!(side.link.receive(now, &unbound), Err(LinkError::Unbound));
+    assert!(matches!(side.link.clone().receive(now, &unbound), Ok(Said::Unbound(..))));
     assert_eq!(side.link.quarantine, None);
     // In order, then repeated: counted once.
     for signed in &receipts {

@@ -140,7 +140,8 @@ impl Server {
         if house.renew_channel(&mut keys, &settings.names, clock.now().utc_ms)? {
             tracing::info!("the listeners' certificate was near its end and is made anew");
         }
-        let options = writer_options(location.clone(), &keys, &genesis, settings.name.clone(), clock)?;
+        let options =
+            writer_options(location.clone(), &keys, &genesis, settings.name.clone(), clock.clone())?;
         // Stores are plain blocking code, and one that is behind a connection waits for it within a runtime of its own.
         let open = move || Ok((Writer::start(options)?, SentStore::open(location)?));
         let opened: Result<_, crate::store::Error> =

@@ -14,8 +14,8 @@ use crate::message::{Audience, Head, PROTOCOL, Possession, Receipt};
 use crate::wire::U64;
 use serde::{Deserialize, Serialize};
 
-/// How many messages are remembered, to bind receipts to.
-const SENT_KEPT: usize = 64;
+/// How many manifests, and how many other messages, are remembered, to bind receipts to.
+const SENT_KEPT: usize = 32;
 /// How many receipts are remembered, to know a duplicate from a fork.
 const RECEIPTS_KEPT: usize = 64;
 /// How many manifests a node remembers.
@@ -84,9 +84,12 @@ pub struct Link {
     /// Highest number of the root document that the node has said it has pinned.
     #[serde(default)]
     pub root: u32,
-    /// Latest time, by the node's own clock, at which it has said something unchained, ms UTC.
+    /// Latest time, by the node's own clock, at which it has said something unchained, ms UTC; see [`Link::spoke`].
     #[serde(default)]
-    pub spoke: U64,
+    spoke: U64,
+    /// Time of the last receipt, by the node's own clock, ms UTC.
+    #[serde(default)]
+    pub receipted_ms: U64,
 }
 
 impl Link {
@@ -109,6 +112,7 @@ impl Link {
             taken: (U64(0), U64(0)),
             root: 0,
             spoke: U64(0),
+            receipted_ms: U64(0),
         }
     }
 
@@ -128,7 +132,14 @@ impl Link {
     /// Remembers a message whose head came from [`Link::next_head`].
     pub fn sent(&mut self, seq: U64, message: &Signed) {
         let manifest = message.kind == <crate::message::Manifest as crate::Body>::KIND;
-        push(&mut self.sent, Sent { seq, hash: message.hash(), manifest }, SENT_KEPT);
+        // Offers that a node refuses time and again do not displace the manifest whose receipts are to come.
+        let of_kind = |sent: &Sent| sent.manifest == manifest;
+        if self.sent.iter().filter(|sent| of_kind(sent)).count() >= SENT_KEPT
+            && let Some(oldest) = self.sent.iter().position(of_kind)
+        {
+            self.sent.remove(oldest);
+        }
+        self.sent.push(Sent { seq, hash: message.hash(), manifest });
     }
 
     /// `previous` of the next manifest: the last one that the node has receipted.

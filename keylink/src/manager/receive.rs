@@ -41,9 +41,6 @@ pub enum LinkError {
     /// Seen before, or older than what was seen.
     #[error("seen before")]
     Replayed,
-    /// Answers nothing that was sent.
-    #[error("receipt for a message that was not sent")]
-    Unbound,
     /// The node is, or is from now on, in quarantine.
     #[error("node in quarantine: {0:?}")]
     Quarantined(Quarantine),
@@ -54,6 +51,8 @@ pub enum LinkError {
 pub enum Said {
     /// A receipt, the next of its chain.
     Receipt(Box<Receipt>, Digest),
+    /// A receipt, the next of its chain, for a message that is not remembered: it counts for nothing.
+    Unbound(Box<Receipt>, Digest),
     /// A receipt that is in the log already: confirm it again, count nothing.
     Duplicate(Digest),
     /// It did not do what a message asked.
@@ -71,15 +70,15 @@ impl Link {
             return Err(LinkError::Quarantined(why));
         }
         match signed.kind.as_str() {
-            Receipt::KIND => self.receipt(utc_ms, signed),
+            Receipt::KIND => self.receipt(signed),
             Refused::KIND => {
                 let refused = self.open::<Refused>(utc_ms, signed, |r| (&r.head, r.node))?;
-                self.spoke = self.spoke.max(refused.utc_ms);
+                self.spoke_at(refused.utc_ms, utc_ms);
                 Ok(Said::Refused(Box::new(refused)))
             }
             Resync::KIND => {
                 let resync = self.open::<Resync>(utc_ms, signed, |r| (&r.head, r.node))?;
-                self.spoke = self.spoke.max(resync.utc_ms);
+                self.spoke_at(resync.utc_ms, utc_ms);
                 Ok(Said::Resync(Box::new(resync)))
             }
             RootKekAccept::KIND => {
@@ -94,7 +93,7 @@ impl Link {
     pub fn hello(&mut self, utc_ms: u64, signed: &Signed) -> Result<Hello, LinkError> {
         let hello = self.open::<Hello>(utc_ms, signed, |h| (&h.head, h.node))?;
         self.hear(hello.boot_id, hello.head.seq)?;
-        self.spoke = self.spoke.max(hello.utc_ms);
+        self.spoke_at(hello.utc_ms, utc_ms);
         self.reached(hello.taken, hello.root);
         Ok(hello)
     }
@@ -107,12 +106,25 @@ impl Link {
         Ok(pull)
     }
 
-    /// Judges a status beat.
-    pub fn beat(&mut self, utc_ms: u64, signed: &Signed) -> Result<StatusBeat, LinkError> {
+    /// Judges a status beat. None for one that came late: what the node has said since is newer.
+    pub fn beat(&mut self, utc_ms: u64, signed: &Signed) -> Result<Option<StatusBeat>, LinkError> {
         let beat = self.open::<StatusBeat>(utc_ms, signed, |b| (&b.head, b.node))?;
-        self.hear(beat.boot_id, beat.head.seq)?;
-        self.spoke = self.spoke.max(beat.utc_ms);
-        Ok(beat)
+        let newest = self.hear(beat.boot_id, beat.head.seq)?;
+        // By order alone the beats of a boot that is not over would be late after one of a boot before it; by time
+        // alone those of a node whose clock was set back.
+        let late = !newest && beat.utc_ms < self.spoke(utc_ms);
+        self.spoke_at(beat.utc_ms, utc_ms);
+        Ok((!late).then_some(beat))
+    }
+
+    /// Latest time at which the node has said something unchained, by its own clock and not later than now.
+    pub fn spoke(&self, utc_ms: u64) -> U64 {
+        self.spoke.min(U64(utc_ms))
+    }
+
+    // A clock that once ran ahead must not make all that follows look old.
+    fn spoke_at(&mut self, at: U64, utc_ms: u64) {
+        self.spoke = self.spoke(utc_ms).max(at.min(U64(utc_ms)));
     }
 
     // What a node has taken it does not give up, in whatever order its messages arrive.
@@ -136,13 +148,15 @@ impl Link {
     // A message of an earlier boot may be the first that is heard of it, and late: a file that was carried, a beat that
     // was on its way at a restart. Each boot has its own window, so that neither keeps the other out. A captured
     // message must not bring its node into quarantine.
-    fn hear(&mut self, boot: U64, seq: U64) -> Result<(), LinkError> {
+    //
+    // True when nothing later was heard, as far as numbers tell.
+    fn hear(&mut self, boot: U64, seq: U64) -> Result<bool, LinkError> {
         let newest = self.boots.last().copied();
         if newest == Some(boot) {
             return take_once(&mut self.said, &mut self.window, seq);
         }
         if let Some(former) = self.former.iter_mut().find(|former| former.boot == boot) {
-            return take_once(&mut former.said, &mut former.window, seq);
+            return take_once(&mut former.said, &mut former.window, seq).map(|_| false);
         }
         if self.boots.contains(&boot) {
             return Err(LinkError::Replayed);
@@ -153,17 +167,22 @@ impl Link {
         }
         push(&mut self.boots, boot, BOOTS_KEPT);
         (self.said, self.window) = (seq, U64(1));
-        Ok(())
+        Ok(true)
     }
 
-    fn receipt(&mut self, utc_ms: u64, signed: &Signed) -> Result<Said, LinkError> {
+    fn receipt(&mut self, signed: &Signed) -> Result<Said, LinkError> {
         let hash = signed.hash();
         // What is in the log already is confirmed again, whatever its age.
         if self.receipts.iter().any(|(_, known)| *known == hash) && signed.open::<Receipt>(&self.key).is_ok()
         {
             return Ok(Said::Duplicate(hash));
         }
-        let receipt = self.open::<Receipt>(utc_ms, signed, |r| (&r.head, r.node))?;
+        // Number and hash already stop replays, and a node may have been away for longer than any message lives.
+        let receipt: Receipt = signed.open(&self.key)?;
+        receipt.head.judge(self.kmc, Audience::Kmc, 1, 0)?;
+        if receipt.node != self.node {
+            return Err(LinkError::Foreign);
+        }
         let number = receipt.head.seq;
         let next = self.next_receipt();
         if number.0 > next {
@@ -178,21 +197,22 @@ impl Link {
         if receipt.previous != self.last_receipt().map(|(_, hash)| hash) {
             return Err(self.lock(Quarantine::Fork));
         }
-        self.binds(&receipt)?;
         self.boot(receipt.boot_id)?;
         push(&mut self.receipts, (number, hash), RECEIPTS_KEPT);
+        self.receipted_ms = receipt.utc_ms;
         let manifest = self.sent.iter().any(|sent| sent.manifest && sent.hash == receipt.message);
         if manifest && !self.receipted.contains(&receipt.message) {
             push(&mut self.receipted, receipt.message, MANIFESTS_KEPT);
         }
-        Ok(Said::Receipt(Box::new(receipt), hash))
+        let receipt = Box::new(receipt);
+        // The chain goes on: else nothing that the node says would ever count again.
+        Ok(if self.binds(&receipt) { Said::Receipt(receipt, hash) } else { Said::Unbound(receipt, hash) })
     }
 
     // A receipt answers a message of ours; only a KEK that was formed at the node answers none.
-    fn binds(&self, receipt: &Receipt) -> Result<(), LinkError> {
+    fn binds(&self, receipt: &Receipt) -> bool {
         let own = self.sent.iter().any(|s| s.seq == receipt.message_seq && s.hash == receipt.message);
-        let formed = receipt.kind == ReceiptKind::KekInstalled && receipt.message_seq == U64(0);
-        if own || formed { Ok(()) } else { Err(LinkError::Unbound) }
+        own || receipt.kind == ReceiptKind::KekInstalled && receipt.message_seq == U64(0)
     }
 
     // Receipts of an earlier boot may come after the hello of a later one, as they were kept, but never after receipts
@@ -215,13 +235,13 @@ impl Link {
 }
 
 // Unchained messages travel side by side, so each number is taken once within a window, as RFC 4303 section 3.4.3 does
-// for packets.
-fn take_once(said: &mut U64, window: &mut U64, seq: U64) -> Result<(), LinkError> {
+// for packets. True for a number higher than all before.
+fn take_once(said: &mut U64, window: &mut U64, seq: U64) -> Result<bool, LinkError> {
     if let Some(ahead) = seq.0.checked_sub(said.0).filter(|ahead| *ahead > 0) {
         let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
         *window = U64(window.0.checked_shl(shift).unwrap_or_default() | 1);
         *said = seq;
-        return Ok(());
+        return Ok(true);
     }
     let behind = u32::try_from(said.0.saturating_sub(seq.0)).unwrap_or(u32::MAX);
     let bit = 1u64.checked_shl(behind).ok_or(LinkError::Replayed)?;
@@ -229,5 +249,5 @@ fn take_once(said: &mut U64, window: &mut U64, seq: U64) -> Result<(), LinkError
         return Err(LinkError::Replayed);
     }
     window.0 |= bit;
-    Ok(())
+    Ok(false)
 }

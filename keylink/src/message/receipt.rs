@@ -106,7 +106,7 @@ pub struct CounterReceipt {
     pub head: Head,
     /// Hash of the receipt.
     pub receipt: Digest,
-    /// A committed state of the log that holds it: size and tree hash.
+    /// A signed state of the log that holds it, when there is one already: size and tree hash.
     pub checkpoint: Option<(U64, Digest)>,
 }
 

@@ -5,6 +5,7 @@
 mod approved;
 mod centre;
 mod custody;
+mod echoes;
 mod entries;
 mod export;
 mod finding;

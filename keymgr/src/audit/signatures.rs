@@ -5,12 +5,14 @@
 use super::approved::Approvals;
 use super::centre::{CENTRE, CentreKeys};
 use super::custody::{Custody, is_component};
+use super::echoes::Seen;
 use super::finding::{Report, SignatureCounts};
 use crate::log::{LineError, Parts};
 use crate::store::{Hash, Row, Table, key_text};
 use ed25519_dalek::{Signature, VerifyingKey};
 use keylink::envelope::{Signed, pae};
 use keylink::ids::{KeyId, PublicKey};
+use keylink::message::Receipt;
 use std::collections::HashMap;
 
 /// Keys seen so far, and what the log wants to be there.
@@ -35,8 +37,9 @@ impl Signatures {
         self.approvals.line(parts)
     }
 
-    /// Learns a key, or checks a signed row. Rows come in the order of the list of tables: keys first.
-    pub fn row(&mut self, row: &Row, report: &mut Report) {
+    /// Learns a key, or checks a signed row. Rows come in the order of the list of tables: keys first. Gives the state
+    /// of the log that a node's receipt names.
+    pub fn row(&mut self, row: &Row, report: &mut Report) -> Option<Seen> {
         if self.founded {
             self.approvals.row(row, report);
         }
@@ -60,8 +63,9 @@ impl Signatures {
                 }
             }
             Table::Receipts => {
-                let holds = self.check(row, Table::Nodes, "node", report).is_some();
-                self.counts.receipts += u64::from(holds);
+                let signed = self.check(row, Table::Nodes, "node", report)?;
+                self.counts.receipts += 1;
+                return signed.peek::<Receipt>().ok()?.checkpoint.map(|(size, root)| (size.0, root.0));
             }
             Table::Manifests => match self.centre.issued(row) {
                 Ok(()) => self.counts.manifests += 1,
@@ -80,6 +84,7 @@ impl Signatures {
             },
             _ => {}
         }
+        None
     }
 
     // Unpacked once: a node signs many receipts with one key.

@@ -1,6 +1,7 @@
 //! The verifier: takes keys, checkpoints, log lines, rows and tiles in this order, in one pass and with
 //! little memory, and says what does not hold.
 
+use super::echoes::Echoes;
 use super::finding::Report;
 use super::head::Head;
 use super::signatures::Signatures;
@@ -36,6 +37,7 @@ pub struct Verifier {
     /// What heads from outside say.
     heads: Vec<(u64, Hash, String)>,
     agreed: Option<u64>,
+    echoes: Echoes,
     fold: Fold,
     signatures: Option<Signatures>,
 }
@@ -76,6 +78,7 @@ impl Verifier {
             said: BTreeMap::new(),
             heads: Vec::new(),
             agreed: None,
+            echoes: Echoes::default(),
             fold: Fold::of(Table::ALL),
             signatures,
         };
@@ -152,10 +155,17 @@ impl Verifier {
         self.last = Some((seq, hash));
         // After a gap the sizes are those of the numbers, so that what follows is still told apart.
         while self.tree.size() < seq {
-            self.tree.push([0; 32], &mut self.full);
+            self.push([0; 32]);
         }
-        self.tree.push(hash, &mut self.full);
+        self.push(hash);
         self.settle();
+    }
+
+    fn push(&mut self, hash: Hash) {
+        self.tree.push(hash, &mut self.full);
+        if self.signatures.is_some() {
+            self.echoes.entry(hash);
+        }
     }
 
     fn explained(&mut self, parts: &Parts<'_>, seq: u64, expected: u64) {
@@ -268,8 +278,10 @@ impl Verifier {
         if let Err((kind, what)) = self.fold.judge(row) {
             self.report.find(kind, row.table.name(), key_text(&row.key), what);
         }
-        if let Some(signatures) = &mut self.signatures {
-            signatures.row(row, &mut self.report);
+        if let Some(signatures) = &mut self.signatures
+            && let Some(seen) = signatures.row(row, &mut self.report)
+        {
+            self.echoes.named(seen, row);
         }
     }
 
@@ -290,6 +302,7 @@ impl Verifier {
 
     /// All was seen. `complete` tells whether rows that did not come are missing.
     pub fn finish(mut self, complete: bool) -> Report {
+        self.echoes.judge(&mut self.report);
         if complete {
             for (table, key, (kind, what)) in self.fold.rest() {
                 self.report.find(kind, table.name(), key_text(&key), what);

@@ -54,6 +54,10 @@ pub enum AlarmKind {
     ActionFailed,
     /// What was to happen at its time could not be done; it is tried again every second.
     Stuck,
+    /// A node has seen a log that is not ours: the store was set back, or the history was told anew.
+    LogDiffers,
+    /// The clock of the manager's machine has stepped. Time is told as before for an hour.
+    Clock,
 }
 
 /// An alarm.

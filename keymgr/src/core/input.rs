@@ -360,6 +360,18 @@ pub enum Input {
     },
     /// Time passes. The shell says so at least once a second.
     Tick,
+    /// A node has seen a log that is not ours.
+    LogDiffers {
+        /// Which node.
+        node: NodeId,
+        /// What it has seen.
+        text: String,
+    },
+    /// The clock of the manager's machine has stepped, by so many milliseconds, or has not any more.
+    Clock {
+        /// 0 when it is right or followed again.
+        step_ms: i64,
+    },
 }
 
 /// What is answered.

@@ -18,7 +18,8 @@ use super::steps;
 use super::table::{Change, Record};
 use super::target;
 use keylink::manager::{Expected, LinkError, Quarantine, Said};
-use keylink::message::{PossessionMethod, Reason, Receipt, ReceiptKind, Refused, Resync, StatusBeat, Step};
+use keylink::message::{PossessionMethod, Reason, Receipt, ReceiptKind, Refused, Resync, Step};
+use keylink::wire::U64;
 use keylink::{Generation, Signed};
 use std::collections::BTreeSet;
 
@@ -28,7 +29,9 @@ pub fn hello(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Res
     let node = tx.edit::<Node>(id)?;
     node.seen_utc_ms = now;
     let counted = node.link.last_receipt();
-    let behind = hello.receipt.0 < counted.map_or(0.into(), |(number, _)| number);
+    // A hello that was made before the last receipt and came after it names the one before, and is no fork.
+    let behind = hello.receipt.0 < counted.map_or(0.into(), |(number, _)| number)
+        && hello.utc_ms > node.link.receipted_ms;
     if behind || counted.is_some_and(|(n, hash)| n == hello.receipt.0 && hello.receipt.1 != Some(hash)) {
         return quarantine(tx, id, Quarantine::Fork, now);
     }
@@ -53,7 +56,7 @@ pub fn beat(
     now: u64,
 ) -> Result<Outcome, Refusal> {
     let limits = tx.get::<Centre>(&())?.limits;
-    let beat: StatusBeat = speaking(tx, id)?.link.beat(now, signed)?;
+    let Some(beat) = speaking(tx, id)?.link.beat(now, signed)? else { return Ok(Outcome::Done) };
     let node = tx.edit::<Node>(id)?;
     node.seen_utc_ms = now;
     node.skew_ms = skew_ms;
@@ -114,16 +117,14 @@ pub fn said(
     };
     match said {
         Said::Receipt(receipt, hash) => {
-            tx.edit::<Node>(id)?.seen_utc_ms = now;
-            tx.keep(Record::Receipt(rows::Receipt {
-                node: *id,
-                seq: receipt.head.seq,
-                campaign: receipt.campaign,
-                kind: receipt.kind,
-                signed: signed.clone(),
-            }));
-            let last = tx.get::<Node>(id)?.link.last_receipt();
+            let last = keep(tx, id, &receipt, signed, now)?;
             count(tx, id, &receipt, judged, now)?;
+            Ok(Outcome::Counted { hash, last, again: false })
+        }
+        Said::Unbound(receipt, hash) => {
+            let last = keep(tx, id, &receipt, signed, now)?;
+            let text = format!("receipt {} answers nothing that is remembered", receipt.head.seq);
+            tx.alarm(AlarmKind::ReceiptsBehind, id, text, now);
             Ok(Outcome::Counted { hash, last, again: false })
         }
         Said::Duplicate(hash) => {
@@ -139,6 +140,25 @@ pub fn said(
         // The agreement of a root KEK is the shell's; its result comes as `Input::KekAgreed`.
         Said::Accept(..) => Ok(Outcome::Done),
     }
+}
+
+// The next of the chain, as a row; gives number and hash of the last.
+fn keep(
+    tx: &mut Change<'_>,
+    id: &NodeId,
+    receipt: &Receipt,
+    signed: &Signed,
+    now: u64,
+) -> Result<Option<(U64, Digest)>, Refusal> {
+    tx.edit::<Node>(id)?.seen_utc_ms = now;
+    tx.keep(Record::Receipt(rows::Receipt {
+        node: *id,
+        seq: receipt.head.seq,
+        campaign: receipt.campaign,
+        kind: receipt.kind,
+        signed: signed.clone(),
+    }));
+    Ok(tx.get::<Node>(id)?.link.last_receipt())
 }
 
 fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Result<Outcome, Refusal> {
@@ -382,7 +402,7 @@ fn protects(tx: &mut Change<'_>, id: &NodeId, key: KeyRef) {
 
 fn early(tx: &mut Change<'_>, id: &NodeId, key: &Key, receipt: &Receipt, now: u64) {
     let skew = tx.find::<Centre>(&()).map_or(0, |centre| centre.limits.skew_max_ms);
-    if key.windows.originator_from.is_some_and(|from| receipt.utc_ms.0 + 2 * skew < from) {
+    if key.windows.originator_from.is_some_and(|from| receipt.utc_ms.0.saturating_add(2 * skew) < from) {
         let text = "protected with a new key before its time".to_owned();
         tx.alarm(AlarmKind::NodeReports, id, text, now);
     }

@@ -125,7 +125,6 @@ codes! {
     Self::Link(LinkError::Foreign) => "message_foreign",
     Self::Link(LinkError::Gap(_)) => "receipt_gap",
     Self::Link(LinkError::Replayed) => "message_replayed",
-    Self::Link(LinkError::Unbound) => "receipt_unbound",
     Self::Link(LinkError::Quarantined(_)) => "node_quarantined",
     Self::TooFewOfficers => "too_few_officers",
     Self::Unfit(_) => "unfit",

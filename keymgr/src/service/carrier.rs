@@ -152,7 +152,7 @@ impl Manager {
         let link = record.ok_or(LinkProblem::Unknown)?;
         let mut verdicts = Vec::new();
         // What is of one moment comes in one parcel; so what is not later than all before it was brought before.
-        let said_ms = link.spoke.0;
+        let said_ms = link.spoke(self.now().utc_ms).0;
         for signed in parcel.messages {
             let (kind, message) = (signed.kind.clone(), signed.hash());
             let (fate, code, detail) = match claims(&signed) {
@@ -176,6 +176,11 @@ impl Manager {
         at: Option<u64>,
         way: Way,
     ) -> Result<Judgement, LinkProblem> {
+        let seen = match signed.kind.as_str() {
+            StatusBeat::KIND => signed.peek::<StatusBeat>()?.checkpoint,
+            Receipt::KIND => signed.peek::<Receipt>()?.checkpoint,
+            _ => None,
+        };
         let input = match signed.kind.as_str() {
             RootKekAccept::KIND => return self.agreed(node, signed).await,
             Renew::KIND => return self.renew_by_parcel(node, &signed).await,
@@ -200,7 +205,11 @@ impl Manager {
                 Input::Said { node, signed, judged }
             }
         };
-        judgement(self.submit(None, input).await)
+        let told = self.submit(None, input).await;
+        if told.is_ok() {
+            self.echoed(node, seen).await;
+        }
+        judgement(told)
     }
 
     // Of a beat in a file is known that it was written before now, and no more.

@@ -35,6 +35,7 @@ impl Manager {
             if ticked.elapsed() >= TICK {
                 ticked = tokio::time::Instant::now();
                 self.keep_epoch().await;
+                self.tell_clock().await;
                 failpoint!("labour.tick");
                 let done = self.submit(None, Input::Tick).await;
                 if let Err(problem) = &done
@@ -56,6 +57,16 @@ impl Manager {
         let given = self.0.parts.writer.standing().epoch;
         if given > self.view(crate::core::Core::epoch) {
             let _ = self.submit(None, Input::TakeOver { epoch: given }).await;
+        }
+    }
+
+    async fn tell_clock(&self) {
+        let step_ms = self.0.parts.clock.stepped_ms();
+        let open = |alarm: &crate::core::alarm::Alarm| {
+            alarm.kind == AlarmKind::Clock && alarm.ended_utc_ms.is_none()
+        };
+        if self.view(|core| core.alarms().any(open)) != (step_ms != 0) {
+            let _ = self.submit(None, Input::Clock { step_ms }).await;
         }
     }
 

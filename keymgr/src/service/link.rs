@@ -251,11 +251,13 @@ impl Manager {
                 continue;
             }
             let judged = self.judge(&signed).await?;
+            let seen = signed.peek::<Receipt>().ok().and_then(|receipt| receipt.checkpoint);
             failpoint!("link.before_receipt");
             match self.submit(None, Input::Said { node: speaker, signed, judged }).await {
                 Ok(Outcome::Counted { last: counted, .. }) => {
                     failpoint!("link.after_receipt");
                     last = counted;
+                    self.echoed(speaker, seen).await;
                 }
                 Ok(_) => {}
                 // A gap or a receipt of something unknown: what came before it was counted and is confirmed.
@@ -283,13 +285,16 @@ impl Manager {
         let ours = i64::try_from(self.now().utc_ms).unwrap_or(i64::MAX);
         let skew_ms = i64::try_from(beat.utc_ms.0).unwrap_or(i64::MAX).saturating_sub(ours);
         self.submit(None, Input::Beat { beat: signed, node: beat.node, skew_ms, by_file: false }).await?;
+        self.echoed(beat.node, beat.checkpoint).await;
         Ok(Mail::default())
     }
 
     pub(super) fn counter_receipt(&self, node: NodeId, last: (U64, Digest)) -> Result<Signed, LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let epoch = self.view(crate::core::Core::epoch);
-        let checkpoint = self.checkpoint().map(|c| (c.size, c.root));
+        // Read before the checkpoint: what covers this many entries covers the receipt.
+        let size = self.0.parts.writer.standing().log_size;
+        let checkpoint = self.checkpoint().filter(|c| c.size.0 >= size).map(|c| (c.size, c.root));
         let body =
             CounterReceipt { head: self.head(kmc, node, epoch, last.0.0, now), receipt: last.1, checkpoint };
         Ok(Signed::seal(&body, &self.0.parts.signer))

@@ -2,6 +2,7 @@
 
 use super::carrier::Turns;
 use super::clock::Clock;
+use super::echo::Roots;
 use super::enrolment::{Asked, Enrolments};
 use super::mailroom::Mailroom;
 use super::offers::Offers;
@@ -69,6 +70,7 @@ pub(super) struct Inner {
     pub rates: Rates,
     pub labour: Notify,
     pub ceremonies: Ceremonies,
+    pub roots: Roots,
 }
 
 impl core::fmt::Debug for Manager {
@@ -91,6 +93,7 @@ impl Manager {
             rates: Rates::default(),
             labour: Notify::new(),
             ceremonies: Ceremonies::default(),
+            roots: Roots::default(),
         }))
     }
 

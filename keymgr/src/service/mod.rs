@@ -7,6 +7,7 @@
 mod carrier;
 mod certificate;
 mod clock;
+mod echo;
 mod enrolment;
 mod keys;
 mod labour;

@@ -153,7 +153,7 @@ impl Manager {
         let link = link.ok_or(LinkProblem::Unknown)?;
         let last = link.last_receipt();
         // A node that has never spoken says first what it has.
-        let mail = if link.spoke == U64(0) {
+        let mail = if link.spoke(u64::MAX) == U64(0) {
             Mail::default()
         } else {
             self.keep_offered(node).await;

@@ -21,9 +21,10 @@ pub fn root_kek_label(kmc: KmcId, node: NodeId, number: u32) -> String {
 }
 
 /// Private keys of open offers, one a node: a later offer replaces an earlier one. They do not outlive the
-/// process; after a restart the node is offered anew.
+/// process; after a restart the node is offered anew. Boxed, since a table that grows or gives a value away leaves
+/// what it held behind in memory that nobody wipes.
 #[derive(Default)]
-pub(super) struct Offers(HashMap<NodeId, Ephemeral>);
+pub(super) struct Offers(HashMap<NodeId, Box<Ephemeral>>);
 
 impl Vault {
     /// Makes the key pair of an offer to `node`; gives the public key.
@@ -37,7 +38,7 @@ impl Vault {
             })
             .ok_or(VaultError::Backend)?;
         let public = pair.public();
-        self.offers.0.insert(node, pair);
+        self.offers.0.insert(node, Box::new(pair));
         Ok(public)
     }
 

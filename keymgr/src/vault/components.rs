@@ -29,9 +29,10 @@ pub struct ComponentBox {
 }
 
 /// Private keys of open ceremonies. They live in the vault's memory only: a ceremony that is open when the
-/// manager stops begins anew, which is what a half-done ceremony should do.
+/// manager stops begins anew, which is what a half-done ceremony should do. Boxed, since a table that grows or gives
+/// a value away leaves what it held behind in memory that nobody wipes.
 #[derive(Default)]
-pub struct ComponentKeys(HashMap<Vec<u8>, <Suite as Kem>::PrivateKey>);
+pub struct ComponentKeys(HashMap<Vec<u8>, Box<<Suite as Kem>::PrivateKey>>);
 
 impl core::fmt::Debug for ComponentKeys {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -43,7 +44,7 @@ impl ComponentKeys {
     /// A new key for a ceremony, named by `ceremony`.
     pub fn begin(&mut self, ceremony: &[u8]) -> ComponentKey {
         let (private, public) = Suite::gen_keypair();
-        self.0.insert(ceremony.to_vec(), private);
+        self.0.insert(ceremony.to_vec(), Box::new(private));
         ComponentKey(public.to_bytes().to_vec())
     }
 

@@ -6,6 +6,7 @@ use super::{Job, Options, Shared, Standing, SubmitError, idempotency};
 use crate::failpoint::failpoint;
 use crate::log::{Each, Entry, Ledger, Opening};
 use crate::store::{Error, Row};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -105,7 +106,7 @@ impl<M: Machine> Driver<M> {
             match jobs.recv_timeout(self.options.quiet) {
                 Ok(first) => {
                     let jobs = self.gather(first, jobs);
-                    self.serve(jobs);
+                    self.guarded(jobs);
                 }
                 Err(RecvTimeoutError::Timeout) => self.rest(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -134,6 +135,19 @@ impl<M: Machine> Driver<M> {
         }
         self.expected = jobs.len();
         jobs
+    }
+
+    // A request that makes the machine panic costs its batch, whose callers hear that the outcome is unknown, and
+    // nothing else: what is in memory may be half done and is read anew.
+    fn guarded(&mut self, jobs: Vec<Job<M>>) {
+        if catch_unwind(AssertUnwindSafe(|| self.serve(jobs))).is_err() {
+            tracing::error!("a request made the writer panic: the state is read anew from the store");
+            self.ledger = None;
+            let shared = self.shared.clone();
+            shared.machine.clear_poison();
+            let mut machine = shared.machine.write().unwrap_or_else(PoisonError::into_inner);
+            self.reload(&mut machine);
+        }
     }
 
     fn serve(&mut self, jobs: Vec<Job<M>>) {

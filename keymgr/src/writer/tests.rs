@@ -305,3 +305,20 @@ async fn answers_reach_asynchronous_callers() {
     tokio::task::spawn_blocking(move || drop(writer)).await.unwrap();
     assert_eq!(Store::read(&rig.location()).unwrap().count(Table::KeySets).unwrap(), 1);
 }
+
+// A sum that overflows stands for any fault of a machine: its batch is lost and nothing else is.
+#[test]
+fn a_request_that_panics_costs_its_batch() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    writer.submit_blocking(None, raise("a", 5)).unwrap();
+    for _ in 0..2 {
+        let answer = writer.submit_blocking(None, raise("a", u64::MAX));
+        assert!(matches!(answer, Err(SubmitError::OutcomeUnknown)), "{answer:?}");
+    }
+    writer.submit_blocking(None, raise("a", 2)).unwrap();
+    assert_eq!((value(&writer, "a"), writer.standing().leading), (Some(7), true));
+    drop(writer);
+    assert!(rig.holds());
+}

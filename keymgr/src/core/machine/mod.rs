@@ -375,6 +375,19 @@ impl Request<'_> {
                 note.word = "centre.tick";
                 tick::tick(tx, self.watch, now);
             }
+            Input::LogDiffers { node, text } => {
+                note.node("log.differs", &node);
+                tx.alarm(AlarmKind::LogDiffers, &node, text, now);
+            }
+            Input::Clock { step_ms } => {
+                note.word = "centre.clock";
+                if step_ms == 0 {
+                    tx.calm(AlarmKind::Clock, &"centre", now);
+                } else {
+                    let text = format!("the clock has stepped by {step_ms} ms; it is followed after an hour");
+                    tx.alarm(AlarmKind::Clock, &"centre", text, now);
+                }
+            }
         }
         Ok(Outcome::Done)
     }
