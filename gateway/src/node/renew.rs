@@ -156,7 +156,7 @@ impl Renewal {
     }
 
     /// The answer in mail; it is shown with the next parcel that it was taken. Mail may bring it again.
-    pub fn from_mail(
+    pub fn accept_from_mail(
         &mut self,
         document: &RootDocument,
         signed: &Signed,

@@ -130,7 +130,7 @@ impl NodeSide {
     fn renewed_by_mail(&mut self, signed: &Signed) {
         let now = self.parts.clock.now().utc_ms;
         let Some(renewal) = &mut self.renewal else { return };
-        tell(renewal.from_mail(self.machine.document(), signed, now));
+        tell(renewal.accept_from_mail(self.machine.document(), signed, now));
     }
 
     /// Its clock.

@@ -488,13 +488,13 @@ async fn no_parcel_brings_a_certificate_for_another_key_or_node_or_time() {
         answer(&|body| body.certificates.clear()),
         answer(&|body| body.certificates = vec![Blob(forged.clone())]),
     ] {
-        assert!(own.from_mail(&document, &signed, utc_ms()).is_err());
+        assert!(own.accept_from_mail(&document, &signed, utc_ms()).is_err());
         assert!(own.in_parcel(utc_ms(), true).unwrap().is_none(), "nothing to show");
         assert_eq!(Identity::load(&path).unwrap().tls().certificate, old.tls().certificate);
     }
     // By a process that has only the files.
     let mut later = renewal(&old, &path, &way(&old));
-    assert!(later.from_mail(&document, &answer(&|_| ()), utc_ms()).unwrap() > utc_ms() + 390 * DAY);
+    assert!(later.accept_from_mail(&document, &answer(&|_| ()), utc_ms()).unwrap() > utc_ms() + 390 * DAY);
     assert!(
         later.in_parcel(utc_ms(), true).unwrap().is_some()
             && later.in_parcel(utc_ms(), true).unwrap().is_none()
