@@ -16,6 +16,7 @@ mod pushes;
 mod raw;
 mod recovery;
 mod refusals;
+mod reports;
 mod root_keks;
 mod rotation;
 #[path = "../../../keymgr/tests/common/shown.rs"]
