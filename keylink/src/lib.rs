@@ -19,6 +19,7 @@ mod memo;
 pub mod merkle;
 pub mod message;
 pub mod node;
+mod note;
 pub mod root;
 pub mod root_kek;
 #[cfg(feature = "schema")]

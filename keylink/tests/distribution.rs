@@ -3,14 +3,14 @@
 mod common;
 
 use common::fleet::{SET, Side, ZONE, begun, brings, definition, install, joined, rotate, set, target};
-use common::{Centre, centre, evidence};
+use common::{Centre, centre, evidence, evidence_at};
 use keylink::action::{ActionClass, Grant};
 use keylink::manager::{Link, LinkError, Quarantine, Said};
 use keylink::message::{
-    Audience, Command, CounterReceipt, Manifest, Order, Reason, ReceiptKind, Resync, Scope, Step,
+    Audience, Checkpoint, Command, CounterReceipt, Manifest, Order, Reason, ReceiptKind, Resync, Scope, Step,
 };
-use keylink::wire::{Hex, U64};
-use keylink::{CommandId, Digest, Generation, Instant3, KmcId, NodeId, Signed, SoftSigner};
+use keylink::wire::{Blob, Hex, U64};
+use keylink::{CommandId, Digest, Generation, Instant3, KmcId, NodeId, Sign, Signed, SoftSigner};
 
 use ReceiptKind::{Accepting, Activated, Applied, Destroyed, Proven, Retired, RolledBack};
 
@@ -83,6 +83,76 @@ fn a_clock_that_jumped_arms_nothing() {
     assert_eq!(side.refused(&signed), Reason::Clock);
 }
 
+// A unit that starts before its clock is set, by network time for one.
+#[test]
+fn a_clock_that_was_set_is_believed_again_after_quiet_minutes() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let clock = vec![keylink::message::Alarm::Clock];
+    side.now.utc_ms += 60_000;
+    let effects = side.machine.tick(side.now);
+    assert_eq!(effects.alarms, clock, "though nothing is armed");
+    let switch = |at: u64| {
+        let mut new = target(2, Step::Protect);
+        new.protect_from = Some(U64(at));
+        vec![set(vec![target(1, Step::Accept), new])]
+    };
+    let current = |side: &Side| side.table.sets[0].current.as_ref().unwrap().generation;
+    // An hour ahead; and over by this clock, which may be wrong.
+    let hour = side.now.utc_ms + 3_600_000;
+    for at in [hour, side.now.utc_ms, side.now.utc_ms - 60_000] {
+        let manifest = side.manifest(&centre, switch(at), vec![rotate(&centre, 2)]);
+        let signed = side.seal(&centre, &manifest);
+        assert_eq!(side.refused(&signed), Reason::Clock, "{at}");
+    }
+    assert_eq!(current(&side), Generation(1));
+    for _ in 0..600 {
+        side.now = side.now.after(1_000);
+        let effects = side.machine.tick(side.now);
+        assert!(effects.alarms.is_empty() && effects.publish.is_none());
+    }
+    assert!(side.machine.alarms(side.now).is_empty());
+    assert_eq!(side.run(&centre, switch(hour), vec![rotate(&centre, 2)]), [Proven, Accepting]);
+    assert_eq!(side.machine.next_deadline_ms(side.now), Some(3_000_000));
+    side.now = side.now.after(3_000_000);
+    let effects = side.machine.tick(side.now);
+    side.follow(effects);
+    assert_eq!((current(&side), side.deliver()), (Generation(2), vec![Activated]));
+}
+
+// Suspension and revocation wait for no clock; the switch that comes with them does.
+#[test]
+fn what_takes_rights_away_is_obeyed_whatever_the_clock_says() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let due = side.now.utc_ms + 30_000;
+    side.now.utc_ms += 60_000;
+    let mut new = target(2, Step::Protect);
+    new.protect_from = Some(U64(due));
+    let targets = vec![set(vec![target(1, Step::Accept), new])];
+    let suspend = evidence(&centre, ActionClass::SuspendNode, &[Grant::SuspendNode(side.node())], &[1]);
+    let mut manifest = side.manifest(&centre, targets.clone(), vec![rotate(&centre, 2), suspend.clone()]);
+    manifest.suspended = true;
+    let signed = side.seal(&centre, &manifest);
+    side.give(&signed);
+    assert_eq!(side.deliver(), [Proven, Accepting]);
+    let set = &side.table.sets[0];
+    assert!(set.suspended && set.current.as_ref().unwrap().generation == Generation(1), "held back");
+    // It stays so with the next manifest, and without news.
+    let resume = evidence(&centre, ActionClass::Resume, &[Grant::ResumeNode(side.node())], &[1, 2]);
+    assert_eq!(side.run(&centre, targets, vec![rotate(&centre, 2), resume]), [Applied]);
+    let effects = side.machine.tick(side.now);
+    assert!(effects.publish.is_none());
+    assert_eq!(side.table.sets[0].current.as_ref().unwrap().generation, Generation(1));
+    for _ in 0..301 {
+        side.now = side.now.after(1_000);
+        let effects = side.machine.tick(side.now);
+        side.follow(effects);
+    }
+    assert_eq!(side.deliver(), [Activated]);
+    assert_eq!(side.table.sets[0].current.as_ref().unwrap().generation, Generation(2));
+}
+
 #[test]
 fn one_manifest_brings_a_node_up_to_date() {
     let centre = centre();
@@ -125,9 +195,11 @@ fn roll_back_needs_its_own_approval() {
     let targets = |old, new| vec![set(vec![target(1, old), target(2, new)])];
     side.run(&centre, targets(Step::Accept, Step::Protect), vec![rotate(&centre, 2)]);
     let back = targets(Step::Protect, Step::Accept);
-    let manifest = side.manifest(&centre, back.clone(), vec![rotate(&centre, 1)]);
-    let signed = side.seal(&centre, &manifest);
-    assert_eq!(side.refused(&signed), Reason::Rollback);
+    for shown in [vec![], vec![rotate(&centre, 1)]] {
+        let manifest = side.manifest(&centre, back.clone(), shown);
+        let signed = side.seal(&centre, &manifest);
+        assert_eq!(side.refused(&signed), Reason::Rollback);
+    }
     let grant = Grant::Rollback { key_set: SET, from: Generation(2), to: Generation(1) };
     let approved = vec![evidence(&centre, ActionClass::Rollback, &[grant], &[1, 2])];
     assert_eq!(side.run(&centre, back, approved), [RolledBack]);
@@ -183,6 +255,102 @@ fn steps_that_do_not_follow_or_are_not_approved() {
     check(suspended(&()), vec![], Reason::NotApproved);
 }
 
+// Whoever has the manifest key and nothing else takes no key further than officers have allowed.
+#[test]
+fn a_held_key_goes_no_further_without_approval() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let both = |old, new| vec![set(vec![target(1, old), target(2, new)])];
+    let refused = |side: &mut Side, targets: Vec<_>, approved, reason| {
+        let manifest = side.manifest(&centre, targets, approved);
+        let signed = side.seal(&centre, &manifest);
+        assert_eq!(side.refused(&signed), reason);
+    };
+    side.run(&centre, both(Step::Protect, Step::Stage), vec![rotate(&centre, 2)]);
+    refused(&mut side, both(Step::Protect, Step::Accept), vec![], Reason::NotApproved);
+    refused(&mut side, both(Step::Accept, Step::Protect), vec![], Reason::NotApproved);
+    refused(&mut side, both(Step::Accept, Step::Protect), vec![rotate(&centre, 1)], Reason::NotApproved);
+    // A roll-back to it is for protecting, not for accepting.
+    let back = Grant::Rollback { key_set: SET, from: Generation(3), to: Generation(2) };
+    let back = vec![evidence(&centre, ActionClass::Rollback, &[back], &[1, 2])];
+    refused(&mut side, both(Step::Protect, Step::Accept), back, Reason::NotApproved);
+    assert_eq!(side.run(&centre, both(Step::Protect, Step::Accept), vec![rotate(&centre, 2)]), [Accepting]);
+    refused(&mut side, both(Step::Accept, Step::Protect), vec![], Reason::NotApproved);
+    // A key that hosts may use already is not taken away by the key that it is to follow.
+    refused(&mut side, both(Step::Protect, Step::Retire), vec![rotate(&centre, 2)], Reason::Protect);
+    let mut passed_by = side.clone();
+    let mut targets = both(Step::Protect, Step::Retire);
+    targets[0].generations.push(target(3, Step::Accept));
+    let kinds = passed_by.run(&centre, targets, vec![rotate(&centre, 2), rotate(&centre, 3)]);
+    assert_eq!(kinds, [Proven, Accepting, Retired], "at a node that was away");
+    // By the clock it is the same, and once armed the next manifest need not show it again.
+    let mut armed = both(Step::Accept, Step::Protect);
+    armed[0].generations[1].protect_from = Some(U64(side.now.utc_ms + 5_000));
+    refused(&mut side, armed.clone(), vec![], Reason::NotApproved);
+    assert_eq!(side.run(&centre, armed.clone(), vec![rotate(&centre, 2)]), [Applied]);
+    assert_eq!(side.run(&centre, armed.clone(), vec![]), [Applied]);
+    armed[0].generations[1].protect_from = Some(U64(side.now.utc_ms + 4_000));
+    refused(&mut side, armed, vec![], Reason::NotApproved);
+    // What stays where it is, and what goes because another follows it, needs none.
+    assert_eq!(side.run(&centre, both(Step::Accept, Step::Protect), vec![rotate(&centre, 2)]), [Activated]);
+    assert_eq!(side.run(&centre, both(Step::Accept, Step::Protect), vec![]), [Applied]);
+    assert_eq!(side.run(&centre, both(Step::Retire, Step::Protect), vec![]), [Retired]);
+}
+
+// The order to retire overtakes the cores: nothing is known to protect yet.
+#[test]
+fn a_key_stays_until_its_successor_is_used() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let both = |old, new| vec![set(vec![target(1, old), target(2, new)])];
+    side.run(&centre, both(Step::Protect, Step::Accept), vec![rotate(&centre, 2)]);
+    let manifest = side.manifest(&centre, both(Step::Accept, Step::Protect), vec![rotate(&centre, 2)]);
+    let signed = side.seal(&centre, &manifest);
+    let effects = side.machine.message(side.now, &signed, [5; 16]);
+    let table = effects.publish.unwrap().number;
+    let manifest = side.manifest(&centre, both(Step::Retire, Step::Protect), vec![rotate(&centre, 2)]);
+    let early = side.seal(&centre, &manifest);
+    assert_eq!(side.refused(&early), Reason::Protect);
+    side.machine.switched(side.now, table);
+    side.give(&early);
+    assert_eq!(side.deliver(), [Activated, Retired]);
+}
+
+// What auditors ask nodes for is what the log's own key has signed.
+#[test]
+fn checkpoints_are_kept_when_the_logs_key_has_signed_them() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let note = |key: u8, size: u64, root: Digest| {
+        let root = Blob(root.0.to_vec());
+        let root = serde_json::to_string(&root).unwrap();
+        let text = format!("kmc.example\n{size}\n{}\n", root.trim_matches('"'));
+        let signed = [vec![1, 2, 3, 4], SoftSigner::new(&[key; 32]).sign(text.as_bytes()).to_vec()].concat();
+        let signed = serde_json::to_string(&Blob(signed)).unwrap();
+        format!("{text}\n\u{2014} kmc.example {}\n", signed.trim_matches('"'))
+    };
+    let mut kept = |size: u64, note: String| {
+        let mut manifest = side.manifest(&centre, vec![set(vec![target(1, Step::Protect)])], vec![]);
+        manifest.checkpoint = Some(Checkpoint { size: U64(size), root: Digest([7; 32]), note });
+        let signed = side.seal(&centre, &manifest);
+        side.give(&signed);
+        assert_eq!(side.deliver(), [Applied], "the manifest is taken");
+        side.machine.state().checkpoint.as_ref().map(|kept| kept.size.0)
+    };
+    let root = Digest([7; 32]);
+    assert_eq!(kept(5, String::new()), None);
+    assert_eq!(kept(5, note(66, 5, root)), None, "by another key");
+    assert_eq!(kept(5, note(101, 4, root)), None, "of another size");
+    assert_eq!(kept(5, note(101, 5, Digest([8; 32]))), None, "of another root");
+    assert_eq!(kept(5, note(101, 5, root).replace("example\n5", "examples\n5")), None, "edited");
+    assert_eq!(kept(5, note(101, 5, root)), Some(5));
+    assert_eq!(kept(u64::MAX, note(66, u64::MAX, root)), Some(5));
+    assert_eq!(kept(4, note(101, 4, root)), Some(5), "never a smaller one");
+    // Another key may have signed it too.
+    let both = format!("{}\u{2014} witness AAAA\n", note(101, 9, root));
+    assert_eq!(kept(9, both), Some(9));
+}
+
 #[test]
 fn a_node_outside_the_zone_gets_nothing() {
     let centre = centre();
@@ -193,6 +361,91 @@ fn a_node_outside_the_zone_gets_nothing() {
     let manifest = side.manifest(&centre, vec![set(vec![target(1, Step::Protect)])], approved);
     let signed = side.seal(&centre, &manifest);
     assert_eq!(side.refused(&signed), Reason::NotMember);
+}
+
+// Approvals are good for more than a year, and what they allowed may have been taken back meanwhile.
+#[test]
+fn earlier_decisions_are_no_approval_after_later_ones() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let node = side.node();
+    let targets = || vec![set(vec![target(1, Step::Protect)])];
+    let at = |created: u64, class, grant| evidence_at(&centre, created, class, &[grant], &[1, 2]);
+    let suspend = |created| at(created, ActionClass::SuspendNode, Grant::SuspendNode(node));
+    let resume = |created| at(created, ActionClass::Resume, Grant::ResumeNode(node));
+    let manifest = |side: &mut Side, suspended, approved| {
+        let mut manifest = side.manifest(&centre, targets(), approved);
+        manifest.suspended = suspended;
+        side.seal(&centre, &manifest)
+    };
+    for (suspended, approved) in
+        [(true, vec![suspend(10)]), (false, vec![suspend(10), resume(20)]), (true, vec![suspend(30)])]
+    {
+        let signed = manifest(&mut side, suspended, approved);
+        side.give(&signed);
+        assert_eq!((side.machine.state().suspended, side.deliver()), (suspended, vec![Applied]));
+    }
+    side.crash();
+    let old = manifest(&mut side, false, vec![resume(20)]);
+    assert_eq!(side.refused(&old), Reason::NotApproved);
+    let head = side.link.next_head(1, side.now.utc_ms + 1000);
+    let order = Order::Resume;
+    let old = Command { head, command: CommandId([1; 16]), order, evidence: vec![resume(20)] };
+    let old = Signed::seal(&old, &centre.manifest);
+    assert_eq!(side.refused(&old), Reason::NotApproved);
+    let new = manifest(&mut side, false, vec![resume(20), resume(40)]);
+    side.give(&new);
+    assert!(!side.machine.state().suspended);
+    // Suspending by what was taken back is no better.
+    let old = manifest(&mut side, true, vec![suspend(30)]);
+    assert_eq!(side.refused(&old), Reason::NotApproved);
+
+    // A key set.
+    let still = |created| at(created, ActionClass::SuspendKey, Grant::SuspendKeySet(SET));
+    let wake = |created| at(created, ActionClass::Resume, Grant::ResumeKeySet(SET));
+    let of_set = |side: &mut Side, suspended, approved| {
+        let mut targets = targets();
+        targets[0].suspended = suspended;
+        let manifest = side.manifest(&centre, targets, vec![approved]);
+        side.seal(&centre, &manifest)
+    };
+    for (suspended, approved) in [(true, still(10)), (false, wake(20)), (true, still(30))] {
+        let signed = of_set(&mut side, suspended, approved);
+        side.give(&signed);
+        assert_eq!(side.table.sets[0].suspended, suspended);
+    }
+    let old = of_set(&mut side, false, wake(20));
+    assert_eq!(side.refused(&old), Reason::NotApproved);
+
+    // A zone: whoever has left is not brought back by the approval of before.
+    let join = |created| at(created, ActionClass::Zone, Grant::JoinZone { zone: ZONE, node });
+    let leave = |created| at(created, ActionClass::Zone, Grant::LeaveZone { zone: ZONE, node });
+    side.run(&centre, vec![], vec![leave(50)]);
+    assert!(side.machine.state().zones.is_empty());
+    let again = || vec![set(vec![target(2, Step::Stage)])];
+    let old = side.manifest(&centre, again(), vec![join(20), rotate(&centre, 2)]);
+    let old = side.seal(&centre, &old);
+    assert_eq!(side.refused(&old), Reason::NotMember);
+    let side_by_side = side.manifest(&centre, again(), vec![join(20), leave(50), rotate(&centre, 2)]);
+    let side_by_side = side.seal(&centre, &side_by_side);
+    assert_eq!(side.refused(&side_by_side), Reason::NotMember);
+    let mut woken = again();
+    woken[0].suspended = true;
+    side.run(&centre, woken, vec![join(60), rotate(&centre, 2)]);
+    assert!(side.machine.state().zones.contains(&ZONE));
+}
+
+// A state of before decisions were remembered, and its bytes while there are none.
+#[test]
+fn a_state_without_decisions_reads() {
+    let centre = centre();
+    let mut side = Side::new(&centre, 40);
+    let text = String::from_utf8(side.stored.clone()).unwrap();
+    assert!(!text.contains("decided"));
+    side.crash();
+    assert!(side.machine.state().decided.is_empty());
+    let side = begun(&centre);
+    assert!(String::from_utf8(side.stored).unwrap().contains("\"decided\":[[{\"zone\":"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use keylink::node::{Agreed, InstallOrder, Installed, KekOrder, KekRecord};
 use keylink::root_kek::{Ephemeral, Transcript, derive};
 use keylink::wire::Blob;
 use keylink::{KmcId, NodeId};
+use paytypes::ClearKey;
 use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -25,7 +26,8 @@ pub struct InstallerLmks {
 enum Job {
     Install(Vec<InstallOrder>, oneshot::Sender<Vec<Result<Installed, Reason>>>),
     Agree(KekOrder, KmcId, NodeId, oneshot::Sender<Result<Agreed, Reason>>),
-    Form(u32, paytypes::ClearKey, [u8; 32], oneshot::Sender<Result<(KekRecord, String), Reason>>),
+    // In a box: the queue frees its memory without wiping it.
+    Form(u32, Box<ClearKey>, [u8; 32], oneshot::Sender<Result<(KekRecord, String), Reason>>),
 }
 
 /// The thread, from outside. Clones share it.
@@ -74,15 +76,15 @@ impl Installer {
     }
 
     /// Takes a root KEK that was formed from components in this process; gives it under the LMK, and the block of a
-    /// throw-away key under it, with the challenge as its label.
+    /// throw-away key under it, with the challenge as its label. A key in a box leaves no copy where it passes.
     pub async fn form(
         &self,
         number: u32,
-        kek: paytypes::ClearKey,
+        kek: impl Into<Box<ClearKey>>,
         challenge: [u8; 32],
     ) -> Result<(KekRecord, String), Reason> {
         let (done, answer) = oneshot::channel();
-        self.0.send(Job::Form(number, kek, challenge, done)).map_err(|_| Reason::Busy)?;
+        self.0.send(Job::Form(number, kek.into(), challenge, done)).map_err(|_| Reason::Busy)?;
         answer.await.map_err(|_| Reason::Busy)?
     }
 }
@@ -171,7 +173,7 @@ impl Bench {
     fn form(
         &mut self,
         number: u32,
-        clear: &paytypes::ClearKey,
+        clear: &ClearKey,
         challenge: &[u8; 32],
     ) -> Result<(KekRecord, String), Reason> {
         if clear.len() != keylink::root_kek::KEK_LENGTH {
@@ -184,7 +186,7 @@ impl Bench {
         Ok((self.seal_kek(number, clear)?, proof))
     }
 
-    fn seal_kek(&mut self, number: u32, clear: &paytypes::ClearKey) -> Result<KekRecord, Reason> {
+    fn seal_kek(&mut self, number: u32, clear: &ClearKey) -> Result<KekRecord, Reason> {
         let work = seal_kek(&self.hsm, self.kek, clear);
         let (token, kcv) =
             run_alone(&self.hsm, self.backend.as_mut(), work).ok_or(Reason::Busy)?.map_err(reason)?;

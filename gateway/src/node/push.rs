@@ -1,6 +1,7 @@
 //! The listener of a node that is pushed to: mutual TLS 1.3, one path, the same messages as by pull.
 
 use super::https::TlsIdentity;
+use super::places::{Place, Places};
 use super::run::SideHandle;
 use super::transport::TransportError;
 use axum::Router;
@@ -8,6 +9,10 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::post;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
 use keylink::NodeId;
 use keylink::endpoint::PUSH_PATH;
 use keylink::envelope::{bytes_of, strict};
@@ -16,20 +21,33 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// A handshake must be over by then.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// Longest time without a whole head of a request: between two of them, or within one. A manager that has nothing to say
+/// asks every 30 s.
+const HEAD: Duration = Duration::from_secs(75);
+
+/// Time that open requests have to end.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Connections in their handshake, and of one address. Whoever was let in counts no more.
+const GREETED: (usize, usize) = (32, 8);
+
+/// Connections of the manager. It needs one.
+const SERVED: (usize, usize) = (16, 16);
+
 /// The listener, taken and not served yet.
 #[derive(Debug)]
 pub struct PushListener {
     address: SocketAddr,
-    streams: Streams,
+    listener: TcpListener,
     tls: PushTls,
-    accepting: tokio::task::JoinHandle<()>,
+    head: Duration,
 }
 
 /// What a push listener shows and believes; clones share it.
@@ -59,12 +77,6 @@ impl PushTls {
     }
 }
 
-#[derive(Debug)]
-struct Streams {
-    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-    address: SocketAddr,
-}
-
 impl PushListener {
     /// Takes the address; only the manager's authorities issue certificates that are let in.
     pub async fn bind(address: SocketAddr, identity: &TlsIdentity) -> Result<Self, TransportError> {
@@ -72,9 +84,7 @@ impl PushListener {
         let tls = PushTls::new(identity)?;
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let (sender, ready) = mpsc::channel(16);
-        let accepting = tokio::spawn(accept_for_ever(listener, tls.clone(), sender));
-        Ok(Self { address, streams: Streams { ready, address }, tls, accepting })
+        Ok(Self { address, listener, tls, head: HEAD })
     }
 
     /// The address that was taken.
@@ -89,14 +99,67 @@ impl PushListener {
 
     /// Serves pushes to a node side until `stop` is ready.
     pub async fn serve(self, side: SideHandle, stop: impl Future<Output = ()> + Send + 'static) {
-        let router = Router::new()
+        let app = Router::new()
             .route(PUSH_PATH, post(take))
             .layer(DefaultBodyLimit::max(MESSAGE_MAX))
             .with_state(side);
-        let served = axum::serve(self.streams, router).with_graceful_shutdown(stop).await;
-        self.accepting.abort();
-        if let Err(error) = served {
-            tracing::error!(%error, "push listener");
+        let served = Places::new(SERVED.0, SERVED.1);
+        let doors = Arc::new(Doors { tls: self.tls, app, served, head: self.head });
+        let greeted = Places::new(GREETED.0, GREETED.1);
+        let (ending, mut open) = (GracefulShutdown::new(), JoinSet::new());
+        let mut stop = core::pin::pin!(stop);
+        loop {
+            while open.try_join_next().is_some() {}
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = &mut stop => break,
+            };
+            let Ok((stream, peer)) = accepted else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            open.spawn(Arc::clone(&doors).admit(stream, peer, greeted.take(peer.ip()), ending.watcher()));
+            // Whoever had to make room closes first.
+            tokio::task::yield_now().await;
+        }
+        let _ = tokio::time::timeout(GRACE, ending.shutdown()).await;
+        open.shutdown().await;
+    }
+}
+
+struct Doors {
+    tls: PushTls,
+    app: Router,
+    served: Arc<Places>,
+    head: Duration,
+}
+
+impl Doors {
+    // A slow handshake holds up nobody else.
+    async fn admit(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut greeted: Place, watch: Watcher) {
+        let handshake = tokio::time::timeout(HANDSHAKE, self.tls.acceptor().accept(stream));
+        let stream = tokio::select! {
+            done = handshake => done,
+            () = greeted.displaced() => return tracing::debug!(%peer, "push listener: made room for another"),
+        };
+        drop(greeted);
+        let Ok(Ok(stream)) = stream else {
+            return tracing::debug!(%peer, "push listener: handshake failed");
+        };
+        if is_node(&stream) {
+            return tracing::warn!(%peer, "push listener: a node is no manager");
+        }
+        let mut place = self.served.take(peer.ip());
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(self.head);
+        let app = TowerToHyperService::new(self.app.clone());
+        tokio::select! {
+            ended = watch.watch(http.serve_connection(TokioIo::new(stream), app)) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "push listener: connection ended");
+                }
+            }
+            () = place.displaced() => tracing::debug!(%peer, "push listener: made room for another"),
         }
     }
 }
@@ -105,30 +168,6 @@ async fn take(State(side): State<SideHandle>, body: Bytes) -> Result<Vec<u8>, St
     let mail = strict(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
     let parcel = side.push(mail).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(bytes_of(&parcel))
-}
-
-// A slow handshake holds up nobody else.
-async fn accept_for_ever(
-    listener: TcpListener,
-    tls: PushTls,
-    ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
-) {
-    loop {
-        let Ok((stream, peer)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let (acceptor, ready) = (tls.acceptor(), ready.clone());
-        tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) if is_node(&stream) => {
-                    tracing::warn!(%peer, "push listener: a node is no manager")
-                }
-                Ok(Ok(stream)) => drop(ready.send((stream, peer)).await),
-                _ => tracing::debug!(%peer, "push listener: handshake failed"),
-            }
-        });
-    }
 }
 
 // The authority certifies nodes too, by names that are their ids. They have no business here.
@@ -156,26 +195,15 @@ fn names_node(certificate: &[u8]) -> bool {
     false
 }
 
-impl axum::serve::Listener for Streams {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.ready.recv().await {
-            Some(stream) => stream,
-            None => core::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        Ok(self.address)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rcgen::{CertificateParams, DnType, KeyPair};
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    };
+    use rustls::pki_types::ServerName;
+    use tokio::io::AsyncReadExt;
+    use tokio_rustls::TlsConnector;
 
     fn named(name: &str) -> Vec<u8> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("params");
@@ -192,5 +220,38 @@ mod tests {
         assert!(
             !names_node(&[]) && !names_node(COMMON_NAME) && !names_node(&[COMMON_NAME, &[12, 64]].concat())
         );
+    }
+
+    fn identity() -> TlsIdentity {
+        let mut params = CertificateParams::new(vec![]).expect("params");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("key")).expect("CA");
+        let key = KeyPair::generate().expect("key");
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("params");
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &ca).expect("signed").pem();
+        TlsIdentity { certificate, key: key.serialize_pem().into(), authorities: ca.pem() }
+    }
+
+    // Whoever is let in and asks nothing is not kept either.
+    #[tokio::test]
+    async fn a_connection_without_a_request_ends() {
+        let identity = identity();
+        let listener = PushListener::bind(([127, 0, 0, 1], 0).into(), &identity).await.expect("bound");
+        let address = listener.address();
+        let listener = PushListener { head: Duration::from_millis(100), ..listener };
+        let (handle, _requests) = SideHandle::new();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(listener.serve(handle, async { drop(stopped.await) }));
+        let stream = TcpStream::connect(address).await.expect("connected");
+        let client = TlsConnector::from(Arc::new(identity.client().expect("client")));
+        let name = ServerName::try_from("localhost").expect("name");
+        let mut stream = client.connect(name, stream).await.expect("let in");
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "closed by the listener");
+        drop(stop);
+        serving.await.expect("ended");
     }
 }

@@ -2,6 +2,7 @@
 //! costs it nothing but retries.
 
 use super::contact::Contact;
+use super::declined::Declined;
 use super::retry::Retry;
 use super::side::{NodeSide, SideError};
 use super::transport::{Answer, Transport, TransportError};
@@ -89,6 +90,9 @@ struct Talk {
     retry: Retry,
     contact: Contact,
     not_before: Instant,
+    declined: Declined,
+    // Not asked for mail before that.
+    pull_at: Instant,
     // Hash of the last receipt of the last parcel that was taken.
     told: Option<Digest>,
     said: Vec<Signed>,
@@ -122,7 +126,7 @@ impl Talk {
             }
             return;
         }
-        if self.pulling.is_none() {
+        if self.pulling.is_none() && Instant::now() >= self.pull_at {
             self.pulling = Some(self.post(Endpoint::Pull, side.pull(pace.pull_wait_s).to_bytes()));
         }
         if self.renewing.is_none()
@@ -157,6 +161,17 @@ impl Talk {
         }
         self.not_before = Instant::now().checked_add(wait).unwrap_or_else(Instant::now);
         (self.greeted, self.session, self.told) = (false, None, None);
+        self.declined.forget();
+    }
+
+    // Mail that is refused is asked for again, but not at once.
+    fn heard(&mut self, mut said: Vec<Signed>, pace: Pace) {
+        let random = getrandom::u64().unwrap_or_default();
+        if let Some(wait) = self.declined.judge(&mut said, random) {
+            let wait = wait.min(pace.retry_longest);
+            self.pull_at = Instant::now().checked_add(wait).unwrap_or_else(Instant::now);
+        }
+        self.said.extend(said);
     }
 }
 
@@ -178,13 +193,15 @@ pub async fn run(
         retry: Retry::default(),
         contact: Contact::begin(Instant::now()),
         not_before: Instant::now(),
+        declined: Declined::default(),
+        pull_at: Instant::now(),
         told: None,
         said: Vec::new(),
     });
     let mut stop = core::pin::pin!(stop);
     let mut beat_at = Instant::now();
     loop {
-        if let Some(talk) = &mut talk {
+        if let Some(talk) = talk.as_mut().filter(|_| side.is_sound()) {
             talk.begin(&mut side, pace);
         }
         let wake = wake_at(&side, talk.as_ref(), beat_at, pace);
@@ -205,7 +222,7 @@ pub async fn run(
         }
         if Instant::now() >= beat_at {
             beat_at = Instant::now().checked_add(pace.beat).unwrap_or(beat_at);
-            if let Some(talk) = talk.as_mut().filter(|talk| talk.greeted) {
+            if let Some(talk) = talk.as_mut().filter(|talk| talk.greeted && side.is_sound()) {
                 let body = side.beat().to_bytes();
                 drop(talk.post(Endpoint::Beat, body));
             }
@@ -217,7 +234,7 @@ pub async fn run(
 // by the silence.
 async fn farewell(side: &mut NodeSide, talk: Option<&Talk>) {
     const PATIENCE: Duration = Duration::from_secs(1);
-    if let Some(talk) = talk.filter(|talk| talk.greeted) {
+    if let Some(talk) = talk.filter(|talk| talk.greeted && side.is_sound()) {
         let body = side.last_beat().to_bytes();
         let _ = tokio::time::timeout(PATIENCE, talk.post(Endpoint::Beat, body)).await;
     }
@@ -243,10 +260,9 @@ fn wake_at(side: &NodeSide, talk: Option<&Talk>, beat_at: Instant, pace: Pace) -
     let due = due.map(|due| if due.is_zero() { HELD_BACK } else { due });
     let wait = due.unwrap_or(pace.tick).min(pace.tick);
     let wake = Instant::now().checked_add(wait).unwrap_or(beat_at).min(beat_at);
-    match talk.map(|talk| talk.not_before).filter(|at| *at > Instant::now()) {
-        Some(at) => wake.min(at),
-        None => wake,
-    }
+    let later = |at: &Instant| *at > Instant::now();
+    let asks = talk.into_iter().flat_map(|talk| [talk.not_before, talk.pull_at]).filter(later);
+    asks.fold(wake, Instant::min)
 }
 
 async fn answered(talk: Option<&mut Talk>) -> (Which, Result<Got, TransportError>) {
@@ -320,7 +336,11 @@ async fn handle(
                         Ok(mail) => side.mail(&mail).await?,
                         Err(_) => vec![side.malformed(&body)],
                     };
-                    talk.said.extend(said);
+                    if which == Which::Pulled {
+                        talk.heard(said, pace);
+                    } else {
+                        talk.said.extend(said);
+                    }
                 }
                 Ok(Got::Answer(Answer::Waiting)) => {
                     talk.failed(&TransportError::Unreachable("waiting".to_owned()), pace)

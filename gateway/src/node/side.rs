@@ -13,7 +13,7 @@ use keylink::node::{About, Counts, Effects, KekRecord, Machine, NodeState, Rules
 use keylink::root::RootError;
 use keylink::root_kek::formed_challenge;
 use keylink::wire::Hex;
-use keylink::{NodeId, Signed, SoftSigner};
+use keylink::{NodeId, Signed};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -66,12 +66,14 @@ pub enum SideError {
 #[derive(Debug)]
 pub struct NodeSide {
     machine: Machine,
-    signer: Arc<SoftSigner>,
-    rules: Rules,
     parts: Parts,
     events: (UnboundedSender<TableEvent>, UnboundedReceiver<TableEvent>),
+    // Numbers of the last tables that every core uses, and before which none is left.
     table: u64,
+    released: u64,
     failed: bool,
+    // The machine is ahead of what is stored, which could not be read: nothing of it may be said.
+    ahead: bool,
     exporter: Option<[u8; 32]>,
     renewal: Option<Renewal>,
     carried: bool,
@@ -83,16 +85,16 @@ impl NodeSide {
         let (node, signer) = (identity.node(), Arc::new(identity.signer()));
         let stored = parts.store.load(node)?.ok_or(SideError::Unknown(node))?;
         let now = parts.clock.now();
-        let machine = Machine::from_bytes(&stored, signer.clone(), rules, now)?;
+        let machine = Machine::from_bytes(&stored, signer, rules, now)?;
         let events = unbounded_channel();
         let mut side = Self {
             machine,
-            signer,
-            rules,
             parts,
             events,
             table: 0,
+            released: 0,
             failed: false,
+            ahead: false,
             exporter: None,
             renewal: None,
             carried: false,
@@ -181,17 +183,32 @@ impl NodeSide {
                 Ok(())
             }
             Err(error) => {
-                self.failed = true;
-                let stored = self.parts.store.load(node)?.ok_or(SideError::Unknown(node))?;
-                let now = self.parts.clock.now();
-                self.machine = Machine::from_bytes(&stored, self.signer.clone(), self.rules, now)?;
+                (self.failed, self.ahead) = (true, true);
+                self.go_back()?;
                 Err(error.into())
             }
         }
     }
 
+    // Until what is stored can be read again, this side takes nothing and says nothing.
+    fn go_back(&mut self) -> Result<(), SideError> {
+        if self.ahead {
+            let node = self.machine.state().node;
+            let stored = self.parts.store.load(node)?.ok_or(SideError::Unknown(node))?;
+            self.machine.reload(&stored)?;
+            self.ahead = false;
+        }
+        Ok(())
+    }
+
+    /// False while it does not know what is stored of it, and may say nothing.
+    pub const fn is_sound(&self) -> bool {
+        !self.ahead
+    }
+
     /// Takes mail; gives what is to be said besides receipts.
     pub async fn mail(&mut self, mail: &Mail) -> Result<Vec<Signed>, SideError> {
+        self.go_back()?;
         let mut said = Vec::new();
         for root in &mail.roots {
             let effects = self.machine.root(self.parts.clock.now(), root);
@@ -216,8 +233,11 @@ impl NodeSide {
 
     /// Time passes.
     pub async fn tick(&mut self) -> Result<Vec<Signed>, SideError> {
+        self.go_back()?;
         let effects = self.machine.tick(self.parts.clock.now());
-        self.follow(effects).await
+        let said = self.follow(effects).await?;
+        self.tell_of_tables().await?;
+        Ok(said)
     }
 
     /// The next thing that happens to a table.
@@ -227,15 +247,21 @@ impl NodeSide {
 
     /// A table was taken by all cores, or the old ones are gone.
     pub async fn event(&mut self, event: TableEvent) -> Result<(), SideError> {
-        let now = self.parts.clock.now();
-        let effects = match event {
-            TableEvent::Switched(number) => {
-                self.table = self.table.max(number);
-                self.machine.switched(now, number)
-            }
-            TableEvent::Released(number) => self.machine.released(now, number),
-        };
-        self.follow(effects).await.map(|_| ())
+        match event {
+            TableEvent::Switched(number) => self.table = self.table.max(number),
+            TableEvent::Released(number) => self.released = self.released.max(number),
+        }
+        self.tell_of_tables().await
+    }
+
+    // The cores say it once. What of it is not stored is told again with every tick.
+    async fn tell_of_tables(&mut self) -> Result<(), SideError> {
+        self.go_back()?;
+        let effects = self.machine.switched(self.parts.clock.now(), self.table);
+        self.follow(effects).await?;
+        let effects = self.machine.released(self.parts.clock.now(), self.released);
+        self.follow(effects).await?;
+        Ok(())
     }
 
     /// Handles the events that have come already.
@@ -246,12 +272,14 @@ impl NodeSide {
         Ok(())
     }
 
-    /// A root KEK was formed at this node from components. Its number must be higher than that of the one before.
+    /// A root KEK was formed at this node from components. Its number must be higher than that of the one before. In
+    /// a box it leaves no copy where it passes.
     pub async fn form_kek(
         &mut self,
         number: u32,
-        kek: paytypes::ClearKey,
+        kek: impl Into<Box<paytypes::ClearKey>>,
     ) -> Result<Result<KekRecord, Reason>, SideError> {
+        self.go_back()?;
         let state = self.machine.state();
         if state.kek.as_ref().is_some_and(|held| held.number >= number) {
             return Ok(Err(Reason::Generation));

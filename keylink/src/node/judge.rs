@@ -1,11 +1,12 @@
 //! Is a message ours, new, and backed by approvals? Everything here only reads.
 
-use super::state::NodeState;
-use crate::action::{ActionClass, Evidence, EvidenceError, Grant};
+use super::state::{Decision, NodeState};
+use crate::action::{Evidence, EvidenceError, Grant};
 use crate::envelope::{Body, EnvelopeError, Signed};
 use crate::ids::{Digest, Generation, KeySetId, NodeId, ZoneId};
-use crate::message::{Audience, Definition, Head, HeadError, Reason};
+use crate::message::{Audience, Definition, Head, HeadError, Reason, Step};
 use crate::root::RootDocument;
+use std::collections::BTreeMap;
 
 impl From<EnvelopeError> for Reason {
     fn from(error: EnvelopeError) -> Self {
@@ -99,7 +100,7 @@ pub(super) fn order(state: &NodeState, head: &Head, hash: Digest) -> Result<Orde
 /// What the evidence of a message allows, all of it judged.
 #[derive(Debug, Default)]
 pub(super) struct Rights {
-    grants: Vec<(ActionClass, Grant)>,
+    grants: Vec<(Decision, Grant)>,
 }
 
 impl Rights {
@@ -112,14 +113,19 @@ impl Rights {
         let mut rights = Self::default();
         for one in evidence {
             let allowed = one.judge(state.kmc, document, utc_ms)?;
-            let class = allowed.action.class;
-            rights.grants.extend(allowed.grants.into_iter().map(|grant| (class, grant)));
+            let decision = Decision { created_ms: allowed.action.created_ms, action: allowed.action.action };
+            rights.grants.extend(allowed.grants.into_iter().map(|grant| (decision, grant)));
         }
         Ok(rights)
     }
 
     pub(super) fn holds(&self, grant: &Grant) -> bool {
         self.grants.iter().any(|(_, own)| own == grant)
+    }
+
+    /// The newest action that holds a grant.
+    pub(super) fn newest(&self, grant: &Grant) -> Option<Decision> {
+        self.grants.iter().filter(|(_, own)| own == grant).map(|(decision, _)| *decision).max()
     }
 
     pub(super) fn defines(&self, definition: &Definition) -> bool {
@@ -133,11 +139,34 @@ impl Rights {
         })
     }
 
-    pub(super) fn zones(&self, node: NodeId) -> impl Iterator<Item = (ZoneId, bool)> {
-        self.grants.iter().filter_map(move |(_, grant)| match grant {
-            Grant::JoinZone { zone, node: n } if *n == node => Some((*zone, true)),
-            Grant::LeaveZone { zone, node: n } if *n == node => Some((*zone, false)),
-            _ => None,
+    /// Whether a later generation may be brought, whose predecessors retire.
+    pub(super) fn brings_after(&self, key_set: KeySetId, generation: Generation) -> bool {
+        self.grants.iter().any(|(_, grant)| {
+            matches!(grant, Grant::Generation { key_set: s, generation: g, .. }
+                if *s == key_set && *g > generation)
         })
+    }
+
+    /// Whether a held generation may be taken to a step: by the right that brings it, or by that of a roll-back to it.
+    pub(super) fn lifts(&self, key_set: KeySetId, generation: Generation, step: Step) -> bool {
+        let back = self.grants.iter().any(|(_, grant)| {
+            matches!(grant, Grant::Rollback { key_set: s, to, .. } if *s == key_set && *to == generation)
+        });
+        self.brings(key_set, generation) || (step == Step::Protect && back)
+    }
+
+    /// What is decided about the node's membership in zones: the newest decision of each.
+    pub(super) fn zones(&self, node: NodeId) -> BTreeMap<ZoneId, (Decision, bool)> {
+        let mut zones = BTreeMap::new();
+        for (decision, grant) in &self.grants {
+            let (zone, joins) = match grant {
+                Grant::JoinZone { zone, node: n } if *n == node => (*zone, true),
+                Grant::LeaveZone { zone, node: n } if *n == node => (*zone, false),
+                _ => continue,
+            };
+            let newest = zones.entry(zone).or_insert((*decision, joins));
+            *newest = (*newest).max((*decision, joins));
+        }
+        zones
     }
 }

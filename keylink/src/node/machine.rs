@@ -6,7 +6,7 @@ use super::judge::{self, Order, Rights};
 use super::manifest::Installing;
 use super::plan::Refusal;
 use super::receipts::About;
-use super::state::NodeState;
+use super::state::{Fact, NodeState};
 use super::table::TableImage;
 use crate::action::Grant;
 use crate::envelope::{Body, Sign, Signed, bytes_of, strict};
@@ -102,6 +102,17 @@ impl Machine {
         Self::new(state, signer, rules, now)
     }
 
+    /// The state could not be stored: goes back to what is stored. What belongs to this boot goes on, or the manager
+    /// would take what is said next for a replay: numbers of unchained messages, their life, the clock guard.
+    pub fn reload(&mut self, bytes: &[u8]) -> Result<(), RootError> {
+        let state: NodeState = strict(bytes).map_err(|_| RootError::Malformed)?;
+        self.document = state.root.document()?;
+        self.state = state;
+        self.installing = None;
+        self.offered = None;
+        Ok(())
+    }
+
     /// What must be stored.
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes_of(&self.state)
@@ -143,6 +154,7 @@ impl Machine {
     /// A message came. `fresh` is random, for the request that may be needed.
     pub fn message(&mut self, now: Instant3, signed: &Signed, fresh: [u8; 16]) -> Effects {
         let mut effects = Effects::default();
+        self.guard.look(now);
         let taken = match signed.kind.as_str() {
             Manifest::KIND => self.manifest(now, signed, fresh, &mut effects),
             Command::KIND => self.command(now, signed, &mut effects),
@@ -217,7 +229,12 @@ impl Machine {
             message::Order::Resume => Grant::ResumeNode(node),
             message::Order::Zeroise => Grant::ZeroiseNode(node),
         };
-        if !rights.holds(&needed) {
+        let newest = rights.newest(&needed);
+        let approved = match command.order {
+            message::Order::Suspend | message::Order::Resume => self.state.decide(Fact::Suspension, newest),
+            message::Order::Zeroise => newest.is_some(),
+        };
+        if !approved {
             return Err(Reason::NotApproved.into());
         }
         self.installing = None;

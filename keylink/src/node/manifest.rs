@@ -10,6 +10,7 @@ use super::table::TableImage;
 use crate::envelope::Signed;
 use crate::ids::{Digest, Generation, KeySetId};
 use crate::message::{self, Alarm, Manifest, Reason, ReceiptKind};
+use crate::note;
 use crate::time::Instant3;
 use crate::wire::U64;
 use std::sync::Arc;
@@ -46,9 +47,12 @@ impl Machine {
             return Err(Reason::Root.into());
         }
         let rights = Rights::judge(&self.state, &self.document, &manifest.evidence, now.utc_ms)?;
-        let planner = Planner { rights: &rights, asked: (manifest.head.seq, hash), utc_ms: now.utc_ms };
+        // A wall clock that is not believed makes no moment due.
+        let utc_ms = self.guard.agrees(now).then_some(now.utc_ms);
+        let planner = Planner { rights: &rights, asked: (manifest.head.seq, hash), utc_ms };
         let plan = planner.plan(&self.state, &manifest)?;
-        if plan.arms && !self.guard.agrees(now) {
+        // What takes rights away is obeyed whatever the clock says: the switch is armed then, and held back.
+        if plan.arms && utc_ms.is_none() && !plan.takes_away {
             return Err(Reason::Clock.into());
         }
         let names = plan.install.iter().map(super::InstallOrder::name).collect();
@@ -60,6 +64,14 @@ impl Machine {
             self.installing = Some(installing);
         }
         Ok(())
+    }
+
+    // A larger checkpoint is one that the log's key has signed, where the root document names it: else whoever has the
+    // manifest key keeps auditors from the true ones by a size that never comes.
+    fn believes(&self, given: &message::Checkpoint) -> bool {
+        let keys = &self.document.checkpoint_keys;
+        let newer = self.state.checkpoint.as_ref().is_none_or(|own| given.size > own.size);
+        newer && (keys.is_empty() || note::holds(given, keys))
     }
 
     fn connects(&self, manifest: &Manifest) -> bool {
@@ -103,9 +115,7 @@ impl Machine {
         self.state.manifests.push(hash);
         let surplus = self.state.manifests.len().saturating_sub(MANIFESTS_KEPT);
         self.state.manifests.drain(..surplus);
-        let newer =
-            |c: &message::Checkpoint| self.state.checkpoint.as_ref().is_none_or(|own| c.size > own.size);
-        if let Some(checkpoint) = manifest.checkpoint.filter(newer) {
+        if let Some(checkpoint) = manifest.checkpoint.filter(|given| self.believes(given)) {
             self.state.checkpoint = Some(checkpoint);
         }
         let signer = Arc::clone(&self.signer);

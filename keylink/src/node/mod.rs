@@ -2,7 +2,9 @@
 //! to publish and orders for the backend out.
 //!
 //! The shell around it stores [`NodeState`] whenever [`Effects::persist`] says so, and only then sends the outbox,
-//! publishes and answers. When storing fails it makes the machine anew from what is stored: nothing was promised yet.
+//! publishes and answers. When storing fails the machine goes back to what is stored ([`Machine::reload`]): nothing was
+//! promised yet. What the cores have done meanwhile is told again ([`Machine::switched`], [`Machine::released`]) until
+//! it is stored.
 //!
 //! | what happened | method |
 //! |---|---|
@@ -31,5 +33,5 @@ pub use effects::{Agreed, Effects, InstallOrder, Installed, KekOrder};
 pub use machine::{Machine, Rules};
 pub use plan::challenge_of;
 pub use speak::{About, Counts};
-pub use state::{GenerationRecord, KekRecord, KeySetRecord, NodeState};
+pub use state::{Decision, Fact, GenerationRecord, KekRecord, KeySetRecord, NodeState};
 pub use table::{TableImage, TableKey, TableSet};

@@ -3,7 +3,7 @@
 
 use super::effects::InstallOrder;
 use super::judge::Rights;
-use super::state::{GenerationRecord, KeySetRecord, NodeState};
+use super::state::{Fact, GenerationRecord, KeySetRecord, NodeState};
 use crate::action::Grant;
 use crate::ids::{Digest, Generation, KeySetId};
 use crate::label::Label;
@@ -30,20 +30,23 @@ impl From<Reason> for Refusal {
 pub(super) struct Plan {
     pub(super) next: NodeState,
     pub(super) install: Vec<InstallOrder>,
-    /// A switch by time is armed.
+    /// A generation shall protect by the clock, and was not armed for that moment yet.
     pub(super) arms: bool,
+    /// Something is suspended, retired or destroyed, or the node leaves a zone.
+    pub(super) takes_away: bool,
 }
 
 /// Where the plan is made.
 pub(super) struct Planner<'a> {
     pub(super) rights: &'a Rights,
     pub(super) asked: (U64, Digest),
-    pub(super) utc_ms: u64,
+    /// The time, ms UTC; `None` when the clocks disagree.
+    pub(super) utc_ms: Option<u64>,
 }
 
 impl Planner<'_> {
     pub(super) fn plan(&self, state: &NodeState, manifest: &Manifest) -> Result<Plan, Refusal> {
-        let mut plan = Plan { next: state.clone(), install: Vec::new(), arms: false };
+        let mut plan = Plan { next: state.clone(), install: Vec::new(), arms: false, takes_away: false };
         self.membership(&mut plan.next);
         self.suspension(&mut plan.next, manifest)?;
         plan.next.kcv_only |= self.rights.holds(&Grant::KcvOnly(state.node));
@@ -61,11 +64,24 @@ impl Planner<'_> {
         }
         self.leave_unnamed(&mut plan.next, &named)?;
         indices_differ(&plan.next)?;
+        plan.takes_away = self.takes_away(state, &plan.next);
         Ok(plan)
     }
 
+    fn takes_away(&self, before: &NodeState, next: &NodeState) -> bool {
+        let stilled = |set: &KeySetRecord| {
+            let was = before.key_set(set.definition.key_set).is_some_and(|old| old.suspended);
+            let gone = |g: &GenerationRecord| g.step >= Step::Retire && g.asked == self.asked;
+            (set.suspended && !was) || set.generations.iter().any(gone)
+        };
+        (next.suspended && !before.suspended) || next.key_sets.iter().any(stilled)
+    }
+
     fn membership(&self, next: &mut NodeState) {
-        for (zone, joins) in self.rights.zones(next.node) {
+        for (zone, (decision, joins)) in self.rights.zones(next.node) {
+            if !next.decide(Fact::Zone(zone), Some(decision)) {
+                continue;
+            }
             if joins {
                 next.zones.insert(zone);
             } else {
@@ -75,14 +91,13 @@ impl Planner<'_> {
     }
 
     fn suspension(&self, next: &mut NodeState, manifest: &Manifest) -> Result<(), Reason> {
-        if manifest.suspended != next.suspended {
-            let node = next.node;
-            let needed = if manifest.suspended { Grant::SuspendNode(node) } else { Grant::ResumeNode(node) };
-            if !self.rights.holds(&needed) {
-                return Err(Reason::NotApproved);
-            }
-            next.suspended = manifest.suspended;
+        let node = next.node;
+        let needed = if manifest.suspended { Grant::SuspendNode(node) } else { Grant::ResumeNode(node) };
+        let approved = next.decide(Fact::Suspension, self.rights.newest(&needed));
+        if manifest.suspended != next.suspended && !approved {
+            return Err(Reason::NotApproved);
         }
+        next.suspended = manifest.suspended;
         Ok(())
     }
 
@@ -124,7 +139,7 @@ impl Planner<'_> {
                 generations: Vec::new(),
             },
         };
-        self.suspend_set(&mut set, target)?;
+        self.suspend_set(&mut plan.next, &mut set, target)?;
         let protected = set.protecting().map(|g| g.generation);
         let mut last = Generation(0);
         for one in &target.generations {
@@ -133,10 +148,11 @@ impl Planner<'_> {
                 return Err(about(Reason::Malformed));
             }
             last = one.generation;
+            let rises = set.generation(one.generation).is_none_or(|held| rises(held, one));
+            plan.arms |= one.step == Step::Protect && one.protect_from.is_some() && rises;
             self.generation(plan, &mut set, one).map_err(about)?;
         }
         self.protects(&mut set, target, protected)?;
-        plan.arms |= set.generations.iter().any(|g| g.protect_from.is_some());
         match plan.next.key_sets.iter_mut().find(|known| known.definition.key_set == definition.key_set) {
             Some(known) => *known = set,
             None => plan.next.key_sets.push(set),
@@ -144,15 +160,19 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn suspend_set(&self, set: &mut KeySetRecord, target: &KeySetTarget) -> Result<(), Reason> {
+    fn suspend_set(
+        &self,
+        next: &mut NodeState,
+        set: &mut KeySetRecord,
+        target: &KeySetTarget,
+    ) -> Result<(), Reason> {
         let id = set.definition.key_set;
-        if set.suspended != target.suspended {
-            let needed = if target.suspended { Grant::SuspendKeySet(id) } else { Grant::ResumeKeySet(id) };
-            if !self.rights.holds(&needed) {
-                return Err(Reason::NotApproved);
-            }
-            set.suspended = target.suspended;
+        let needed = if target.suspended { Grant::SuspendKeySet(id) } else { Grant::ResumeKeySet(id) };
+        let approved = next.decide(Fact::KeySet(id), self.rights.newest(&needed));
+        if set.suspended != target.suspended && !approved {
+            return Err(Reason::NotApproved);
         }
+        set.suspended = target.suspended;
         Ok(())
     }
 
@@ -163,6 +183,9 @@ impl Planner<'_> {
         target: &GenerationTarget,
     ) -> Result<(), Reason> {
         let id = set.definition.key_set;
+        // Whether an older one may protect again is judged with the whole set.
+        let back = set.protecting().is_some_and(|g| g.generation > target.generation);
+        let back = back && target.step == Step::Protect;
         let Some(record) = set.generations.iter_mut().find(|g| g.generation == target.generation) else {
             if target.step >= Step::Retire {
                 // It came and went while this node was away, or was given up. Its number stays used.
@@ -179,6 +202,9 @@ impl Planner<'_> {
         record.recipient_until = target.recipient_until;
         if !record.kcv.eq_ignore_ascii_case(&target.kcv) {
             return Err(Reason::CheckValue);
+        }
+        if rises(record, target) && !back && !self.rights.lifts(id, target.generation, target.step) {
+            return Err(Reason::NotApproved);
         }
         match (record.step, target.step) {
             // A switch that was armed and is not asked for any more does not happen.
@@ -286,12 +312,10 @@ impl Planner<'_> {
             }
             _ => {}
         }
-        let announced =
-            set.generations.iter().any(|g| g.step == Step::Protect && g.announced == Step::Protect);
         for record in &set.generations {
-            let leaves = record.step >= Step::Retire && record.announced == Step::Accept;
-            let approved = self.rights.holds(&Grant::Destroy { key_set: id, generation: record.generation });
-            if leaves && record.asked == self.asked && !announced && !approved && before.is_some() {
+            let used = matches!(record.announced, Step::Accept | Step::Protect);
+            let leaves = record.step >= Step::Retire && used && record.asked == self.asked;
+            if leaves && before.is_some() && !self.may_leave(set, record) {
                 return Err(refuse(Reason::Protect, Some(record.generation)));
             }
         }
@@ -301,6 +325,17 @@ impl Planner<'_> {
             return Err(refuse(Reason::Step, after));
         }
         Ok(())
+    }
+
+    // A used generation leaves when a later one is known to protect, or by its own approval; one that was merely accepted,
+    // at a node that was away, also when the right of a later one is shown.
+    fn may_leave(&self, set: &KeySetRecord, record: &GenerationRecord) -> bool {
+        let (id, generation) = (set.definition.key_set, record.generation);
+        let protects = |g: &&GenerationRecord| g.step == Step::Protect && g.announced == Step::Protect;
+        let told = set.generations.iter().find(protects).map(|g| g.generation);
+        let passed_by = record.announced == Step::Accept && self.rights.brings_after(id, generation);
+        told.is_some_and(|told| told > generation || passed_by)
+            || self.rights.holds(&Grant::Destroy { key_set: id, generation })
     }
 
     fn roll_back(&self, set: &mut KeySetRecord, from: Generation, to: Generation) -> Result<(), Refusal> {
@@ -317,7 +352,7 @@ impl Planner<'_> {
     // The switch happens at once, or by the clock: until then both stay where they are.
     fn succeed(&self, set: &mut KeySetRecord, target: &KeySetTarget, from: Generation, to: Generation) {
         let at = target.generations.iter().find(|g| g.generation == to).and_then(|g| g.protect_from);
-        let Some(at) = at.filter(|at| at.0 > self.utc_ms) else { return };
+        let Some(at) = at.filter(|at| self.utc_ms.is_none_or(|now| at.0 > now)) else { return };
         for record in &mut set.generations {
             if record.generation == to {
                 record.step = Step::Accept;
@@ -336,6 +371,12 @@ impl GenerationRecord {
         self.protect_from = None;
         self.rolled_back = false;
     }
+}
+
+// Whether a held generation shall do more than it does. A switch that is armed already does nothing new.
+fn rises(record: &GenerationRecord, target: &GenerationTarget) -> bool {
+    let armed = record.protect_from.is_some() && record.protect_from == target.protect_from;
+    record.step < target.step && target.step <= Step::Protect && !armed
 }
 
 fn indices_differ(next: &NodeState) -> Result<(), Refusal> {

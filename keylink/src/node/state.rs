@@ -2,12 +2,12 @@
 //! document, the highest generation of each key set, the chain of receipts.
 
 use crate::envelope::Signed;
-use crate::ids::{CampaignId, Digest, Generation, KmcId, NodeId, ZoneId};
+use crate::ids::{ActionId, CampaignId, Digest, Generation, KeySetId, KmcId, NodeId, ZoneId};
 use crate::message::{Checkpoint, Definition, Possession, Step};
 use crate::root::SignedRoot;
 use crate::wire::{Hex, U64};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many manifests a node remembers, for [`crate::message::Manifest::previous`].
 pub(super) const MANIFESTS_KEPT: usize = 8;
@@ -33,6 +33,28 @@ pub(super) struct PendingKek {
     pub(super) accept: Digest,
     /// What the manager must show.
     pub(super) confirm: Hex<32>,
+}
+
+/// Something about which officers may decide again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// Whether the node is suspended.
+    Suspension,
+    /// Whether it is a member of a zone.
+    Zone(ZoneId),
+    /// Whether a key set is suspended.
+    KeySet(KeySetId),
+}
+
+/// Which action decided, in the order in which officers were asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// When it was asked for, ms UTC.
+    pub created_ms: U64,
+    /// The action.
+    pub action: ActionId,
 }
 
 /// A generation at a node.
@@ -120,6 +142,9 @@ pub struct NodeState {
     pub(super) kek_pending: Option<PendingKek>,
     /// Zones of which this node is an approved member.
     pub zones: BTreeSet<ZoneId>,
+    /// The newest decision that was obeyed about each fact: approvals of earlier ones allow nothing any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "decisions")]
+    pub decided: BTreeMap<Fact, Decision>,
     /// Key sets.
     pub key_sets: Vec<KeySetRecord>,
     /// Suspended by a manifest or command.
@@ -156,6 +181,7 @@ impl NodeState {
             kek: None,
             kek_pending: None,
             zones: BTreeSet::new(),
+            decided: BTreeMap::new(),
             key_sets: Vec::new(),
             suspended: false,
             kcv_only: false,
@@ -171,5 +197,35 @@ impl NodeState {
     /// A key set.
     pub fn key_set(&self, id: crate::KeySetId) -> Option<&KeySetRecord> {
         self.key_sets.iter().find(|set| set.definition.key_set == id)
+    }
+
+    /// Obeys a decision about a fact, if there is one that is not older than the last. False when there is none.
+    pub(super) fn decide(&mut self, fact: Fact, decision: Option<Decision>) -> bool {
+        let last = self.decided.get(&fact);
+        let decision = decision.filter(|new| last.is_none_or(|last| last <= new));
+        decision.is_some_and(|new| {
+            self.decided.insert(fact, new);
+            true
+        })
+    }
+}
+
+// A list of pairs: JSON has texts for names only.
+mod decisions {
+    use super::{Decision, Fact};
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<Fact, Decision>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Fact, Decision>, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
     }
 }

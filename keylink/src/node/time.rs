@@ -31,6 +31,7 @@ impl Machine {
 
     /// Time passes: switches that are due, periods that end, a recovery whose delay is over.
     pub fn tick(&mut self, now: Instant3) -> Effects {
+        self.guard.look(now);
         let mut effects = Effects::default();
         self.pass(now, &mut effects);
         effects
@@ -81,10 +82,9 @@ impl Machine {
     /// What is wrong now.
     pub fn alarms(&self, now: Instant3) -> Vec<Alarm> {
         let sets = &self.state.key_sets;
-        let armed = sets.iter().flat_map(|set| &set.generations).any(|g| g.protect_from.is_some());
         let back = now.utc_ms.saturating_add(self.rules.skew_max_ms) < self.state.clock_ms.0;
         [
-            (Alarm::Clock, (armed && !self.guard.agrees(now)) || back),
+            (Alarm::Clock, !self.guard.agrees(now) || back),
             (Alarm::OriginatorPeriod, sets.iter().any(|set| table::is_overdue(set, now.utc_ms))),
             (Alarm::Stale, sets.iter().any(|set| table::is_stale(set, now.utc_ms))),
             (Alarm::Recovery, self.state.recovery.is_some()),

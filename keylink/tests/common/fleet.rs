@@ -16,6 +16,7 @@ pub const ZONE: ZoneId = ZoneId([7; 16]);
 pub const SET: KeySetId = KeySetId([8; 16]);
 pub const CAMPAIGN: CampaignId = CampaignId([9; 16]);
 
+#[derive(Clone)]
 pub struct Side {
     pub machine: Machine,
     pub signer: Arc<SoftSigner>,

@@ -88,6 +88,23 @@ pub fn approval(centre: &Centre, action: Digest, officer: &Person) -> Signed {
     Signed::seal(&approval, &officer.signer)
 }
 
+/// The same for an action that was asked for at another time.
+pub fn evidence_at(
+    centre: &Centre,
+    created_ms: u64,
+    class: ActionClass,
+    grants: &[Grant],
+    by: &[usize],
+) -> Evidence {
+    let mut asked = action(centre, class, centre.officers[0].person, grants);
+    asked.created_ms = U64(created_ms);
+    asked.action = ActionId::new(created_ms, [class as u8; 10]);
+    let bytes = bytes_of(&asked);
+    let approvals: Vec<Signed> =
+        by.iter().map(|at| approval(centre, action_hash(&bytes), &centre.officers[*at])).collect();
+    Evidence::select(&bytes, grants, &approvals, |_| true).unwrap()
+}
+
 /// Evidence for grants, asked for by the first officer and approved by those at `by`.
 pub fn evidence(centre: &Centre, class: ActionClass, grants: &[Grant], by: &[usize]) -> Evidence {
     let bytes = bytes_of(&action(centre, class, centre.officers[0].person, grants));

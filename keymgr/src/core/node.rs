@@ -294,6 +294,9 @@ pub struct Copy {
     pub progress: Progress,
     /// Why the node refused it, when it did.
     pub refused: Option<String>,
+    /// Boot of the node, and how often it has used the key since then, where the policy bounds uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<(keylink::wire::U64, keylink::wire::U64)>,
 }
 
 impl Copy {

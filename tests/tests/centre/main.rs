@@ -19,6 +19,10 @@ mod refusals;
 mod reports;
 mod root_keks;
 mod rotation;
+#[path = "../../../keymgr/tests/common/shown.rs"]
+mod shown;
 mod swapped;
+mod tampered;
+mod terminals;
 mod tokens;
 mod traffic;

@@ -4,8 +4,10 @@
 mod carried;
 #[path = "../../../keylink/tests/common/mod.rs"]
 mod common;
+mod declined;
 mod killed;
 mod manager;
 mod network;
 mod node;
+mod store_fails;
 mod traffic;

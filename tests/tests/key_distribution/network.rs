@@ -216,6 +216,47 @@ async fn pushed_over_its_own_listener() {
     assert_eq!(push(&net, address, &identity.tls(), b"{}").await, None);
 }
 
+// Connections to a port that the kernel holds for a process of ours, closed by the other end or not.
+fn held(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let of_port = |line: &&str| {
+        let columns: Vec<_> = line.split_whitespace().collect();
+        columns[1].ends_with(&format!(":{port:04X}")) && ["01", "08"].contains(&columns[3])
+    };
+    table.lines().skip(1).filter(of_port).count()
+}
+
+// Whoever opens connections and says nothing takes neither descriptors nor the manager's place.
+#[tokio::test]
+async fn strangers_who_say_nothing_keep_nobody_out() {
+    let net = net().await;
+    let store = store(net.folder.path());
+    let identity = enrol(&net, &store).await;
+    let side = NodeSide::start(&identity, parts(&store, nowhere()), Rules::default()).await.unwrap();
+    let listener = PushListener::bind("127.0.0.1:0".parse().unwrap(), &identity.tls()).await.unwrap();
+    let address = listener.address();
+    let (handle, requests) = SideHandle::new();
+    tokio::spawn(listener.serve(handle, core::future::pending()));
+    tokio::spawn(run(side, None, requests, PACE, core::future::pending()));
+    let mut idle = Vec::new();
+    for n in 0..300usize {
+        // From the manager's address, and from others.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, (n % 20 + 1) as u8], 0))).unwrap();
+        idle.push(socket.connect(address).await.unwrap());
+    }
+    for _ in 0..500 {
+        if held(address.port()) <= 32 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(held(address.port()) <= 32, "{}", held(address.port()));
+    let mail = bytes_of(&net.manager.with(|state| state.mail(identity.node(), 0)));
+    push(&net, address, &net.tls, &mail).await.expect("the manager is let in");
+    drop(idle);
+}
+
 #[tokio::test]
 async fn a_manager_that_is_not_the_tokens() {
     let net = net().await;

@@ -56,7 +56,7 @@ pub async fn run(args: FormKek) -> Exit {
         parts.push(clear);
         checks.push(check);
     }
-    let clear = combine(&parts, ROOT_KEK).map_err(Failure::check)?;
+    let clear = Box::new(combine(&parts, ROOT_KEK).map_err(Failure::check)?);
     drop(parts);
     let kcv = check_of(kind, &clear).map_err(Failure::check)?;
     eprintln!("root KEK {number} check value {kcv}");

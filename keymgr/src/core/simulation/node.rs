@@ -31,6 +31,7 @@ pub struct Node {
     pub table: TableImage,
     publishing: Option<(TableImage, u64)>,
     releasing: Option<(u64, u64)>,
+    released: u64,
     /// Serves hosts, in truth.
     pub serving: bool,
     /// Answers challenges wrongly.
@@ -106,6 +107,7 @@ impl Node {
             table: TableImage::default(),
             publishing: None,
             releasing: None,
+            released: 0,
             serving: false,
             liar: false,
             told: Told::new(),
@@ -133,7 +135,7 @@ impl Node {
         self.boot_id = rng.next();
         self.booted_at = now;
         self.publishing = None;
-        self.releasing = None;
+        (self.releasing, self.released) = (None, 0);
         let signer: Arc<dyn Sign + Send + Sync> = self.signer.clone();
         let rules = Rules { skew_max_ms: 1_000 };
         let mut machine = Machine::from_bytes(&self.disk, signer, rules, self.clock(now)).expect("own state");
@@ -149,7 +151,7 @@ impl Node {
     pub fn die(&mut self) {
         self.machine = None;
         self.publishing = None;
-        self.releasing = None;
+        (self.releasing, self.released) = (None, 0);
         self.out.clear();
         self.table = TableImage::default();
     }
@@ -163,18 +165,8 @@ impl Node {
             }
             if std::mem::take(&mut self.disk_fails) {
                 // Nothing was promised: back to what is stored.
-                let rules = Rules { skew_max_ms: 1_000 };
-                let signer: Arc<dyn Sign + Send + Sync> = self.signer.clone();
-                self.machine = Machine::from_bytes(&self.disk, signer, rules, self.clock(now)).ok();
-                let effects = self.machine.as_mut().map(|m| {
-                    m.boot(Instant3 {
-                        utc_ms: now.wrapping_add_signed(self.offset_ms),
-                        mono_ms: now - self.booted_at,
-                        boot_id: self.boot_id,
-                    })
-                });
-                if let Some(table) = effects.and_then(|effects| effects.publish) {
-                    self.publishing = Some((table, now + 1));
+                if let Some(machine) = &mut self.machine {
+                    machine.reload(&self.disk).expect("own state");
                 }
                 return;
             }
@@ -265,15 +257,22 @@ impl Node {
             && at <= now
         {
             self.releasing = None;
-            self.with(now, |machine, clock| machine.released(clock, number));
+            self.released = number;
         }
+        self.tell_of_tables(now);
     }
 
     fn cores_take(&mut self, table: TableImage, now: u64) {
-        let number = table.number;
+        self.releasing = Some((table.number, now + 20));
         self.table = table;
-        self.releasing = Some((number, now + 20));
-        self.with(now, |machine, clock| machine.switched(clock, number));
+        self.tell_of_tables(now);
+    }
+
+    // The cores say it once; what of it is not stored is told again.
+    fn tell_of_tables(&mut self, now: u64) {
+        let (switched, released) = (self.table.number, self.released);
+        self.with(now, |machine, clock| machine.switched(clock, switched));
+        self.with(now, |machine, clock| machine.released(clock, released));
     }
 
     pub fn beat(&mut self, now: u64) -> Option<Signed> {
