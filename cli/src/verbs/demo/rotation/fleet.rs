@@ -97,7 +97,8 @@ pub struct Fleet {
 /// How wrong the clock of each node is: those in traffic from one end to the other, and so those that are away; a
 /// process has the machine's clock.
 pub fn offsets_ms(nodes: usize, processes: usize, away: usize) -> Vec<i64> {
-    let here = |numbers: std::ops::Range<usize>| numbers.filter(|number| !is_process(*number, processes));
+    let here =
+        |numbers: std::ops::Range<usize>| numbers.filter(move |number| !is_process(*number, processes));
     let mut offsets = vec![0; nodes];
     for group in [here(0..nodes - away), here(nodes - away..nodes)] {
         let group: Vec<usize> = group.collect();
