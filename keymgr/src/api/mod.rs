@@ -17,6 +17,7 @@ mod openapi;
 mod problem;
 mod reads;
 mod routes;
+mod signing;
 mod views;
 mod watch;
 mod writes;
@@ -28,6 +29,7 @@ pub use openapi::document;
 pub use problem::Problem;
 pub use reads::ActionView;
 pub use routes::{ROUTES, Route, router};
+pub use signing::{KeyChangeView, SigningKeyView, SuccessorNodeView, SuccessorView};
 pub use views::{
     AskingView, CeremonyLine, EntryView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView,
     PreviewNodeView, PreviewView, ReceiptView, RootKekView, StatusView,

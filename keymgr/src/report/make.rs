@@ -1,7 +1,7 @@
 //! The reports, each from a few lists of the interface.
 
 use super::Report;
-use crate::api::{HolderView, KeyView, NodeView as Node};
+use crate::api::{HolderView, KeyView, NodeView as Node, SigningKeyView};
 use crate::client::{Client, ClientProblem};
 use crate::core::approval::Given;
 use crate::core::campaign::{Campaign, Delivery};
@@ -34,7 +34,7 @@ fn columns(names: &[&str]) -> Vec<String> {
 async fn facts(client: &Client) -> Result<Vec<(String, String)>, ClientProblem> {
     let status: Value = client.get("/status").await?;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    Ok(vec![
+    let mut facts = vec![
         ("centre".to_owned(), text(&status["counts"]["kmc"])),
         ("made".to_owned(), when(crate::client::utc_ms())),
         ("made by".to_owned(), client.identity().name.clone()),
@@ -51,7 +51,16 @@ async fn facts(client: &Client) -> Result<Vec<(String, String)>, ClientProblem> 
         ("manifest, checkpoint and authority keys in".to_owned(), text(&status["signing_keys_place"])),
         ("test master key".to_owned(), text(&status["test_master_key"])),
         ("log entries".to_owned(), text(&status["log_size"])),
-    ])
+    ];
+    let keys: Vec<SigningKeyView> =
+        serde_json::from_value(status["signing_keys"].clone()).unwrap_or_default();
+    for key in keys {
+        let since = format!("{} since {}", key.public, when(key.since_ms.0));
+        let change =
+            key.change.map_or_else(String::new, |change| format!(", is being changed to {}", change.new));
+        facts.push((format!("{} key", key.key), since + &change));
+    }
+    Ok(facts)
 }
 
 async fn keys(client: &Client, title: &str, path: &str) -> Result<Report, ClientProblem> {

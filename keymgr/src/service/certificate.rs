@@ -44,7 +44,7 @@ impl Manager {
             request: signed.hash(),
             certificates: vec![Blob(certificate), Blob(authority)],
         };
-        Ok(Signed::seal(&renewed, &self.0.parts.signer).to_bytes())
+        Ok(self.sign(&renewed).to_bytes())
     }
 
     pub(super) fn issue_certificate(

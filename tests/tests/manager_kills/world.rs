@@ -12,6 +12,7 @@ use keylink::PublicKey;
 use keylink::message::{EnrolmentToken, KeyKind, Overlap, Shape};
 use keylink::node::{About, Rules};
 use keylink::root::Recovery;
+use keylink::succession::CentreKey;
 use keymgr::audit::{Head, Options, Report, verify_store};
 use keymgr::client::{
     Client, ClientProblem, ManagerAddress, RotateWishes, ZoneWishes, plan_rotation, plan_zone,
@@ -109,8 +110,8 @@ impl World {
         let keys = plain.keys();
         let mut genesis = Genesis::draft(&Beginning {
             name: &settings.name,
-            manifest: PublicKey(keys.manifest.verifying_key().to_bytes()),
-            checkpoint: PublicKey(keys.checkpoint.verifying_key().to_bytes()),
+            manifest: keys.ring.first(CentreKey::Manifest),
+            checkpoint: keys.ring.first(CentreKey::Checkpoint),
             authority: keys.authority.certificate(),
             persons: &persons,
             recovery: Recovery::default(),
