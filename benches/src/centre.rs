@@ -3,6 +3,7 @@
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
 use keylink::root::Recovery;
+use keylink::succession::CentreKey;
 use keylink::{KmcId, PublicKey};
 use keymgr::api::ActionView;
 use keymgr::client::{Client, ManagerAddress};
@@ -98,8 +99,8 @@ impl Founded {
         let keys = house.create(&settings, PASSPHRASE, utc_ms).map_err(text)?;
         let mut genesis = Genesis::draft(&Beginning {
             name: &settings.name,
-            manifest: PublicKey(keys.manifest.verifying_key().to_bytes()),
-            checkpoint: PublicKey(keys.checkpoint.verifying_key().to_bytes()),
+            manifest: keys.ring.first(CentreKey::Manifest),
+            checkpoint: keys.ring.first(CentreKey::Checkpoint),
             authority: keys.authority.certificate(),
             persons: &persons,
             recovery: Recovery::default(),

@@ -24,6 +24,7 @@ pub mod root;
 pub mod root_kek;
 #[cfg(feature = "schema")]
 mod schema;
+pub mod succession;
 mod time;
 pub mod wire;
 

@@ -89,6 +89,21 @@ impl KeyFolder {
             .map_err(|e| self.failed(file, e))
     }
 
+    /// Names of its files.
+    pub(crate) fn files(&self) -> Result<Vec<String>, FolderError> {
+        let entries = fs::read_dir(&self.0).map_err(|e| self.failed("", e))?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        names.collect::<Result<_, _>>().map_err(|e| self.failed("", e))
+    }
+
+    /// Takes a file away, if it is there; it is gone from disk when this returns.
+    pub(crate) fn erase(&self, file: &str) -> Result<(), FolderError> {
+        match fs::remove_file(self.0.join(file)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(self.failed(file, e)),
+            _ => File::open(&self.0).and_then(|folder| folder.sync_all()).map_err(|e| self.failed("", e)),
+        }
+    }
+
     /// Encrypts a PKCS#8 key (DER) under a passphrase.
     pub(crate) fn seal(&self, file: &str, der: &[u8], passphrase: &[u8]) -> Result<String, FolderError> {
         seal_key(der, passphrase).map_err(|e| self.key_failed(file, e))

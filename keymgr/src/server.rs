@@ -12,9 +12,8 @@ use crate::store::{Location, Store};
 use crate::vault::{VaultError, VaultThread};
 use crate::writer::{Options, Writer};
 use keylink::Digest;
-use keylink::envelope::SoftSigner;
+use keylink::succession::CentreKey;
 use rustls::ServerConfig;
-use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +21,6 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 /// The draft of the centre in its folder.
 pub const GENESIS: &str = "genesis.json";
@@ -75,6 +73,11 @@ pub enum ServerError {
     /// No stored key opens under the master key.
     #[error("the store's keys are under another master key than the backend's")]
     OtherMaster,
+    /// The key that signs is not in the folder: it was changed by a manager that runs from another one.
+    #[error(
+        "the {0} key that signs is not in this folder: bring the files {0}-*.pem of the folder in which it was made"
+    )]
+    KeyElsewhere(CentreKey),
     /// The backend went away meanwhile.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -147,10 +150,6 @@ impl Server {
         let opened: Result<_, crate::store::Error> =
             tokio::task::spawn_blocking(open).await.map_err(|e| std::io::Error::other(e).into()).flatten();
         let (writer, sent) = opened?;
-        let seed = Zeroizing::new(keys.manifest.to_bytes());
-        let mut secret = Sha256::new();
-        secret.update(b"payhsm/enrolment-secret/v1");
-        secret.update(seed.as_ref());
         let (api_tls, link_tls) =
             (server_tls(&keys.channel)?, node_tls(&keys.channel, keys.authority.certificate())?);
         let key = digest(&keys.channel)?;
@@ -158,9 +157,8 @@ impl Server {
             writer,
             sent,
             vault,
-            signer: SoftSigner::new(&seed),
+            ring: keys.ring,
             authority: keys.authority,
-            enrolment_secret: Zeroizing::new(secret.finalize().into()),
             link_url,
             clock,
         });
@@ -171,6 +169,9 @@ impl Server {
             }
             Some(kmc) if kmc != genesis.kmc() => return Err(ServerError::OtherCentre),
             Some(_) => {}
+        }
+        if let Some(key) = manager.missing_key() {
+            return Err(ServerError::KeyElsewhere(key));
         }
         if !manager.master_opens_the_store().await? {
             return Err(ServerError::OtherMaster);
@@ -250,13 +251,15 @@ fn writer_options(
     {
         std::fs::create_dir_all(folder).map_err(|e| ServerError::Listen(folder.display().to_string(), e))?;
     }
-    let (checkpoint, origin) = (keys.checkpoint.clone(), format!("payhsm.kmc/{}", genesis.kmc()));
-    CheckpointKey::new(&origin, checkpoint.clone()).map_err(|e| ServerError::Setting(e.to_string()))?;
-    let key = move || match CheckpointKey::new(&origin, checkpoint.clone()) {
-        Ok(key) => key,
-        Err(error) => unreachable!("the same key was taken before: {error}"),
+    let origin = crate::service::origin(genesis.kmc());
+    let keys = Arc::clone(&keys.ring);
+    let of = move || {
+        let secrets = keys.secrets(CentreKey::Checkpoint).into_iter();
+        secrets.map(|secret| CheckpointKey::new(&origin, secret)).collect::<Result<Vec<_>, _>>()
     };
-    Ok(Options::new(move || Store::lead(&location), key, move || clock.now(), &holder))
+    of().map_err(|e| ServerError::Setting(e.to_string()))?;
+    let key = move || of().unwrap_or_default();
+    Ok(Options::with_keys(move || Store::lead(&location), key, move || clock.now(), &holder))
 }
 
 async fn listen(address: &str) -> Result<TcpListener, ServerError> {

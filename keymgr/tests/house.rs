@@ -1,6 +1,7 @@
 //! The manager's folder: made once, opened by its passphrase only; its authority certifies keys and nothing
 //! that a request says besides.
 
+use keylink::succession::CentreKey;
 use keymgr::FolderError;
 use keymgr::house::{Authority, AuthorityError, House, HouseError, Limits, Settings, certificate_end};
 use keymgr::person::{KeyFileError, spki_digest};
@@ -33,8 +34,9 @@ fn a_house_is_made_once_and_opens_by_its_passphrase() {
     assert!(matches!(house.create(&settings(), PASSPHRASE, NOW), Err(HouseError::Taken(_))));
     assert_eq!(house.settings().unwrap(), settings());
     let opened = house.open(PASSPHRASE).unwrap();
-    assert_eq!(opened.manifest.verifying_key(), made.manifest.verifying_key());
-    assert_ne!(opened.manifest.verifying_key(), opened.checkpoint.verifying_key());
+    let [manifest, checkpoint] = [CentreKey::Manifest, CentreKey::Checkpoint];
+    assert_eq!(opened.ring.first(manifest), made.ring.first(manifest));
+    assert_ne!(opened.ring.first(manifest), opened.ring.first(checkpoint));
     assert_eq!(opened.channel.digest(), made.channel.digest());
     let wrong = house.open(b"somebody else's");
     assert!(matches!(wrong, Err(HouseError::Folder(FolderError::Key { source: KeyFileError::Sealed, .. }))));

@@ -19,6 +19,7 @@ mod reads;
 mod reports;
 mod routes;
 mod sight;
+mod signing;
 mod views;
 mod watch;
 mod writes;
@@ -30,6 +31,7 @@ pub use openapi::document;
 pub use problem::Problem;
 pub use reads::ActionView;
 pub use routes::{ROUTES, Route, router};
+pub use signing::{KeyChangeView, SigningKeyView, SuccessorNodeView, SuccessorView};
 pub use views::{
     AskingView, CeremonyLine, EntryView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView,
     PreviewNodeView, PreviewView, ReceiptView, RootKekView, StatusView,

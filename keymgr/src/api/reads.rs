@@ -136,6 +136,7 @@ pub(super) fn status_of(manager: &Manager) -> StatusView {
         master_key_check_value: String::from_utf8_lossy(&master.lmk.check).into_owned(),
         test_master_key: master.lmk.test,
         signing_keys_place: crate::house::KEYS_PLACE.to_owned(),
+        signing_keys: super::signing::keys(manager),
         leading: standing.leading,
         store_full: standing.full,
         epoch: standing.epoch,

@@ -9,13 +9,14 @@ use super::filters::{
 use super::lists::{Page, PageQuery};
 use super::openapi::Answered;
 use super::problem::{no_method, no_path};
+use super::signing::{SigningKeyView, SuccessorView};
 use super::views::{
     AskingView, CeremonyLine, EntryView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView,
     PreviewView, ReceiptView, StatusView,
 };
 use super::watch::{Seen, Watched};
 use super::writes::{Block, Many, PushTo, Where, Why};
-use super::{ActionView, ceremonies, evidence, exports, openapi, reads, reports, watch, writes};
+use super::{ActionView, ceremonies, evidence, exports, openapi, reads, reports, signing, watch, writes};
 use crate::ceremony::{CeremonyView, ComponentEntry};
 use crate::core::action::Act;
 use crate::core::alarm::Alarm;
@@ -25,6 +26,7 @@ use crate::core::key::KeySet;
 use crate::core::node::{Member, Zone};
 use crate::core::people::{Credential, Person};
 use crate::core::policy::Policy;
+use crate::core::signing::DocumentSignatures;
 use crate::report::Report;
 use crate::service::{Manager, Verdict};
 use axum::Router;
@@ -124,6 +126,10 @@ routes! {
         "The next root document as the register would have it, to be signed";
     post "/root" Everybody writes::install_root [takes SignedRoot] => { Outcome }
         "Installs the next root document, which proves itself by its signatures";
+    get "/signing-keys" Everybody signing::list => { Vec<SigningKeyView> }
+        "The centre's own keys that sign, and how far the change of one is";
+    post "/signing-keys/{id}/successor" Proposers signing::successor => { SuccessorView }
+        "Makes the key that would take the place of one, if none waits, and says what to ask for and whom it waits for";
     get "/persons" Readers reads::persons [by PersonFilter] => { Page<Person> } "Persons";
     get "/credentials" Readers reads::credentials [by PageQuery] => { Page<Credential> } "Credentials";
     get "/policies" Readers reads::policies [by PageQuery] => { Page<Policy> } "Policies";
@@ -171,6 +177,8 @@ routes! {
     delete "/actions/{id}" Proposers writes::withdraw => { Outcome } "Takes an action back";
     post "/actions/{id}/approvals" Proposers writes::approve [takes Signed] => { Outcome }
         "Hands in a signed approval";
+    post "/actions/{id}/documents" Proposers signing::documents [takes DocumentSignatures] => { Outcome }
+        "Hands in an officer's signatures on the root documents of a change of the centre's keys, before the approval";
     post "/actions/{id}/abandon" Proposers writes::abandon => { Outcome }
         "Gives up an approved ceremony, import or export that is not done; what was entered is forgotten";
     post "/actions/{id}/import" Proposers writes::import [takes Block] => { Outcome }

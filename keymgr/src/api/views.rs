@@ -38,6 +38,8 @@ pub struct StatusView {
     /// Where the keys are that sign manifests, checkpoints and certificates of nodes: `sealed file`, opened in the
     /// memory of the manager.
     pub signing_keys_place: String,
+    /// The keys that sign manifests and checkpoints, and how far the change of one is.
+    pub signing_keys: Vec<super::SigningKeyView>,
     /// Requests are taken.
     pub leading: bool,
     /// The store has no room.

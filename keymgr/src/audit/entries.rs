@@ -8,7 +8,7 @@ use std::collections::HashMap;
 /// The words of entries that ask for an action, or end it without its being done.
 const ASKING: [&str; 4] = ["action.propose", "action.edit", "action.withdraw", "action.abandon"];
 const APPROVE: &str = "action.approve";
-const INSTALL: &str = "root.install";
+const INSTALL: [&str; 3] = ["root.install", "signing_key.name", "signing_key.drop"];
 
 /// An entry and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Entries {
         let at = Moment { seq: parts.seq, utc_ms: parts.utc_ms };
         let word = parts.action();
         match word {
-            INSTALL => {
+            _ if INSTALL.contains(&word) => {
                 let objects = parts.record()?.entry.objects;
                 self.installed.extend(objects.into_iter().map(|document| (document, at)));
             }

@@ -182,6 +182,12 @@ impl Client {
         first.kmc().map_err(|error| ClientProblem::Answer(error.to_string()))
     }
 
+    /// The root document in force.
+    pub async fn newest_root(&self) -> Result<SignedRoot, ClientProblem> {
+        let mut roots: Vec<SignedRoot> = self.get("/root").await?;
+        roots.pop().ok_or_else(|| ClientProblem::Answer("no root document".to_owned()))
+    }
+
     /// Asks for an action.
     pub async fn propose(&self, act: &Act) -> Result<Proposed, ClientProblem> {
         match self.post("/actions", act).await? {
@@ -212,6 +218,13 @@ impl Client {
     /// Judges, signs and hands in an approval: see [`super::sign`].
     pub async fn approve(&self, view: &ActionView) -> Result<Outcome, ClientProblem> {
         let (me, kmc) = (self.me().await?, self.kmc().await?);
+        if let (_, Act::ChangeSigningKey(change)) = super::judge(view, kmc)? {
+            // The root documents of the change are signed with it: nothing else brings the key into effect.
+            super::judge_succession(&change, kmc, &self.newest_root().await?)?;
+            let signatures = super::sign_documents(&change, self.identity());
+            let _: Outcome =
+                self.post(&format!("/actions/{}/documents", view.action.id), &signatures).await?;
+        }
         let signed = super::sign(view, kmc, (me.person, me.credential), self.identity(), super::utc_ms())?;
         self.post(&format!("/actions/{}/approvals", view.action.id), &signed).await
     }

@@ -7,6 +7,7 @@ mod calls;
 mod error;
 mod plan;
 mod reaffirm;
+mod succession;
 
 pub use crate::api::Me;
 pub use address::{AddressError, ManagerAddress};
@@ -17,6 +18,7 @@ pub use plan::{
     KeySetWishes, RotateWishes, Rotation, ZoneWishes, fresh_id, plan_key_set, plan_rotation, plan_zone,
 };
 pub use reaffirm::{plan_reaffirm, reaffirm};
+pub use succession::{judge_succession, sign_documents};
 
 /// Milliseconds since 1970, UTC.
 pub fn utc_ms() -> u64 {

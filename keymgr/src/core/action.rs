@@ -11,6 +11,7 @@ use super::node::NewNode;
 use super::people::{NewCredential, NewPerson, Role};
 use super::policy::Policy;
 use super::root_kek::KekTarget;
+use super::signing::KeySuccession;
 use keylink::action::ActionClass;
 use keylink::message::Definition;
 use keylink::wire::U64;
@@ -59,6 +60,8 @@ pub enum Act {
         /// Which component, from 1.
         component: u8,
     },
+    /// Puts another key in the place of one of the centre's own, which sign manifests and checkpoints.
+    ChangeSigningKey(KeySuccession),
     /// Changes the number of approving persons of a class; never below its minimum.
     SetQuorum {
         /// Which class.
@@ -311,7 +314,7 @@ impl Act {
             | Self::AddCredential { .. }
             | Self::RevokeCredential { .. }
             | Self::Entrust { .. } => ActionClass::Person,
-            Self::SetQuorum { .. } => ActionClass::Root,
+            Self::SetQuorum { .. } | Self::ChangeSigningKey(_) => ActionClass::Root,
             Self::DefinePolicy(_) | Self::ExtendKey { .. } | Self::AllowKcvOnly(_) => ActionClass::Policy,
             Self::CreateZone { .. }
             | Self::AddMembers { .. }
@@ -357,6 +360,7 @@ impl Act {
             Self::AddCredential { .. } => "credential.add",
             Self::RevokeCredential { .. } => "credential.revoke",
             Self::Entrust { .. } => "person.entrust",
+            Self::ChangeSigningKey(_) => "signing_key.change",
             Self::SetQuorum { .. } => "quorum.set",
             Self::DefinePolicy(_) => "policy.define",
             Self::CreateZone { .. } => "zone.create",

@@ -50,6 +50,8 @@ pub enum AlarmKind {
     RootKek,
     /// A node's transport certificate ends soon, or has ended, and was not made anew.
     CertificateEnds,
+    /// The change of one of the centre's own keys does not end.
+    SigningKey,
     /// An approved action could not be carried out.
     ActionFailed,
     /// What was to happen at its time could not be done; it is tried again every second.

@@ -2,6 +2,7 @@
 
 use super::approval::Quorum;
 use super::ids::KmcId;
+use super::signing::SigningKeys;
 use keylink::action::ActionClass;
 use keylink::root::SignedRoot;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct Centre {
     pub quorums: BTreeMap<ActionClass, Quorum>,
     /// Limits.
     pub limits: Limits,
+    /// The centre's own keys, once one of them was changed.
+    #[serde(default, skip_serializing_if = "SigningKeys::is_first")]
+    pub signing: SigningKeys,
 }
 
 /// Limits of time.

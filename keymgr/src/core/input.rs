@@ -7,6 +7,7 @@ use super::ids::{ActionId, CampaignId, CredentialId, Digest, Fresh, Generation, 
 use super::key::{Material, Origin};
 use super::node::{RootKek, Traffic};
 use super::people::NewPerson;
+use super::signing::DocumentSignatures;
 use super::verdict::Verdict;
 use super::verified::Verified;
 use crate::ceremony::ComponentMessage;
@@ -14,7 +15,7 @@ use keylink::action::Approval;
 use keylink::manager::Quarantine;
 use keylink::root::SignedRoot;
 use keylink::wire::{Hex, U64};
-use keylink::{Signed, TokenId};
+use keylink::{PublicKey, Signed, TokenId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -177,6 +178,20 @@ pub enum Input {
     },
     /// A person approves.
     Approve(Verified<Approval>),
+    /// An officer signs the root documents of a change of the centre's keys.
+    SignDocuments {
+        /// Who.
+        by: Caller,
+        /// Which action names them.
+        action: ActionId,
+        /// The signatures.
+        signatures: DocumentSignatures,
+    },
+    /// A change of the centre's keys goes one step on.
+    KeyStep {
+        /// Key by which the log's checkpoints are signed now.
+        checkpoints: Option<PublicKey>,
+    },
     /// The next root document, which proves itself.
     InstallRoot {
         /// Who brings it.

@@ -36,6 +36,7 @@ mod refusals;
 mod root;
 pub mod root_kek;
 pub mod rows;
+pub mod signing;
 #[cfg(test)]
 mod simulation;
 mod steps;

@@ -43,6 +43,8 @@ pub enum Refusal {
     TestAndLive,
     #[error("the key set has a live campaign")]
     CampaignLives,
+    #[error("another of the centre's own keys is being changed")]
+    KeyChanges,
     #[error("the zone is locked by a live campaign")]
     ZoneLocked,
     #[error("outdated: {0}")]
@@ -130,6 +132,7 @@ codes! {
     Self::Unfit(_) => "unfit",
     Self::TestAndLive => "test_and_live",
     Self::CampaignLives => "campaign_lives",
+    Self::KeyChanges => "key_changes",
     Self::ZoneLocked => "zone_locked",
     Self::Outdated(_) => "outdated",
     Self::NotNext => "not_next",

@@ -11,6 +11,7 @@ use super::people::{
     Credential, CredentialKind, NewCredential, NewPerson, Person, Role, Standing, check_roles,
 };
 use super::refusal::Refusal;
+use super::signing::{self, SigningKeys};
 use super::table::Change;
 use keylink::action::ActionClass;
 use keylink::root::{Officer, RECOVERY_DELAY_MS, RootDocument, SignedRoot, Succession};
@@ -36,6 +37,7 @@ pub fn found(tx: &mut Change<'_>, founding: &Founding, now: u64) -> Result<(), R
         recovery: None,
         quorums: quorums(&document),
         limits: founding.limits,
+        signing: SigningKeys::default(),
     });
     founding.persons.iter().try_for_each(|person| acts::enrol_person(tx, person))?;
     if registered(tx) != named(&document) {
@@ -79,7 +81,9 @@ pub fn is_behind(tx: &Change<'_>) -> bool {
         let class_differs = |class: &ActionClass| {
             class.minimum() > 1 && centre.quorum(*class).persons() != document.persons_needed(*class)
         };
-        named(&document) != registered(tx) || ActionClass::ALL.iter().any(class_differs)
+        named(&document) != registered(tx)
+            || ActionClass::ALL.iter().any(class_differs)
+            || signing::is_behind(tx, centre)
     })
 }
 
@@ -94,7 +98,7 @@ pub fn draft(tx: &Change<'_>, now: u64) -> Result<RootDocument, Refusal> {
         (class.minimum() > 1 && persons > class.minimum())
             .then_some(keylink::root::Quorum { class: *class, persons })
     });
-    Ok(RootDocument {
+    let mut next = RootDocument {
         number: old.number + 1,
         kmc: Some(centre.kmc),
         previous: Some(centre.root.hash()),
@@ -102,7 +106,9 @@ pub fn draft(tx: &Change<'_>, now: u64) -> Result<RootDocument, Refusal> {
         officers: officers.collect(),
         quorums: quorums.collect(),
         ..old
-    })
+    };
+    signing::name(centre, &mut next);
+    Ok(next)
 }
 
 /// Installs the next root document. Officers' documents must name the officers of the register and hold at once;
@@ -118,10 +124,8 @@ pub fn install(tx: &mut Change<'_>, root: &SignedRoot, now: u64) -> Result<(), R
                     "the officers of the root document are those that are registered",
                 ));
             }
-            let centre = tx.edit::<Centre>(&())?;
-            centre.former.push(std::mem::replace(&mut centre.root, root.clone()));
-            centre.recovery = None;
-            tx.calm(AlarmKind::Recovery, &"root", now);
+            signing::judge(tx.get::<Centre>(&())?, &old, &document)?;
+            follow(tx, root, now)?;
         }
         Succession::Recovery => {
             if tx.get::<Centre>(&())?.recovery.is_some() {
@@ -137,6 +141,16 @@ pub fn install(tx: &mut Change<'_>, root: &SignedRoot, now: u64) -> Result<(), R
     }
     acts::officer_alarms(tx, now);
     Ok(())
+}
+
+/// A document that officers have signed takes effect.
+pub(super) fn follow(tx: &mut Change<'_>, root: &SignedRoot, now: u64) -> Result<(), Refusal> {
+    let document = root.document()?;
+    let centre = tx.edit::<Centre>(&())?;
+    centre.former.push(std::mem::replace(&mut centre.root, root.clone()));
+    centre.recovery = None;
+    tx.calm(AlarmKind::Recovery, &"root", now);
+    signing::followed(tx, &document, now)
 }
 
 /// A document of the recovery keys takes effect once its time has come: its officers are the officers. Nodes obey it

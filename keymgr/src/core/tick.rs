@@ -16,6 +16,7 @@ use super::policy::{DAY_MS, Policy, warnings};
 use super::refusal::Refusal;
 use super::root;
 use super::root_kek;
+use super::signing;
 use super::steps;
 use super::table::{Change, State};
 use std::collections::BTreeMap;
@@ -82,6 +83,7 @@ enum Part {
     RootKeks,
     Certificates,
     Recovery,
+    SigningKeys,
 }
 
 impl std::fmt::Display for Part {
@@ -94,6 +96,7 @@ impl std::fmt::Display for Part {
             Self::RootKeks => f.write_str("root_keks"),
             Self::Certificates => f.write_str("certificates"),
             Self::Recovery => f.write_str("root"),
+            Self::SigningKeys => f.write_str("signing keys"),
         }
     }
 }
@@ -103,7 +106,7 @@ pub fn tick(tx: &mut Change<'_>, watch: &Watch, now: u64) {
     let actions = watch.pending.iter().chain(&watch.waiting).map(|id| Part::Action(*id));
     let due = watch.keys.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| Part::Key(*key));
     let campaigns = watch.campaigns.iter().map(|id| Part::Campaign(*id));
-    let rest = [Part::Silence, Part::RootKeks, Part::Certificates, Part::Recovery];
+    let rest = [Part::Silence, Part::RootKeks, Part::Certificates, Part::Recovery, Part::SigningKeys];
     let parts: Vec<_> = actions.chain(due).chain(campaigns).chain(rest).collect();
     let before = tx.mark();
     let mut stuck = BTreeMap::new();
@@ -142,6 +145,10 @@ fn bring(tx: &mut Change<'_>, watch: &Watch, part: Part, now: u64) -> Result<(),
             Ok(())
         }
         Part::Recovery => root::recover(tx, now),
+        Part::SigningKeys => {
+            signing::late(tx, now);
+            Ok(())
+        }
     }
 }
 

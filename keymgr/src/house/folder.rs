@@ -1,19 +1,17 @@
 //! Making and opening the folder.
 
 use super::authority::{Authority, AuthorityError, certificate_end};
+use super::ring::KeyRing;
 use super::settings::Settings;
 use crate::channel::ServerKey;
 use crate::key_folder::{FolderError, KeyFolder};
-use crate::person::KeyFileError;
 use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use std::path::PathBuf;
+use std::sync::Arc;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 const SETTINGS: &str = "kmc.toml";
-const MANIFEST: &str = "manifest.pem";
-const CHECKPOINT: &str = "checkpoint.pem";
 const AUTHORITY: &str = "authority.pem";
 const AUTHORITY_CERTIFICATE: &str = "authority.der";
 const CHANNEL: &str = "channel.pem";
@@ -53,10 +51,8 @@ pub enum HouseError {
 
 /// The manager's keys, opened; wiped on drop.
 pub struct HouseKeys {
-    /// Signs manifests.
-    pub manifest: SigningKey,
-    /// Signs checkpoints of the log.
-    pub checkpoint: SigningKey,
+    /// Sign manifests and checkpoints of the log.
+    pub ring: Arc<KeyRing>,
     /// Certifies transport keys.
     pub authority: Authority,
     /// Key of both listeners.
@@ -79,6 +75,10 @@ impl House {
         Self(KeyFolder::at(path))
     }
 
+    pub(super) const fn folder(&self) -> &KeyFolder {
+        &self.0
+    }
+
     /// A path in the folder.
     pub fn path(&self, file: &str) -> PathBuf {
         self.0.path().join(file)
@@ -95,14 +95,10 @@ impl House {
             return Err(HouseError::Taken(self.0.path().to_owned()));
         }
         self.0.make()?;
-        let (manifest, checkpoint) = (signing_key()?, signing_key()?);
+        let ring = KeyRing::create(&self.0, passphrase)?;
         let (certificate, key) = Authority::generate(&settings.name, utc_ms)?;
         let authority = Authority::new(certificate, &key)?;
         let channel = authority.listener(&settings.names, utc_ms, CHANNEL_DAYS)?;
-        for (file, key) in [(MANIFEST, &manifest), (CHECKPOINT, &checkpoint)] {
-            let der = key.to_pkcs8_der().map_err(|_| HouseError::Random)?;
-            self.seal(file, der.as_bytes(), passphrase)?;
-        }
         self.seal(AUTHORITY, &key, passphrase)?;
         self.seal(CHANNEL, &channel.key, passphrase)?;
         self.write(AUTHORITY_CERTIFICATE, authority.certificate())?;
@@ -110,7 +106,7 @@ impl House {
         let text = toml::to_string_pretty(settings).map_err(|e| self.unreadable(SETTINGS, e.to_string()))?;
         // Last: a folder with settings is whole.
         self.write(SETTINGS, text.as_bytes())?;
-        Ok(HouseKeys { manifest, checkpoint, authority, channel })
+        Ok(HouseKeys { ring: Arc::new(ring), authority, channel })
     }
 
     /// Reads the settings.
@@ -125,18 +121,15 @@ impl House {
     /// Opens the keys.
     pub fn open(&self, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
         // A passphrase is made costly to try; the files are tried side by side.
-        let [manifest, checkpoint, authority, channel] = std::thread::scope(|scope| {
-            [MANIFEST, CHECKPOINT, AUTHORITY, CHANNEL]
+        let (ring, [authority, channel]) = std::thread::scope(|scope| {
+            let ring = scope.spawn(|| KeyRing::open(&self.0, passphrase));
+            let others = [AUTHORITY, CHANNEL]
                 .map(|file| scope.spawn(move || self.0.unseal(file, passphrase)))
-                .map(|opening| opening.join().map_err(|_| HouseError::Random).and_then(|opened| Ok(opened?)))
+                .map(|opening| opening.join().map_err(|_| HouseError::Random).and_then(|opened| Ok(opened?)));
+            (ring.join().map_err(|_| HouseError::Random).flatten(), others)
         });
-        let signing = |file, der: Zeroizing<Vec<u8>>| {
-            SigningKey::from_pkcs8_der(&der)
-                .map_err(|_| HouseError::from(self.0.key_failed(file, KeyFileError::Format)))
-        };
         Ok(HouseKeys {
-            manifest: signing(MANIFEST, manifest?)?,
-            checkpoint: signing(CHECKPOINT, checkpoint?)?,
+            ring: Arc::new(ring?),
             authority: Authority::new(self.read(AUTHORITY_CERTIFICATE)?, &authority?)?,
             channel: ServerKey { certificate: self.read(CHANNEL_CERTIFICATE)?, key: channel? },
         })
@@ -185,7 +178,7 @@ impl House {
     }
 }
 
-fn signing_key() -> Result<SigningKey, HouseError> {
+pub(super) fn signing_key() -> Result<SigningKey, HouseError> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut()).map_err(|_| HouseError::Random)?;
     Ok(SigningKey::from_bytes(&seed))

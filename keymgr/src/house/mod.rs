@@ -7,12 +7,14 @@ mod authority;
 mod folder;
 mod genesis;
 mod master;
+mod ring;
 mod settings;
 
 pub use authority::{Authority, AuthorityError, certificate_end};
 pub use folder::{House, HouseError, HouseKeys};
 pub use genesis::{Beginning, Founder, Genesis, GenesisError};
 pub use master::Master;
+pub use ring::KeyRing;
 pub use settings::{Limits, Settings};
 
 /// Where the keys are that sign manifests, checkpoints and certificates, whatever the backend is.

@@ -60,6 +60,11 @@ impl CheckpointKey {
         &self.public
     }
 
+    /// Its bytes, Ed25519.
+    pub fn public_bytes(&self) -> [u8; 32] {
+        self.secret.verifying_key().to_bytes()
+    }
+
     /// The origin of the log.
     pub fn origin(&self) -> &str {
         self.public.name()

@@ -100,6 +100,11 @@ impl Ledger {
         self.tree.root()
     }
 
+    /// The key that signs checkpoints, Ed25519.
+    pub fn key(&self) -> [u8; 32] {
+        self.key.public_bytes()
+    }
+
     /// The fencing epoch of this leader.
     pub fn epoch(&self) -> u64 {
         self.epoch.cast_unsigned()

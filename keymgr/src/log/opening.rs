@@ -30,6 +30,18 @@ pub struct Proven {
 impl Opening {
     /// Judges the log. Refused if it is not what its last checkpoint signed, or if the key is not the log's.
     pub fn of(store: Store, key: CheckpointKey) -> Result<Self, Error> {
+        Self::of_one(store, vec![key])
+    }
+
+    /// The same where one of several keys is the log's: a change of it may have ended anywhere. A new log begins under
+    /// the first.
+    pub fn of_one(mut store: Store, mut keys: Vec<CheckpointKey>) -> Result<Self, Error> {
+        let newest = if store.version()? == 0 { None } else { newest_key(&mut store)? };
+        let at = newest.and_then(|newest| keys.iter().position(|key| *key.public() == newest)).unwrap_or(0);
+        if keys.is_empty() {
+            return Err(Error::Log("there is no checkpoint key".to_owned()));
+        }
+        let key = keys.swap_remove(at);
         let mut ledger = Ledger::new(store, key);
         let version = ledger.store.version()?;
         if version > SCHEMA_NEWEST {
@@ -91,6 +103,15 @@ impl Proven {
         let Self { mut ledger, version } = self;
         ledger.begin(version, holder, utc_ms)?;
         Ok(ledger)
+    }
+}
+
+// The key by which the log is signed now; none if the chain of keys does not hold, which is judged later.
+fn newest_key(store: &mut Store) -> Result<Option<VerifierKey>, Error> {
+    match keys(store) {
+        Ok(keys) => Ok(keys.last().map(|(key, _)| key.clone())),
+        Err(Error::Log(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Fact;
 use super::words::when;
-use crate::api::StatusView;
+use crate::api::{SigningKeyView, StatusView};
 
 /// The facts of a report that is made now, for this person.
 pub fn facts(status: &StatusView, made_by: &str) -> Vec<Fact> {
@@ -20,5 +20,14 @@ pub fn facts(status: &StatusView, made_by: &str) -> Vec<Fact> {
         ("log entries", status.log_size.to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+    .into_iter()
+    .chain(status.signing_keys.iter().map(signing_key))
+    .collect()
+}
+
+// Which key signs, since when, and what is taking its place.
+fn signing_key(key: &SigningKeyView) -> Fact {
+    let since = format!("{} since {}", key.public, when(key.since_ms.0));
+    let change = key.change.as_ref().map(|change| format!(", is being changed to {}", change.new));
+    (format!("{} key", key.key), since + &change.unwrap_or_default())
 }

@@ -48,7 +48,7 @@ impl Manager {
         let authority = self.0.parts.authority.certificate().to_vec();
         let certificates = vec![Blob(certificate), Blob(authority)];
         let renewed = Renewed { head, request: request.hash(), certificates };
-        Signed::seal(&renewed, &self.0.parts.signer)
+        self.sign(&renewed)
     }
 
     /// The same in a parcel: the certificate in use is in it, and its key has signed the request, so that nothing rests

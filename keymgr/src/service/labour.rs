@@ -45,6 +45,7 @@ impl Manager {
                 }
                 failing = done.is_err();
                 self.forget_lapsed().await;
+                self.key_steps().await;
             }
             if !self.round().await {
                 let _ = tokio::time::timeout(PAUSE, self.0.labour.notified()).await;
@@ -175,8 +176,8 @@ impl Manager {
         if drafts.is_empty() {
             return false;
         }
-        let signed: Vec<Signed> =
-            drafts.iter().map(|draft| Signed::seal(&draft.body, &self.0.parts.signer)).collect();
+        let signer = self.signer();
+        let signed: Vec<Signed> = drafts.iter().map(|draft| Signed::seal(&draft.body, &signer)).collect();
         failpoint!("labour.before_issue");
         match self.submit(None, Input::Issue(signed.clone())).await {
             // What was not taken is drafted anew; it is not sent, since only what is stored is sent.

@@ -144,7 +144,7 @@ impl Manager {
             evidence,
         };
         self.0.enrolments.forget(node);
-        Ok(LinkAnswer::Bytes(Signed::seal(&enrolled, &self.0.parts.signer).to_bytes()))
+        Ok(LinkAnswer::Bytes(self.sign(&enrolled).to_bytes()))
     }
 
     // Said to the node at once, and before its token is used: officers could not let it in under this name. One that
@@ -297,7 +297,7 @@ impl Manager {
         let checkpoint = self.checkpoint().filter(|c| c.size.0 >= size).map(|c| (c.size, c.root));
         let body =
             CounterReceipt { head: self.head(kmc, node, epoch, last.0.0, now), receipt: last.1, checkpoint };
-        Ok(Signed::seal(&body, &self.0.parts.signer))
+        Ok(self.sign(&body))
     }
 
     pub(super) fn head(&self, kmc: KmcId, node: NodeId, epoch: u64, seq: u64, now: u64) -> Head {
@@ -331,7 +331,9 @@ impl Manager {
         {
             self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
         }
-        self.0.mail.take(node, taken, roots)
+        let mut mail = self.0.mail.take(node, taken, roots);
+        self.sign_anew(&mut mail);
+        mail
     }
 
     // A receipt that is in the store byte for byte is confirmed again and not written again: a node that repeats itself

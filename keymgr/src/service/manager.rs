@@ -13,11 +13,10 @@ use crate::ceremony::Ceremonies;
 use crate::core::ids::Fresh;
 use crate::core::input::{Input, Outcome, Told};
 use crate::core::{Core, Refusal};
-use crate::house::Authority;
+use crate::house::{Authority, KeyRing};
 use crate::log;
 use crate::vault::VaultThread;
 use crate::writer::{self, Recalled, SubmitError, Writer};
-use keylink::envelope::SoftSigner;
 use keylink::message::{Checkpoint, EnrolmentToken};
 use keylink::wire::U64;
 use keylink::{Digest, Instant3, TokenId};
@@ -33,11 +32,9 @@ pub struct Parts {
     /// The backend with the master key.
     pub vault: VaultThread,
     /// Signs manifests.
-    pub signer: SoftSigner,
+    pub ring: Arc<KeyRing>,
     /// Certifies nodes' transport keys.
     pub authority: Authority,
-    /// Secret from which enrolment tokens are made.
-    pub enrolment_secret: zeroize::Zeroizing<[u8; 32]>,
     /// Where nodes reach the manager, as enrolment tokens say it.
     pub link_url: String,
     /// The clocks.
@@ -82,7 +79,7 @@ impl core::fmt::Debug for Manager {
 impl Manager {
     /// Over its parts. Nothing runs yet: see [`Manager::work`].
     pub fn new(parts: Parts) -> Self {
-        let enrolments = Enrolments::new(parts.enrolment_secret.clone());
+        let enrolments = Enrolments::new(parts.ring.enrolment_secret());
         Self(Arc::new(Inner {
             parts,
             mail: Mailroom::default(),
@@ -136,9 +133,9 @@ impl Manager {
         &self.0.ceremonies
     }
 
-    /// Signs something that is no manifest with the centre's key.
+    /// Signs with the manifest key in use.
     pub(crate) fn sign<B: keylink::Body>(&self, body: &B) -> keylink::Signed {
-        keylink::Signed::seal(body, &self.0.parts.signer)
+        keylink::Signed::seal(body, &self.signer())
     }
 
     /// The backend.

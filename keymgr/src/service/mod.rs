@@ -20,6 +20,7 @@ mod rates;
 mod renewals;
 mod root_kek;
 mod sent;
+mod signing;
 
 pub use carrier::{CARRIED_MAX, Fate, Verdict, Way};
 pub use clock::Clock;
@@ -28,3 +29,5 @@ pub use keys::{TakeKeyError, kcv_method, label_of, spec_of};
 pub use link::{Line, LinkAnswer, LinkProblem, mail_bytes, stored_label};
 pub use manager::{Manager, Parts, RequestName, SubmitProblem};
 pub use sent::SentStore;
+pub use signing::SuccessorProblem;
+pub(crate) use signing::origin;

@@ -67,7 +67,7 @@ impl Manager {
             node,
             |head| {
                 let (public, evidence) = (public.clone(), evidence.clone());
-                Signed::seal(&RootKekOffer { head, number, public, nonce, evidence }, &self.0.parts.signer)
+                self.sign(&RootKekOffer { head, number, public, nonce, evidence })
             },
             |signed| Input::Post { node, signed },
         )
@@ -125,7 +125,7 @@ impl Manager {
             RootKek { number, strength_bits: 256, block: sealed.block, kcv: sealed.kcv, since_utc_ms: now };
         self.post_next(
             node,
-            |head| Signed::seal(&RootKekConfirm { head, accept: hash, confirm }, &self.0.parts.signer),
+            |head| self.sign(&RootKekConfirm { head, accept: hash, confirm }),
             |confirm| Input::KekAgreed { node, kek: kek.clone(), confirm },
         )
         .await?;

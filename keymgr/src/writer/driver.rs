@@ -31,7 +31,7 @@ pub(super) struct Driver<M: Machine> {
 
 /// Leads on the store, once the machine is loaded from rows that are what the log says.
 pub(super) fn open<M: Machine>(options: &mut Options) -> Result<(Ledger, M), Error> {
-    let opening = Opening::of((options.open)()?, (options.key)())?;
+    let opening = Opening::of_one((options.open)()?, (options.keys)())?;
     let (proven, machine) = load(|each| opening.read(each))?;
     let ledger = proven.lead(&options.holder, (options.clock)().utc_ms)?;
     Ok((ledger, machine))
@@ -96,6 +96,7 @@ impl<M: Machine> Driver<M> {
             settings: self.settings.clone(),
             epoch: ledger.map_or(standing.epoch, Ledger::epoch),
             log_size: ledger.map_or(standing.log_size, Ledger::size),
+            checkpoint_key: ledger.map_or(standing.checkpoint_key, |ledger| Some(ledger.key())),
             checkpoint: ledger
                 .map_or_else(|| standing.checkpoint.clone(), |ledger| ledger.newest_checkpoint().cloned()),
         };
@@ -111,6 +112,7 @@ impl<M: Machine> Driver<M> {
                 Err(RecvTimeoutError::Timeout) => self.rest(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.change_key();
             self.show();
         }
         if let Some(mut ledger) = self.ledger.take() {
@@ -262,6 +264,26 @@ impl<M: Machine> Driver<M> {
                 }
             }
         }
+    }
+
+    // Between two batches. What of it is in the store is found there when it is opened again.
+    fn change_key(&mut self) {
+        let slot = || self.shared.next_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.full || self.ledger.is_none() || slot().is_none() {
+            return;
+        }
+        let (Some(next), Some(mut ledger)) = (slot().take(), self.ledger.take()) else { return };
+        if next.public_bytes() == ledger.key() {
+            self.ledger = Some(ledger);
+            return;
+        }
+        let now = (self.options.clock)();
+        failpoint!("writer.before_key");
+        match ledger.change_key(next, "manager", now.utc_ms) {
+            Ok(()) => self.ledger = Some(ledger),
+            Err(error) => tracing::error!(%error, "the checkpoint key is not changed"),
+        }
+        failpoint!("writer.after_key");
     }
 
     // Nothing to do: sign the end of the log, take old answers away.

@@ -31,8 +31,8 @@ use tokio::sync::oneshot;
 pub struct Options {
     /// Opens the store to lead on it; called again after a commit whose outcome is unknown.
     pub open: Box<dyn FnMut() -> Result<Store, Error> + Send>,
-    /// The checkpoint key, each time the store is opened.
-    pub key: Box<dyn FnMut() -> CheckpointKey + Send>,
+    /// The checkpoint keys, each time the store is opened: the one that the log names signs, on a new store the first.
+    pub keys: Box<dyn FnMut() -> Vec<CheckpointKey> + Send>,
     /// Reads the clocks.
     pub clock: Box<dyn FnMut() -> Instant3 + Send>,
     /// The name of this manager in the leader row and the log.
@@ -51,13 +51,23 @@ impl Options {
     /// Usual measures: 256 requests, 5 ms, and a checkpoint 50 ms after the last commit.
     pub fn new(
         open: impl FnMut() -> Result<Store, Error> + Send + 'static,
-        key: impl FnMut() -> CheckpointKey + Send + 'static,
+        mut key: impl FnMut() -> CheckpointKey + Send + 'static,
+        clock: impl FnMut() -> Instant3 + Send + 'static,
+        holder: &str,
+    ) -> Self {
+        Self::with_keys(open, move || vec![key()], clock, holder)
+    }
+
+    /// The same where the key was changed or is being changed.
+    pub fn with_keys(
+        open: impl FnMut() -> Result<Store, Error> + Send + 'static,
+        keys: impl FnMut() -> Vec<CheckpointKey> + Send + 'static,
         clock: impl FnMut() -> Instant3 + Send + 'static,
         holder: &str,
     ) -> Self {
         Self {
             open: Box::new(open),
-            key: Box::new(key),
+            keys: Box::new(keys),
             clock: Box::new(clock),
             holder: holder.to_owned(),
             batch: 256,
@@ -119,6 +129,8 @@ pub struct Standing {
     pub log_size: u64,
     /// The newest stored checkpoint: size and note. It may be shown to nodes.
     pub checkpoint: Option<(u64, String)>,
+    /// The key that signs them.
+    pub checkpoint_key: Option<[u8; 32]>,
     /// Commits since the start.
     pub commits: u64,
     /// What durability rests on, as the writing session has it: name and value.
@@ -128,6 +140,8 @@ pub struct Standing {
 struct Shared<M> {
     machine: RwLock<M>,
     standing: Mutex<Standing>,
+    /// Signs checkpoints from the next moment on at which nothing is on its way.
+    next_key: Mutex<Option<CheckpointKey>>,
 }
 
 /// The handle of the one writer. Clones share it; it ends when the last one goes.
@@ -178,8 +192,11 @@ impl<M: Machine> Writer<M> {
     /// Opens the store, takes over, loads the machine and starts the writer's thread.
     pub fn start(mut options: Options) -> Result<Self, Error> {
         let (ledger, machine) = driver::open::<M>(&mut options)?;
-        let shared =
-            Arc::new(Shared { machine: RwLock::new(machine), standing: Mutex::new(Standing::default()) });
+        let shared = Arc::new(Shared {
+            machine: RwLock::new(machine),
+            standing: Mutex::new(Standing::default()),
+            next_key: Mutex::new(None),
+        });
         let (queue, jobs): (SyncSender<Job<M>>, Receiver<Job<M>>) = sync_channel(QUEUE);
         let mut driver = Driver::new(options, ledger, shared.clone());
         driver.show();
@@ -237,6 +254,12 @@ impl<M: Machine> Writer<M> {
             Err(_) => waiting(|| self.shared.machine.write().unwrap_or_else(PoisonError::into_inner)),
         };
         look(&mut machine)
+    }
+
+    /// Lets checkpoints be signed by another key from soon on: [`Standing::checkpoint_key`] says when. What was asked
+    /// and is not done when the writer ends is to be asked again.
+    pub fn sign_with(&self, next: CheckpointKey) {
+        *self.shared.next_key.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
     }
 
     /// How the writer stands.

@@ -13,6 +13,7 @@ use keylink::endpoint::Endpoint;
 use keylink::envelope::strict;
 use keylink::message::{Audience, CERTIFICATE_RENEW_MS, Mail, Package, Parcel, Renew, Renewed};
 use keylink::root::RootDocument;
+use keylink::succession::CentreKey;
 use keylink::wire::{Blob, U64};
 use keylink::{Signed, SoftSigner};
 use keymgr::api::{NodeView, Problem};
@@ -74,7 +75,12 @@ impl Place {
         };
         let mut body = Renewed { head, request: request.hash(), certificates: vec![Blob(fresh)] };
         change(&mut body);
-        Signed::seal(&body, &SoftSigner::new(&self.keys.manifest.to_bytes())).to_bytes()
+        Signed::seal(&body, &self.manifest_signer()).to_bytes()
+    }
+
+    fn manifest_signer(&self) -> SoftSigner {
+        let ring = &self.keys.ring;
+        ring.signer(CentreKey::Manifest, &ring.first(CentreKey::Manifest)).unwrap()
     }
 
     async fn document(&self, n: usize) -> RootDocument {

@@ -3,7 +3,8 @@
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
 use keylink::root::Recovery;
-use keylink::{PublicKey, Sign, SoftSigner};
+use keylink::succession::CentreKey;
+use keylink::{Sign, SoftSigner};
 use keymgr::api::ActionView;
 use keymgr::client::{Client, ManagerAddress};
 use keymgr::core::action::Act;
@@ -108,8 +109,8 @@ impl Centre {
         let keys = house.create(&settings, PASSPHRASE, utc_ms).unwrap();
         let mut genesis = Genesis::draft(&Beginning {
             name: &settings.name,
-            manifest: PublicKey(keys.manifest.verifying_key().to_bytes()),
-            checkpoint: PublicKey(keys.checkpoint.verifying_key().to_bytes()),
+            manifest: keys.ring.first(CentreKey::Manifest),
+            checkpoint: keys.ring.first(CentreKey::Checkpoint),
             authority: keys.authority.certificate(),
             persons: &persons,
             recovery: Recovery { keys: recovery_keys().map(|key| key.key()).to_vec(), needed: 2 },

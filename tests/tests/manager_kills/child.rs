@@ -5,7 +5,7 @@ use ed25519_dalek::SigningKey;
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
 use keymgr::channel::ServerKey;
-use keymgr::house::{Authority, House, HouseKeys};
+use keymgr::house::{Authority, House, HouseKeys, KeyRing};
 use keymgr::server::Server;
 use keymgr::vault::{Vault, VaultThread};
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,10 @@ pub struct Plain {
 }
 
 impl Plain {
-    pub fn keys(&self) -> HouseKeys {
+    pub fn keys(&self, house: &House) -> HouseKeys {
+        let [manifest, checkpoint] = [&self.manifest, &self.checkpoint].map(SigningKey::from_bytes);
         HouseKeys {
-            manifest: SigningKey::from_bytes(&self.manifest),
-            checkpoint: SigningKey::from_bytes(&self.checkpoint),
+            ring: KeyRing::opened(house, manifest, checkpoint).into(),
             authority: Authority::new(self.authority.0.clone(), &self.authority.1).unwrap(),
             channel: ServerKey {
                 certificate: self.channel.0.clone(),
@@ -65,7 +65,7 @@ fn child() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let settings = house.settings().unwrap();
-        let server = Server::start(&house, &settings, Plain::read(folder).keys(), vault.unwrap()).await;
+        let server = Server::start(&house, &settings, Plain::read(folder).keys(&house), vault.unwrap()).await;
         let server = server.unwrap();
         println!("\nready");
         server.run(std::future::pending()).await;

@@ -8,10 +8,10 @@ use gateway::node::{
     HttpsTransport, Identity, NodeSide, Nowhere, Pace, Parts, SideHandle, Store as NodeStore, SystemClock,
     Transport, run,
 };
-use keylink::PublicKey;
 use keylink::message::{EnrolmentToken, KeyKind, Overlap, Shape};
 use keylink::node::{About, Rules};
 use keylink::root::Recovery;
+use keylink::succession::CentreKey;
 use keymgr::audit::{Head, Options, Report, verify_store};
 use keymgr::client::{
     Client, ClientProblem, ManagerAddress, RotateWishes, ZoneWishes, plan_rotation, plan_zone,
@@ -106,11 +106,12 @@ impl World {
             authority: (certificate, key.to_vec()),
             channel: (channel.certificate.clone(), channel.key.to_vec()),
         };
-        let keys = plain.keys();
+        let house = House::at(folder.path().join("kmc"));
+        let keys = plain.keys(&house);
         let mut genesis = Genesis::draft(&Beginning {
             name: &settings.name,
-            manifest: PublicKey(keys.manifest.verifying_key().to_bytes()),
-            checkpoint: PublicKey(keys.checkpoint.verifying_key().to_bytes()),
+            manifest: keys.ring.first(CentreKey::Manifest),
+            checkpoint: keys.ring.first(CentreKey::Checkpoint),
             authority: keys.authority.certificate(),
             persons: &persons,
             recovery: Recovery::default(),
@@ -118,7 +119,6 @@ impl World {
         })
         .unwrap();
         identities.iter().take(3).for_each(|officer| genesis.sign(officer).unwrap());
-        let house = House::at(folder.path().join("kmc"));
         std::fs::create_dir(folder.path().join("kmc")).unwrap();
         house.write(GENESIS, &genesis.to_bytes()).unwrap();
         house.write("kmc.toml", toml_of(&settings).as_bytes()).unwrap();

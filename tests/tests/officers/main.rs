@@ -7,5 +7,6 @@ mod nodes;
 mod packages;
 mod root_keks;
 mod roots;
+mod signing_keys;
 mod token;
 mod verbs;

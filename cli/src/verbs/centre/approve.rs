@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use keylink::{ActionId, KmcId};
 use keymgr::api::ActionView;
 use keymgr::client::judge;
+use keymgr::core::action::Act;
 use keymgr::core::approval::persons_needed;
 use serde_json::json;
 
@@ -90,6 +91,7 @@ fn full(kmc: KmcId, names: &Names, view: &ActionView) -> Result<String, Failure>
     let content = serde_json::to_value(&act).map_err(Failure::environment)?;
     let legend: String = names.legend(&content).iter().map(|line| format!("          {line}\n")).collect();
     let content = serde_json::to_string_pretty(&act).map_err(Failure::environment)?;
+    let legend = legend + &succession(kmc, &act)?;
     let grants = serde_json::to_string_pretty(&view.action.grants).map_err(Failure::environment)?;
     Ok(format!(
         "action    {} ({})\nasked by  {}\nneeds     {} persons besides; given by: {}\nwaits     until {}\nhash      {hash}\n\
@@ -100,6 +102,19 @@ fn full(kmc: KmcId, names: &Names, view: &ActionView) -> Result<String, Failure>
         persons_needed(act.class(), view.action.quorum),
         if approved.is_empty() { "nobody".to_owned() } else { approved.join(", ") },
         when(view.action.expires.0),
+    ))
+}
+
+// What a change of one of the centre's keys says, which its bytes hide.
+fn succession(kmc: KmcId, act: &Act) -> Result<String, Failure> {
+    let Act::ChangeSigningKey(change) = act else { return Ok(String::new()) };
+    let said = change.said().filter(|said| said.kmc == kmc);
+    let said = said.ok_or_else(|| Failure::check("the keys do not both say which follows which"))?;
+    let [both, alone] = change.documents().map(|document| document.hash());
+    Ok(format!(
+        "          {} key {} is followed by {}\n          root documents signed with the approval: {both} names both, \
+         {alone} the new one alone\n",
+        said.key, said.old, said.new
     ))
 }
 

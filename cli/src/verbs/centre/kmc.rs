@@ -2,11 +2,13 @@
 
 use super::master::MasterOptions;
 use super::place::{Place, block_on, passphrase, show, table};
+use super::signing::KmcKey;
 use crate::exit::{Exit, Failure};
 use crate::hardening;
 use clap::{Args, Subcommand};
+use keylink::Signed;
 use keylink::root::Recovery;
-use keylink::{PublicKey, Signed};
+use keylink::succession::CentreKey;
 use keymgr::audit::{Head, verify_export};
 use keymgr::core::alarm::Alarm;
 use keymgr::core::people::Role;
@@ -33,6 +35,9 @@ pub enum Kmc {
     Status(Place),
     /// Lists what people must look at.
     Alarms(Place),
+    /// The centre's own keys, which sign manifests and checkpoints.
+    #[command(subcommand)]
+    Key(KmcKey),
     /// Fetches log and state from the centre and verifies them here. Exit code 1: something does not hold.
     Verify(Verify),
 }
@@ -149,6 +154,7 @@ pub fn run(verb: Kmc) -> Exit {
         Kmc::Serve(args) => serve(args),
         Kmc::Status(place) => status(&place),
         Kmc::Alarms(place) => alarms(&place),
+        Kmc::Key(verb) => super::signing::run(verb),
         Kmc::Verify(args) => verify(&args),
     }
 }
@@ -223,8 +229,8 @@ fn init(args: &Init) -> Exit {
     }
     let genesis = Genesis::draft(&Beginning {
         name: &settings.name,
-        manifest: PublicKey(made.manifest.verifying_key().to_bytes()),
-        checkpoint: PublicKey(made.checkpoint.verifying_key().to_bytes()),
+        manifest: made.ring.first(CentreKey::Manifest),
+        checkpoint: made.ring.first(CentreKey::Checkpoint),
         authority: made.authority.certificate(),
         persons: &persons,
         recovery,
@@ -360,6 +366,7 @@ fn status(place: &Place) -> Exit {
         fields
             .flat_map(|(name, value)| {
                 match value {
+                    Value::Array(keys) if name == "signing_keys" => super::signing::status(keys),
                     Value::Object(inner) => {
                         inner.iter().map(|(name, value)| line(name, value)).collect::<String>()
                     }

@@ -17,6 +17,7 @@ mod reaffirm;
 pub mod report;
 pub mod root;
 pub mod rotate;
+mod signing;
 mod token_key;
 pub mod zone;
 

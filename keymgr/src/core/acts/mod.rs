@@ -20,7 +20,7 @@ use crate::core::node::{Node, Traffic};
 use crate::core::people::{Person, Standing};
 use crate::core::refusal::Refusal;
 use crate::core::table::Change;
-use crate::core::{root_kek, steps};
+use crate::core::{root_kek, signing, steps};
 use exchange::{may_export, may_form, may_import};
 use keys::{
     activate_at_centre, destroy_key, extend, not_in_campaign, not_protecting, resume_key, revoke_key, shift,
@@ -51,6 +51,7 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
             }
             Ok(tx.edit::<Person>(person)?.entrust(*key_set, *component)?)
         }
+        Act::ChangeSigningKey(act) => signing::begin(tx, id, act, now),
         Act::SetQuorum { class, quorum } => set_quorum(tx, *class, *quorum),
         Act::DefinePolicy(policy) => define_policy(tx, policy),
         Act::CreateZone { id, alias, live } => create_zone(tx, *id, alias, *live),

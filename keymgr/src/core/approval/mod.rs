@@ -6,6 +6,7 @@
 use crate::core::action::{Act, Details};
 use crate::core::ids::{ActionId, CredentialId, Digest, KmcId, PersonId};
 use crate::core::people::{Credential, Person, Role, Standing};
+use crate::core::signing::DocumentSignatures;
 use crate::core::verified::Verified;
 use keylink::action::{ActionClass, Approval, Grant, action_hash};
 use keylink::envelope::{bytes_of, strict};
@@ -134,6 +135,9 @@ pub struct Action {
     pub state: ActionState,
     /// Approvals of this version.
     pub approvals: Vec<Given>,
+    /// Officers' signatures on the root documents of a change of the centre's keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<DocumentSignatures>,
 }
 
 /// Why an approval does not count.
@@ -236,6 +240,7 @@ impl Action {
             expires: U64(utc_ms + PENDING_MS),
             state: ActionState::Pending,
             approvals: Vec::new(),
+            documents: Vec::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::core::refusal::Refusal;
 use crate::core::table::{Change, Record};
 use crate::core::tick::Watch;
 use crate::core::verified::Verified;
-use crate::core::{acts, grants, names, rows};
+use crate::core::{acts, grants, names, rows, signing};
 use keylink::action::Approval;
 
 /// Pending actions that a new one may build upon.
@@ -100,6 +100,7 @@ impl Request<'_> {
         note.approvals.push(approval.hash());
         let mut action = tx.get::<Action>(&id)?.clone();
         action.approve(approval, kmc, tx, self.now)?;
+        signing::has_signed(&action, tx.get::<Credential>(&body.credential)?)?;
         tx.keep(Record::Approval(rows::Approval {
             action: id,
             person: body.person,

@@ -23,7 +23,7 @@ use crate::core::table::{Change, Record, State};
 use crate::core::tick::Watch;
 use crate::core::traffic;
 use crate::core::{
-    acts, certificate, enrolment, names, planted, receipts, root, root_kek, rows, steps, tick,
+    acts, certificate, enrolment, names, planted, receipts, root, root_kek, rows, signing, steps, tick,
 };
 use approve::{approved, may, own_pending, performable};
 use deliver::{carry, issue, post, push_to, wrapped};
@@ -193,6 +193,18 @@ impl Request<'_> {
                 certificate::shown(tx, &node, until_utc_ms, now)?;
             }
             Input::Approve(approval) => return self.approve(tx, &approval, note),
+            Input::SignDocuments { by, action, signatures } => {
+                note.by(by);
+                note.word = "action.documents";
+                note.objects.push(action.to_string());
+                may(tx, by, &[Role::SecurityOfficer])?;
+                signing::sign(tx, by, &action, signatures)?;
+            }
+            Input::KeyStep { checkpoints } => {
+                let stepped = signing::step(tx, checkpoints, now)?;
+                note.word = stepped.word;
+                note.objects.push(stepped.object);
+            }
             Input::InstallRoot { by, root: document } => {
                 note.by(by);
                 may(tx, by, Role::ALL)?;

@@ -10,9 +10,12 @@ use crate::core::key::{Key, KeySet};
 use crate::core::lifecycle::KeyState;
 use crate::core::node::{Copy, Node};
 use crate::core::refusal::Refusal;
+use crate::core::signing::{self, KeyChange};
 use crate::core::table::Change;
 use crate::core::{root, target};
+use keylink::PublicKey;
 use keylink::root::{RootDocument, SignedRoot};
+use keylink::succession::CentreKey;
 use std::collections::BTreeSet;
 
 impl Core {
@@ -24,6 +27,40 @@ impl Core {
     /// The centre's id; none before it is founded.
     pub fn kmc(&self) -> Option<KmcId> {
         self.state.centre.get(&()).map(|centre| centre.kmc)
+    }
+
+    /// The key by which the centre signs, and since when, UTC milliseconds.
+    pub fn signing_key(&self, key: CentreKey) -> Option<(PublicKey, u64)> {
+        self.state.centre.get(&())?.signing_key(key)
+    }
+
+    /// The change of one of the centre's own keys that is on its way, and the nodes that it waits for.
+    pub fn key_change(&self, now_utc_ms: u64) -> Option<(&KeyChange, Vec<NodeId>)> {
+        let centre = self.state.centre.get(&())?;
+        let change = centre.signing.change.as_ref()?;
+        Some((change, signing::waits_for(&Change::new(&self.state), centre, change, now_utc_ms)))
+    }
+
+    /// Whether a change of the centre's keys can go on.
+    pub fn key_step_due(&self, checkpoints: Option<PublicKey>, now_utc_ms: u64) -> bool {
+        let changes = self.state.centre.get(&()).is_some_and(|centre| centre.signing.change.is_some());
+        changes && signing::step(&mut Change::new(&self.state), checkpoints, now_utc_ms).is_ok()
+    }
+
+    /// The root documents that would bring another key.
+    pub fn key_documents(
+        &self,
+        key: CentreKey,
+        new: PublicKey,
+        now_utc_ms: u64,
+    ) -> Result<[RootDocument; 2], Refusal> {
+        signing::draft(&Change::new(&self.state), key, new, now_utc_ms)
+    }
+
+    /// Keys whose secret halves are wanted: those that sign, and those of changes that wait or go on.
+    pub fn wanted_keys(&self) -> BTreeSet<PublicKey> {
+        let used = CentreKey::ALL.into_iter().filter_map(|key| self.signing_key(key)).map(|(key, _)| key);
+        used.chain(signing::awaited(&self.state)).collect()
     }
 
     /// The fencing epoch.

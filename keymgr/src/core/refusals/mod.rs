@@ -7,6 +7,7 @@ mod keys;
 mod nodes;
 mod people;
 mod root_keks;
+mod signing;
 mod waiting;
 
 use super::refusal::Refusal;
@@ -19,7 +20,8 @@ type Case = (&'static str, &'static str, fn(&mut House) -> Refusal);
 #[test]
 fn every_refusal_has_a_case_and_changes_nothing() {
     let mut met = BTreeSet::new();
-    for (what, code, provoke) in [people::CASES, keys::CASES, nodes::CASES, root_keks::CASES].concat() {
+    let cases = [people::CASES, keys::CASES, nodes::CASES, root_keks::CASES, signing::CASES];
+    for (what, code, provoke) in cases.concat() {
         let mut house = House::founded();
         let refusal = provoke(&mut house);
         assert_eq!(refusal.code(), code, "{what}: {refusal}");

@@ -3,8 +3,8 @@
 
 use super::manager::{Manager, PASSPHRASE};
 use crate::exit::Failure;
-use keylink::PublicKey;
 use keylink::root::Recovery;
+use keylink::succession::CentreKey;
 use keymgr::api::ActionView;
 use keymgr::client::{Client, ClientProblem, ManagerAddress};
 use keymgr::core::action::Act;
@@ -67,8 +67,8 @@ pub fn found(folder: &Path, store: Option<&str>) -> Result<(Manager, People), Fa
     let keys = house.create(&settings, pass, utc_ms).map_err(Failure::environment)?;
     let mut genesis = Genesis::draft(&Beginning {
         name: &settings.name,
-        manifest: PublicKey(keys.manifest.verifying_key().to_bytes()),
-        checkpoint: PublicKey(keys.checkpoint.verifying_key().to_bytes()),
+        manifest: keys.ring.first(CentreKey::Manifest),
+        checkpoint: keys.ring.first(CentreKey::Checkpoint),
         authority: keys.authority.certificate(),
         persons: &persons,
         recovery: Recovery::default(),

@@ -1,0 +1,288 @@
+//! The signature keys of a centre that runs: those that sign, and those that come or go. Each lies sealed in the folder
+//! before anybody is told of it, and a key whose time is over is erased there and here. Which of them signs is not
+//! decided here: the centre's state says it, so that a crash between file and log leaves nothing undecided.
+
+use super::folder::{House, HouseError, signing_key};
+use crate::key_folder::KeyFolder;
+use crate::person::KeyFileError;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use keylink::succession::{CentreKey, SignedSuccession, Succession};
+use keylink::wire::U64;
+use keylink::{KmcId, PublicKey, SoftSigner};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use zeroize::Zeroizing;
+
+/// What enrolment tokens are made from, once it is not the first manifest key any more.
+const ENROLMENT: &str = "enrolment.pem";
+
+struct Held {
+    key: CentreKey,
+    secret: SigningKey,
+    file: String,
+    /// Made in this run, for a change that nobody may have asked for yet.
+    prepared: bool,
+}
+
+impl Held {
+    fn public(&self) -> PublicKey {
+        PublicKey(self.secret.verifying_key().to_bytes())
+    }
+}
+
+/// The keys, opened; wiped on drop.
+pub struct KeyRing {
+    folder: KeyFolder,
+    // Seals the keys to come. What it opens is in this memory anyway.
+    passphrase: Zeroizing<Vec<u8>>,
+    enrolment: Zeroizing<[u8; 32]>,
+    held: Mutex<Vec<Held>>,
+}
+
+impl core::fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("KeyRing")
+    }
+}
+
+/// The file of the first key, and what files of later ones begin with.
+pub(super) fn first_file(key: CentreKey) -> String {
+    format!("{key}.pem")
+}
+
+fn file_of(key: CentreKey, public: &PublicKey) -> String {
+    let name = hex::encode(public.0);
+    format!("{key}-{}.pem", name.get(..16).unwrap_or(&name))
+}
+
+// Files with keys of this kind, the first one before those that were named after their keys.
+fn files(folder: &KeyFolder, key: CentreKey) -> Result<Vec<String>, HouseError> {
+    let (first, begin) = (first_file(key), format!("{key}-"));
+    let mut files: Vec<String> = folder.files()?;
+    files.retain(|file| *file == first || (file.starts_with(&begin) && file.ends_with(".pem")));
+    files.sort_by_key(|file| (*file != first, file.clone()));
+    // Where there is none, the first is missed by its name.
+    Ok(if files.is_empty() { vec![first] } else { files })
+}
+
+impl KeyRing {
+    /// Opens every key of the folder. A passphrase is made costly to try; the files are tried side by side.
+    pub(super) fn open(folder: &KeyFolder, passphrase: &[u8]) -> Result<Self, HouseError> {
+        let mut wanted = Vec::new();
+        for key in CentreKey::ALL {
+            wanted.extend(files(folder, key)?.into_iter().map(|file| (Some(key), file)));
+        }
+        if folder.holds(ENROLMENT) {
+            wanted.push((None, ENROLMENT.to_owned()));
+        }
+        let opened = std::thread::scope(|scope| {
+            let tasks: Vec<_> = wanted
+                .into_iter()
+                .map(|(key, file)| scope.spawn(move || Ok((key, unseal(folder, &file, passphrase)?, file))))
+                .collect();
+            let ended = tasks.into_iter().map(|task| task.join().map_err(|_| HouseError::Random).flatten());
+            ended.collect::<Result<Vec<_>, HouseError>>()
+        })?;
+        let (mut held, mut enrolment) = (Vec::new(), None);
+        for (key, secret, file) in opened {
+            match key {
+                Some(key) => held.push(Held { key, secret, file, prepared: false }),
+                None => enrolment = Some(Zeroizing::new(secret.to_bytes())),
+            }
+        }
+        Ok(Self::of(folder, passphrase, held, enrolment))
+    }
+
+    /// Makes the first keys of a folder.
+    pub(super) fn create(folder: &KeyFolder, passphrase: &[u8]) -> Result<Self, HouseError> {
+        let mut held = Vec::new();
+        for key in CentreKey::ALL {
+            let (secret, file) = (signing_key()?, first_file(key));
+            seal(folder, &file, &secret, passphrase)?;
+            held.push(Held { key, secret, file, prepared: false });
+        }
+        Ok(Self::of(folder, passphrase, held, None))
+    }
+
+    /// Keys that were opened elsewhere, one of each kind.
+    pub fn opened(house: &House, manifest: SigningKey, checkpoint: SigningKey) -> Self {
+        let held = [(CentreKey::Manifest, manifest), (CentreKey::Checkpoint, checkpoint)];
+        let held = held.map(|(key, secret)| Held { key, secret, file: first_file(key), prepared: false });
+        Self::of(house.folder(), b"", held.into(), None)
+    }
+
+    fn of(
+        folder: &KeyFolder,
+        passphrase: &[u8],
+        held: Vec<Held>,
+        enrolment: Option<Zeroizing<[u8; 32]>>,
+    ) -> Self {
+        let enrolment = enrolment.unwrap_or_else(|| {
+            let first = held.iter().find(|own| own.key == CentreKey::Manifest);
+            let seed = Zeroizing::new(first.map(|own| own.secret.to_bytes()).unwrap_or_default());
+            let mut secret = Sha256::new();
+            secret.update(b"payhsm/enrolment-secret/v1");
+            secret.update(seed.as_ref());
+            Zeroizing::new(secret.finalize().into())
+        });
+        let passphrase = Zeroizing::new(passphrase.to_vec());
+        Self { folder: folder.clone(), passphrase, enrolment, held: Mutex::new(held) }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What enrolment tokens are made from: it outlives the manifest key that it was first derived from.
+    pub fn enrolment_secret(&self) -> Zeroizing<[u8; 32]> {
+        self.enrolment.clone()
+    }
+
+    /// The first key of a kind: in a new folder, the one that the centre begins with.
+    pub fn first(&self, key: CentreKey) -> PublicKey {
+        let first = self.public(key).first().copied();
+        first.unwrap_or_else(|| unreachable!("a ring has a key of each kind, and erases none that signs"))
+    }
+
+    /// The keys of a kind, those of the beginning first.
+    pub fn public(&self, key: CentreKey) -> Vec<PublicKey> {
+        self.held().iter().filter(|own| own.key == key).map(Held::public).collect()
+    }
+
+    /// The secret half of a key, if it is here.
+    pub fn secret(&self, key: CentreKey, public: &PublicKey) -> Option<SigningKey> {
+        let held = self.held();
+        held.iter().find(|own| own.key == key && own.public() == *public).map(|own| own.secret.clone())
+    }
+
+    /// All secret halves of a kind.
+    pub fn secrets(&self, key: CentreKey) -> Vec<SigningKey> {
+        self.held().iter().filter(|own| own.key == key).map(|own| own.secret.clone()).collect()
+    }
+
+    /// The same, to sign messages with.
+    pub fn signer(&self, key: CentreKey, public: &PublicKey) -> Option<SoftSigner> {
+        let seed = Zeroizing::new(self.secret(key, public)?.to_bytes());
+        Some(SoftSigner::new(&seed))
+    }
+
+    /// A key to take the place of one: one that was prepared before and not used, or a new one, which is sealed in the
+    /// folder when this returns.
+    pub fn prepare(&self, key: CentreKey) -> Result<PublicKey, HouseError> {
+        let mut held = self.held();
+        if let Some(own) = held.iter().find(|own| own.key == key && own.prepared) {
+            return Ok(own.public());
+        }
+        if key == CentreKey::Manifest && !self.folder.holds(ENROLMENT) {
+            seal(&self.folder, ENROLMENT, &SigningKey::from_bytes(&self.enrolment), &self.passphrase)?;
+        }
+        let secret = signing_key()?;
+        let public = PublicKey(secret.verifying_key().to_bytes());
+        let file = file_of(key, &public);
+        seal(&self.folder, &file, &secret, &self.passphrase)?;
+        held.push(Held { key, secret, file, prepared: true });
+        Ok(public)
+    }
+
+    /// States that `new` follows `old`, signed by both; none if one of them is not here.
+    pub fn state(
+        &self,
+        kmc: KmcId,
+        key: CentreKey,
+        (old, new): (PublicKey, PublicKey),
+        utc_ms: u64,
+    ) -> Option<SignedSuccession> {
+        let body = Succession { kmc, key, old, new, made_ms: U64(utc_ms) };
+        Some(SignedSuccession::seal(&body, &self.signer(key, &old)?, &self.signer(key, &new)?))
+    }
+
+    /// Whether there are others than one of each kind.
+    pub fn has_spare(&self) -> bool {
+        self.held().len() > CentreKey::ALL.len()
+    }
+
+    /// Erases keys that nobody wants: not in `wanted`, and not just prepared. What cannot be erased is tried again.
+    pub fn erase_all_but(&self, wanted: &BTreeSet<PublicKey>) -> Result<(), HouseError> {
+        let mut held = self.held();
+        let mut at = 0;
+        while let Some(own) = held.get_mut(at) {
+            // Whoever has asked for it waits for it by its name.
+            own.prepared &= !wanted.contains(&own.public());
+            if own.prepared || wanted.contains(&own.public()) {
+                at += 1;
+                continue;
+            }
+            self.folder.erase(&own.file)?;
+            held.remove(at);
+        }
+        Ok(())
+    }
+}
+
+fn seal(folder: &KeyFolder, file: &str, key: &SigningKey, passphrase: &[u8]) -> Result<(), HouseError> {
+    let der = key.to_pkcs8_der().map_err(|_| HouseError::Random)?;
+    let text = folder.seal(file, der.as_bytes(), passphrase)?;
+    Ok(folder.write(file, text.as_bytes())?)
+}
+
+fn unseal(folder: &KeyFolder, file: &str, passphrase: &[u8]) -> Result<SigningKey, HouseError> {
+    let der = folder.unseal(file, passphrase)?;
+    let broken = |_| HouseError::from(folder.key_failed(file, KeyFileError::Format));
+    SigningKey::from_pkcs8_der(&der).map_err(broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring() -> (tempfile::TempDir, KeyRing) {
+        let folder = tempfile::tempdir().expect("folder");
+        let own = KeyFolder::at(folder.path().join("kmc"));
+        own.make().expect("made");
+        let ring = KeyRing::create(&own, b"pass").expect("created");
+        (folder, ring)
+    }
+
+    #[test]
+    fn a_prepared_key_is_there_after_a_restart_and_goes_when_nobody_wants_it() {
+        let (_place, ring) = ring();
+        let [old] = ring.public(CentreKey::Manifest)[..] else { panic!("one") };
+        let new = ring.prepare(CentreKey::Manifest).expect("made");
+        assert_eq!(ring.prepare(CentreKey::Manifest).expect("the same"), new);
+        ring.erase_all_but(&[old].into()).expect("nothing to do");
+        assert!(ring.secret(CentreKey::Manifest, &new).is_some(), "somebody may ask for it yet");
+        let again = KeyRing::open(&ring.folder, b"pass").expect("opens");
+        assert_eq!(again.public(CentreKey::Manifest), [old, new]);
+        assert_eq!(*again.enrolment_secret(), *ring.enrolment_secret());
+        let checkpoint = again.public(CentreKey::Checkpoint)[0];
+        again.erase_all_but(&[new, checkpoint].into()).expect("erased");
+        assert!(!again.folder.holds("manifest.pem") && again.secret(CentreKey::Manifest, &old).is_none());
+        let last = KeyRing::open(&ring.folder, b"pass").expect("opens");
+        assert_eq!(last.public(CentreKey::Manifest), [new]);
+        assert_eq!(*last.enrolment_secret(), *ring.enrolment_secret(), "tokens are judged as before");
+        assert!(!last.has_spare());
+        last.erase_all_but(&[new, checkpoint].into()).expect("again");
+    }
+
+    #[test]
+    fn a_key_that_is_missing_or_cannot_be_opened_is_named() {
+        let (_place, ring) = ring();
+        assert!(KeyRing::open(&ring.folder, b"wrong").is_err());
+        ring.folder.erase("checkpoint.pem").expect("erased");
+        let error = KeyRing::open(&ring.folder, b"pass").expect_err("missing");
+        assert!(error.to_string().contains("checkpoint.pem"), "{error}");
+    }
+
+    #[test]
+    fn the_statement_needs_both_keys() {
+        let (_place, ring) = ring();
+        let old = ring.public(CentreKey::Checkpoint)[0];
+        let new = ring.prepare(CentreKey::Checkpoint).expect("made");
+        let said = ring.state(KmcId([1; 32]), CentreKey::Checkpoint, (old, new), 7).expect("both are here");
+        assert_eq!(said.open().map(|body| (body.old, body.new)), Some((old, new)));
+        assert!(ring.state(KmcId([1; 32]), CentreKey::Manifest, (old, new), 7).is_none());
+        assert_eq!(format!("{ring:?}"), "KeyRing");
+    }
+}

@@ -1,0 +1,131 @@
+//! The centre's own keys at work: which one signs, what was signed by one that goes, and the steps of a change that go
+//! on by themselves.
+
+use super::manager::Manager;
+use crate::core::action::Act;
+use crate::core::input::Input;
+use crate::core::refusal::Refusal;
+use crate::core::signing::KeySuccession;
+use crate::failpoint::failpoint;
+use crate::house::HouseError;
+use crate::log::CheckpointKey;
+use keylink::envelope::{Sign, SoftSigner};
+use keylink::message::Mail;
+use keylink::root::SignedRoot;
+use keylink::succession::CentreKey;
+use keylink::{PublicKey, Signed};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why there is no successor to be asked for.
+#[derive(Debug, Error)]
+pub enum SuccessorProblem {
+    /// The key cannot be sealed in the folder.
+    #[error(transparent)]
+    House(#[from] HouseError),
+    /// The centre would not take it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The manager ends.
+    #[error("the manager ends")]
+    Ends,
+}
+
+impl Manager {
+    /// A kind of which the key that signs is not here.
+    pub fn missing_key(&self) -> Option<CentreKey> {
+        let signs = |key: &CentreKey| self.view(|core| core.signing_key(*key));
+        let here = |key: &CentreKey| {
+            signs(key).is_none_or(|(public, _)| self.0.parts.ring.secret(*key, &public).is_some())
+        };
+        CentreKey::ALL.into_iter().find(|key| !here(key))
+    }
+
+    /// Signs manifests and all other messages to nodes.
+    pub(super) fn signer(&self) -> SoftSigner {
+        let ring = &self.0.parts.ring;
+        let used = self.view(|core| core.signing_key(CentreKey::Manifest)).map(|(public, _)| public);
+        let public = used.or_else(|| ring.public(CentreKey::Manifest).first().copied());
+        let found = public.and_then(|public| ring.signer(CentreKey::Manifest, &public));
+        // What signs is never erased, and a manager without it does not start.
+        found.unwrap_or_else(|| unreachable!("the manifest key that signs was here at the start"))
+    }
+
+    // A node may have dropped the key by which something was signed for it before. The name of a message does not change
+    // with the signature, so it is signed by the key in use; that the node knows from the root documents beside it.
+    pub(super) fn sign_anew(&self, mail: &mut Mail) {
+        if mail.messages.is_empty() {
+            return;
+        }
+        let signer = self.signer();
+        for signed in mail.messages.iter_mut().filter(|signed| signed.key_id != signer.key().id()) {
+            let kind = std::mem::take(&mut signed.kind);
+            *signed = Signed::seal_bytes(&kind, std::mem::take(&mut signed.payload), &signer);
+        }
+    }
+
+    /// What officers would be asked for, so that another key takes the place of this one. The key is made, and sealed in
+    /// the folder; asked again before anybody has asked for it, it is the same.
+    pub async fn successor(&self, key: CentreKey) -> Result<Act, SuccessorProblem> {
+        let now = self.now().utc_ms;
+        let signs = |core: &crate::core::Core| Some((core.kmc()?, core.signing_key(key)?.0));
+        let (kmc, old) = self.view(signs).ok_or(Refusal::Unfit("the root document names no such key"))?;
+        if self.view(|core| core.key_change(now).is_some()) {
+            return Err(Refusal::KeyChanges.into());
+        }
+        let ring = Arc::clone(&self.0.parts.ring);
+        let made = tokio::task::spawn_blocking(move || {
+            let new = ring.prepare(key)?;
+            Ok((new, ring.state(kmc, key, (old, new), now)))
+        });
+        let made: Result<_, HouseError> = made.await.map_err(|_| SuccessorProblem::Ends)?;
+        let (new, statement) = made?;
+        let statement = statement.ok_or(Refusal::Outdated("another key signs now"))?;
+        let documents = self.view(|core| core.key_documents(key, new, now))?;
+        let [both, alone] = documents.map(|document| SignedRoot::new(&document).payload);
+        Ok(Act::ChangeSigningKey(KeySuccession { statement, both, alone }))
+    }
+
+    // The writer signs with the key that the centre says, a change goes on, and keys that nobody wants are erased.
+    pub(super) async fn key_steps(&self) {
+        let (ring, now) = (&self.0.parts.ring, self.now().utc_ms);
+        let standing = self.0.parts.writer.standing();
+        if !standing.leading || !ring.has_spare() {
+            return;
+        }
+        let signs = standing.checkpoint_key.map(PublicKey);
+        let used = self.view(|core| core.signing_key(CentreKey::Checkpoint)).map(|(public, _)| public);
+        if let Some(next) = used.filter(|used| signs.is_some_and(|signs| signs != *used)) {
+            self.sign_checkpoints_with(next);
+        }
+        if self.view(|core| core.key_step_due(signs, now)) {
+            failpoint!("labour.before_key_step");
+            if let Err(problem) = self.submit(None, Input::KeyStep { checkpoints: signs }).await {
+                tracing::warn!(%problem, "the change of a signing key does not go on");
+            }
+            failpoint!("labour.after_key_step");
+        }
+        let mut wanted = self.view(crate::core::Core::wanted_keys);
+        // The log may still be signed by the key before.
+        wanted.extend(self.0.parts.writer.standing().checkpoint_key.map(PublicKey));
+        if let Err(error) = ring.erase_all_but(&wanted) {
+            tracing::error!(%error, "a signing key that is out of use is not erased");
+        }
+        failpoint!("labour.after_key_erased");
+    }
+
+    fn sign_checkpoints_with(&self, next: PublicKey) {
+        let Some(kmc) = self.view(crate::core::Core::kmc) else { return };
+        let secret = self.0.parts.ring.secret(CentreKey::Checkpoint, &next);
+        let key = secret.and_then(|secret| CheckpointKey::new(&origin(kmc), secret).ok());
+        match key {
+            Some(key) => self.0.parts.writer.sign_with(key),
+            None => tracing::error!("the checkpoint key that signs from now on is not in the folder"),
+        }
+    }
+}
+
+/// The name of a centre's log.
+pub(crate) fn origin(kmc: keylink::KmcId) -> String {
+    format!("payhsm.kmc/{kmc}")
+}

@@ -1,0 +1,128 @@
+//! The centre's own keys are changed while nodes work: one node takes part, one is away and comes back afterwards, and
+//! whoever verifies the log later needs public keys only.
+
+use serde_json::Value;
+use std::path::Path;
+use tests::house::{House, Process};
+
+fn house() -> (House, Process) {
+    let mut house = House::found(&["ada", "ben", "cleo", "otto"], &["--operator", "otto.person"]);
+    let manager = house.serve(&[]);
+    (house, manager)
+}
+
+fn key(house: &House, which: &str) -> Value {
+    let keys = house.json("otto", &["kmc", "key", "list"]);
+    keys.as_array().unwrap().iter().find(|key| key["key"] == which).unwrap().clone()
+}
+
+// Asks, approves, waits for the end. Gives the keys before and after.
+fn rotated(house: &House, which: &str) -> (Value, Value) {
+    let before = key(house, which)["public"].clone();
+    house.approved("otto", &["kmc", "key", "rotate", which, "--yes"]);
+    house.until("the change ends", |house| {
+        let now = key(house, which);
+        now["change"].is_null() && now["public"] != before
+    });
+    let after = key(house, which)["public"].clone();
+    (before, after)
+}
+
+fn files(house: &House, which: &str) -> usize {
+    let names = std::fs::read_dir(house.path("kmc")).unwrap().flatten();
+    let own = |name: String| name.starts_with(which) && name.ends_with(".pem");
+    names.filter(|file| own(file.file_name().to_string_lossy().into_owned())).count()
+}
+
+fn verified(house: &House, export: &Path, head: &Path) {
+    let verify = ["audit", "verify", export.to_str().unwrap(), "--head", head.to_str().unwrap()];
+    house.run("otto", &[&verify[..], &["--require-head", "--signatures"]].concat());
+}
+
+fn zone_rotated(house: &House) {
+    house.run("otto", &["rotate", "zone", "east", "--yes"]);
+    for officer in ["ada", "ben"] {
+        house.run(officer, &["approve", "sign", "--all", "--yes"]);
+    }
+    house.run("otto", &["campaign", "watch", "--json"]);
+}
+
+#[test]
+fn keys_are_changed_under_nodes_one_of_which_is_away() {
+    let (mut house, manager) = house();
+    let (one, first) = house.node("n1");
+    let (two, second) = house.node("n2");
+    house.until("both ask", |house| house.json("otto", &["node", "asking"]).as_array().unwrap().len() == 2);
+    house.approved(
+        "otto",
+        &["zone", "new", "east", "--enrol", &first, "--enrol", &second, "--overlap", "2s", "--lead", "1s"],
+    );
+    house.until("root KEKs", |house| {
+        let nodes = house.json("otto", &["node", "list"]);
+        nodes.as_array().unwrap().iter().all(|node| node["root_kek"]["kcv"].is_string())
+    });
+    house.run("otto", &["node", "traffic", "n1", "in"]);
+    let (early, late) = (house.path("early"), house.path("late"));
+    house.run("otto", &["kmc", "verify", "--to", early.to_str().unwrap()]);
+    // One node is away, and said to be.
+    drop(two);
+    house.run("otto", &["node", "traffic", "n2", "offline"]);
+    let preview = house.json("otto", &["kmc", "key", "rotate", "manifest", "--dry-run"]);
+    let waited = |name: &str| {
+        let nodes = preview["nodes"].as_array().unwrap();
+        nodes.iter().find(|node| node["name"] == name).unwrap()["waited_for"].clone()
+    };
+    assert_eq!((waited("n1"), waited("n2")), (true.into(), false.into()), "{preview}");
+    for which in ["manifest", "checkpoint"] {
+        let (before, after) = rotated(&house, which);
+        assert_ne!(before, after);
+        let root = house.json("otto", &["root", "show"]);
+        assert_eq!(root["document"][format!("{which}_keys")], serde_json::json!([after]));
+    }
+    assert_eq!(house.json("otto", &["root", "show"])["documents"], 5);
+    house.until("old keys are erased", |house| files(house, "manifest") + files(house, "checkpoint") == 2);
+    assert!(!house.path("kmc/manifest.pem").exists());
+    assert!(house.run("otto", &["kmc", "status"]).contains("manifest_key"));
+    house.run("otto", &["kmc", "verify", "--to", late.to_str().unwrap()]);
+    // What was exported before holds, and what was exported after holds with the head from before.
+    verified(&house, &early, &early);
+    verified(&house, &late, &early);
+    // A manager that starts again knows which keys sign; the node that was away follows.
+    drop(manager);
+    let _manager = house.serve(&[]);
+    let _two = house.node_back("n2");
+    house.until("it has followed", |house| {
+        house.json("otto", &["node", "show", "n2"])["node"]["link"]["root"] == 5
+            || house.attempt("otto", &["node", "traffic", "n2", "in"]).code == 0
+    });
+    zone_rotated(&house);
+    let last = house.path("last");
+    house.run("otto", &["kmc", "verify", "--to", last.to_str().unwrap()]);
+    verified(&house, &last, &early);
+    verified(&house, &last, &late);
+    let alarms = house.run("otto", &["kmc", "alarms"]);
+    assert!(!alarms.contains("NodeRefuses") && !alarms.contains("NodeReports"), "{alarms}");
+    drop(one);
+}
+
+#[test]
+fn a_change_that_nobody_approved_changes_nothing_and_leaves_no_key() {
+    let (mut house, manager) = house();
+    let before = key(&house, "checkpoint")["public"].clone();
+    let asked = house.json("otto", &["kmc", "key", "rotate", "checkpoint", "--yes"]);
+    let action = asked[0]["action"].as_str().unwrap().to_owned();
+    assert_eq!(files(&house, "checkpoint"), 2, "sealed before it is asked for");
+    house.run("ada", &["approve", "sign", &action, "--yes"]);
+    let shown = house.run("ada", &["approve", "show", &action]);
+    assert!(shown.contains("checkpoint key") && shown.contains("names both"), "{shown}");
+    house.run("otto", &["approve", "withdraw", &action]);
+    house.until("the key is erased", |house| files(house, "checkpoint") == 1);
+    // One that was only looked at goes with the process.
+    house.run("otto", &["kmc", "key", "rotate", "checkpoint", "--dry-run"]);
+    assert_eq!(files(&house, "checkpoint"), 2);
+    drop(manager);
+    let _manager = house.serve(&[]);
+    house.until("the key is erased", |house| files(house, "checkpoint") == 1);
+    assert_eq!(key(&house, "checkpoint")["public"], before);
+    assert_eq!(house.attempt("otto", &["kmc", "key", "rotate", "channel", "--yes"]).code, 2);
+}
