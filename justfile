@@ -12,8 +12,10 @@ fmt:
     cargo fmt --all
     rustfmt --edition 2024 hostcmd/src/commands/*.rs
 
-# What is proved at length: kills of manager and node, power loss, flipped bytes. An hour and more on a busy machine.
+# What is proved at length: simulated centres, kills of manager and node, power loss, flipped bytes. An hour and
+# more on a busy machine.
 proof:
+    PAYHSM_SEEDS=10000 cargo test -p keymgr --lib simulation -- --nocapture
     PAYHSM_KILL_ROUNDS=1000 cargo test -p tests --test manager_kills -- --nocapture
     PAYHSM_NODE_KILLS=200 cargo test -p tests --test node_kills -- --nocapture
     PAYHSM_KILL_ROUNDS=1000 cargo test -p keymgr --test kill -- --nocapture

@@ -121,6 +121,10 @@ fn two_officers_authorise_for_a_time() {
     unit.done(&["authorise", "clear-pin", "--for", "2s"], &[BEN, ANNA].concat());
     let granted = Instant::now();
     unit.clear_pin("BB00");
+    let shown: Vec<serde_json::Value> =
+        serde_json::from_str(&unit.done(&["authorise", "--show", "--json"], "")).unwrap();
+    assert!(shown.iter().all(|one| one["activity"].is_string() && one.get("seconds").is_some()), "{shown:?}");
+    assert!(!shown.is_empty());
     let shown = unit.done(&["authorise", "--show"], "");
     assert!(shown.contains("weak-export        9m"), "{shown}");
     assert!(!shown.contains("components"), "{shown}");

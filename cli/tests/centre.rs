@@ -1,14 +1,20 @@
-//! The first-time path of README, command by command: each under one person's credential, from separate home
-//! folders, with the manager and both nodes as processes of their own.
+//! The first-time path of README: its very lines, read from there and run one after the other, each under one person's
+//! credential, from separate home folders, with the manager and both nodes as processes of their own.
+//!
+//! What the lines leave open is put in: the manager's address, the ids that units have printed, ports that are free, and
+//! `--yes` where a person would be asked. Nothing else is run in between.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The README says so.
+const COMMANDS_MAX: usize = 20;
+
 struct World {
     folder: tempfile::TempDir,
-    commands: usize,
 }
 
 struct Process(Child);
@@ -25,8 +31,7 @@ impl World {
         self.folder.path().join(file)
     }
 
-    fn command(&mut self, who: &str, args: &[&str]) -> Command {
-        self.commands += 1;
+    fn command(&self, who: &str, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_payhsm"));
         command.args(args).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command.env("PAYHSM_HOME", self.path(who));
@@ -42,7 +47,7 @@ impl World {
         command
     }
 
-    fn run(&mut self, who: &str, args: &[&str]) -> String {
+    fn run(&self, who: &str, args: &[&str]) -> String {
         let out = self.command(who, args).output().unwrap();
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let wrong = String::from_utf8_lossy(&out.stderr);
@@ -50,7 +55,7 @@ impl World {
         text
     }
 
-    fn start(&mut self, who: &str, args: &[&str], wanted: &str) -> (Process, String) {
+    fn start(&self, who: &str, args: &[&str], wanted: &str) -> (Process, String) {
         let mut command = self.command(who, args);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -79,104 +84,157 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// A line of the path.
+struct Line {
+    words: Vec<String>,
+    comment: String,
+}
+
+impl Line {
+    // `payhsm WORD… # COMMENT`; the address of a manager has a `#` too, with no space before it.
+    fn of(line: &str) -> Self {
+        let (command, comment) = line.split_once(" # ").unwrap_or((line, ""));
+        let words = command.trim().strip_prefix("payhsm ").unwrap_or_else(|| panic!("no command: {line}"));
+        let words = words.split_whitespace().map(str::to_owned).collect();
+        Self { words, comment: comment.to_owned() }
+    }
+
+    fn is(&self, verb: &str) -> bool {
+        self.words.join(" ").starts_with(verb)
+    }
+
+    // Whom the comment names first, or the person who is made; else whoever runs the machines.
+    fn who(&self) -> &str {
+        let named = self.comment.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+        match named {
+            "ada" | "ben" | "cleo" | "otto" => named,
+            _ if self.is("person new") => self.words.last().unwrap(),
+            _ => "admin",
+        }
+    }
+
+    fn stays(&self) -> bool {
+        self.comment.split([';', ',']).any(|part| part.trim().starts_with("stays"))
+    }
+
+    // What it prints first when it stays.
+    fn greeting(&self) -> &'static str {
+        match () {
+            () if self.is("kmc serve") => "manager ",
+            () if self.is("serve") => "node ",
+            () => "action ",
+        }
+    }
+
+    // With what README leaves open.
+    fn filled(&self, known: &Known) -> Vec<String> {
+        let fill = |word: &String| match word.as_str() {
+            "https://…#KEY" => known.manager.clone(),
+            "127.0.0.1:1500" | "127.0.0.1:1600" => "127.0.0.1:0".to_owned(),
+            other => match other.strip_suffix("=ID") {
+                Some(name) => format!("{name}={}", known.ids[name]),
+                None => word.clone(),
+            },
+        };
+        let mut words: Vec<String> = self.words.iter().map(fill).collect();
+        let more: &[&str] = if self.is("kmc init") {
+            &["--listen", "127.0.0.1:0", "--link", "127.0.0.1:0"]
+        } else if ["person sign-root", "approve sign", "rotate"].iter().any(|verb| self.is(verb)) {
+            &["--yes"]
+        } else {
+            &[]
+        };
+        words.extend(more.iter().map(|word| (*word).to_owned()));
+        words
+    }
+}
+
+fn readme() -> Vec<Line> {
+    let text = include_str!("../../README.md");
+    let (_, text) = text.split_once("a test runs them:").expect("README has the path");
+    let (_, text) = text.split_once("```sh\n").unwrap();
+    let (block, _) = text.split_once("```").unwrap();
+    block.lines().map(Line::of).collect()
+}
+
+/// What was printed on the way.
+#[derive(Default)]
+struct Known {
+    manager: String,
+    ids: BTreeMap<String, String>,
+}
+
+// Units ask at once and then every two seconds. People take longer to copy two fingerprints; whoever is faster is told
+// that one does not ask yet, nothing has happened, and the same line is right a moment later.
+fn once_they_ask(world: &World, who: &str, args: &[&str]) {
+    wait_for("both units ask", || {
+        let out = world.command(who, args).output().unwrap();
+        let says = String::from_utf8_lossy(&out.stderr).into_owned();
+        let done = out.status.success();
+        assert!(done || says.contains("not every one of these asks"), "{args:?}: {says}");
+        done
+    });
+}
+
 #[test]
 fn the_first_time_path() {
-    let mut world = World { folder: tempfile::tempdir().unwrap(), commands: 0 };
-    for name in ["ada", "ben", "cleo", "otto"] {
-        world.run(name, &["person", "new", name]);
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let lines = readme();
+    assert!(lines.len() <= COMMANDS_MAX, "{} commands", lines.len());
+    let verbs = ["kmc init", "kmc serve", "zone new", "rotate zone", "kmc verify"];
+    assert!(verbs.iter().all(|verb| lines.iter().filter(|line| line.is(verb)).count() == 1));
+    let count = |verb: &str| lines.iter().filter(|line| line.is(verb)).count();
+    assert_eq!((count("person new"), count("person sign-root"), count("serve")), (4, 3, 2));
+
+    let (mut known, mut machines, mut rotation) = (Known::default(), Vec::new(), None);
+    for line in &lines {
+        let args = line.filled(&known);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        if line.is("kmc verify") {
+            let rotation: Option<Process> = rotation.take();
+            assert!(rotation.expect("one was begun").0.wait().unwrap().success(), "the campaign completed");
+        }
+        if line.stays() {
+            let (process, said) = world.start(line.who(), &args, line.greeting());
+            match line.greeting() {
+                "manager " => said.strip_prefix("manager ").unwrap().clone_into(&mut known.manager),
+                "node " => {
+                    known.ids.insert(word(&said, "name=").to_owned(), word(&said, "id=").to_owned());
+                }
+                _ => {
+                    rotation = Some(process);
+                    continue;
+                }
+            }
+            machines.push(process);
+        } else if line.is("zone new") {
+            once_they_ask(&world, line.who(), &args);
+        } else {
+            let said = world.run(line.who(), &args);
+            assert!(!line.is("kmc verify") || !said.is_empty());
+        }
     }
-    world.run(
-        "admin",
-        &[
-            "kmc",
-            "init",
-            "--kmc",
-            "kmc",
-            "--listen",
-            "127.0.0.1:0",
-            "--link",
-            "127.0.0.1:0",
-            "--officer",
-            "ada.person",
-            "--officer",
-            "ben.person",
-            "--officer",
-            "cleo.person",
-            "--operator",
-            "otto.person",
-        ],
-    );
-    for officer in ["ada", "ben", "cleo"] {
-        world.run(officer, &["person", "sign-root", "kmc/genesis.json", "--yes"]);
-    }
-    let serve = ["kmc", "serve", "--kmc", "kmc", "--insecure-test-lmk"];
-    let (_manager, line) = world.start("admin", &serve, "manager ");
-    let manager = line.strip_prefix("manager ").unwrap().to_owned();
-    world.run("otto", &["node", "token", "n1", "n2", "--manager", &manager]);
-    let mut nodes = Vec::new();
-    let mut list = Vec::new();
-    for name in ["n1", "n2"] {
-        let token = format!("{name}.token");
-        let args = [
-            "serve",
-            "--insecure-test-lmk",
-            "--listen",
-            "127.0.0.1:0",
-            "--data",
-            name,
-            "--enrol",
-            &token,
-            "--node-name",
-            name,
-        ];
-        let (node, line) = world.start("admin", &args, "node ");
-        nodes.push(node);
-        list.push(format!("{name}={}", word(&line, "id=")));
-    }
-    let asking = |world: &mut World| {
-        let before = world.commands;
-        let text = world.run("otto", &["node", "asking", "--json"]);
-        world.commands = before;
-        serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap().len() == 2
-    };
-    wait_for("both nodes ask", || asking(&mut world));
-    world.run(
-        "otto",
-        &["zone", "new", "east", "--enrol", &list[0], "--enrol", &list[1], "--overlap", "3s", "--lead", "1s"],
-    );
-    for officer in ["ada", "ben"] {
-        world.run(officer, &["approve", "sign", "--all", "--yes", "--manager", &manager]);
-    }
-    world.run("otto", &["node", "traffic", "n1", "n2", "in"]);
-    let (mut rotation, _) = world.start("otto", &["rotate", "zone", "east", "--yes", "--watch"], "action ");
-    for officer in ["ada", "ben"] {
-        world.run(officer, &["approve", "sign", "--all", "--yes"]);
-    }
-    assert!(rotation.0.wait().unwrap().success(), "the campaign completed");
-    let verified = world.run("otto", &["kmc", "verify"]);
-    assert!(!verified.is_empty());
     // Both nodes are processes of `serve`, and hold the key by their receipts.
-    assert!(world.commands <= 20, "{} commands", world.commands);
     let text = world.run("otto", &["node", "list", "--json"]);
     let known: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert!(known.iter().all(|node| node["root_kek"]["kcv"].is_string()));
     assert!(known.iter().all(|node| node["traffic"] == "in_traffic" && node["gated"] == true), "{text}");
     // What serves hosts is not left behind: by what was declared, nor by its own word.
-    let refused = |world: &mut World| {
+    let refused = |world: &World| {
         let out =
             world.command("otto", &["rotate", "zone", "east", "--yes", "--except", "n2"]).output().unwrap();
         let says = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(out.status.code() == Some(1) && says.contains("in_traffic"), "{says}");
         assert!(says.contains("not to be excepted"), "{says}");
     };
-    refused(&mut world);
+    refused(&world);
     wait_for("a beat of each node", || {
         let text = world.run("otto", &["node", "list", "--json"]);
         let known: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
         known.iter().all(|node| node["serving_utc_ms"].as_u64().unwrap() > 0)
     });
     world.run("otto", &["node", "traffic", "n2", "offline"]);
-    refused(&mut world);
+    refused(&world);
     let text = world.run("otto", &["key", "list", "--json"]);
     let keys: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert_eq!(keys.len(), 1);

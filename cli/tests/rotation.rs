@@ -32,7 +32,7 @@ fn failed(document: &Value) -> Vec<(&str, &str)> {
 }
 
 // Everything that the run is to show is a check of its own; none of them may be missing.
-const CHECKS: [&str; 23] = [
+const CHECKS: [&str; 24] = [
     "no transaction is refused",
     "no PIN is wrong",
     "nothing is asked twice",
@@ -46,6 +46,7 @@ const CHECKS: [&str; 23] = [
     "nodes that were away catch up and carry at least 100 transactions",
     "nodes that are processes of their own carry traffic over TCP",
     "the node that was killed takes traffic again",
+    "the slowest and the fastest clock are in traffic at the switch",
     "every kill hit its phase",
     "a node is killed between store and receipt",
     "the campaigns are completed",
@@ -75,6 +76,8 @@ fn holds(store: &[&str]) {
     assert_eq!((kills.len(), pids.len()), (3, 3), "each kill ends another process");
     let [first, second] = [&kills[0], &kills[1]].map(|kill| kill["before"].as_u64().unwrap());
     assert!((11..38).contains(&first) && (38..54).contains(&second), "{kills:?}");
+    let clocks = document["figures"]["clock_skews_ms"].as_array().unwrap();
+    assert!(clocks[0].as_i64() <= Some(-300) && clocks[1].as_i64() >= Some(300), "{clocks:?}");
     assert_eq!(document["figures"]["processes"].as_array().unwrap().len(), 3);
     assert_ne!(document["node_kill"]["pids"][0], document["node_kill"]["pids"][1]);
 }

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod audit;
+mod causes;
 pub mod ceremony;
 pub mod channel;
 pub mod client;
@@ -21,6 +22,7 @@ pub mod store;
 pub mod vault;
 pub mod writer;
 
+pub use causes::with_causes;
 pub use key_folder::FolderError;
 
 #[cfg(test)]

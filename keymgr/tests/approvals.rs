@@ -4,11 +4,10 @@
 
 mod common;
 
-use common::{BEGIN_MS, Place};
+use common::{BEGIN_MS, Place, root};
 use keylink::action::{ActionClass, Approval};
 use keylink::envelope::{Sign, Signed, SoftSigner};
 use keylink::message::{Audience, Head, Manifest};
-use keylink::root::{Officer, Recovery, RootDocument, SignedRoot};
 use keylink::wire::U64;
 use keylink::{ActionId, CredentialId, Digest, Instant3, KmcId, NodeId, PersonId, ZoneId};
 use keymgr::audit::{Options, Report, verify_store};
@@ -57,25 +56,7 @@ impl Centre {
     fn founded() -> Self {
         let people: Vec<_> = (0..8).map(|n| SoftSigner::new(&[n + 1; 32])).collect();
         let manager = SoftSigner::new(&[99; 32]);
-        let officer = |n: usize| Officer {
-            person: caller(n).person,
-            credential: caller(n).credential,
-            key: people[n].key(),
-        };
-        let mut root = SignedRoot::new(&RootDocument {
-            number: 1,
-            kmc: None,
-            previous: None,
-            created_ms: U64(0),
-            name: "centre".into(),
-            manifest_keys: vec![manager.key()],
-            checkpoint_keys: vec![],
-            transport_ca: None,
-            officers: (0..4).map(officer).collect(),
-            quorums: vec![],
-            recovery: Recovery::default(),
-        });
-        people[..4].iter().for_each(|officer| root.sign(officer));
+        let root = root::signed(&root::first(&manager, &people[..4]), &people[..4]);
         let role = |n| if n < 4 { Role::SecurityOfficer } else { Role::Operator };
         let persons = (0..5).map(|n| person(n, &people[n], role(n))).collect();
         let place = Place::sqlite();

@@ -5,6 +5,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
 mod common;
+#[path = "common/shown.rs"]
+mod shown;
 
 use common::tail::Tail;
 use common::toy::{Counters, Input};
@@ -137,7 +139,8 @@ fn rounds(place: &Place, rounds: u64, seed: u64) -> Counted {
             assert_eq!(report.entries, tail.size);
         }
     }
-    println!("{} seed {seed}: settings {:?}", place.name(), place.read().settings().unwrap());
+    let settings = place.read().settings().unwrap();
+    shown::show("manager-writer-kills", &format!("{} seed {seed}: settings {settings:?}", place.name()));
     counted
 }
 
@@ -180,11 +183,12 @@ fn all(place: impl Fn() -> Place, many: u64) {
         .collect();
     let sum = |of: fn(&Counted) -> u64| counted.iter().map(of).sum::<u64>();
     let (rounds, kills) = (sum(|one| one.rounds), sum(|one| one.kills));
-    println!(
+    let found = format!(
         "{}: {rounds} rounds from seed {seed}, {kills} kills, {} acknowledged, none lost",
         counted[0].place,
         sum(|one| one.acknowledged)
     );
+    shown::show("manager-writer-kills", &found);
     assert!(kills * 10 >= rounds * 8, "{kills} of {rounds} were killed");
 }
 

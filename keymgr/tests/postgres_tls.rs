@@ -95,14 +95,7 @@ impl Server {
 }
 
 fn why(refused: Result<Store, Error>) -> String {
-    let mut text = String::new();
-    let error = refused.err().expect("refused");
-    let mut below: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(error) = below {
-        text.push_str(&format!("{error}: "));
-        below = error.source();
-    }
-    text
+    keymgr::with_causes(&refused.err().expect("refused"))
 }
 
 #[test]

@@ -1,9 +1,10 @@
 /* Stands between a program and the C library and records what it does to the files of one folder:
- * writes, cuts and syncs, in order, one a line. For the power-loss test only. */
+ * writes, cuts, syncs and renames, in order, one a line. For the tests of power loss only. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,4 +127,51 @@ int fsync(int fd) {
 int fdatasync(int fd) {
     REAL(int, "fdatasync", int);
     return synced(real, fd);
+}
+
+/* A file that is opened to be written anew is cut. */
+static int opened(int fd, int flags) {
+    char path[4096];
+    const char *name = fd >= 0 && (flags & O_TRUNC) ? path_of(fd, path, sizeof path) : NULL;
+    if (name) {
+        pthread_mutex_lock(&lock);
+        record("t", name, 0);
+        pthread_mutex_unlock(&lock);
+    }
+    return fd;
+}
+
+#define MODE(flags) \
+    mode_t mode = 0; \
+    if ((flags) & O_CREAT) { \
+        va_list list; \
+        va_start(list, flags); \
+        mode = va_arg(list, mode_t); \
+        va_end(list); \
+    }
+
+int open(const char *path, int flags, ...) {
+    REAL(int, "open", const char *, int, ...);
+    MODE(flags)
+    return opened(real(path, flags, mode), flags);
+}
+
+int open64(const char *path, int flags, ...) {
+    REAL(int, "open64", const char *, int, ...);
+    MODE(flags)
+    return opened(real(path, flags, mode), flags);
+}
+
+int rename(const char *from, const char *to) {
+    REAL(int, "rename", const char *, const char *);
+    start();
+    pthread_mutex_lock(&lock);
+    int done = real(from, to);
+    if (done == 0 && out >= 0 && strncmp(from, below, strlen(below)) == 0) {
+        char line[8400];
+        int end = snprintf(line, sizeof line, "r %s %s\n", from, to);
+        real_write(out, line, end);
+    }
+    pthread_mutex_unlock(&lock);
+    return done;
 }

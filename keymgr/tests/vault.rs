@@ -9,7 +9,7 @@ use keymgr::vault::{
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{CipherKind, ClearKey, KeyShape, KeyUsage, now};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tr31::{BlockId, Kbpk, KeyBlock, Policy, Version};
 
@@ -201,14 +201,18 @@ fn a_root_kek_is_agreed_once_and_only_with_its_confirmation() {
     assert!(matches!(vault.agree_root_kek(&transcript, &there.of_manager), Err(VaultError::Sealed)));
 }
 
-/// The simulator as a token that can be away.
+/// The simulator as a token that can be away, or not return from a call.
 struct Flaky {
     inner: Simulator,
     away: Arc<AtomicBool>,
+    hangs: Arc<AtomicBool>,
 }
 
 impl Backend for Flaky {
     fn run(&mut self, ops: &mut OpBatch) {
+        while self.hangs.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         if !self.away.load(Ordering::Relaxed) {
             return self.inner.run(ops);
         }
@@ -234,7 +238,7 @@ fn a_backend_that_is_away_is_said_to_be_and_is_there_again() {
     let own = away.clone();
     let vault = VaultThread::start(move || {
         let inner = Simulator::new(&LmkSet::public_test(), Options::default()).unwrap();
-        Vault::new(Box::new(Flaky { inner, away: own }), MASTER)
+        Vault::new(Box::new(Flaky { inner, away: own, hangs: Arc::default() }), MASTER)
     })
     .unwrap();
     let until = |answers: bool| {
@@ -256,4 +260,90 @@ fn a_backend_that_is_away_is_said_to_be_and_is_there_again() {
     away.store(false, Ordering::Relaxed);
     until(true);
     assert_eq!(vault.call_blocking(move |vault| vault.check(ZPK, &zpk.block, "set-1/1")).unwrap(), zpk.kcv);
+}
+
+// A call into a token cannot be taken back: whoever asks is told in time, and at once when that is known. What nobody
+// waits for any more is not done when the token returns.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_hangs_keeps_nobody_waiting() {
+    const PATIENCE: Duration = Duration::from_millis(400);
+    let (hangs, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let own = hangs.clone();
+    let vault = VaultThread::start_with(PATIENCE, move || {
+        let inner = Simulator::new(&LmkSet::public_test(), Options::default()).unwrap();
+        Vault::new(Box::new(Flaky { inner, away: Arc::default(), hangs: own }), MASTER)
+    })
+    .unwrap();
+    let counted = |label: &'static str| {
+        let done = done.clone();
+        move |vault: &mut Vault| {
+            done.fetch_add(1, Ordering::Relaxed);
+            vault.generate(ZPK, label)
+        }
+    };
+    let until = async |answers: bool| {
+        let began = Instant::now();
+        while vault.answers() != answers {
+            assert!(began.elapsed() < Duration::from_secs(20), "answers: {answers}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    for _ in 0..2 {
+        assert!(vault.call(counted("set-1/1")).await.is_ok() && vault.answers());
+        done.store(0, Ordering::Relaxed);
+        hangs.store(true, Ordering::Relaxed);
+        // One is at work when it hangs, two wait behind it.
+        let began = Instant::now();
+        let (first, second, third) = tokio::join!(
+            vault.call(counted("set-1/2")),
+            vault.call(counted("set-1/3")),
+            vault.call(counted("set-1/4"))
+        );
+        let waited = began.elapsed();
+        for answer in [first, second, third] {
+            assert!(matches!(answer, Err(VaultError::Backend)), "{answer:?}");
+        }
+        assert!(waited >= PATIENCE && waited < PATIENCE * 4, "{waited:?}");
+        assert!(!vault.answers());
+        // Known by now: nobody else waits at all.
+        let began = Instant::now();
+        assert!(matches!(vault.call(counted("set-1/5")).await, Err(VaultError::Backend)));
+        assert!(began.elapsed() < PATIENCE / 2);
+        // It returns: the one that was at work ends, the others are not begun.
+        hangs.store(false, Ordering::Relaxed);
+        until(true).await;
+        assert!(vault.call(counted("set-1/6")).await.is_ok());
+        assert_eq!(done.load(Ordering::Relaxed), 2);
+    }
+    // It is found when nobody asks for a key, too: the thread itself asks, and does not come back.
+    hangs.store(true, Ordering::Relaxed);
+    until(false).await;
+    hangs.store(false, Ordering::Relaxed);
+    until(true).await;
+}
+
+// A thread that works through a long queue is slow: who has waited too long is told so, and the backend answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_queue_is_no_hanging_token() {
+    const PATIENCE: Duration = Duration::from_millis(400);
+    let vault = VaultThread::start_with(PATIENCE, || Ok(self::vault())).unwrap();
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let vault = vault.clone();
+            tokio::spawn(async move {
+                vault
+                    .call(|_| {
+                        std::thread::sleep(Duration::from_millis(60));
+                        Ok(())
+                    })
+                    .await
+            })
+        })
+        .collect();
+    let mut late = 0;
+    for call in calls {
+        late += usize::from(matches!(call.await.unwrap(), Err(VaultError::Backend)));
+    }
+    assert!((1..20).contains(&late), "{late}");
+    assert!(vault.answers());
 }

@@ -154,6 +154,17 @@ impl House {
         }
     }
 
+    /// Starts a command that goes on; gives the first line that it prints.
+    pub fn first_line(&self, who: &str, args: &[&str]) -> (Process, String) {
+        let mut child =
+            self.command(who, args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+        let mut line = String::new();
+        let read = BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line);
+        let process = Process(child);
+        assert!(read.expect("read") > 0, "{args:?} ended early");
+        (process, line)
+    }
+
     /// Starts a node that asks by a token to be let in; gives `NAME=FINGERPRINT`, as its own screen shows it.
     pub fn node(&self, name: &str) -> (Process, String) {
         self.run("otto", &["node", "token", name]);

@@ -1,5 +1,6 @@
 //! The outside: a client, a model and a file of expectations that share nothing with the server but the
 //! documents. Integration tests in `tests/` start the real program and hold it against them.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::missing_panics_doc, // a failed expectation of a test is a panic
     clippy::must_use_candidate

@@ -119,6 +119,40 @@ fn keys_are_rotated_under_a_master_key_on_a_token() {
     assert!(house.path("kmc/master.toml").exists());
 }
 
+// A call that does not return costs whoever asked for it a bounded time; the rest goes on meanwhile, and everything
+// when it has returned.
+#[test]
+fn a_token_that_hangs_keeps_nobody_waiting_for_ever() {
+    let Some(token) = TempToken::new() else { return };
+    let (mut house, control) = begin(&token);
+    let _manager = house.serve(&["--backend-deadline-ms", "1000"]);
+    house.run("otto", &["zone", "new", "east"]);
+    sign(&house);
+    assert_eq!(status(&house)["backend_ready"], true);
+    rule(&control, "* hang=600000");
+    house.until("the manager sees it", |house| status(house)["backend_ready"] == false);
+    assert!(house.log().contains("the backend does not answer"));
+    // Log, state and reports are there, and people may ask for more.
+    assert!(house.run("otto", &["kmc", "verify"]).contains("signatures checked"));
+    assert!(house.run("ida", &["report", "inventory"]).contains("Key inventory"));
+    house.run("otto", &["zone", "new", "west"]);
+    sign(&house);
+}
+
+// The same with a call that returns after a while.
+#[test]
+fn a_token_that_hung_is_used_again() {
+    let Some(token) = TempToken::new() else { return };
+    let (mut house, control) = begin(&token);
+    let _manager = house.serve(&["--backend-deadline-ms", "1000"]);
+    house.run("otto", &["zone", "new", "east"]);
+    sign(&house);
+    rule(&control, "* hang=6000 once");
+    house.until("the manager sees it", |house| status(house)["backend_ready"] == false);
+    house.until("it answers again", |house| status(house)["backend_ready"] == true);
+    assert!(house.log().contains("the backend answers again"));
+}
+
 #[test]
 fn another_master_key_is_refused_and_nothing_is_written() {
     let (Some(token), Some(other)) = (TempToken::new(), TempToken::new()) else { return };

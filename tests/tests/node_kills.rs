@@ -1,15 +1,17 @@
-//! A node is killed, as SIGKILL does it, at moments of chance while keys are staged, accepted, protect and retire: its
-//! floors never go back, no receipt that the manager has counted is missing, every key is there as it was receipted,
-//! exactly one of a set protects, and the next process works with them.
+//! A node is killed, as SIGKILL does it, while keys are staged, accepted, protect and retire: its floors
+//! never go back, no receipt that the manager has counted is missing, every key is there as it was receipted, exactly
+//! one of a set protects, and the next process works with them.
 //!
 //! The node is `payhsm serve`, enrolled at a manager that runs in this process. `PAYHSM_NODE_KILLS` sets the number of
-//! kills (20 if unset).
+//! kills (20 if unset). A kill has hit a step when the campaign waits for the receipt of that step when the node is
+//! gone; with twenty kills and more, each step is hit.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::print_stdout)] // figures are for people
 
 #[path = "centre/house.rs"]
 #[allow(dead_code)]
 mod house;
+#[path = "../../keymgr/tests/common/shown.rs"]
+mod shown;
 
 use gateway::node::{Store, store_file};
 use house::Centre;
@@ -31,6 +33,10 @@ use tests::wire::text;
 
 const ZONES: [&str; 2] = ["east", "north"];
 const ACCOUNT: &str = "123456789012";
+/// In which a node is killed.
+const STEPS: [Phase; 4] = [Phase::Staging, Phase::Accepting, Phase::Protecting, Phase::Retiring];
+/// With so many kills each step is hit, and so many more are made for one that was not.
+const MANY: u32 = 20;
 
 struct World {
     centre: Centre,
@@ -39,7 +45,10 @@ struct World {
     server: Option<Server>,
     /// What the node had stored at the last kill.
     before: Option<NodeState>,
-    seen: BTreeMap<Phase, u32>,
+    /// Kills by the step that they hit: nobody has counted its receipt when the node is gone.
+    hit: BTreeMap<Phase, u32>,
+    /// Kills when the receipt was stored at the node and not counted at the manager.
+    between: u32,
 }
 
 async fn started(data: &Path, more: &[&str]) -> Server {
@@ -95,8 +104,8 @@ impl World {
             let (_, acts) = plan_zone(&centre.operator, &wishes).await.unwrap();
             centre.ask(&acts).await;
         }
-        let seen = BTreeMap::new();
-        let world = Self { centre, data, node, server: Some(server), before: None, seen };
+        let hit = BTreeMap::new();
+        let world = Self { centre, data, node, server: Some(server), before: None, hit, between: 0 };
         world.rotate().await;
         world.until_done().await;
         let path = format!("/nodes/{node}/traffic");
@@ -129,24 +138,51 @@ impl World {
         }
     }
 
-    // At a moment of chance while a campaign waits for this node.
-    async fn kill(&mut self, draw: u64) {
+    fn missed(&self) -> Option<Phase> {
+        STEPS.into_iter().find(|step| !self.hit.contains_key(step))
+    }
+
+    // Those that were hit no more than the others, or hardly.
+    fn due(&self) -> impl Fn(Phase) -> bool {
+        let times = STEPS.map(|step| (step, self.hit.get(&step).copied().unwrap_or_default()));
+        let least = times.iter().map(|(_, times)| *times).min().unwrap_or_default();
+        move |phase| times.iter().any(|(step, times)| *step == phase && *times <= least + 1)
+    }
+
+    // Waits until a campaign waits for this node's receipt of a step that is due.
+    async fn until_due(&self) -> Phase {
+        let (until, due) = (Instant::now() + Duration::from_secs(60), self.due());
         loop {
             self.rotate().await;
-            let campaigns = self.campaigns().await;
-            let busy = campaigns.iter().find(|campaign| campaign.phase.awaits().is_some());
-            if let Some(campaign) = busy {
-                *self.seen.entry(campaign.phase).or_default() += 1;
-                break;
+            let mut campaigns = self.campaigns().await;
+            // A step may take no more than milliseconds: while something moves, only that is looked at.
+            while campaigns.iter().any(|campaign| campaign.phase.is_live()) {
+                if let Some(found) = campaigns.iter().find(|campaign| due(campaign.phase) && waits(campaign))
+                {
+                    return found.phase;
+                }
+                assert!(Instant::now() < until, "no step comes that is due: {:?}, {campaigns:?}", self.hit);
+                campaigns = self.campaigns().await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // Mail arrives within milliseconds; a switch and what follows it take longer.
-        let longest = if draw.is_multiple_of(3) { 400 } else { 40 };
-        tokio::time::sleep(Duration::from_micros(draw % (longest * 1_000))).await;
+    }
+
+    // While a campaign is in a step: at once if none has hit it yet, else at a moment of chance after its beginning.
+    async fn kill(&mut self, draw: u64) {
+        let step = self.until_due().await;
+        if self.hit.contains_key(&step) {
+            // Mail arrives within milliseconds; a switch and what follows it takes longer.
+            let longest = if step < Phase::Protecting { 4 } else { 300 };
+            tokio::time::sleep(Duration::from_micros(draw % (longest * 1_000))).await;
+        }
         let server = self.server.take().unwrap();
         signal(server.pid(), "KILL");
         tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
+        // What it has sent before is taken.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        for campaign in self.campaigns().await.iter().filter(|campaign| waits(campaign)) {
+            *self.hit.entry(campaign.phase).or_default() += 1;
+        }
     }
 
     fn stored(&self) -> NodeState {
@@ -171,6 +207,7 @@ impl World {
         // What the manager has not is still to be sent, all of it and in order.
         let owed: Vec<u64> = waiting.iter().copied().filter(|number| *number > counted.0.0).collect();
         assert_eq!(owed, (counted.0.0 + 1..=stored.receipt.0.0).collect::<Vec<_>>());
+        self.between += u32::from(!owed.is_empty());
 
         let holders: Vec<Value> =
             self.centre.operator.all(&format!("/holders?node={}", self.node)).await.unwrap();
@@ -225,6 +262,11 @@ impl World {
     }
 }
 
+// For the one node's receipt of the step in which it is.
+fn waits(campaign: &Campaign) -> bool {
+    campaign.phase.awaits().is_some_and(|mark| campaign.counts.of(mark) == 0)
+}
+
 fn floors(before: &NodeState, now: &NodeState) {
     assert!((now.epoch, now.seq) >= (before.epoch, before.seq), "{} after {}", now.seq, before.seq);
     assert!(
@@ -250,10 +292,15 @@ async fn a_killed_node_has_lost_nothing() {
     let kills: u32 = std::env::var("PAYHSM_NODE_KILLS").map_or(20, |text| text.parse().unwrap());
     let mut world = World::begin().await;
     let mut draw = draws();
-    for _ in 0..kills {
+    let mut made = 0;
+    while made < kills || (kills >= MANY && made < kills + MANY && world.missed().is_some()) {
         world.kill(draw()).await;
         world.judge().await;
         world.again().await;
+        made += 1;
+    }
+    if kills >= MANY {
+        assert_eq!(world.missed(), None, "{made} kills: {:?}", world.hit);
     }
     world.until_done().await;
     let campaigns: Vec<Campaign> = world.campaigns().await;
@@ -264,13 +311,16 @@ async fn a_killed_node_has_lost_nothing() {
     }
     let done: Vec<CampaignId> = campaigns.iter().map(|campaign| campaign.id).collect();
     let receipts = world.stored_receipts();
-    println!(
-        "{kills} kills while campaigns stood at {:?}; {} rotations, {receipts} receipts, none lost",
-        world.seen,
-        done.len()
-    );
     drop(world.server.take());
-    println!("settings {:?}", Store::open(&store_file(&world.data)).unwrap().settings());
+    let found = format!(
+        "{made} kills, that hit {:?}, {} of them with a receipt stored and not counted; {} rotations, {receipts} \
+         receipts, none lost\nsettings {:?}",
+        world.hit,
+        world.between,
+        done.len(),
+        Store::open(&store_file(&world.data)).unwrap().settings()
+    );
+    shown::show("node-kills", &found);
     let export = world.centre.auditor.bytes("/audit/export").await.unwrap();
     let options = keymgr::audit::Options { signatures: true, ..Default::default() };
     let report = keymgr::audit::verify_export(&mut export.as_slice(), options).unwrap();

@@ -6,7 +6,6 @@ use keymgr::audit::{Head, Options, Report, export, verify_export, verify_store_i
 use keymgr::log::{Record, VerifierKey};
 use keymgr::store::{Error, Location, Store, key_text};
 use serde_json::json;
-use std::error::Error as StdError;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -122,17 +121,7 @@ fn open(location: &Location) -> Result<Store, Failure> {
 }
 
 fn failed(location: &Location, error: &Error) -> Failure {
-    Failure::environment(format!("{location}: {}", with_sources(error)))
-}
-
-fn with_sources(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(error) = below {
-        text = format!("{text}: {error}");
-        below = error.source();
-    }
-    text
+    Failure::environment(format!("{location}: {}", keymgr::with_causes(error)))
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> Failure + '_ {

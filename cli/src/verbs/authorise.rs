@@ -5,6 +5,7 @@ use crate::control::{ALL, SECONDS_MAX, activities};
 use crate::exit::Exit;
 use clap::ArgGroup;
 use hostcmd::Activity;
+use serde_json::{Value, json};
 
 /// Authorises an activity of a running server for a limited time, by two officers; shows or ends what is
 /// authorised.
@@ -25,6 +26,9 @@ pub struct Args {
     revoke: Option<String>,
     #[command(flatten)]
     folder: DataFolder,
+    /// JSON on standard output.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the verb.
@@ -32,20 +36,35 @@ pub fn run(args: &Args) -> Exit {
     let folder = &args.folder.data;
     if let Some(activity) = args.revoke.clone() {
         call(folder, &Request::Revoke { activity: activity.clone(), officer: one_consent(folder)? })?;
-        println!("{activity} is no longer authorised");
+        say(args.json, &json!({ "activity": activity, "authorised": false }), || {
+            format!("{activity} is no longer authorised")
+        });
     } else if let Some(activity) = args.activity.clone() {
         let (seconds, officers) = (args.seconds, two_consents(folder)?);
         call(folder, &Request::Authorise { activity: activity.clone(), seconds, officers })?;
-        println!("{activity} is authorised for {}", time(seconds));
+        say(args.json, &json!({ "activity": activity, "authorised": true, "seconds": seconds }), || {
+            format!("{activity} is authorised for {}", time(seconds))
+        });
     } else if let Reply::Standing(rows) = call(folder, &Request::Show {})? {
-        if rows.is_empty() {
-            println!("nothing is authorised");
-        }
-        for Standing { activity, seconds } in rows {
-            println!("{activity:<17}  {}", seconds.map_or("until the server ends".to_owned(), time));
-        }
+        let object = |one: &Standing| json!({ "activity": one.activity, "seconds": one.seconds });
+        say(args.json, &rows.iter().map(object).collect(), || match rows.as_slice() {
+            [] => "nothing is authorised".to_owned(),
+            rows => rows.iter().map(line).collect::<Vec<_>>().join("\n"),
+        });
     }
     Ok(())
+}
+
+fn line(Standing { activity, seconds }: &Standing) -> String {
+    format!("{activity:<17}  {}", seconds.map_or("until the server ends".to_owned(), time))
+}
+
+fn say(json: bool, value: &Value, text: impl FnOnce() -> String) {
+    if json {
+        println!("{value}");
+    } else {
+        println!("{}", text());
+    }
 }
 
 fn activity(name: &str) -> Result<String, String> {

@@ -16,6 +16,8 @@ mod node;
 mod officer;
 mod send;
 mod serve;
+#[cfg(test)]
+mod speaks_json;
 mod token;
 mod vectors;
 mod worker;
@@ -119,7 +121,7 @@ impl Verb {
             Self::Rotate(verb) => end(centre::rotate::run(verb)),
             Self::Campaign(verb) => end(centre::campaign::run(verb)),
             Self::Approve(verb) => end(centre::approve::run(verb)),
-            Self::Report(verb) => end(centre::report::run(verb)),
+            Self::Report(verb) => end(centre::report::run(&verb)),
             Self::Ceremony(verb) => end(centre::ceremony::run(verb)),
             Self::Calc(args) => end(calc::run(&args)),
             Self::Vectors(args) => end(vectors::run(&args)),

@@ -9,13 +9,15 @@ use crate::backend::{Source, SourceOptions};
 use crate::exit::{Exit, Failure};
 use crate::private::make_folder;
 use gateway::node::{
-    EnrolError, Enrolment, HttpsTransport, Identity, NodeService, NodeSide, NodeTable, Nowhere, ServiceSetup,
-    Store, Stored, carry, choose_lmks, class_letter, identity_file, join, open, pending_file, store_file,
+    EnrolError, Enrolment, HttpsTransport, Identity, NodeService, NodeSide, NodeTable, Nowhere, Renewal,
+    ServiceSetup, Store, Stored, carry, choose_lmks, class_letter, identity_file, join, open, pending_file,
+    store_file,
 };
 use gateway::{BackendFactory, Running};
 use hsm::BackendClass;
 use keylink::message::{Checkpoint, EnrolmentToken, Receipt, ReceiptKind};
 use keylink::node::NodeState;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -50,6 +52,10 @@ pub struct Join {
     /// Seconds to wait for the officers; 0 asks once.
     #[arg(long, default_value_t = 600)]
     wait_s: u64,
+    /// JSON objects on standard output, a line each: the fingerprints, and the same with the centre when it has let
+    /// the node in.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Arguments of `show`.
@@ -82,6 +88,9 @@ pub struct Carry {
     /// LMK of the root KEK; the first AES key-block LMK when missing.
     #[arg(long)]
     kek_lmk: Option<u8>,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     source: SourceOptions,
 }
@@ -117,7 +126,11 @@ async fn run_join(args: &Join) -> Exit {
     }
     let enrolment = Enrolment::kept(&pending, token).map_err(Failure::environment)?;
     let (node, request) = enrolment.fingerprints();
-    println!("node={node}\nrequest={request}");
+    if args.json {
+        println!("{}", json!({ "node": node, "request": request }));
+    } else {
+        println!("node={node}\nrequest={request}");
+    }
     let transport = HttpsTransport::new(&enrolment.identity().url, &enrolment.identity().tls());
     let transport = transport.map_err(Failure::environment)?;
     let store = Store::open(&store_file(&args.data)).map_err(Failure::environment)?;
@@ -127,7 +140,11 @@ async fn run_join(args: &Join) -> Exit {
             Ok(identity) => {
                 identity.save(&done).map_err(|error| file(&done, error))?;
                 std::fs::remove_file(&pending).map_err(|error| file(&pending, error))?;
-                println!("enrolled kmc={}", identity.kmc);
+                if args.json {
+                    println!("{}", json!({ "node": node, "request": request, "kmc": identity.kmc }));
+                } else {
+                    println!("enrolled kmc={}", identity.kmc);
+                }
                 return Ok(());
             }
             Err(EnrolError::Waiting) if until.is_some_and(|until| Instant::now() < until) => {
@@ -155,7 +172,7 @@ fn run_show(args: &Show) -> Exit {
     let sets = state.key_sets.iter().flat_map(|set| {
         let definition = &set.definition;
         set.generations.iter().map(move |one| {
-            serde_json::json!({
+            json!({
                 "key_set": definition.key_set, "name": definition.name, "kind": definition.kind.name(),
                 "base": format!("{:03X}", definition.indices.base), "generation": one.generation,
                 "step": one.step, "kcv": one.kcv, "suspended": set.suspended,
@@ -164,7 +181,7 @@ fn run_show(args: &Show) -> Exit {
     });
     let sets: Vec<_> = sets.collect();
     if args.json {
-        let all = serde_json::json!({
+        let all = json!({
             "node": state.node, "kmc": state.kmc, "manager": identity.url, "epoch": state.epoch,
             "seq": state.seq, "root_kek": state.kek.as_ref().map(|kek| &kek.kcv),
             "root_kek_number": state.kek.as_ref().map(|kek| kek.number), "suspended": state.suspended,
@@ -221,7 +238,10 @@ async fn alone(
     let chosen = choose_lmks(table, &lmks).map_err(Failure::usage)?;
     let (nowhere, ready) = (Box::new(Nowhere), Arc::new(|| false));
     let opened = open(data, table, chosen, factory, class, nowhere, ready, None).await;
-    let (_, mut side) = opened.map_err(Failure::environment)?;
+    let (identity, mut side) = opened.map_err(Failure::environment)?;
+    // No connection shows it: whoever serves next reads it from the file.
+    let renewal = Renewal::new(identity, &identity_file(data), |_| Ok(()));
+    side.renew_by(renewal.map_err(Failure::environment)?);
     side.settle().await.map_err(Failure::environment)?;
     Ok((side, class))
 }
@@ -233,12 +253,13 @@ async fn run_carry(args: Carry) -> Exit {
     let answer = carry(&mut side, &package).await.map_err(Failure::environment)?;
     let answer = answer.ok_or_else(|| Failure::check("not a package for this node"))?;
     std::fs::write(&args.output, &answer).map_err(|error| file(&args.output, error))?;
-    println!(
-        "class={} last={}/{}",
-        class_letter(class),
-        side.machine().state().epoch,
-        side.machine().state().seq
-    );
+    let (class, state) = (class_letter(class), side.machine().state());
+    if args.json {
+        let said = json!({ "file": args.output, "class": class, "epoch": state.epoch, "seq": state.seq });
+        println!("{said}");
+    } else {
+        println!("class={class} last={}/{}", state.epoch, state.seq);
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use crate::control::wire::{DataFolder, passphrase};
 use crate::exit::{Exit, Failure};
 use crate::private::make_folder;
 use clap::Subcommand;
+use serde_json::json;
 use std::io::{self, IsTerminal};
 
 /// Makes and lists the officers who authorise what needs two people.
@@ -16,26 +17,37 @@ pub enum Officer {
         name: String,
         #[command(flatten)]
         folder: DataFolder,
+        /// JSON on standard output.
+        #[arg(long)]
+        json: bool,
     },
     /// Lists the officers' names.
     List {
         #[command(flatten)]
         folder: DataFolder,
+        /// JSON on standard output.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 /// Runs the verb.
 pub fn run(verb: &Officer) -> Exit {
     match verb {
-        Officer::Add { name, folder } => add(name, folder),
-        Officer::List { folder } => {
-            Officers::load(&folder.data)?.names().for_each(|name| println!("{name}"));
+        Officer::Add { name, folder, json } => add(name, folder, *json),
+        Officer::List { folder, json } => {
+            let officers = Officers::load(&folder.data)?;
+            if *json {
+                println!("{}", json!(officers.names().collect::<Vec<_>>()));
+            } else {
+                officers.names().for_each(|name| println!("{name}"));
+            }
             Ok(())
         }
     }
 }
 
-fn add(name: &str, DataFolder { data }: &DataFolder) -> Exit {
+fn add(name: &str, DataFolder { data }: &DataFolder, json: bool) -> Exit {
     make_folder(data).map_err(|error| Failure::environment(format!("{}: {error}", data.display())))?;
     let secret = passphrase(&format!("passphrase of {name}: "))?;
     if io::stdin().is_terminal() && passphrase("once more: ")?.expose() != secret.expose() {
@@ -44,6 +56,10 @@ fn add(name: &str, DataFolder { data }: &DataFolder) -> Exit {
     let mut officers = Officers::load(data)?;
     officers.add(name, secret.expose())?;
     officers.save(data)?;
-    println!("{name} is an officer");
+    if json {
+        println!("{}", json!({ "name": name }));
+    } else {
+        println!("{name} is an officer");
+    }
     Ok(())
 }

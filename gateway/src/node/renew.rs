@@ -1,5 +1,9 @@
 //! The transport certificate of a node is made anew before it ends, for the same key. The one in use stays in its file
 //! until the new one is judged and stored in its place, and is valid until its own end whatever happens in between.
+//!
+//! A node that asks its manager does it over a connection of its own. One that is pushed to or carried to asks in its
+//! parcel, and finds the answer in later mail; what it has asked is kept in a file, since whoever carries may be on the
+//! way for days.
 
 use super::enrol::{pem, request_of};
 use super::https::TlsIdentity;
@@ -12,6 +16,7 @@ use keylink::{Digest, NodeId, Signed};
 use rcgen::KeyPair;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use x509_cert::Certificate;
@@ -19,8 +24,12 @@ use x509_cert::der::{Decode, Encode};
 
 /// Between two tries, milliseconds.
 const AGAIN_MS: u64 = 3_600_000;
-/// Life of the request, milliseconds.
+/// Life of a request that is answered at once, milliseconds.
 const REQUEST_MS: u64 = 120_000;
+/// Life of a request in a parcel that somebody carries, milliseconds: as of everything that a node writes into a file.
+const CARRIED_MS: u64 = 90 * 24 * 3_600_000;
+/// Requests that may still be answered.
+const ASKED_MAX: usize = 4;
 
 /// Why a certificate is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +63,17 @@ pub struct Renewal {
     identity: Identity,
     path: PathBuf,
     until_ms: u64,
-    not_before_ms: u64,
-    asked: Option<Digest>,
+    asked: Asked,
+    shows: bool,
     used: Box<Use>,
+}
+
+/// What the manager was asked and may still answer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    not_before_ms: U64,
+    requests: Vec<Digest>,
 }
 
 impl std::fmt::Debug for Renewal {
@@ -75,7 +92,10 @@ impl Renewal {
         let (_, in_use) = first(&identity.certificate)?;
         let until_ms = end_of(&in_use);
         let used = Box::new(used);
-        Ok(Self { identity, path: path.to_owned(), until_ms, not_before_ms: 0, asked: None, used })
+        // Without it the manager is asked again.
+        let asked = std::fs::read(asked_file(path)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let asked = asked.unwrap_or_default();
+        Ok(Self { identity, path: path.to_owned(), until_ms, asked, shows: false, used })
     }
 
     /// When the certificate in use ends, UTC milliseconds.
@@ -85,12 +105,43 @@ impl Renewal {
 
     /// Whether the manager is to be asked now.
     pub const fn is_due(&self, utc_ms: u64) -> bool {
-        self.until_ms.saturating_sub(utc_ms) <= CERTIFICATE_RENEW_MS && utc_ms >= self.not_before_ms
+        self.until_ms.saturating_sub(utc_ms) <= CERTIFICATE_RENEW_MS && utc_ms >= self.asked.not_before_ms.0
     }
 
     /// What the manager is asked. It is not due again before an hour has passed.
     pub fn request(&mut self, utc_ms: u64) -> Result<Signed, RenewError> {
-        self.not_before_ms = utc_ms.saturating_add(AGAIN_MS);
+        self.asked.not_before_ms = U64(utc_ms.saturating_add(AGAIN_MS));
+        let signed = self.ask(None, utc_ms.saturating_add(REQUEST_MS))?;
+        self.note(&signed);
+        Ok(signed)
+    }
+
+    /// What goes into a parcel, if anything: the request when one is due, or the certificate that was taken from mail.
+    pub fn in_parcel(&mut self, utc_ms: u64, carried: bool) -> Result<Option<Signed>, RenewError> {
+        let due = self.is_due(utc_ms);
+        if !due && !std::mem::take(&mut self.shows) {
+            return Ok(None);
+        }
+        let (in_use, _) = first(&self.identity.certificate)?;
+        let life_ms = if carried { CARRIED_MS } else { REQUEST_MS };
+        let signed = self.ask(Some(Blob(in_use.to_vec())), utc_ms.saturating_add(life_ms))?;
+        if due {
+            self.asked.not_before_ms = U64(utc_ms.saturating_add(AGAIN_MS));
+            self.note(&signed);
+            let text = serde_json::to_vec(&self.asked).map_err(unusable)?;
+            let path = asked_file(&self.path);
+            std::fs::write(&path, text).map_err(|source| RenewError::Kept { path, source })?;
+        }
+        Ok(Some(signed))
+    }
+
+    fn note(&mut self, signed: &Signed) {
+        let surplus = self.asked.requests.len().saturating_sub(ASKED_MAX.saturating_sub(1));
+        self.asked.requests.drain(..surplus);
+        self.asked.requests.push(signed.hash());
+    }
+
+    fn ask(&self, certificate: Option<Blob>, not_after_ms: u64) -> Result<Signed, RenewError> {
         let csr = request_of(&self.identity).map_err(|error| RenewError::Keys(error.to_string()))?;
         let head = Head {
             version: PROTOCOL,
@@ -98,12 +149,29 @@ impl Renewal {
             audience: Audience::Kmc,
             epoch: U64(0),
             seq: U64(1),
-            not_after: U64(utc_ms.saturating_add(REQUEST_MS)),
+            not_after: U64(not_after_ms),
         };
-        let body = Renew { head, node: self.identity.node(), csr: Blob(csr) };
-        let signed = Signed::seal(&body, &self.identity.signer());
-        self.asked = Some(signed.hash());
-        Ok(signed)
+        let body = Renew { head, node: self.identity.node(), csr: Blob(csr), certificate };
+        Ok(Signed::seal(&body, &self.identity.signer()))
+    }
+
+    /// The answer in mail; it is shown with the next parcel that it was taken. Mail may bring it again.
+    pub fn accept_from_mail(
+        &mut self,
+        document: &RootDocument,
+        signed: &Signed,
+        utc_ms: u64,
+    ) -> Result<u64, RenewError> {
+        let (in_use, _) = first(&self.identity.certificate)?;
+        let again =
+            |renewed: &Renewed| renewed.certificates.first().is_some_and(|der| der.0 == in_use.as_ref());
+        let key = document.manifest_key(&signed.key_id).ok_or(RenewError::Stranger("signer"))?;
+        let renewed: Renewed = signed.open(key).map_err(|_| RenewError::Stranger("signature"))?;
+        if !again(&renewed) {
+            self.accept(document, &signed.to_bytes(), utc_ms)?;
+        }
+        self.shows = true;
+        Ok(self.until_ms)
     }
 
     /// Judges the manager's answer by the pinned root document, and stores the certificate; gives its end, UTC
@@ -115,7 +183,7 @@ impl Renewal {
         let own = Audience::Node(self.identity.node());
         let head = renewed.head.judge(self.identity.kmc, own, 1, utc_ms);
         head.map_err(|_| RenewError::Stranger("for another node, or expired"))?;
-        if self.asked != Some(renewed.request) {
+        if !self.asked.requests.contains(&renewed.request) {
             return Err(RenewError::Stranger("answers another request"));
         }
         let certificate = renewed.certificates.iter().map(|der| pem(&der.0)).collect();
@@ -123,7 +191,9 @@ impl Renewal {
         let until_ms = self.judge(&identity, utc_ms)?;
         let failed = |source| RenewError::Kept { path: self.path.clone(), source };
         identity.save(&self.path).map_err(failed)?;
-        (self.identity, self.until_ms, self.asked) = (identity, until_ms, None);
+        (self.identity, self.until_ms, self.asked) = (identity, until_ms, Asked::default());
+        // What is left there would be asked again at worst.
+        let _ = std::fs::remove_file(asked_file(&self.path));
         (self.used)(&self.identity.tls())?;
         Ok(until_ms)
     }
@@ -155,6 +225,11 @@ impl Renewal {
         identity.tls().client().and_then(|_| identity.tls().server()).map_err(unusable)?;
         Ok(until_ms)
     }
+}
+
+// Beside the identity.
+fn asked_file(path: &Path) -> PathBuf {
+    path.with_extension("renewal")
 }
 
 fn unusable(error: impl std::fmt::Display) -> RenewError {

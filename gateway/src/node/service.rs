@@ -217,16 +217,14 @@ async fn begin(setup: ServiceSetup) -> Result<Begun, ServiceError> {
         Some(address) => Some(PushListener::bind(address, &identity.tls()).await?),
         None => None,
     };
-    if let Some(https) = https.clone() {
-        let pushed = push.as_ref().map(PushListener::tls);
-        let used = move |tls: &TlsIdentity| {
-            https.identify(tls)?;
-            pushed.as_ref().map_or(Ok(()), |pushed| pushed.identify(tls))
-        };
-        match Renewal::new(identity.clone(), &identity_file(&setup.data), used) {
-            Ok(renewal) => side.renew_by(renewal),
-            Err(error) => tracing::warn!(%error, "the transport certificate will not be made anew"),
-        }
+    let (asks, pushed) = (https.clone(), push.as_ref().map(PushListener::tls));
+    let used = move |tls: &TlsIdentity| {
+        asks.as_ref().map_or(Ok(()), |https| https.identify(tls))?;
+        pushed.as_ref().map_or(Ok(()), |pushed| pushed.identify(tls))
+    };
+    match Renewal::new(identity.clone(), &identity_file(&setup.data), used) {
+        Ok(renewal) => side.renew_by(renewal),
+        Err(error) => tracing::warn!(%error, "the transport certificate will not be made anew"),
     }
     let transport = https.map(|https| -> Arc<dyn Transport> { Arc::new(https) });
     tracing::info!(node = %identity.node(), manager = url, pull, "key distribution");

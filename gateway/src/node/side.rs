@@ -5,9 +5,10 @@ use super::clock::Clock;
 use super::identity::Identity;
 use super::installer::Installer;
 use super::publish::{Publish, TableEvent};
-use super::renew::Renewal;
+use super::renew::{RenewError, Renewal};
 use super::store::{Store, StoreError};
-use keylink::message::{Alarm, Mail, Parcel, Possession, PossessionMethod, Reason};
+use keylink::envelope::Body as _;
+use keylink::message::{Alarm, Mail, Parcel, Possession, PossessionMethod, Reason, Renewed};
 use keylink::node::{About, Counts, Effects, KekRecord, Machine, NodeState, Rules};
 use keylink::root::RootError;
 use keylink::root_kek::formed_challenge;
@@ -75,6 +76,7 @@ pub struct NodeSide {
     ahead: bool,
     exporter: Option<[u8; 32]>,
     renewal: Option<Renewal>,
+    carried: bool,
 }
 
 impl NodeSide {
@@ -95,6 +97,7 @@ impl NodeSide {
             ahead: false,
             exporter: None,
             renewal: None,
+            carried: false,
         };
         let effects = side.machine.boot(now);
         side.follow(effects).await?;
@@ -122,10 +125,14 @@ impl NodeSide {
     pub(super) fn renewed(&mut self, answer: &[u8]) {
         let now = self.parts.clock.now().utc_ms;
         let Some(renewal) = &mut self.renewal else { return };
-        match renewal.accept(self.machine.document(), answer, now) {
-            Ok(until_ms) => tracing::info!(until_ms, "the transport certificate was made anew"),
-            Err(error) => tracing::warn!(%error, "the transport certificate was not made anew"),
-        }
+        tell(renewal.accept(self.machine.document(), answer, now));
+    }
+
+    // The same in mail, for a node that asks nobody.
+    fn renewed_by_mail(&mut self, signed: &Signed) {
+        let now = self.parts.clock.now().utc_ms;
+        let Some(renewal) = &mut self.renewal else { return };
+        tell(renewal.accept_from_mail(self.machine.document(), signed, now));
     }
 
     /// Its clock.
@@ -208,6 +215,10 @@ impl NodeSide {
             said.extend(self.follow(effects).await?);
         }
         for signed in &mail.messages {
+            if signed.kind == Renewed::KIND {
+                self.renewed_by_mail(signed);
+                continue;
+            }
             let fresh = getrandom_16();
             let effects = self.machine.message(self.parts.clock.now(), signed, fresh);
             said.extend(self.follow(effects).await?);
@@ -297,9 +308,16 @@ impl NodeSide {
     }
 
     /// What goes back for mail that somebody brought: the parcel, how the node is, and what it has taken, since whoever
-    /// brings mail must know what to bring next.
+    /// brings mail must know what to bring next; and what is to be said of its certificate.
     pub fn answer(&mut self, said: Vec<Signed>) -> Parcel {
         let mut parcel = self.parcel(said);
+        let now = self.parts.clock.now().utc_ms;
+        let asked = self.renewal.as_mut().map(|renewal| renewal.in_parcel(now, self.carried));
+        match asked {
+            Some(Ok(asked)) => parcel.messages.extend(asked),
+            Some(Err(error)) => tracing::warn!(%error, "certificate"),
+            None => {}
+        }
         parcel.messages.push(self.beat());
         parcel.messages.push(self.pull(0));
         parcel
@@ -308,6 +326,7 @@ impl NodeSide {
     /// What this side says travels by file.
     pub const fn by_file(&mut self) {
         self.machine.by_file();
+        self.carried = true;
     }
 
     /// Begin of a session.
@@ -345,6 +364,13 @@ impl NodeSide {
             alarms: if self.failed { vec![Alarm::Store] } else { Vec::new() },
         };
         self.machine.beat(self.parts.clock.now(), &counts)
+    }
+}
+
+fn tell(renewed: Result<u64, RenewError>) {
+    match renewed {
+        Ok(until_ms) => tracing::info!(until_ms, "the transport certificate was made anew"),
+        Err(error) => tracing::warn!(%error, "the transport certificate was not made anew"),
     }
 }
 

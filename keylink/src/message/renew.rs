@@ -1,5 +1,6 @@
-//! How a node's transport certificate is made anew before it ends, for the same key. The connection of the certificate
-//! in use proves the key, the message is signed by the node, and the answer by the manager.
+//! How a node's transport certificate is made anew before it ends, for the same key. The message is signed by the node,
+//! and the answer by the manager. What proves the key is the connection of the certificate in use, or, where mail is
+//! pushed or carried, that certificate itself beside a request that its key has signed.
 
 use super::Head;
 use crate::envelope::Body;
@@ -22,8 +23,12 @@ pub struct Renew {
     pub head: Head,
     /// The node.
     pub node: NodeId,
-    /// Certificate request of the key that the connection has proved, PKCS #10 in DER.
+    /// Certificate request of the key in use, PKCS #10 in DER.
     pub csr: Blob,
+    /// The certificate in use, DER: in a parcel, which no connection of the node's own carries. One that is not near its
+    /// end asks for nothing: it shows what the node has taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Blob>,
 }
 
 impl Body for Renew {

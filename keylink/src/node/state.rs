@@ -47,14 +47,15 @@ pub enum Fact {
     KeySet(KeySetId),
 }
 
-/// Which action decided, in the order in which officers were asked.
+/// Which action decided, in the order in which officers were asked: ids of a centre's actions rise, whatever its clock
+/// does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
-    /// When it was asked for, ms UTC.
-    pub created_ms: U64,
     /// The action.
     pub action: ActionId,
+    /// When it was asked for, ms UTC.
+    pub created_ms: U64,
 }
 
 /// A generation at a node.

@@ -1,10 +1,11 @@
 //! Paths of ceremonies. Sealed boxes go in and never come out.
 
-use super::caller::{Caller, Who};
+use super::caller::Caller;
 use super::extract::{Asked, Named, Sent};
 use super::filters::CeremonyFilter;
 use super::lists::{Page, mapped};
 use super::problem::Problem;
+use super::sight::Sight;
 use super::views::CeremonyLine;
 use crate::ceremony::{CeremonyProblem, CeremonyView, ComponentEntry};
 use crate::core::action::Act;
@@ -32,13 +33,13 @@ impl From<CeremonyProblem> for Problem {
     }
 }
 
-/// Ceremonies that are open or done. A person who is a custodian and nothing else sees the own ones.
+/// Ceremonies that are open or done. Custodians see their own.
 pub(super) async fn list(
     State(manager): State<Manager>,
     Extension(caller): Extension<Caller>,
     Asked(f): Asked<CeremonyFilter>,
 ) -> Answer<Page<CeremonyLine>> {
-    let all = Who::Readers.roles().iter().any(|role| caller.roles.contains(role));
+    let sight = Sight::of(&manager, &caller);
     let view = |action: &Action| {
         let done = match action.state {
             ActionState::Approved => false,
@@ -48,8 +49,7 @@ pub(super) async fn list(
         let Some(Act::FormKey { key_set, custodians }) = action.act() else { return None };
         let line =
             CeremonyLine { ceremony: action.id, key_set, custodians, requester: action.requester, done };
-        let own = all || line.custodians.contains(&caller.by.person);
-        (own && f.done.is_none_or(|wanted| wanted == done)).then_some(line)
+        (sight.takes_in(action) && f.done.is_none_or(|wanted| wanted == done)).then_some(line)
     };
     let page = mapped(&manager, &f.page(), |action| view(action).is_some(), view)?;
     let Page { items, next } = page;
@@ -57,7 +57,12 @@ pub(super) async fn list(
 }
 
 /// An open ceremony.
-pub(super) async fn show(State(manager): State<Manager>, Named(id): Named<ActionId>) -> Answer<CeremonyView> {
+pub(super) async fn show(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(id): Named<ActionId>,
+) -> Answer<CeremonyView> {
+    Sight::of(&manager, &caller).judge(&manager, id, "ceremony")?;
     Ok(Json(manager.ceremony(id).await?))
 }
 
@@ -83,7 +88,12 @@ pub(super) async fn finish(
 }
 
 /// The signed transcript of a ceremony that is done.
-pub(super) async fn transcript(State(manager): State<Manager>, Named(id): Named<ActionId>) -> Answer<Signed> {
+pub(super) async fn transcript(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(id): Named<ActionId>,
+) -> Answer<Signed> {
+    Sight::of(&manager, &caller).judge(&manager, id, "ceremony")?;
     let found = manager.transcript(id).await?;
     found.map(Json).ok_or_else(|| Problem::not_found("transcript"))
 }

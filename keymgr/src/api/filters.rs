@@ -126,6 +126,13 @@ filters! {
     }
 }
 
+impl ExpiringFilter {
+    /// Within how many days.
+    pub fn days(&self) -> u64 {
+        self.days.unwrap_or(30)
+    }
+}
+
 /// Which rotation is wanted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -8,6 +8,7 @@ use super::filters::{
 };
 use super::lists::{Page, PageQuery, mapped, mapped_in, page, read_cursor, write_cursor};
 use super::problem::Problem;
+use super::sight::Sight;
 use super::views::{
     AskingView, CountsView, HeadView, HolderView, KeyView, Me, NodeView, PreviewView, StatusView,
 };
@@ -108,6 +109,10 @@ const fn place_of_master(class: BackendClass) -> &'static str {
 
 /// How the centre is.
 pub(super) async fn status(State(manager): State<Manager>) -> Json<StatusView> {
+    Json(status_of(&manager))
+}
+
+pub(super) fn status_of(manager: &Manager) -> StatusView {
     let standing = manager.writer().standing();
     let master = manager.vault().master();
     let counts = manager.view(|core| {
@@ -121,7 +126,7 @@ pub(super) async fn status(State(manager): State<Manager>) -> Json<StatusView> {
             alarms: core.alarms().count(),
         }
     });
-    Json(StatusView {
+    StatusView {
         counts,
         store: standing.settings.into_iter().collect(),
         backend_class: format!("{:?}", master.class),
@@ -137,7 +142,7 @@ pub(super) async fn status(State(manager): State<Manager>) -> Json<StatusView> {
         log_size: standing.log_size,
         software: env!("CARGO_PKG_VERSION").to_owned(),
         utc_ms: manager.now().utc_ms,
-    })
+    }
 }
 
 /// The caller.
@@ -220,7 +225,7 @@ pub(super) async fn expiring(
     State(manager): State<Manager>,
     Asked(f): Asked<ExpiringFilter>,
 ) -> Answer<Page<KeyView>> {
-    let until = manager.now().utc_ms.saturating_add(f.days.unwrap_or(30).saturating_mul(86_400_000));
+    let until = manager.now().utc_ms.saturating_add(f.days().saturating_mul(86_400_000));
     let (query, limit) = (f.page(), f.page().limit());
     let after: Option<(i64, KeyRef)> = query.after.as_deref().map(read_cursor).transpose()?;
     let after = after.map(|(ms, key)| (store::Value::Int(ms), row_key(&key)));
@@ -262,7 +267,8 @@ pub(super) async fn deliveries(
     Named(id): Named<CampaignId>,
     Asked(query): Asked<PageQuery>,
 ) -> Answer<Page<Delivery>> {
-    page(&manager, &query, |delivery: &Delivery| delivery.campaign == id).map(Json)
+    let own = (id, NodeId([0; 32]))..=(id, NodeId([0xFF; 32]));
+    mapped_in(&manager, &query, own, |_: &Delivery| true, Delivery::clone).map(Json)
 }
 
 /// Nodes that ask to be let in, with what officers compare, by name.
@@ -315,17 +321,26 @@ impl ActionView {
     }
 }
 
-/// Actions.
+/// Actions. Custodians see those that concern them.
 pub(super) async fn actions(
     State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
     Asked(f): Asked<ActionFilter>,
 ) -> Answer<Page<ActionView>> {
-    let wanted = |action: &Action| f.state.is_none_or(|state| ActionWord::of(&action.state) == state);
+    let sight = Sight::of(&manager, &caller);
+    let wanted = |action: &Action| {
+        f.state.is_none_or(|state| ActionWord::of(&action.state) == state) && sight.takes_in(action)
+    };
     mapped(&manager, &f.page(), wanted, ActionView::of).map(Json)
 }
 
 /// One action.
-pub(super) async fn action(State(manager): State<Manager>, Named(id): Named<ActionId>) -> Answer<ActionView> {
+pub(super) async fn action(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(id): Named<ActionId>,
+) -> Answer<ActionView> {
+    Sight::of(&manager, &caller).judge(&manager, id, "action")?;
     one::<Action>(&manager, &id, "action").map(|action| Json(ActionView::of(&action)))
 }
 

@@ -15,7 +15,7 @@ use super::views::{
 };
 use super::watch::{Seen, Watched};
 use super::writes::{Block, Many, PushTo, Where, Why};
-use super::{ActionView, ceremonies, evidence, exports, openapi, reads, watch, writes};
+use super::{ActionView, ceremonies, evidence, exports, openapi, reads, reports, watch, writes};
 use crate::ceremony::{CeremonyView, ComponentEntry};
 use crate::core::action::Act;
 use crate::core::alarm::Alarm;
@@ -25,6 +25,7 @@ use crate::core::key::KeySet;
 use crate::core::node::{Member, Zone};
 use crate::core::people::{Credential, Person};
 use crate::core::policy::Policy;
+use crate::report::Report;
 use crate::service::{Manager, Verdict};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -161,9 +162,11 @@ routes! {
         "What each node owes a campaign";
     post "/campaigns/{id}/pause" Proposers writes::pause => { Outcome } "Stops a campaign from going on";
     get "/alarms" Readers reads::alarms [by AlarmFilter] => { Page<Alarm> } "Alarms";
-    get "/actions" Everybody reads::actions [by ActionFilter] => { Page<ActionView> } "Actions and their approvals";
+    get "/actions" Everybody reads::actions [by ActionFilter] => { Page<ActionView> }
+        "Actions and their approvals; custodians see those that concern them";
     post "/actions" Proposers writes::propose [takes Act] => { Outcome } "Asks for an action";
-    get "/actions/{id}" Everybody reads::action => { ActionView } "One action in full, as it is approved";
+    get "/actions/{id}" Everybody reads::action => { ActionView }
+        "One action in full, as it is approved; custodians see those that concern them";
     put "/actions/{id}" Proposers writes::edit [takes Act] => { Outcome } "Changes an action; its approvals are void";
     delete "/actions/{id}" Proposers writes::withdraw => { Outcome } "Takes an action back";
     post "/actions/{id}/approvals" Proposers writes::approve [takes Signed] => { Outcome }
@@ -177,15 +180,24 @@ routes! {
     get "/ceremonies" Everybody ceremonies::list [by CeremonyFilter] => { Page<CeremonyLine> }
         "Ceremonies that are open or done; custodians see their own";
     get "/ceremonies/{id}" Everybody ceremonies::show => { CeremonyView }
-        "An open ceremony: key to seal to, check values";
+        "An open ceremony: key to seal to, check values; custodians see their own";
     post "/ceremonies/{id}/components" Custodians ceremonies::component [takes ComponentEntry] => { CeremonyView }
         "Hands in an own sealed component";
     post "/ceremonies/{id}/finish" Proposers ceremonies::finish => { Signed }
         "Combines the components; the signed transcript";
     get "/ceremonies/{id}/transcript" Everybody ceremonies::transcript => { Signed }
-        "The signed transcript of a ceremony that is done";
+        "The signed transcript of a ceremony that is done; custodians see their own";
     get "/receipts" Readers evidence::receipts [by ReceiptFilter] => { Page<ReceiptView> }
         "Receipts of nodes, in the exact bytes that they signed";
+    get "/reports/inventory" Readers reports::inventory [by KeyFilter] => { Report }
+        "Report: every key, and how many nodes hold it";
+    get "/reports/expiring" Readers reports::expiring [by ExpiringFilter] => { Report }
+        "Report: keys that stop to protect soon, those that stop first in front";
+    get "/reports/campaign/{id}" Readers reports::campaign [by PageQuery] => { Report }
+        "Report: one campaign, by whose word it runs, and what each node has receipted";
+    get "/reports/nodes" Readers reports::nodes [by NodeFilter] => { Report } "Report: every node";
+    get "/reports/compliance" Readers reports::compliance [by PageQuery] => { Report }
+        "Report: every node and key set, what was ordered and what the node does by its receipts";
     get "/audit/entries" Readers evidence::entries [by EntryFilter] => { Page<EntryView> }
         "Entries of the log, oldest first";
     get "/audit/head" Everybody reads::head => { HeadView } "The newest checkpoint of the log";

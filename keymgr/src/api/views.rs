@@ -7,7 +7,7 @@ use crate::core::ids::{
 };
 use crate::core::key::{Key, Windows};
 use crate::core::lifecycle::KeyState;
-use crate::core::node::{BackendClass, Copy, Node, Progress, RootKek, Traffic};
+use crate::core::node::{BackendClass, Copy, Node, Progress, RootKek, Traffic, stopped};
 use crate::core::people::{Role, Standing};
 use crate::core::preview::{Preview, PreviewNode};
 use keylink::wire::U64;
@@ -340,12 +340,7 @@ impl NodeView {
 impl NodeView {
     /// What people and their orders have made of it; none while it is served.
     pub const fn stopped(&self) -> Option<&'static str> {
-        match self.standing {
-            Standing::Revoked => Some("revoked"),
-            Standing::Active if self.suspended => Some("suspended"),
-            Standing::Active if self.quarantined.is_some() => Some("quarantined"),
-            Standing::Active => None,
-        }
+        stopped(self.standing, self.suspended, self.quarantined.is_some())
     }
 
     /// In one word: stopped, or where it is by what was declared.

@@ -5,6 +5,7 @@ use super::finding::Report;
 use super::rows;
 use super::verify::{Options, Verifier};
 use crate::store::{Error, Store, Table, key_text};
+use crate::with_causes;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io::{self, BufRead};
@@ -206,7 +207,7 @@ impl Standing {
 }
 
 fn complaints(store: &mut Store) -> Vec<String> {
-    store.self_check().unwrap_or_else(|error| vec![chain(&error)])
+    store.self_check().unwrap_or_else(|error| vec![with_causes(&error)])
 }
 
 type Read = Result<(), Error>;
@@ -293,16 +294,6 @@ fn walk(store: &mut Store, verifier: &mut Verifier) -> Result<(), Error> {
 fn unreadable(verifier: &mut Verifier, error: &Error) {
     match error {
         Error::Unreadable { table, key, what } => verifier.unreadable(table, &key_text(key), what),
-        other => verifier.unreadable("database", "file", &chain(other)),
+        other => verifier.unreadable("database", "file", &with_causes(other)),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(error) = below {
-        text = format!("{text}: {error}");
-        below = error.source();
-    }
-    text
 }

@@ -2,9 +2,11 @@
 
 use super::pinned::{OneKey, OneNode};
 use super::{ServerKey, provider};
+use crate::person::named_node;
 use keylink::ids::{Digest, NodeId};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, version::TLS13};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,14 +38,9 @@ pub fn client_tls(certificate: &[u8], key: &[u8], server: Digest) -> Result<Clie
 /// An HTTPS client towards one node's own listener: it shows `key` and its certificate, and takes only a certificate of
 /// `authority` (DER) that names this node.
 pub fn node_client(key: &ServerKey, authority: &[u8], node: NodeId) -> Result<reqwest::Client, ClientError> {
-    let provider = provider();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(authority.to_vec()))?;
-    let of_authority = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .build()
-        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let of_authority = of_authority(authority)?;
     let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.key.to_vec()));
-    let tls = ClientConfig::builder_with_provider(provider)
+    let tls = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(OneNode { of_authority, node }))
@@ -56,6 +53,23 @@ pub fn node_client(key: &ServerKey, authority: &[u8], node: NodeId) -> Result<re
         .connect_timeout(Duration::from_secs(10))
         .timeout(Duration::from_secs(45))
         .build()?)
+}
+
+fn of_authority(authority: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(authority.to_vec()))?;
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))
+}
+
+/// True when `authority` (DER) has issued the certificate for this node, and it is valid now: what a connection would
+/// have to show.
+pub fn is_of_node(authority: &[u8], certificate: &[u8], node: NodeId, utc_ms: u64) -> bool {
+    let now = UnixTime::since_unix_epoch(Duration::from_millis(utc_ms));
+    let certificate = CertificateDer::from(certificate);
+    let valid = of_authority(authority).and_then(|own| own.verify_client_cert(&certificate, &[], now));
+    valid.is_ok() && named_node(&certificate) == Some(node)
 }
 
 /// An HTTPS client over [`client_tls`]. It follows no redirect and uses no proxy: it speaks to one server.

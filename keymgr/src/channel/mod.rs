@@ -10,7 +10,7 @@ mod places;
 mod server;
 mod stall;
 
-pub use client::{ClientError, client, client_tls, node_client};
+pub use client::{ClientError, client, client_tls, is_of_node, node_client};
 pub use places::Share;
 pub use server::{Known, Peer, Room, ServerKey, node_tls, serve, server_tls};
 

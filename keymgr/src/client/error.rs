@@ -1,6 +1,7 @@
 //! Why a call has no answer.
 
 use crate::api::Problem;
+use crate::with_causes;
 use thiserror::Error;
 
 /// Why a call has no answer.
@@ -33,13 +34,6 @@ pub enum ClientProblem {
 
 impl From<reqwest::Error> for ClientProblem {
     fn from(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            text = format!("{text}: {inner}");
-            cause = inner.source();
-        }
-        Self::Unreachable(text)
+        Self::Unreachable(with_causes(&error.without_url()))
     }
 }

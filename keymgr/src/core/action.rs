@@ -269,6 +269,24 @@ impl std::fmt::Display for KeyRef {
 }
 
 impl Act {
+    /// True when it is about this person: a component of theirs, their standing, roles or credentials.
+    pub fn concerns(&self, who: &PersonId, credentials: &BTreeSet<CredentialId>) -> bool {
+        match self {
+            Self::EnrolPerson(new) => new.id == *who,
+            Self::RevokePerson { person, replacement } => {
+                person == who || replacement.as_ref().is_some_and(|new| new.id == *who)
+            }
+            Self::ChangeRoles { person, .. }
+            | Self::AddCredential { person, .. }
+            | Self::Entrust { person, .. } => person == who,
+            Self::RevokeCredential { credential } => credentials.contains(credential),
+            Self::FormKey { custodians, .. } | Self::FormRootKek { custodians, .. } => {
+                custodians.contains(who)
+            }
+            _ => false,
+        }
+    }
+
     /// What it holds in a person's own words.
     pub fn texts(&self) -> Vec<&str> {
         match self {

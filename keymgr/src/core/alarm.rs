@@ -42,7 +42,7 @@ pub enum AlarmKind {
     RootBehind,
     /// Recovery keys are replacing officers.
     Recovery,
-    /// A key may be known to others because a key that wrapped it is.
+    /// A key may be known to others: a key that wrapped it is, or a node that it was sent to was revoked.
     KeySuspect,
     /// The backend could not make a key.
     Backend,

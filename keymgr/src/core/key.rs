@@ -168,6 +168,12 @@ pub enum Storage {
     Archived,
 }
 
+// What serde asks for.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// One generation of a key set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -194,6 +200,9 @@ pub struct Key {
     pub nonce: Digest,
     /// The smallest number of days of warning already given.
     pub warned_days: Option<u32>,
+    /// Uses at all nodes, where the policy bounds them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub uses: u64,
     /// The campaign that brings it to nodes.
     pub campaign: Option<CampaignId>,
     /// The campaign that takes it from nodes.
@@ -229,6 +238,7 @@ impl Key {
             suspect: None,
             nonce,
             warned_days: None,
+            uses: 0,
             campaign: set.live_campaign,
             retired_by: None,
             left_under: BTreeSet::new(),
@@ -253,6 +263,7 @@ impl Key {
             suspect: None,
             nonce: Digest([0; 32]),
             warned_days: None,
+            uses: 0,
             campaign: set.live_campaign,
             retired_by: None,
             left_under: BTreeSet::new(),

@@ -191,7 +191,25 @@ pub struct Node {
     pub reach: Reach,
 }
 
+/// In one word what people and their orders have made of a node; none while it is served.
+pub const fn stopped(standing: Standing, suspended: bool, quarantined: bool) -> Option<&'static str> {
+    match standing {
+        Standing::Revoked => Some("revoked"),
+        Standing::Active if suspended => Some("suspended"),
+        Standing::Active if quarantined => Some("quarantined"),
+        Standing::Active => None,
+    }
+}
+
 impl Node {
+    /// Every word of [`stopped`].
+    pub const STOPS: [&'static str; 3] = ["suspended", "quarantined", "revoked"];
+
+    /// What people and their orders have made of it; none while it is served.
+    pub const fn stopped(&self) -> Option<&'static str> {
+        stopped(self.standing, self.suspended, self.quarantined.is_some())
+    }
+
     /// May be given keys.
     pub fn is_served(&self) -> bool {
         self.standing == Standing::Active && self.quarantined.is_none() && !self.suspended
@@ -276,6 +294,9 @@ pub struct Copy {
     pub progress: Progress,
     /// Why the node refused it, when it did.
     pub refused: Option<String>,
+    /// Boot of the node, and how often it has used the key since then, where the policy bounds uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<(keylink::wire::U64, keylink::wire::U64)>,
 }
 
 impl Copy {

@@ -52,7 +52,7 @@ pub struct Policy {
     /// Nodes stop by themselves at the end of the originator period. Off for zone keys by default: an
     /// expired key in live traffic alarms, and people decide.
     pub hard_stop: bool,
-    /// Protect operations after which a change is due.
+    /// Uses at all nodes after which a change is due: people are told.
     pub operations_max: Option<u64>,
     /// Approving persons besides the requester for a planned rotation.
     pub quorum: Quorum,

@@ -11,6 +11,7 @@ use super::key::{Holders, Key, KeySet};
 use super::lifecycle::KeyState;
 use super::node::{Copy, Node, Progress, Traffic, Zone};
 use super::people::Standing;
+use super::policy::Policy;
 use super::refusal::Refusal;
 use super::root_kek;
 use super::rows;
@@ -18,7 +19,9 @@ use super::steps;
 use super::table::{Change, Record};
 use super::target;
 use keylink::manager::{Expected, LinkError, Quarantine, Said};
-use keylink::message::{PossessionMethod, Reason, Receipt, ReceiptKind, Refused, Resync, Step};
+use keylink::message::{
+    GenerationUse, PossessionMethod, Reason, Receipt, ReceiptKind, Refused, Resync, Step,
+};
 use keylink::wire::U64;
 use keylink::{Generation, Signed};
 use std::collections::BTreeSet;
@@ -64,6 +67,7 @@ pub fn beat(
     // What is declared holds where no word comes but by file.
     node.serving_utc_ms = if serves && !by_file { now } else { 0 };
     let contradicts = serves && !by_file && node.traffic != Traffic::InTraffic && node.is_served();
+    beat.uses.iter().try_for_each(|uses| used(tx, id, beat.boot_id, uses, now))?;
     calm_seen(tx, id, now);
     if skew_ms.unsigned_abs() > limits.skew_max_ms {
         tx.alarm(AlarmKind::Skew, id, format!("clock differs by {skew_ms} ms"), now);
@@ -80,6 +84,26 @@ pub fn beat(
         None => tx.calm(AlarmKind::NodeReports, id, now),
     }
     Ok(Outcome::Done)
+}
+
+// Counts of a node never fall within a boot, and begin anew with it. They are kept where a policy bounds them.
+fn used(tx: &mut Change<'_>, id: &NodeId, boot: U64, uses: &GenerationUse, now: u64) -> Result<(), Refusal> {
+    let key = KeyRef { key_set: uses.key_set, generation: uses.generation };
+    let policy = tx.find::<KeySet>(&key.key_set).and_then(|set| tx.find::<Policy>(&set.policy));
+    let Some(most) = policy.and_then(|policy| policy.operations_max) else { return Ok(()) };
+    let Some(copy) = tx.find::<Copy>(&(*id, key)) else { return Ok(()) };
+    let said = uses.base.0.saturating_add(uses.fixed.0);
+    let before = copy.used.filter(|(of, _)| *of == boot).map_or(0, |(_, before)| before.0);
+    let Some(more) = said.checked_sub(before).filter(|more| *more > 0) else { return Ok(()) };
+    tx.edit::<Copy>(&(*id, key))?.used = Some((boot, U64(said)));
+    let protecting = tx.get::<KeySet>(&key.key_set)?.protecting == Some(key.generation);
+    let record = tx.edit::<Key>(&key)?;
+    record.uses = record.uses.saturating_add(more);
+    if protecting && record.uses > most {
+        let text = format!("was used {} times, its policy allows {most}: change it", record.uses);
+        tx.alarm(AlarmKind::KeyExpires, &key, text, now);
+    }
+    Ok(())
 }
 
 fn speaking<'t>(tx: &'t mut Change<'_>, id: &NodeId) -> Result<&'t mut Node, Refusal> {

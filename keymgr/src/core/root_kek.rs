@@ -9,7 +9,7 @@ use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PersonId};
 use super::input::Judged;
 use super::key::Key;
 use super::lifecycle::KeyState;
-use super::node::{Copy, Node, RootKek};
+use super::node::{Copy, Node, Progress, RootKek};
 use super::people::Person;
 use super::refusal::Refusal;
 use super::table::Change;
@@ -186,8 +186,21 @@ pub fn order_suspect(
     Ok(())
 }
 
+/// A node is not ours any more: whoever has it may know the keys that it was sent.
+pub fn lost_with(tx: &mut Change<'_>, id: &NodeId, now: u64) -> Result<(), Refusal> {
+    let text = format!("was sent to {}, which was revoked: change it", tx.get::<Node>(id)?.name);
+    for key in sent(tx, id, |copy| copy.progress < Progress::Retired) {
+        tx.alarm(AlarmKind::KeySuspect, &key, text.clone(), now);
+    }
+    Ok(())
+}
+
 // Keys in use of which a block under this KEK was made: it may have been on its way.
 fn sent_under(tx: &Change<'_>, node: &NodeId, kek: u32) -> Vec<KeyRef> {
+    sent(tx, node, |copy| copy.root_kek == kek)
+}
+
+fn sent(tx: &Change<'_>, node: &NodeId, which: impl Fn(&Copy) -> bool) -> Vec<KeyRef> {
     let at = |set: u8, number: u32| {
         (*node, KeyRef { key_set: KeySetId([set; 16]), generation: Generation(number) })
     };
@@ -196,8 +209,8 @@ fn sent_under(tx: &Change<'_>, node: &NodeId, kek: u32) -> Vec<KeyRef> {
         state.is_some_and(|state| !matches!(state, KeyState::Compromised | KeyState::Destroyed))
     };
     let copies = tx.keys_in::<Copy>(at(0, 0)..=at(u8::MAX, u32::MAX)).into_iter();
-    let under = |name: &(NodeId, KeyRef)| tx.find::<Copy>(name).is_some_and(|copy| copy.root_kek == kek);
-    copies.filter(under).map(|(_, key)| key).filter(in_use).collect()
+    let wanted = |name: &(NodeId, KeyRef)| tx.find::<Copy>(name).is_some_and(&which);
+    copies.filter(wanted).map(|(_, key)| key).filter(in_use).collect()
 }
 
 fn served<'t>(tx: &'t mut Change<'_>, id: &NodeId) -> Result<&'t mut Node, Refusal> {

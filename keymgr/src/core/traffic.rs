@@ -114,6 +114,7 @@ mod tests {
             kcv: "A1B2C3".into(),
             progress,
             refused: None,
+            used: None,
         }
     }
 

@@ -1,15 +1,26 @@
-//! Reports for people and auditors, made from what the interface shows: as HTML that prints well and refers to
-//! nothing outside of itself, as CSV, and as JSON. A report states facts and no compliance.
+//! Reports for people and auditors. The manager makes them from what its lists show and serves them as JSON, page by
+//! page; whoever has one renders it as HTML that prints well and refers to nothing outside of itself, or as CSV. A
+//! report states facts and no compliance.
 
-mod make;
+pub(crate) mod campaign;
+pub(crate) mod compliance;
+pub(crate) mod facts;
+mod fetch;
+pub(crate) mod keys;
+pub(crate) mod nodes;
+mod words;
 
-pub use make::{campaign, compliance, expiring, inventory, nodes};
+pub use fetch::fetch;
 
 use askama::Template;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// A report: facts about it, and one table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Template)]
+/// A fact in front of a table: name and value.
+pub type Fact = (String, String);
+
+/// A report: facts about it, and one table; or a page of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Template)]
 #[template(
     ext = "html",
     source = r#"<!doctype html>
@@ -29,12 +40,15 @@ th{background:#eee}tr{break-inside:avoid}thead{display:table-header-group}
 pub struct Report {
     /// What it is.
     pub title: String,
-    /// Facts in front of the table: name and value.
-    pub facts: Vec<(String, String)>,
+    /// Facts in front of the table: name and value. They come with the first page.
+    pub facts: Vec<Fact>,
     /// Heads of the columns.
     pub columns: Vec<String>,
     /// Cells, a row each.
     pub rows: Vec<Vec<String>>,
+    /// For the next page; none when this is the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 impl Report {
@@ -69,6 +83,7 @@ mod tests {
             facts: vec![("centre".to_owned(), "<b>".to_owned())],
             columns: vec!["name".to_owned()],
             rows: ["=SUM(\"1\")", "<script>", "-", "-1"].map(|cell| vec![cell.to_owned()]).to_vec(),
+            next: None,
         };
         let html = report.html().unwrap();
         assert!(!html.contains("<script>") && !html.contains("<b>") && !html.contains("<more>"));

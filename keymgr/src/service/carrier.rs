@@ -9,7 +9,7 @@ pub use crate::core::verdict::{Fate, Verdict};
 use crate::writer::SubmitError;
 use keylink::envelope::{Body, EnvelopeError};
 use keylink::message::{
-    Mail, Package, Parcel, Pull, Receipt, Refused, Resync, RootKekAccept, RootKekConfirm, StatusBeat,
+    Mail, Package, Parcel, Pull, Receipt, Refused, Renew, Resync, RootKekAccept, RootKekConfirm, StatusBeat,
 };
 use keylink::{NodeId, Signed};
 use std::collections::HashMap;
@@ -42,12 +42,12 @@ impl Turns {
     }
 }
 
-type Judgement = (Fate, Option<String>, Option<String>);
+pub(super) type Judgement = (Fate, Option<String>, Option<String>);
 
-const TAKEN: Judgement = (Fate::Taken, None, None);
-const AGAIN: Judgement = (Fate::Again, None, None);
+pub(super) const TAKEN: Judgement = (Fate::Taken, None, None);
+pub(super) const AGAIN: Judgement = (Fate::Again, None, None);
 
-fn refused(code: &str, detail: impl ToString) -> Judgement {
+pub(super) fn refused(code: &str, detail: impl ToString) -> Judgement {
     (Fate::Refused, Some(code.to_owned()), Some(detail.to_string()))
 }
 
@@ -57,6 +57,7 @@ fn claims(signed: &Signed) -> Result<(NodeId, Option<u64>), EnvelopeError> {
         Receipt::KIND => (signed.peek::<Receipt>()?.node, None),
         RootKekAccept::KIND => (signed.peek::<RootKekAccept>()?.node, None),
         Pull::KIND => (signed.peek::<Pull>()?.node, None),
+        Renew::KIND => (signed.peek::<Renew>()?.node, None),
         Refused::KIND => signed.peek::<Refused>().map(|said| (said.node, Some(said.utc_ms.0)))?,
         Resync::KIND => signed.peek::<Resync>().map(|said| (said.node, Some(said.utc_ms.0)))?,
         StatusBeat::KIND => signed.peek::<StatusBeat>().map(|said| (said.node, Some(said.utc_ms.0)))?,
@@ -115,6 +116,8 @@ impl Manager {
         if let Some(last) = link.last_receipt().filter(|_| confirm) {
             mail.messages.push(self.counter_receipt(node, last)?);
         }
+        let served = self.view(|core| core.node(&node).is_some_and(crate::core::node::Node::is_served));
+        mail.messages.extend(self.0.renewals.of(node).filter(|_| served));
         Ok(self.with_recovery(mail, link.root))
     }
 
@@ -180,6 +183,7 @@ impl Manager {
         };
         let input = match signed.kind.as_str() {
             RootKekAccept::KIND => return self.agreed(node, signed).await,
+            Renew::KIND => return self.renew_by_parcel(node, &signed).await,
             Pull::KIND => Input::Pull { node, pull: signed },
             StatusBeat::KIND => {
                 let skew_ms = self.skew(node, at.unwrap_or_default(), way);

@@ -90,6 +90,11 @@ impl Mailroom {
         self.with(node, |own| own.bell.clone())
     }
 
+    /// Something without a number waits for the node elsewhere.
+    pub fn ring(&self, node: NodeId) {
+        self.with(node, |own| own.bell.notify_waiters());
+    }
+
     /// True when the message of this number is in the box, or about to be.
     pub fn holds(&self, node: NodeId, seq: u64) -> bool {
         self.with(node, |own| own.awaited > 0 || own.numbered.iter().any(|w| w.place.1 == seq))

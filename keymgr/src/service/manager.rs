@@ -7,6 +7,7 @@ use super::enrolment::{Asked, Enrolments};
 use super::mailroom::Mailroom;
 use super::offers::Offers;
 use super::rates::Rates;
+use super::renewals::Renewals;
 use super::sent::SentStore;
 use crate::ceremony::Ceremonies;
 use crate::core::ids::Fresh;
@@ -64,6 +65,7 @@ pub(super) struct Inner {
     pub mail: Mailroom,
     pub enrolments: Enrolments,
     pub offers: Offers,
+    pub renewals: Renewals,
     pub turns: Turns,
     pub rates: Rates,
     pub labour: Notify,
@@ -86,6 +88,7 @@ impl Manager {
             mail: Mailroom::default(),
             enrolments,
             offers: Offers::default(),
+            renewals: Renewals::default(),
             turns: Turns::default(),
             rates: Rates::default(),
             labour: Notify::new(),

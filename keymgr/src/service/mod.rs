@@ -17,6 +17,7 @@ mod manager;
 mod offers;
 mod push;
 mod rates;
+mod renewals;
 mod root_kek;
 mod sent;
 

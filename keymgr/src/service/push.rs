@@ -8,6 +8,7 @@ use crate::channel::{ClientError, ServerKey, node_client};
 use crate::core::node::{Node, Zone};
 use crate::core::people::Standing;
 use crate::core::table::{State, Table};
+use crate::with_causes;
 use keylink::endpoint::{BEAT_S, MEDIA_TYPE, PUSH_PATH};
 use keylink::envelope::strict;
 use keylink::message::{Mail, Parcel};
@@ -45,15 +46,7 @@ enum PushProblem {
 
 impl From<reqwest::Error> for PushProblem {
     fn from(error: reqwest::Error) -> Self {
-        // Without the address, and with the causes, which say what was wrong.
-        let error = error.without_url();
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            text = format!("{text}: {inner}");
-            cause = inner.source();
-        }
-        Self::Unreachable(text)
+        Self::Unreachable(with_causes(&error.without_url()))
     }
 }
 

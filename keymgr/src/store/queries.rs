@@ -77,14 +77,8 @@ impl Store {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Vec<Row>, Error> {
-        let (columns, name) = (columns(table), table.name());
-        let first: Cursor = (Value::Int(i64::MIN), Vec::new());
-        let (value, key) = after.unwrap_or(&first).clone();
-        let sql = format!(
-            "SELECT {columns} FROM {name} WHERE {column} <= ?1 AND ({column}, key) > (?2, ?3) \
-             ORDER BY {column}, key LIMIT ?4"
-        );
-        self.rows(table, sql, vec![most.into(), value, Value::Bytes(key), limit.into()])
+        let Statement { sql, values } = until(table, &columns(table), column, most, after, limit);
+        self.rows(table, sql.into_owned(), values)
     }
 
     /// The places of the rows that [`Store::page_until`] gives, read from the index alone: for those who have the
@@ -97,15 +91,8 @@ impl Store {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Vec<Cursor>, Error> {
-        let first: Cursor = (Value::Int(i64::MIN), Vec::new());
-        let (value, key) = after.unwrap_or(&first).clone();
-        let sql = format!(
-            "SELECT {column}, key FROM {} WHERE {column} <= ?1 AND ({column}, key) > (?2, ?3) \
-             ORDER BY {column}, key LIMIT ?4",
-            table.name()
-        );
+        let statement = until(table, &format!("{column}, key"), column, most, after, limit);
         let mut places = Vec::new();
-        let statement = Statement::new(sql, vec![most.into(), value, Value::Bytes(key), limit.into()]);
         self.engine.query(&statement, &mut |mut values| match (values.pop(), values.pop()) {
             (Some(Value::Bytes(key)), Some(value)) => {
                 places.push((value, key));
@@ -162,6 +149,24 @@ impl Store {
 /// The place of a row in a page by this column.
 pub fn cursor(row: &Row, column: &str) -> Cursor {
     (row.column(column).clone(), row.key.clone())
+}
+
+// These columns of the rows whose `column` is at most this number, in its order and that of the key.
+fn until(
+    table: Table,
+    columns: &str,
+    column: &str,
+    most: u64,
+    after: Option<&Cursor>,
+    limit: u32,
+) -> Statement {
+    let sql = format!(
+        "SELECT {columns} FROM {} WHERE {column} <= ?1 AND ({column}, key) > (?2, ?3) \
+         ORDER BY {column}, key LIMIT ?4",
+        table.name()
+    );
+    let (value, key) = after.cloned().unwrap_or((Value::Int(i64::MIN), Vec::new()));
+    Statement::new(sql, vec![most.into(), value, Value::Bytes(key), limit.into()])
 }
 
 /// The columns of a table as a query names them.

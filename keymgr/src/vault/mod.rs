@@ -6,6 +6,7 @@
 //! docs/security.md). This module refuses to know rows, campaigns and people.
 
 mod agree;
+mod busy;
 mod components;
 mod deliver;
 mod error;
@@ -20,7 +21,7 @@ pub use deliver::Receiver;
 pub use error::VaultError;
 pub use sealed::SealedKey;
 pub use spec::KeySpec;
-pub use thread::{MasterFacts, VaultThread};
+pub use thread::{MasterFacts, PATIENCE, VaultThread};
 
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};

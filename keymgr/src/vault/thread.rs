@@ -1,6 +1,11 @@
 //! The vault on a thread of its own: its backend is not shared, and its work never runs where requests wait. A
 //! backend that can go away, a token, is asked from time to time whether it is there.
+//!
+//! A call into a token cannot be taken back. So callers wait for a bounded time, and get the error of a backend that
+//! does not answer; while the thread hangs, others get it at once. When the thread comes back, what nobody waits for any
+//! more is not done.
 
+use super::busy::Busy;
 use super::{Vault, VaultError};
 use hsm::{BackendClass, LmkInfo};
 use std::sync::Arc;
@@ -17,6 +22,8 @@ const SCRUBBED: usize = 512 << 10;
 // Pauses between questions to a backend that answered last, and to one that did not.
 const WELL: Duration = Duration::from_secs(5);
 const AWAY: Duration = Duration::from_secs(1);
+/// How long callers wait for the backend when nobody says: longer than a round of wraps on a slow token.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The master key and where it is: known from the start, whatever became of the backend.
 #[derive(Clone, Debug)]
@@ -45,7 +52,7 @@ impl Pulse {
 
 // Job after job; before the thread rests, what they have left on its stack is overwritten: values that were moved
 // leave copies behind that nothing else wipes.
-fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>, pulse: &Pulse) {
+fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>, pulse: &Pulse, busy: &Busy) {
     let mut asked = Instant::now();
     loop {
         // The simulator is in this process: there is nobody to ask.
@@ -56,7 +63,7 @@ fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>, pulse: &Pulse) {
         };
         let left = pause.saturating_sub(asked.elapsed());
         if left.is_zero() {
-            pulse.is(vault.answers());
+            pulse.is(busy.at(|| vault.answers()));
             asked = Instant::now();
             continue;
         }
@@ -65,7 +72,7 @@ fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>, pulse: &Pulse) {
             waiting.recv_timeout(left)
         });
         match job {
-            Ok(job) => run(vault, job),
+            Ok(job) => busy.at(|| run(vault, job)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -90,6 +97,8 @@ pub struct VaultThread {
     jobs: mpsc::Sender<Job>,
     facts: Arc<MasterFacts>,
     pulse: Arc<Pulse>,
+    busy: Arc<Busy>,
+    patience: Duration,
 }
 
 impl core::fmt::Debug for VaultThread {
@@ -99,20 +108,29 @@ impl core::fmt::Debug for VaultThread {
 }
 
 impl VaultThread {
-    /// Starts the thread; `open` makes the vault there, since a backend stays on its thread.
+    /// Starts the thread; `open` makes the vault there, since a backend stays on its thread. Callers wait for
+    /// [`PATIENCE`].
     pub fn start(
+        open: impl FnOnce() -> Result<Vault, VaultError> + Send + 'static,
+    ) -> Result<Self, VaultError> {
+        Self::start_with(PATIENCE, open)
+    }
+
+    /// The same with another bound on the time for which callers wait.
+    pub fn start_with(
+        patience: Duration,
         open: impl FnOnce() -> Result<Vault, VaultError> + Send + 'static,
     ) -> Result<Self, VaultError> {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let (told, opened) = mpsc::channel();
-        let pulse = Arc::new(Pulse(AtomicBool::new(true)));
-        let own = pulse.clone();
+        let (pulse, busy) = (Arc::new(Pulse(AtomicBool::new(true))), Arc::new(Busy::new()));
+        let (own, at) = (pulse.clone(), busy.clone());
         std::thread::Builder::new()
             .name("vault".to_owned())
             .spawn(move || match open() {
                 Ok(mut vault) => {
                     let _ = told.send(Ok(MasterFacts { class: vault.class(), lmk: vault.master().clone() }));
-                    work(&mut vault, &waiting, &own);
+                    work(&mut vault, &waiting, &own, &at);
                 }
                 Err(error) => {
                     let _ = told.send(Err(error));
@@ -120,7 +138,7 @@ impl VaultThread {
             })
             .map_err(|_| VaultError::Backend)?;
         let facts = Arc::new(opened.recv().map_err(|_| VaultError::Backend)??);
-        Ok(Self { jobs, facts, pulse })
+        Ok(Self { jobs, facts, pulse, busy, patience })
     }
 
     /// The master key, and what its backend may claim.
@@ -128,9 +146,26 @@ impl VaultThread {
         &self.facts
     }
 
-    /// True when the backend answered last.
+    /// True when the backend answered last, and does not keep its thread waiting.
     pub fn answers(&self) -> bool {
-        self.pulse.0.load(Ordering::Relaxed)
+        !self.hangs() && self.pulse.0.load(Ordering::Relaxed)
+    }
+
+    // A piece of work has lasted for as long as anybody waits.
+    fn hangs(&self) -> bool {
+        let hangs = self.busy.for_at_least(self.patience);
+        if hangs {
+            self.pulse.is(false);
+        }
+        hangs
+    }
+
+    // Nobody answered in time. A thread that goes on with the work of others is slow and no more.
+    fn waited(&self) -> VaultError {
+        if self.busy.for_at_least(self.patience / 2) {
+            self.pulse.is(false);
+        }
+        VaultError::Backend
     }
 
     // What a job has found out about the backend is known before the next question.
@@ -141,17 +176,36 @@ impl VaultThread {
         answer
     }
 
-    /// Runs `job` on the vault's thread and gives its answer.
+    // Takes a job in, unless the thread hangs.
+    fn begin<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Vault) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<T, VaultError>>, VaultError> {
+        if self.hangs() {
+            return Err(VaultError::Backend);
+        }
+        let (answer, waiting) = oneshot::channel();
+        let job: Job = Box::new(move |vault| {
+            // Whoever has asked may have gone.
+            if !answer.is_closed() {
+                let _ = answer.send(job(vault));
+            }
+        });
+        self.jobs.send(job).map_err(|_| VaultError::Backend)?;
+        Ok(waiting)
+    }
+
+    /// Runs `job` on the vault's thread and gives its answer, or the error of a backend that does not answer when that
+    /// takes too long.
     pub async fn call<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Vault) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
-        let (answer, waiting) = oneshot::channel();
-        let job: Job = Box::new(move |vault| {
-            let _ = answer.send(job(vault));
-        });
-        self.jobs.send(job).map_err(|_| VaultError::Backend)?;
-        self.noted(waiting.await.map_err(|_| VaultError::Backend)?)
+        let waiting = self.begin(job)?;
+        match tokio::time::timeout(self.patience, waiting).await {
+            Ok(answer) => self.noted(answer.map_err(|_| VaultError::Backend)?),
+            Err(_) => Err(self.waited()),
+        }
     }
 
     /// The same for a caller that may block.
@@ -159,11 +213,7 @@ impl VaultThread {
         &self,
         job: impl FnOnce(&mut Vault) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
-        let (answer, waiting) = oneshot::channel();
-        let job: Job = Box::new(move |vault| {
-            let _ = answer.send(job(vault));
-        });
-        self.jobs.send(job).map_err(|_| VaultError::Backend)?;
-        self.noted(waiting.blocking_recv().map_err(|_| VaultError::Backend)?)
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.map_err(|_| VaultError::Backend)?.block_on(self.call(job))
     }
 }

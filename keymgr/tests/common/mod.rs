@@ -2,6 +2,7 @@
 #![allow(dead_code)] // every test binary uses its own part
 
 pub mod postgres;
+pub mod root;
 pub mod tail;
 pub mod toy;
 

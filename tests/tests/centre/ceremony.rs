@@ -1,15 +1,17 @@
 //! A ZMK from two custodians' components, then a key out and in again under it; nothing clear is found afterwards.
 
-use crate::house::Centre;
+use crate::house::{Centre, PASSPHRASE};
 use crate::raw::ask;
 use keylink::message::{KeyKind, Shape};
-use keylink::{Digest, Generation, Signed};
+use keylink::{CredentialId, Digest, Generation, Signed};
 use keymgr::api::{KeyView, Problem};
 use keymgr::ceremony::{CeremonyView, ComponentEntry, Transcript, make};
 use keymgr::client::{Client, ClientProblem, plan_zone};
 use keymgr::core::action::{Act, KeyRef};
 use keymgr::core::input::Outcome;
 use keymgr::core::key::{Holders, KeySet};
+use keymgr::core::people::{CredentialKind, NewCredential, NewPerson, Role};
+use keymgr::person::Home;
 use keymgr::vault::ComponentKey;
 use paytypes::{CipherKind, ClearKey};
 use serde_json::{Value, json};
@@ -137,6 +139,86 @@ pub async fn zmk_set(centre: &Centre, alias: &str, shape: Shape) -> keylink::Key
     let sets: Vec<KeySet> = centre.operator.all("/key-sets").await.unwrap();
     let own = |set: &&KeySet| set.holders == Holders::Centre && set.definition.name.starts_with(alias);
     sets.iter().find(own).unwrap().id()
+}
+
+// A custodian is shown what concerns that custodian: actions, ceremonies and transcripts of others are refused.
+#[tokio::test]
+async fn custodians_see_their_own_only() {
+    let mut centre = Centre::begin().await;
+    let zmk = zmk_set(&centre, "exchange", Shape::Aes256).await;
+    let third = Home::at(centre.folder.path().join("Dora")).create("Dora", PASSPHRASE).unwrap();
+    let (time, random) = keymgr::client::fresh_id().unwrap();
+    let (stranger, stranger_key) = (keylink::PersonId::new(time, random), CredentialId::new(time, random));
+    centre
+        .ask(&[Act::EnrolPerson(NewPerson {
+            id: stranger,
+            name: "Dora".to_owned(),
+            line: None,
+            roles: [Role::Custodian].into(),
+            credential: NewCredential {
+                id: stranger_key,
+                kind: CredentialKind::File,
+                key: third.public_key(),
+            },
+        })])
+        .await;
+    let stranger_client = Client::new(&centre.address, third).unwrap();
+    let [cora, carl] = [&centre.custodians[0], &centre.custodians[1]];
+    let custodians = vec![cora.me().await.unwrap().person, carl.me().await.unwrap().person];
+    let entrust = Act::Entrust { person: custodians[0], key_set: zmk, component: 1 };
+    let entrusted = centre.operator.propose(&entrust).await.unwrap().action;
+    let asked = centre.operator.propose(&Act::FormKey { key_set: zmk, custodians }).await.unwrap().action;
+    let listed = async |by: &Client, path: &str| -> Vec<Value> { by.all(path).await.unwrap() };
+    let ids = async |by: &Client| -> Vec<Value> {
+        listed(by, "/actions").await.iter().map(|view| view["id"].clone()).collect()
+    };
+
+    // Waiting: each sees what names them, and of nobody else. Pages of one hold as well.
+    assert_eq!(ids(cora).await.len(), 2);
+    assert_eq!(ids(carl).await, [json!(asked)]);
+    assert_eq!(listed(carl, "/actions?state=approved").await.len(), 0);
+    let enrolled = listed(&stranger_client, "/actions").await;
+    assert!(enrolled.len() == 1 && enrolled[0]["word"] == "person.enrol", "{enrolled:?}");
+    for by in [&centre.operator, &centre.auditor, &centre.officers[0]] {
+        assert!(ids(by).await.len() > 5, "readers see all");
+    }
+    let page: Value = carl.get("/actions?limit=1").await.unwrap();
+    assert!(page["items"].as_array().unwrap().len() == 1 && page["next"].is_null(), "{page}");
+    let refused = async |by: &Client, path: String| code(by.get::<Value>(&path).await.unwrap_err());
+    assert_eq!(refused(carl, format!("/actions/{entrusted}")).await, "not_yours");
+    assert_eq!(refused(&stranger_client, format!("/actions/{asked}")).await, "not_yours");
+    assert!(carl.action(asked).await.is_ok() && cora.action(entrusted).await.is_ok());
+    let nothing = "01998877-6655-7fff-bfff-000000000000";
+    assert_eq!(refused(carl, format!("/actions/{nothing}")).await, "unknown");
+
+    // Open, then done.
+    centre.approve_all().await;
+    let path = format!("/ceremonies/{asked}");
+    assert_eq!(refused(&stranger_client, path.clone()).await, "not_yours");
+    assert_eq!(refused(&stranger_client, format!("/ceremonies/{nothing}")).await, "unknown");
+    assert_eq!(listed(&stranger_client, "/ceremonies").await.len(), 0);
+    assert_eq!(listed(carl, "/ceremonies").await.len(), 1);
+    for (by, number, clear) in [(cora, 1, &FIRST), (carl, 2, &SECOND)] {
+        let open: CeremonyView = by.get(&path).await.unwrap();
+        let entry = part(by, &open, number, clear).await;
+        let foreign = stranger_client.post::<CeremonyView>(&format!("{path}/components"), &entry).await;
+        assert_eq!(code(foreign.unwrap_err()), "component");
+        by.post::<CeremonyView>(&format!("{path}/components"), &entry).await.unwrap();
+    }
+    let signed: Signed = centre.operator.post(&format!("{path}/finish"), &json!({})).await.unwrap();
+    assert_eq!(refused(&stranger_client, format!("{path}/transcript")).await, "not_yours");
+    assert_eq!(refused(&stranger_client, format!("/ceremonies/{entrusted}/transcript")).await, "not_yours");
+    assert_eq!(carl.get::<Signed>(&format!("{path}/transcript")).await.unwrap(), signed);
+
+    // What is about a custodian's own standing and credentials is that custodian's.
+    let key = centre.operator.propose(&Act::RevokeCredential { credential: stranger_key }).await.unwrap();
+    let gone =
+        centre.operator.propose(&Act::RevokePerson { person: stranger, replacement: None }).await.unwrap();
+    for action in [key.action, gone.action] {
+        assert!(stranger_client.action(action).await.is_ok());
+        assert_eq!(refused(cora, format!("/actions/{action}")).await, "not_yours");
+    }
+    centre.end().await;
 }
 
 pub async fn formed(centre: &Centre, key_set: keylink::KeySetId, parts: [&[u8]; 2]) -> Transcript {

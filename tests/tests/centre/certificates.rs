@@ -3,13 +3,15 @@
 
 use crate::house::{Centre, PASSPHRASE};
 use crate::nodes::{self, Asking};
+use crate::packages::{fetch, hand_in};
 use crate::rotation::enrolled;
 use gateway::node::{
-    Answer, HttpsTransport, Identity, Nowhere, Pace, RenewError, Renewal, SideHandle, Transport,
-    TransportError, run,
+    Answer, HttpsTransport, Identity, Nowhere, Pace, PushListener, RenewError, Renewal, SideHandle,
+    Transport, TransportError, carry, run,
 };
 use keylink::endpoint::Endpoint;
-use keylink::message::{Audience, CERTIFICATE_RENEW_MS, Renew, Renewed};
+use keylink::envelope::strict;
+use keylink::message::{Audience, CERTIFICATE_RENEW_MS, Mail, Package, Parcel, Renew, Renewed};
 use keylink::root::RootDocument;
 use keylink::wire::{Blob, U64};
 use keylink::{Signed, SoftSigner};
@@ -17,7 +19,7 @@ use keymgr::api::{NodeView, Problem};
 use keymgr::client::utc_ms;
 use keymgr::core::alarm::{Alarm, AlarmKind};
 use keymgr::house::{Authority, House, HouseKeys, certificate_end};
-use keymgr::service::Clock;
+use keymgr::service::{Clock, Fate, Verdict};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -311,4 +313,191 @@ async fn people_are_told_of_certificates_that_end() {
         assert_eq!(place.alarms().await.len(), 1);
         place.centre.end().await;
     }
+}
+
+/// As `serve` runs a node that is pushed to and asks nobody.
+async fn listen(place: &Place, n: usize, path: &Path) -> (String, [JoinHandle<()>; 2]) {
+    let identity = Identity::load(path).unwrap();
+    let listener = PushListener::bind("127.0.0.1:0".parse().unwrap(), &identity.tls()).await.unwrap();
+    let (address, shown) = (listener.address().to_string(), listener.tls());
+    let mut side = nodes::side(&identity, &place.asking[n].store, Box::new(Nowhere)).await;
+    side.renew_by(Renewal::new(identity, path, move |tls| shown.identify(tls)).unwrap());
+    let (handle, requests) = SideHandle::new();
+    let taking = tokio::spawn(listener.serve(handle, core::future::pending()));
+    let living = tokio::spawn(async move {
+        run(side, None, requests, Pace::default(), core::future::pending()).await.unwrap();
+    });
+    (address, [taking, living])
+}
+
+fn end_of(path: &Path) -> u64 {
+    Renewal::new(Identity::load(path).unwrap(), path, |_| Ok(())).unwrap().until_ms()
+}
+
+#[tokio::test]
+async fn a_node_that_is_pushed_to_has_its_certificate_made_anew() {
+    let mut place = Place::begin(&["n1"]).await;
+    let (first, before) = (place.view(0).await.certificate_until_utc_ms, place.issued().await);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let path = place.file("n1.json");
+    place.aged(0, 390).save(&path).unwrap();
+    let (address, tasks) = listen(&place, 0, &path).await;
+    let node = place.identities[0].node();
+    let at = |address: Option<&str>| json!({ "address": address });
+    let push = format!("/nodes/{node}/push");
+    let _: serde_json::Value = place.centre.operator.post(&push, &at(Some(&address))).await.unwrap();
+    until("is stored", async || end_of(&path) > utc_ms() + 390 * DAY).await;
+    until("is shown", async || place.view(0).await.certificate_until_utc_ms > first).await;
+    assert_eq!(place.issued().await, before + 1);
+    // By it connections open, and after a start too; nothing more is asked for.
+    tasks.iter().for_each(JoinHandle::abort);
+    let (address, tasks) = listen(&place, 0, &path).await;
+    let began = utc_ms();
+    let _: serde_json::Value = place.centre.operator.post(&push, &at(Some(&address))).await.unwrap();
+    until("is back", async || place.view(0).await.seen_utc_ms > began).await;
+    assert_eq!(place.issued().await, before + 1);
+    assert!(!path.with_extension("renewal").exists());
+    tasks.iter().for_each(JoinHandle::abort);
+    place.centre.end().await;
+}
+
+// What `payhsm node carry` does: everything is read from files, and the process ends.
+async fn carry_once(place: &Place, path: &Path, package: &[u8]) -> Vec<u8> {
+    let identity = Identity::load(path).unwrap();
+    let mut side = nodes::side(&identity, &place.asking[0].store, Box::new(Nowhere)).await;
+    side.renew_by(Renewal::new(identity, path, |_| Ok(())).unwrap());
+    side.settle().await.unwrap();
+    carry(&mut side, package).await.unwrap().unwrap()
+}
+
+fn renewals(file: &[u8]) -> usize {
+    let package: Package<Parcel> = strict(file).unwrap();
+    package.content.messages.iter().filter(|one| one.kind == "renew").count()
+}
+
+#[tokio::test]
+async fn a_node_that_is_carried_to_has_its_certificate_made_anew() {
+    let mut place = Place::begin(&["n1"]).await;
+    let (first, before) = (place.view(0).await.certificate_until_utc_ms, place.issued().await);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let (path, node) = (place.file("n1.json"), place.identities[0].node());
+    let old = place.aged(0, 390);
+    old.save(&path).unwrap();
+    let fate = |verdicts: &[Verdict]| verdicts.iter().find(|one| one.kind == "renew").unwrap().fate;
+    let centre = &place.centre;
+    // It asks, once an hour; brought twice it is answered once.
+    let back = carry_once(&place, &path, &fetch(centre, node).await).await;
+    assert_eq!(renewals(&back), 1);
+    assert_eq!(renewals(&carry_once(&place, &path, &fetch(centre, node).await).await), 0);
+    assert_eq!(fate(&hand_in(centre, node, &back).await.unwrap()), Fate::Taken);
+    assert_eq!(fate(&hand_in(centre, node, &back).await.unwrap()), Fate::Again);
+    assert_eq!(place.issued().await, before + 1);
+    assert_eq!(place.view(0).await.certificate_until_utc_ms, first, "nobody has seen it");
+    // Another process of the node takes it, and says so.
+    let there = fetch(centre, node).await;
+    let back = carry_once(&place, &path, &there).await;
+    assert!(end_of(&path) > utc_ms() + 390 * DAY && renewals(&back) == 1);
+    assert_eq!(Identity::load(&path).unwrap().node(), node);
+    // What said so was lost: the same package again leads to the same.
+    let again = carry_once(&place, &path, &there).await;
+    assert_eq!(renewals(&again), 1);
+    assert_eq!(fate(&hand_in(centre, node, &again).await.unwrap()), Fate::Taken);
+    assert!(place.view(0).await.certificate_until_utc_ms > first);
+    assert_eq!(fate(&hand_in(centre, node, &back).await.unwrap()), Fate::Again);
+    // Nothing is left to say, on either side, and it was issued once.
+    let there = fetch(centre, node).await;
+    let package: Package<Mail> = strict(&there).unwrap();
+    assert!(package.content.messages.iter().all(|one| one.kind != "renewed"));
+    assert_eq!(renewals(&carry_once(&place, &path, &there).await), 0);
+    assert_eq!(place.issued().await, before + 1);
+    place.centre.end().await;
+}
+
+#[tokio::test]
+async fn no_parcel_brings_a_certificate_for_another_key_or_node_or_time() {
+    let mut place = Place::begin(&["n1", "n2"]).await;
+    let (old, path) = (place.aged(0, 390), place.file("n1.json"));
+    let (node, signer) = (old.node(), old.signer());
+    old.save(&path).unwrap();
+    let mut own = renewal(&old, &path, &way(&old));
+    let request = own.in_parcel(utc_ms(), true).unwrap().unwrap();
+    assert!(own.in_parcel(utc_ms(), true).unwrap().is_none(), "an hour later again");
+    let body: Renew = request.peek().unwrap();
+    let changed = |change: &dyn Fn(&mut Renew), by: &SoftSigner| {
+        let mut body = body.clone();
+        change(&mut body);
+        Signed::seal(&body, by)
+    };
+    let in_use = |identity: &Identity| {
+        let _ = std::fs::remove_file(place.file("other.renewal"));
+        let mut own = renewal(identity, &place.file("other.json"), &way(identity));
+        let signed = own.in_parcel(own.until_ms() - DAY, true).unwrap().unwrap();
+        signed.peek::<Renew>().unwrap().certificate
+    };
+    let (fresh, ended, other) = (&place.identities[0], place.aged(0, 398), place.aged(1, 390));
+    let (_, key) = Authority::generate("another", utc_ms()).unwrap();
+    let foreign = Authority::new(place.keys.authority.certificate().to_vec(), &key).unwrap();
+    let forged = foreign.certify(&body.csr.0, &node.to_string(), utc_ms() - 390 * DAY, 397).unwrap();
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec![node.to_string()]).unwrap();
+    let csr = Blob(params.serialize_request(&pair).unwrap().der().to_vec());
+    let before = place.issued().await;
+    let bring = async |signed: Signed| -> Verdict {
+        let package = Package::new(node, Parcel { messages: vec![signed] });
+        let path = format!("/nodes/{node}/parcel");
+        let mut all: Vec<Verdict> = place.centre.operator.post(&path, &package).await.unwrap();
+        all.remove(0)
+    };
+    for (what, signed, code) in [
+        ("without a certificate", changed(&|body| body.certificate = None, &signer), "other_key"),
+        ("of nothing", changed(&|body| body.certificate = Some(Blob(vec![1])), &signer), "other_key"),
+        ("of another node", changed(&|body| body.certificate = in_use(&other), &signer), "other_key"),
+        (
+            "of another authority",
+            changed(&|body| body.certificate = Some(Blob(forged.clone())), &signer),
+            "other_key",
+        ),
+        ("that has ended", changed(&|body| body.certificate = in_use(&ended), &signer), "other_key"),
+        ("for another key", changed(&|body| body.csr = csr.clone(), &signer), "other_key"),
+        ("for no key", changed(&|body| body.csr = Blob(vec![1, 2]), &signer), "other_key"),
+        ("late", changed(&|body| body.head.not_after = U64(1), &signer), "message"),
+        ("of another centre", changed(&|body| body.head.kmc = keylink::KmcId([1; 32]), &signer), "message"),
+        ("by another key", changed(&|_| (), &SoftSigner::new(&[9; 32])), "message_signature"),
+        ("for another node", changed(&|body| body.node = other.node(), &signer), "other_node"),
+    ] {
+        let verdict = bring(signed).await;
+        assert_eq!((verdict.fate, verdict.code.as_deref()), (Fate::Refused, Some(code)), "{what}");
+    }
+    // One with time left is only shown, and is known.
+    let shown = bring(changed(&|body| body.certificate = in_use(fresh), &signer)).await;
+    assert_eq!(shown.fate, Fate::Again);
+    // Not served: nothing, however near the end is.
+    let stop = format!("/nodes/{node}/quarantine");
+    let _: serde_json::Value = place.centre.operator.post(&stop, &json!({ "reason": "odd" })).await.unwrap();
+    assert_eq!(bring(request.clone()).await.code.as_deref(), Some("suspended"));
+    assert_eq!(place.issued().await, before);
+
+    // At the node: what is not the manager's answer to what was asked leaves it what it had.
+    let document = place.document(0).await;
+    let answer = |change: &dyn Fn(&mut Renewed)| Signed::parse(&place.answer(&request, 0, change)).unwrap();
+    let stranger = Signed::seal(&answer(&|_| ()).peek::<Renewed>().unwrap(), &SoftSigner::new(&[9; 32]));
+    for signed in [
+        stranger,
+        answer(&|body| body.request = keylink::Digest([1; 32])),
+        answer(&|body| body.head.audience = Audience::Node(place.identities[1].node())),
+        answer(&|body| body.certificates.clear()),
+        answer(&|body| body.certificates = vec![Blob(forged.clone())]),
+    ] {
+        assert!(own.accept_from_mail(&document, &signed, utc_ms()).is_err());
+        assert!(own.in_parcel(utc_ms(), true).unwrap().is_none(), "nothing to show");
+        assert_eq!(Identity::load(&path).unwrap().tls().certificate, old.tls().certificate);
+    }
+    // By a process that has only the files.
+    let mut later = renewal(&old, &path, &way(&old));
+    assert!(later.accept_from_mail(&document, &answer(&|_| ()), utc_ms()).unwrap() > utc_ms() + 390 * DAY);
+    assert!(
+        later.in_parcel(utc_ms(), true).unwrap().is_some()
+            && later.in_parcel(utc_ms(), true).unwrap().is_none()
+    );
+    place.centre.end().await;
 }

@@ -16,8 +16,13 @@ mod pushes;
 mod raw;
 mod recovery;
 mod refusals;
+mod reports;
 mod root_keks;
 mod rotation;
+#[path = "../../../keymgr/tests/common/shown.rs"]
+mod shown;
 mod swapped;
+mod tampered;
+mod terminals;
 mod tokens;
 mod traffic;

@@ -15,9 +15,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A ZPK under the public test LMK, and a PIN block under it, of the published examples of `CC`.
-const KEY: &str = "U908933434BF4AC9473952D615C535905";
+pub const KEY: &str = "U908933434BF4AC9473952D615C535905";
 const BLOCK: &str = "D04B70B919CB8821";
-const ACCOUNT: &str = "471610006884";
+pub const ACCOUNT: &str = "471610006884";
 /// Longest way of a block.
 const WAY: Duration = Duration::from_millis(800);
 
@@ -63,7 +63,7 @@ impl Unit {
     }
 }
 
-fn ask(stream: &mut TcpStream, request: &str) -> String {
+pub fn ask(stream: &mut TcpStream, request: &str) -> String {
     let frame = format!("HEAD{request}");
     let mut bytes = u16::try_from(frame.len()).unwrap().to_be_bytes().to_vec();
     bytes.extend_from_slice(frame.as_bytes());

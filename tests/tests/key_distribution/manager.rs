@@ -269,6 +269,7 @@ impl State {
                 Some(hash)
             }
             Said::Duplicate(hash) => Some(hash),
+            Said::Unbound(receipt, _) => panic!("answers nothing: {receipt:?}"),
             Said::Refused(refused) => {
                 peer.refused.push(*refused);
                 None
@@ -362,7 +363,7 @@ impl State {
                 let signed = Signed::parse(body).unwrap();
                 let node = signed.peek::<StatusBeat>().unwrap().node;
                 let peer = self.peer(node);
-                peer.beats.push(peer.link.as_mut().unwrap().beat(now_ms, &signed).unwrap());
+                peer.beats.extend(peer.link.as_mut().unwrap().beat(now_ms, &signed).unwrap());
             }
             Endpoint::Renew => panic!("no certificate here ends soon"),
         }

@@ -16,6 +16,8 @@ mod nodes;
 #[path = "../../../keymgr/tests/common/postgres.rs"]
 #[allow(dead_code)]
 mod postgres;
+#[path = "../../../keymgr/tests/common/shown.rs"]
+mod shown;
 #[path = "../../../keymgr/tests/common/tail.rs"]
 mod tail;
 mod world;
@@ -100,8 +102,8 @@ async fn one_centre(mut world: World, rounds: u64, seed: u64, counted: &mut Coun
         }
     }
     world.settle().await;
-    println!("{} seed {seed}: {} kills in all; {}", world.name(), counted.kills, world.journal());
-    println!("settings {:?}", world.settings().await);
+    let so_far = format!("{} seed {seed}: {} kills in all; {}", world.name(), counted.kills, world.journal());
+    shown::show("manager-kills", &format!("{so_far}\nsettings {:?}", world.settings().await));
 }
 
 async fn all(mut store: impl FnMut() -> Option<String>, many: u64) {
@@ -112,9 +114,10 @@ async fn all(mut store: impl FnMut() -> Option<String>, many: u64) {
         one_centre(world, A_CENTRE.min(many - n * A_CENTRE), seed + n, &mut counted).await;
     }
     let Counted { kills, elsewhere, at, dying, checking } = counted;
-    println!("{kills} kills from seed {seed}, {elsewhere} of them at moments of their own, nothing lost");
-    println!("{:.0?}: {dying:.0?} until they died, {checking:.0?} to look", began.elapsed());
-    println!("places {at:?}");
+    let found =
+        format!("{kills} kills from seed {seed}, {elsewhere} of them at moments of their own, nothing lost");
+    let took = format!("{:.0?}: {dying:.0?} until they died, {checking:.0?} to look", began.elapsed());
+    shown::show("manager-kills", &format!("{found}\n{took}\nplaces {at:?}"));
     assert!(at.values().sum::<u64>() * 2 >= kills, "the places are not passed: {at:?}");
     let missed: Vec<_> = STORE.iter().chain(SERVICE).filter(|name| !at.contains_key(*name)).collect();
     assert!(kills < 50 || missed.is_empty(), "{missed:?} of {at:?}");

@@ -60,6 +60,22 @@ fn every_verb_speaks_json() {
     assert_eq!(house.json("ada", &["approve", "list"]).as_array().unwrap().len(), 0);
 }
 
+// Where it is and what it rests on, for a program that starts it.
+#[test]
+fn the_manager_says_in_json_that_it_is_ready() {
+    let house = House::found(&["ada", "ben", "cleo", "ida"], &["--auditor", "ida.person"]);
+    let serve = ["kmc", "serve", "--kmc", "kmc", "--insecure-test-lmk", "--json"];
+    let (_manager, line) = house.first_line("admin", &serve);
+    let said: Value = serde_json::from_str(&line).unwrap();
+    let [api, key, manager] = ["api", "key", "manager"].map(|name| said[name].as_str().unwrap());
+    assert_eq!(manager, format!("https://{api}#{key}"));
+    assert!(said["link"].is_string() && said["store"].is_object(), "{said}");
+    let status = house.json("ida", &["kmc", "status", "--manager", manager]);
+    assert_eq!(said["store"], status["store"]);
+    assert_eq!((&said["master"]["class"], &said["master"]["lmk"]), (&"C".into(), &status["master_key_lmk"]));
+    assert_eq!(said["master"]["check"], status["master_key_check_value"]);
+}
+
 // 0 done, 1 refused or does not hold, 2 usage, 3 environment; each says what to do next.
 #[test]
 fn exit_codes_and_what_to_do_next() {

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -129,9 +130,16 @@ pub struct Serve {
     /// Store, instead of the one in the settings.
     #[arg(long, env = "PAYHSM_STORE", value_name = "STORE", hide_env_values = true)]
     store: Option<String>,
+    /// Longest time that anybody waits for the backend with the master key, milliseconds; whoever has waited is told
+    /// that it does not answer.
+    #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    backend_deadline_ms: u64,
     /// Ends when the process that started it does.
     #[arg(long, hide = true)]
     end_with_parent: bool,
+    /// One JSON object on standard output when it is ready.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the verb.
@@ -261,7 +269,9 @@ fn serve(args: Serve) -> Exit {
     }
     let keys = house.open(args.folder.passphrase()?.as_bytes()).map_err(Failure::check)?;
     let (factory, id) = (master.factory, master.lmk.id);
-    let vault = VaultThread::start(move || Vault::new(factory(), id)).map_err(Failure::check)?;
+    let patience = Duration::from_millis(args.backend_deadline_ms);
+    let vault =
+        VaultThread::start_with(patience, move || Vault::new(factory(), id)).map_err(Failure::check)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(Failure::environment)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::environment)?;
@@ -272,7 +282,7 @@ fn serve(args: Serve) -> Exit {
             house.keep_master(&master.record).map_err(Failure::environment)?;
         }
         // Whoever has started it may have stopped reading: that is no reason to end.
-        if let Err(error) = ready(&server) {
+        if let Err(error) = ready(&server, args.json) {
             tracing::warn!(%error, "standard output");
         }
         server
@@ -298,14 +308,11 @@ fn start_failure(error: keymgr::server::ServerError) -> Failure {
     }
 }
 
-fn ready(server: &Server) -> std::io::Result<()> {
+fn ready(server: &Server, json: bool) -> std::io::Result<()> {
     let address = |address: Option<std::net::SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
     let (api, link, key) = (address(server.api()), address(server.link()), server.key());
     // What durability rests on, so that nobody has to guess.
     let settings = server.manager().writer().standing().settings;
-    let words: Vec<String> =
-        settings.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "-"))).collect();
-    let store = words.join(" ");
     for (name, value) in &settings {
         if matches!(
             (name.as_str(), value.as_str()),
@@ -317,11 +324,25 @@ fn ready(server: &Server) -> std::io::Result<()> {
     // In one piece: who waits for one of these lines may close the pipe after it.
     let MasterFacts { class, lmk } = server.manager().vault().master();
     let check = String::from_utf8_lossy(&lmk.check);
-    let text = format!(
-        "ready api={api} link={link} key={key}\nmanager https://{api}#{key}\nstore {store}\n\
-         master class={class:?} lmk={} check={check}\n",
-        lmk.id
-    );
+    let text = if json {
+        let settings: serde_json::Map<String, Value> =
+            settings.into_iter().map(|(name, value)| (name, value.into())).collect();
+        let master = json!({ "class": format!("{class:?}"), "lmk": lmk.id.0, "check": check });
+        let manager = format!("https://{api}#{key}");
+        let said = json!({
+            "api": api, "link": link, "key": key, "manager": manager, "store": settings, "master": master,
+        });
+        format!("{said}\n")
+    } else {
+        let words: Vec<String> =
+            settings.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "-"))).collect();
+        format!(
+            "ready api={api} link={link} key={key}\nmanager https://{api}#{key}\nstore {}\n\
+             master class={class:?} lmk={} check={check}\n",
+            words.join(" "),
+            lmk.id
+        )
+    };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()

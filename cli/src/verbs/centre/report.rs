@@ -1,11 +1,12 @@
-//! `payhsm report inventory|expiring|campaign|nodes|compliance`: facts for people and auditors.
+//! `payhsm report inventory|expiring|campaign|nodes|compliance`: facts for people and auditors, made by the manager and
+//! rendered here.
 
 use super::campaign::chosen;
 use super::place::{Place, block_on, table};
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand};
 use keylink::CampaignId;
-use keymgr::report;
+use keymgr::report::fetch;
 use std::path::PathBuf;
 
 /// Reports.
@@ -34,6 +35,15 @@ pub enum Report {
     Compliance(Form),
 }
 
+impl Report {
+    const fn form(&self) -> &Form {
+        match self {
+            Self::Inventory(form) | Self::Nodes(form) | Self::Compliance(form) => form,
+            Self::Expiring { form, .. } | Self::Campaign { form, .. } => form,
+        }
+    }
+}
+
 /// How it is written.
 #[derive(Debug, Args)]
 pub struct Form {
@@ -51,35 +61,16 @@ pub struct Form {
 }
 
 /// Runs the verb.
-pub fn run(verb: Report) -> Exit {
-    let (form, made) = match verb {
-        Report::Inventory(form) => {
-            let client = form.place.client()?;
-            let made = block_on(report::inventory(&client))?;
-            (form, made)
-        }
-        Report::Expiring { days, form } => {
-            let client = form.place.client()?;
-            let made = block_on(report::expiring(&client, days))?;
-            (form, made)
-        }
-        Report::Campaign { campaign, form } => {
-            let client = form.place.client()?;
-            let id = chosen(&client, campaign)?;
-            let made = block_on(report::campaign(&client, id))?;
-            (form, made)
-        }
-        Report::Compliance(form) => {
-            let client = form.place.client()?;
-            let made = block_on(report::compliance(&client))?;
-            (form, made)
-        }
-        Report::Nodes(form) => {
-            let client = form.place.client()?;
-            let made = block_on(report::nodes(&client))?;
-            (form, made)
-        }
+pub fn run(verb: &Report) -> Exit {
+    let client = verb.form().place.client()?;
+    let path = match &verb {
+        Report::Inventory(_) => "inventory".to_owned(),
+        Report::Expiring { days, .. } => format!("expiring?days={days}"),
+        Report::Campaign { campaign, .. } => format!("campaign/{}", chosen(&client, *campaign)?),
+        Report::Nodes(_) => "nodes".to_owned(),
+        Report::Compliance(_) => "compliance".to_owned(),
     };
+    let (form, made) = (verb.form(), block_on(fetch(&client, &path))?);
     let text = if form.html {
         made.html().map_err(Failure::environment)?
     } else if form.csv {

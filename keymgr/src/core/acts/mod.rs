@@ -90,7 +90,7 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
             record.standing = Standing::Revoked;
             record.traffic = Traffic::Offline;
             tx.calm(AlarmKind::CertificateEnds, node, now);
-            Ok(())
+            root_kek::lost_with(tx, node, now)
         }
         Act::Rotate(targets) => {
             some(targets)?.iter().try_for_each(|target| steps::begin(tx, id, target, None, now))

@@ -49,6 +49,7 @@ pub(super) fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusa
         kcv,
         progress: Progress::Wrapped,
         refused: None,
+        used: None,
     });
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Nodes: what they say, what they are told, and when they may serve.
 
 use super::Case;
-use super::house::{House, NOW, OPERATOR, zone};
+use super::house::{House, NOW, OPERATOR, zone, zpk};
 use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
 use crate::core::ids::Digest;
@@ -9,7 +9,7 @@ use crate::core::input::{Input, Judged};
 use crate::core::node::{BackendClass, NewNode, Traffic};
 use crate::core::people::Role;
 use crate::core::policy::DAY_MS;
-use keylink::message::{Audience, Hello, Manifest, Pull, Receipt, ReceiptKind, StatusBeat};
+use keylink::message::{Audience, GenerationUse, Hello, Manifest, Pull, Receipt, ReceiptKind, StatusBeat};
 use keylink::wire::U64;
 use keylink::{KmcId, Sign, Signed, SoftSigner};
 
@@ -301,6 +301,45 @@ fn a_beat_that_comes_late_says_nothing_new() {
     house.now += 1_000;
     (second.head.seq, second.ready, second.utc_ms) = (U64(2), false, U64(house.now));
     assert_eq!(say(&mut house, &second, 2), (false, 2));
+}
+
+#[test]
+fn keys_of_a_revoked_node_are_told() {
+    let mut house = House::founded();
+    let key = house.zone_key();
+    house.must(Input::Wrapped(vec![house.wrapped(0, key)]));
+    house.carry(Act::RevokeNode { node: house.node(2) });
+    assert_eq!(told(&house, AlarmKind::KeySuspect), 0, "it was sent none");
+    house.carry(Act::RevokeNode { node: house.node(0) });
+    assert_eq!(told(&house, AlarmKind::KeySuspect), 1);
+}
+
+// Counted over boots and nodes, and only once for each use.
+#[test]
+fn uses_beyond_those_of_the_policy_are_told() {
+    let mut house = House::founded();
+    let key = house.zone_key();
+    house.must(Input::Wrapped(vec![house.wrapped(0, key)]));
+    house.core.state.key_sets.get_mut(&zpk()).expect("there").protecting = Some(key.generation);
+    let policy = house.core.state.key_sets[&zpk()].policy;
+    house.core.state.policies.get_mut(&policy).expect("there").operations_max = Some(10);
+    let say = |house: &mut House, boot: u64, seq: u64, uses: u64| {
+        let mut beat = house.beat(seq);
+        let own = GenerationUse {
+            key_set: key.key_set,
+            generation: key.generation,
+            base: U64(uses),
+            fixed: U64(0),
+        };
+        (beat.boot_id, beat.uses) = (U64(boot), vec![own]);
+        let beat = Signed::seal(&beat, &house.nodes[0]);
+        house.must(Input::Beat { node: house.node(0), beat, skew_ms: 0, by_file: false });
+        told(house, AlarmKind::KeyExpires)
+    };
+    assert_eq!(say(&mut house, 1, 1, 6), 0);
+    assert_eq!(say(&mut house, 1, 2, 6), 0);
+    assert_eq!(say(&mut house, 2, 1, 4), 0);
+    assert_eq!(say(&mut house, 2, 2, 5), 1);
 }
 
 #[test]

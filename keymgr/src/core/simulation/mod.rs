@@ -14,6 +14,8 @@ mod node;
 mod officers;
 pub(super) mod people;
 pub(super) mod rng;
+#[path = "../../../tests/common/shown.rs"]
+mod shown;
 mod world;
 
 use super::lifecycle::TABLE;
@@ -363,7 +365,7 @@ fn no_seed_breaks_a_rule() {
             run.violation.as_deref().unwrap_or_default()
         );
     }
-    println!("{ran} seeds\n{}", cover.table());
+    shown::show("simulation", &format!("{ran} seeds without a violation\n{}", cover.table()));
     // What a search of this size must have met, so that its silence means something.
     let often = |kind, what: &str, at_least: u64| {
         let met = cover.count(kind, what);
@@ -389,7 +391,8 @@ fn every_planted_bug_is_found() {
     for bug in Bug::ALL {
         match search(0..1_000, Some(*bug)) {
             (Some((seed, run)), ..) => {
-                println!("{bug:?}: seed {seed}, {}", run.violation.unwrap_or_default())
+                let violation = run.violation.unwrap_or_default();
+                shown::show("planted-bugs", &format!("{bug:?}: seed {seed}, {violation}"));
             }
             (None, _, ran) => missed.push(format!("{bug:?} was not found in {ran} seeds")),
         }

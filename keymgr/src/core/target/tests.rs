@@ -43,6 +43,7 @@ fn target(protecting: u32, keys: &[Held<'_>], root_kek: u32) -> Target {
                 kcv: "A1B2C3".into(),
                 progress,
                 refused: None,
+                used: None,
             });
         }
     }

@@ -32,6 +32,9 @@ use tokio::task::JoinHandle;
 
 /// The node that is killed between store and receipt.
 pub const HOLDING: usize = 1;
+/// Between two beats of a node of this process: each tells its clock, and a small fleet has done all of it before a
+/// unit's own time between beats has passed.
+const BEAT: Duration = Duration::from_secs(2);
 
 /// What a node has stored, as far as the run looks.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +90,26 @@ pub struct Fleet {
     orders: Sender<Order>,
     fault: Option<Sabotage>,
     zones: usize,
+    offsets_ms: Vec<i64>,
     losing: Arc<AtomicBool>,
+}
+
+/// How wrong the clock of each node is: those in traffic from one end to the other, and so those that are away; a
+/// process has the machine's clock.
+pub fn offsets_ms(nodes: usize, processes: usize, away: usize) -> Vec<i64> {
+    let here =
+        |numbers: std::ops::Range<usize>| numbers.filter(move |number| !is_process(*number, processes));
+    let mut offsets = vec![0; nodes];
+    for group in [here(0..nodes - away), here(nodes - away..nodes)] {
+        let group: Vec<usize> = group.collect();
+        let (span, last) = (2 * SKEW_MS as i64, group.len().saturating_sub(1).max(1) as i64);
+        for (place, number) in group.into_iter().enumerate() {
+            if let Some(offset) = offsets.get_mut(number) {
+                *offset = span * place as i64 / last - SKEW_MS as i64;
+            }
+        }
+    }
+    offsets
 }
 
 #[derive(Deserialize)]
@@ -208,6 +230,7 @@ impl Fleet {
         orders: Sender<Order>,
         fault: Option<Sabotage>,
         zones: usize,
+        offsets_ms: Vec<i64>,
     ) -> Result<Self, Failure> {
         let mut members = Vec::new();
         for (name, key, candidate) in asking.0 {
@@ -229,18 +252,13 @@ impl Fleet {
             Installer::start(Arc::new(backend), InstallerLmks { traffic: LmkId(0), kek: LmkId(2) });
         let installer = installer.ok_or_else(|| Failure::environment("no backend for delivered keys"))?;
         let (losing, gate) = (Arc::default(), Arc::default());
-        Ok(Self { members, gate, store, installer, orders, fault, zones, losing })
-    }
-
-    // From -SKEW_MS to +SKEW_MS, over all nodes.
-    fn offset_ms(&self, number: usize) -> i64 {
-        let (span, last) = (2 * SKEW_MS as i64, self.members.len().saturating_sub(1).max(1) as i64);
-        span * number as i64 / last - SKEW_MS as i64
+        Ok(Self { members, gate, store, installer, orders, fault, zones, offsets_ms, losing })
     }
 
     /// A node of this process begins, or begins again from its stored state.
     pub async fn start(&mut self, number: usize) -> Result<(), Failure> {
-        let clock = SystemClock::with_offset(self.offset_ms(number)).map_err(Failure::environment)?;
+        let offset_ms = self.offsets_ms.get(number).copied().unwrap_or_default();
+        let clock = SystemClock::with_offset(offset_ms).map_err(Failure::environment)?;
         let fault = self.fault.filter(|fault| fault.is_at(number));
         let Some(Member { place: Place::Here(member), .. }) = self.members.get_mut(number) else {
             return Ok(());
@@ -269,7 +287,7 @@ impl Fleet {
         };
         let transport: Arc<dyn Transport> = Arc::new(Gated::new(transport, Arc::clone(&self.gate), number));
         let (handle, requests) = SideHandle::new();
-        let pace = Pace { retry_longest: Duration::from_millis(500), ..Pace::default() };
+        let pace = Pace { retry_longest: Duration::from_millis(500), beat: BEAT, ..Pace::default() };
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
             let _handle = handle;
@@ -331,6 +349,24 @@ impl Seen {
             checkpoint: state.checkpoint.as_ref().map(|checkpoint| checkpoint.note.clone()),
             ordered: state.key_sets.iter().filter(ordered).count(),
             at: (state.seq.0, state.receipt.0.0, state.outbox.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fastest_and_the_slowest_clock_are_in_traffic_and_among_those_away() {
+        for (nodes, processes, away) in [(300, 3, 15), (30, 3, 3), (30, 0, 0), (6, 3, 1), (3, 0, 0)] {
+            let offsets = offsets_ms(nodes, processes, away);
+            let ends = |group: &[i64]| (group.iter().min().copied(), group.iter().max().copied());
+            let (there, gone) = offsets.split_at(nodes - away);
+            assert_eq!(ends(there), (Some(-400), Some(400)), "{nodes} {processes} {away}");
+            assert_eq!((offsets.len(), gone.len()), (nodes, away));
+            assert!(away < 2 || ends(gone) == (Some(-400), Some(400)));
+            assert!((1..=processes).all(|number| offsets.get(number) == Some(&0)));
         }
     }
 }

@@ -23,6 +23,10 @@ use std::time::{Duration, Instant};
 /// A node in traffic carries at least so many transactions a second, and one that was away so many after its return.
 const NODE_RATE: f64 = 5.0;
 const AFTER_RETURN: u64 = 100;
+/// A transaction begins no later after its time: a load that rests and catches up is none.
+const LATE_MS_MAX: f64 = 1_000.0;
+/// What the way of a beat through a busy machine adds to the measured difference of clocks, at most for most.
+const BEAT_MS: i64 = 100;
 
 fn named(all: &[String], nothing: &str) -> String {
     if all.is_empty() {
@@ -42,8 +46,9 @@ pub fn load(report: &mut Report, args: &RotationArgs, tally: &Tally, campaigns: 
     let found = format!("{} requests for {} PINs and {} blocks", tally.requests, tally.begun, tally.blocks);
     report.check("nothing is asked twice", once, found);
     let rate = tally.begun as f64 / tally.seconds.max(f64::MIN_POSITIVE);
-    let enough = rate >= f64::from(args.rate);
-    report.check("the load keeps its rate", enough, format!("{rate:.0}/s of {}/s", args.rate));
+    let keeps = rate >= f64::from(args.rate) && tally.late_ms <= LATE_MS_MAX;
+    let late = format!("one began {:.0} ms late, {LATE_MS_MAX:.0} are allowed", tally.late_ms);
+    report.check("the load keeps its rate", keeps, format!("{rate:.0}/s of {}/s; {late}", args.rate));
     let slowest = tally.carried.iter().enumerate().filter(|(_, one)| one.in_traffic_s > 0.0);
     let slowest = slowest.min_by(|(_, a), (_, b)| a.rate().total_cmp(&b.rate()));
     let found = slowest.map_or("none".to_owned(), |(n, one)| format!("{:.1}/s at node-{n:03}", one.rate()));
@@ -119,7 +124,19 @@ pub fn nodes(
         }
     }
     report.figure("processes", units);
-    report.figure("clock_offsets_ms", json!([-(SKEW_MS as i64), SKEW_MS]));
+}
+
+/// Judges that the switch was made by clocks as wrong as they may be: as the manager has measured those of the nodes for
+/// which the gates waited.
+pub fn clocks(report: &mut Report, skews_ms: &[i64]) {
+    let skew = SKEW_MS as i64;
+    let ends = skews_ms.iter().min().copied().zip(skews_ms.iter().max().copied());
+    let holds = ends.is_some_and(|(slow, fast)| slow <= BEAT_MS - skew && fast >= skew - BEAT_MS);
+    let found = ends.map_or("nobody was looked at".to_owned(), |(slow, fast)| {
+        format!("from {slow:+} to {fast:+} ms over {} nodes; set from -{skew} to +{skew}", skews_ms.len())
+    });
+    report.check("the slowest and the fastest clock are in traffic at the switch", holds, found);
+    report.figure("clock_skews_ms", ends.map(|(slow, fast)| json!([slow, fast])));
 }
 
 /// Judges how the rotation was asked for and how it ended.
@@ -264,4 +281,48 @@ fn verified(
         found,
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        args: RotationArgs,
+    }
+
+    fn failures(tally: &Tally) -> String {
+        let args = Words::parse_from(["rotation", "--rate", "100"]).args;
+        let mut report = Report::default();
+        load(&mut report, &args, tally, &[]);
+        report.failures().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_load_that_rests_and_catches_up_keeps_no_rate() {
+        let even = Tally { begun: 1010, seconds: 10.0, late_ms: 40.0, ..Tally::default() };
+        assert!(!failures(&even).contains("keeps its rate"));
+        let stalled = Tally { late_ms: 2_500.0, ..even };
+        let found = failures(&stalled);
+        assert!(
+            found.contains("keeps its rate: 101/s of 100/s; one began 2500 ms late, 1000 are"),
+            "{found}"
+        );
+        let slow = failures(&Tally { begun: 990, late_ms: 0.0, ..stalled });
+        assert!(slow.contains("keeps its rate: 99/s of 100/s"), "{slow}");
+    }
+
+    #[test]
+    fn clocks_that_are_right_show_nothing() {
+        let holds = |skews: &[i64]| {
+            let mut report = Report::default();
+            clocks(&mut report, skews);
+            report.failures().is_none()
+        };
+        assert!(holds(&[-431, 0, 388]));
+        assert!(!holds(&[-431, 0, 250]) && !holds(&[-250, 400]) && !holds(&[0, 0]) && !holds(&[]));
+    }
 }

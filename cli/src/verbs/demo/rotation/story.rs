@@ -54,6 +54,8 @@ struct Run<'a> {
     kills: Kills,
     holding: Holding,
     rested: Duration,
+    // Clocks of gated nodes minus the manager's, as it has measured them, milliseconds.
+    skews_ms: Vec<i64>,
     report: Report,
 }
 
@@ -144,7 +146,9 @@ impl<'a> Run<'a> {
             people.ask(&acts, zone.into()).await?;
         }
         note("zones made");
-        let fleet = Fleet::gather(asking, store, orders.clone(), args.sabotage, args.zones.into()).await?;
+        let offsets_ms = fleet::offsets_ms(count, processes, args.away());
+        let (fault, zones) = (args.sabotage, args.zones.into());
+        let fleet = Fleet::gather(asking, store, orders.clone(), fault, zones, offsets_ms).await?;
         let away = (count - args.away()..count).collect();
         let mut run = Self {
             args,
@@ -158,6 +162,7 @@ impl<'a> Run<'a> {
             kills: Kills::new(args),
             holding: Holding::Works,
             rested: Duration::ZERO,
+            skews_ms: Vec::new(),
             report: Report::default(),
         };
         for number in 0..count {
@@ -271,6 +276,7 @@ impl<'a> Run<'a> {
                 if here == Stage::Overlap {
                     self.report.figure("approval_to_last_activated_s", approved.elapsed().as_secs_f64());
                     self.report.figure("of_which_rested_s", self.rested.as_secs_f64());
+                    self.skews_ms = watch::skews_ms(&self.people).await?;
                 }
             }
             let (fleet, people) = (&mut self.fleet, &self.people);
@@ -368,6 +374,7 @@ impl<'a> Run<'a> {
         let killed = self.holding.kill().cloned();
         judge::load(report, args, tally, campaigns);
         judge::nodes(report, args, &mut self.fleet, tally, &self.returned, killed.as_ref());
+        judge::clocks(report, &self.skews_ms);
         self.kills.judge(report);
         if args.processes > 0 {
             let found = killed.as_ref().map_or("it was not".to_owned(), |kill| kill.node.clone());

@@ -4,6 +4,7 @@ use super::people::{People, called};
 use super::report::Stage;
 use crate::exit::Failure;
 use keylink::CampaignId;
+use keymgr::api::NodeView;
 use keymgr::client::ClientProblem;
 use keymgr::core::campaign::{Campaign, Delivery, Mark, Phase};
 use std::time::Duration;
@@ -46,6 +47,12 @@ pub async fn look(people: &People, ids: &[CampaignId]) -> Result<Vec<Campaign>, 
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     look_once(people, ids).await.map_err(called)
+}
+
+/// Clocks of the nodes that a gate waits for minus the manager's, as the manager has measured them, milliseconds.
+pub async fn skews_ms(people: &People) -> Result<Vec<i64>, Failure> {
+    let all: Vec<NodeView> = people.operator.all("/nodes").await.map_err(called)?;
+    Ok(all.iter().filter(|node| node.gated).map(|node| node.skew_ms).collect())
 }
 
 /// What every node owes and has receipted, if the manager answers.

@@ -1,0 +1,87 @@
+//! One campaign: what it is about, by whose word, when its steps were taken, and what each node has receipted.
+
+use super::Fact;
+use super::words::{maybe, when};
+use crate::core::Core;
+use crate::core::action::KeyRef;
+use crate::core::approval::Given;
+use crate::core::campaign::{Campaign, Delivery};
+use crate::core::ids::{Generation, PersonId};
+use crate::core::key::Windows;
+use keylink::action::Approval;
+
+/// Heads of the columns.
+pub const COLUMNS: &[&str] = &["node", "waited for", "new key by receipts", "old key by receipts", "id"];
+
+/// A row for each of these nodes.
+pub fn rows(core: &Core, campaign: &Campaign, owed: &[Delivery]) -> Vec<Vec<String>> {
+    let row = |delivery: &Delivery| {
+        let id = &delivery.node;
+        let progress = |generation: Option<Generation>| {
+            let copy = generation.and_then(|generation| core.copy(id, &key(campaign, generation)));
+            copy.map_or_else(|| "-".to_owned(), |copy| format!("{:?}", copy.progress))
+        };
+        vec![
+            core.node(id).map_or_else(|| id.to_string(), |node| node.name.clone()),
+            if delivery.gated { "yes" } else { "excepted" }.to_owned(),
+            progress(Some(campaign.new_generation())),
+            progress(campaign.old),
+            id.to_string(),
+        ]
+    };
+    owed.iter().map(row).collect()
+}
+
+const fn key(campaign: &Campaign, generation: Generation) -> KeyRef {
+    KeyRef { key_set: campaign.plan.key_set, generation }
+}
+
+/// What is said about it as a whole.
+pub fn facts(core: &Core, campaign: &Campaign) -> Vec<Fact> {
+    let state = core.state();
+    let zone = state.zone(&campaign.zone).map(|zone| zone.alias.clone());
+    let set = core.key_set(&campaign.plan.key_set).map(|set| set.definition.name.clone());
+    let old = campaign.old.map_or_else(|| "none".to_owned(), |old| old.to_string());
+    let (requester, approvers) = people(core, campaign);
+    // When steps were taken that the campaign itself does not note.
+    let windows = |generation| core.key(&key(campaign, generation)).map(|key| key.windows);
+    let accepted = windows(campaign.new_generation()).and_then(|windows: Windows| windows.recipient_from);
+    let retired = campaign.retiring.and_then(windows).and_then(|windows| windows.recipient_until);
+    [
+        ("campaign", campaign.id.to_string()),
+        ("zone", zone.unwrap_or_else(|| campaign.zone.to_string())),
+        ("key set", set.unwrap_or_else(|| campaign.plan.key_set.to_string())),
+        ("action", campaign.action.to_string()),
+        ("asked for by", requester),
+        ("approved by", approvers),
+        ("phase", format!("{:?}", campaign.phase)),
+        ("emergency", campaign.emergency.clone().unwrap_or_else(|| "no".to_owned())),
+        ("generation", format!("{} after {old}", campaign.new_generation())),
+        ("began", when(campaign.began)),
+        ("nodes process from", maybe(accepted)),
+        ("protects from", maybe(campaign.protect_from)),
+        ("overlap until", maybe(campaign.overlap_until)),
+        ("old key taken back", maybe(retired)),
+        ("ended", maybe(campaign.ended)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+// Who asked for it, and who approved it when.
+fn people(core: &Core, campaign: &Campaign) -> (String, String) {
+    let name =
+        |id: &PersonId| core.state().person(id).map_or_else(|| id.to_string(), |person| person.name.clone());
+    let given = |given: &Given| {
+        let signed =
+            given.signed.peek::<Approval>().map_or_else(|_| "-".to_owned(), |own| when(own.signed_ms.0));
+        format!("{} at {signed}", name(&given.person))
+    };
+    core.state().action(&campaign.action).map_or_else(
+        || ("-".to_owned(), "-".to_owned()),
+        |action| {
+            let approvers: Vec<String> = action.approvals.iter().map(given).collect();
+            (name(&action.requester), approvers.join(", "))
+        },
+    )
+}
