@@ -2,9 +2,9 @@
 
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
+use keylink::KmcId;
 use keylink::root::Recovery;
 use keylink::succession::CentreKey;
-use keylink::{KmcId, PublicKey};
 use keymgr::api::ActionView;
 use keymgr::client::{Client, ManagerAddress};
 use keymgr::core::action::Act;
@@ -139,7 +139,8 @@ impl Founded {
     /// The store, to be filled while no manager runs.
     pub fn lead(&self, store: &Location) -> Result<Ledger, String> {
         let keys = self.house.open(PASSPHRASE).map_err(text)?;
-        let key = CheckpointKey::new(&self.origin, keys.checkpoint).map_err(text)?;
+        let first = keys.ring.secrets(CentreKey::Checkpoint).into_iter().next().ok_or("no checkpoint key")?;
+        let key = CheckpointKey::new(&self.origin, first).map_err(text)?;
         let store = Store::lead(store).map_err(text)?;
         Ledger::lead(store, key, "benchmark", keymgr::client::utc_ms()).map_err(text)
     }
