@@ -5,7 +5,7 @@ use crate::core::campaign::RotateTarget;
 use crate::core::ids::{
     ActionId, CampaignId, CredentialId, Digest, KeySetId, KmcId, NodeId, PersonId, ZoneId,
 };
-use crate::core::key::{Key, Windows};
+use crate::core::key::{Key, Origin, Storage, Windows};
 use crate::core::lifecycle::KeyState;
 use crate::core::node::{BackendClass, Copy, Node, Progress, RootKek, Traffic, stopped};
 use crate::core::people::{Role, Standing};
@@ -182,6 +182,20 @@ pub struct KeyView {
     pub campaign: Option<CampaignId>,
     /// Why it is suspect.
     pub suspect: Option<String>,
+    /// How it came to be.
+    pub origin: Origin,
+    /// When it came to be, UTC milliseconds.
+    pub born_utc_ms: u64,
+    /// End of the hold before it is destroyed, UTC milliseconds: until then it may be kept.
+    pub destroy_hold_until: Option<u64>,
+    /// Whether its material is at hand.
+    pub storage: Storage,
+    /// The number was taken, and no node ever used the key.
+    pub aborted: bool,
+    /// The campaign that takes it from nodes.
+    pub retired_by: Option<CampaignId>,
+    /// Uses at all nodes, where the policy bounds them; else 0.
+    pub uses: u64,
 }
 
 impl KeyView {
@@ -194,6 +208,13 @@ impl KeyView {
             windows: key.windows,
             campaign: key.campaign,
             suspect: key.suspect.clone(),
+            origin: key.origin(),
+            born_utc_ms: key.born_utc_ms(),
+            destroy_hold_until: key.destroy_hold_until,
+            storage: key.storage,
+            aborted: key.aborted,
+            retired_by: key.retired_by,
+            uses: key.uses,
         }
     }
 }
