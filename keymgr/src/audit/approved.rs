@@ -88,6 +88,12 @@ impl Approvals {
                 Event::Document(document) => self.register.follow(&document),
                 Event::Action(action) => match self.count(&action, centre) {
                     Ok(act) => {
+                        if let Act::ChangeSigningKey(change) = &act
+                            && change.said().is_none()
+                        {
+                            let what = "not both keys have signed that the one follows the other";
+                            report.find("signature", Table::Actions.name(), key_text(&action.id.0), what);
+                        }
                         carried.insert(action.hash().0, action.id);
                         if action.state == ActionState::Done {
                             self.register.apply(&act);
