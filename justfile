@@ -20,6 +20,7 @@ proof:
     PAYHSM_NODE_KILLS=200 cargo test -p tests --test node_kills -- --nocapture
     PAYHSM_KILL_ROUNDS=1000 cargo test -p keymgr --test kill -- --nocapture
     PAYHSM_POWER_IMAGES=10000 cargo test -p keymgr --test power -- --nocapture
+    PAYHSM_POWER_IMAGES=10000 cargo test -p tests --test node_power -- --nocapture
     PAYHSM_FLIPS=1000 cargo test -p keymgr --test tampering -- --nocapture
 
 # Unit, vector, property and end-to-end tests.
