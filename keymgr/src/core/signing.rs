@@ -378,13 +378,18 @@ pub(super) fn late(tx: &mut Change<'_>, now: u64) {
 
 /// Keys whose secret halves are still wanted, besides those that sign.
 pub fn awaited(state: &State) -> BTreeSet<PublicKey> {
-    let waits = |action: &&Action| matches!(action.state, ActionState::Pending);
-    let actions = <State as Table<Action>>::rows(state).values().filter(waits);
+    let new = asked(state, |action| matches!(action.state, ActionState::Pending)).into_iter();
+    let centre = <State as Table<Centre>>::rows(state).get(&());
+    let change = centre.and_then(|centre| centre.signing.change.as_ref());
+    new.chain(change.into_iter().flat_map(|change| [change.old, change.new])).collect()
+}
+
+/// Keys that officers were asked about, by these actions.
+pub fn asked(state: &State, which: impl Fn(&Action) -> bool) -> BTreeSet<PublicKey> {
+    let actions = <State as Table<Action>>::rows(state).values().filter(|action| which(action));
     let new = actions.filter_map(|action| match action.act()? {
         super::action::Act::ChangeSigningKey(act) => act.said().map(|said| said.new),
         _ => None,
     });
-    let centre = <State as Table<Centre>>::rows(state).get(&());
-    let change = centre.and_then(|centre| centre.signing.change.as_ref());
-    new.chain(change.into_iter().flat_map(|change| [change.old, change.new])).collect()
+    new.collect()
 }

@@ -203,14 +203,14 @@ impl KeyRing {
         self.held().len() > CentreKey::ALL.len()
     }
 
-    /// Erases keys that nobody wants: not in `wanted`, and not just prepared. What cannot be erased is tried again.
-    pub fn erase_all_but(&self, wanted: &BTreeSet<PublicKey>) -> Result<(), HouseError> {
+    /// Erases the keys in `gone`. One in `wanted` is not at anybody's disposal any more. What cannot be erased is tried
+    /// again.
+    pub fn erase(&self, gone: &BTreeSet<PublicKey>, wanted: &BTreeSet<PublicKey>) -> Result<(), HouseError> {
         let mut held = self.held();
         let mut at = 0;
         while let Some(own) = held.get_mut(at) {
-            // Whoever has asked for it waits for it by its name.
             own.prepared &= !wanted.contains(&own.public());
-            if own.prepared || wanted.contains(&own.public()) {
+            if !gone.contains(&own.public()) {
                 at += 1;
                 continue;
             }
@@ -237,11 +237,13 @@ fn unseal(folder: &KeyFolder, file: &str, passphrase: &[u8]) -> Result<SigningKe
 mod tests {
     use super::*;
 
+    const PASSPHRASE: &[u8] = b"a passphrase of a test";
+
     fn ring() -> (tempfile::TempDir, KeyRing) {
         let folder = tempfile::tempdir().expect("folder");
         let own = KeyFolder::at(folder.path().join("kmc"));
         own.make().expect("made");
-        let ring = KeyRing::create(&own, b"pass").expect("created");
+        let ring = KeyRing::create(&own, PASSPHRASE).expect("created");
         (folder, ring)
     }
 
@@ -251,19 +253,18 @@ mod tests {
         let [old] = ring.public(CentreKey::Manifest)[..] else { panic!("one") };
         let new = ring.prepare(CentreKey::Manifest).expect("made");
         assert_eq!(ring.prepare(CentreKey::Manifest).expect("the same"), new);
-        ring.erase_all_but(&[old].into()).expect("nothing to do");
+        ring.erase(&[].into(), &[old].into()).expect("nothing to do");
         assert!(ring.secret(CentreKey::Manifest, &new).is_some(), "somebody may ask for it yet");
-        let again = KeyRing::open(&ring.folder, b"pass").expect("opens");
+        let again = KeyRing::open(&ring.folder, PASSPHRASE).expect("opens");
         assert_eq!(again.public(CentreKey::Manifest), [old, new]);
         assert_eq!(*again.enrolment_secret(), *ring.enrolment_secret());
-        let checkpoint = again.public(CentreKey::Checkpoint)[0];
-        again.erase_all_but(&[new, checkpoint].into()).expect("erased");
+        again.erase(&[old].into(), &[new].into()).expect("erased");
         assert!(!again.folder.holds("manifest.pem") && again.secret(CentreKey::Manifest, &old).is_none());
-        let last = KeyRing::open(&ring.folder, b"pass").expect("opens");
+        let last = KeyRing::open(&ring.folder, PASSPHRASE).expect("opens");
         assert_eq!(last.public(CentreKey::Manifest), [new]);
         assert_eq!(*last.enrolment_secret(), *ring.enrolment_secret(), "tokens are judged as before");
         assert!(!last.has_spare());
-        last.erase_all_but(&[new, checkpoint].into()).expect("again");
+        last.erase(&[old].into(), &[new].into()).expect("again");
     }
 
     #[test]
@@ -271,7 +272,7 @@ mod tests {
         let (_place, ring) = ring();
         assert!(KeyRing::open(&ring.folder, b"wrong").is_err());
         ring.folder.erase("checkpoint.pem").expect("erased");
-        let error = KeyRing::open(&ring.folder, b"pass").expect_err("missing");
+        let error = KeyRing::open(&ring.folder, PASSPHRASE).expect_err("missing");
         assert!(error.to_string().contains("checkpoint.pem"), "{error}");
     }
 

@@ -63,6 +63,14 @@ impl Core {
         used.chain(signing::awaited(&self.state)).collect()
     }
 
+    /// Keys of which the records know, wanted or not: those that root documents name, and those that officers were asked
+    /// about.
+    pub fn known_keys(&self) -> BTreeSet<PublicKey> {
+        let named = self.roots().into_iter().filter_map(|root| root.document().ok());
+        let named = named.flat_map(|document| [document.manifest_keys, document.checkpoint_keys].concat());
+        named.chain(signing::asked(&self.state, |_| true)).collect()
+    }
+
     /// The fencing epoch.
     pub fn epoch(&self) -> u64 {
         self.state.centre.get(&()).map_or(0, |centre| centre.epoch)

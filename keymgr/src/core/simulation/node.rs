@@ -141,6 +141,10 @@ impl Node {
         let mut machine = Machine::from_bytes(&self.disk, signer, rules, self.clock(now)).expect("own state");
         let effects = machine.boot(self.clock(now));
         self.machine = Some(machine);
+        // A node that cannot store that it has started does not start.
+        if effects.persist && std::mem::take(&mut self.disk_fails) {
+            return self.die();
+        }
         self.follow(effects, now);
         // A restart serves with what is stored before it serves at all.
         if let Some((table, _)) = self.publishing.take() {
