@@ -203,14 +203,19 @@ impl KeyRing {
         self.held().len() > CentreKey::ALL.len()
     }
 
-    /// Erases the keys in `gone`. One in `wanted` is not at anybody's disposal any more. What cannot be erased is tried
-    /// again.
-    pub fn erase(&self, gone: &BTreeSet<PublicKey>, wanted: &BTreeSet<PublicKey>) -> Result<(), HouseError> {
+    /// Erases keys that the records know and do not want any more. One that they do not know is at anybody's disposal; it
+    /// may be of records to come, where the store was set back, and is kept. What cannot be erased is tried again.
+    pub fn erase_unwanted(
+        &self,
+        known: &BTreeSet<PublicKey>,
+        wanted: &BTreeSet<PublicKey>,
+    ) -> Result<(), HouseError> {
         let mut held = self.held();
         let mut at = 0;
         while let Some(own) = held.get_mut(at) {
-            own.prepared &= !wanted.contains(&own.public());
-            if !gone.contains(&own.public()) {
+            let (known, wanted) = (known.contains(&own.public()), wanted.contains(&own.public()));
+            own.prepared = !known && !wanted;
+            if own.prepared || wanted {
                 at += 1;
                 continue;
             }
@@ -253,18 +258,23 @@ mod tests {
         let [old] = ring.public(CentreKey::Manifest)[..] else { panic!("one") };
         let new = ring.prepare(CentreKey::Manifest).expect("made");
         assert_eq!(ring.prepare(CentreKey::Manifest).expect("the same"), new);
-        ring.erase(&[].into(), &[old].into()).expect("nothing to do");
+        let checkpoint = ring.public(CentreKey::Checkpoint)[0];
+        let signing = [old, checkpoint].into();
+        ring.erase_unwanted(&signing, &signing).expect("nothing to do");
         assert!(ring.secret(CentreKey::Manifest, &new).is_some(), "somebody may ask for it yet");
         let again = KeyRing::open(&ring.folder, PASSPHRASE).expect("opens");
         assert_eq!(again.public(CentreKey::Manifest), [old, new]);
         assert_eq!(*again.enrolment_secret(), *ring.enrolment_secret());
-        again.erase(&[old].into(), &[new].into()).expect("erased");
+        again.erase_unwanted(&signing, &signing).expect("nothing to do");
+        assert_eq!(again.prepare(CentreKey::Manifest).expect("the same"), new, "nobody knows it");
+        let known = [old, new, checkpoint].into();
+        again.erase_unwanted(&known, &[new, checkpoint].into()).expect("erased");
         assert!(!again.folder.holds("manifest.pem") && again.secret(CentreKey::Manifest, &old).is_none());
         let last = KeyRing::open(&ring.folder, PASSPHRASE).expect("opens");
         assert_eq!(last.public(CentreKey::Manifest), [new]);
         assert_eq!(*last.enrolment_secret(), *ring.enrolment_secret(), "tokens are judged as before");
         assert!(!last.has_spare());
-        last.erase(&[old].into(), &[new].into()).expect("again");
+        last.erase_unwanted(&known, &[new, checkpoint].into()).expect("again");
     }
 
     #[test]

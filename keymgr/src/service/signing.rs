@@ -14,7 +14,6 @@ use keylink::message::Mail;
 use keylink::root::SignedRoot;
 use keylink::succession::CentreKey;
 use keylink::{PublicKey, Signed};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -109,10 +108,8 @@ impl Manager {
         let mut wanted = self.view(crate::core::Core::wanted_keys);
         // The log may still be signed by the key before.
         wanted.extend(self.0.parts.writer.standing().checkpoint_key.map(PublicKey));
-        // A key that the records do not know may be of records to come: the store may have been set back.
-        let gone: BTreeSet<_> =
-            self.view(crate::core::Core::known_keys).difference(&wanted).copied().collect();
-        if let Err(error) = ring.erase(&gone, &wanted) {
+        let known = self.view(crate::core::Core::known_keys);
+        if let Err(error) = ring.erase_unwanted(&known, &wanted) {
             tracing::error!(%error, "a signing key that is out of use is not erased");
         }
         failpoint!("labour.after_key_erased");
