@@ -2,11 +2,17 @@
 //! whoever verifies the log later needs public keys only.
 
 use serde_json::Value;
+use std::net::TcpListener;
 use std::path::Path;
 use tests::house::{House, Process};
 
 fn house() -> (House, Process) {
     let mut house = House::found(&["ada", "ben", "cleo", "otto"], &["--operator", "otto.person"]);
+    // Nodes find the manager where it was, when it starts again.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = std::fs::read_to_string(house.path("kmc/kmc.toml")).unwrap();
+    let settings = settings.replace("link = \"127.0.0.1:0\"", &format!("link = \"{free}\""));
+    std::fs::write(house.path("kmc/kmc.toml"), settings).unwrap();
     let manager = house.serve(&[]);
     (house, manager)
 }
