@@ -54,7 +54,11 @@ async fn tell(args: &Args, place: &Place) -> Result<Vec<Figure>, String> {
         slowest = slowest.max(began.elapsed());
         done += counted;
         idle = if counted == 0 { idle + 1 } else { 0 };
-        if idle > 20 {
+        if counted == 0 {
+            // Keys are made ready and orders signed meanwhile.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        if idle > 200 {
             return Err(format!("{done} of {wanted} receipts, and no more come"));
         }
     }
