@@ -27,9 +27,6 @@ use tokio::task::JoinSet;
 // Nodes in one action: what the interface takes in one request.
 const ACTION_MAX: usize = 1000;
 
-// For mail that is on its way.
-const MAIL_WAIT_S: u16 = 2;
-
 struct Member {
     identity: Identity,
     side: NodeSide,
@@ -168,24 +165,6 @@ impl Fleet {
         })
         .await?;
         Ok(began.elapsed())
-    }
-
-    /// Every node takes its mail and does what is ordered; what it has to say about it stays with it, for
-    /// [`Self::owed`]. What it had to say before has been counted, and is confirmed.
-    pub async fn take_mail(&mut self) -> Result<(), String> {
-        self.all(|mut member| async move {
-            let mut talk = Talk::begin(&mut member).await?;
-            talk.until(&mut member, |side| side.machine().outbox().is_empty()).await?;
-            let pull = member.side.pull(MAIL_WAIT_S).to_bytes();
-            talk.post(&mut member, Endpoint::Pull, pull).await?;
-            Ok(member)
-        })
-        .await
-    }
-
-    /// What nodes have stored and not sent, each in its order.
-    pub fn owed(&self) -> Vec<(NodeId, Vec<Signed>)> {
-        self.members.iter().map(|member| (member.id(), member.side.machine().outbox().to_vec())).collect()
     }
 
     /// Nodes in whose stored state the key is.

@@ -4,12 +4,13 @@
 
 mod fleet;
 
-pub use fleet::{Fleet, installer};
+pub use fleet::installer;
 
 use crate::centre::Founded;
 use crate::host::Host;
 use crate::page;
 use crate::store::{Figure, Place, Settings, keep, print};
+use fleet::Fleet;
 use keylink::message::{KeyKind, Overlap, Shape};
 use keymgr::client::{RotateWishes, ZoneWishes, plan_rotation, plan_zone};
 use keymgr::core::campaign::{Campaign, Mark, Phase};
