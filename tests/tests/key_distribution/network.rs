@@ -185,17 +185,23 @@ async fn push(net: &Net, address: SocketAddr, identity: &TlsIdentity, mail: &[u8
     Some(answer[at + 4..].to_vec())
 }
 
-#[tokio::test]
-async fn pushed_over_its_own_listener() {
-    let net = net().await;
+// A node that asks nobody and is pushed to at this address.
+async fn pushed_to(net: &Net) -> (Identity, SocketAddr) {
     let store = store(net.folder.path());
-    let identity = enrol(&net, &store).await;
+    let identity = enrol(net, &store).await;
     let side = NodeSide::start(&identity, parts(&store, nowhere()), Rules::default()).await.unwrap();
     let listener = PushListener::bind("127.0.0.1:0".parse().unwrap(), &identity.tls()).await.unwrap();
     let address = listener.address();
     let (handle, requests) = SideHandle::new();
     tokio::spawn(listener.serve(handle, core::future::pending()));
     tokio::spawn(run(side, None, requests, PACE, core::future::pending()));
+    (identity, address)
+}
+
+#[tokio::test]
+async fn pushed_over_its_own_listener() {
+    let net = net().await;
+    let (identity, address) = pushed_to(&net).await;
     let node = identity.node();
     net.manager.with(|state| state.offer_kek(node));
     for _ in 0..2 {
@@ -216,12 +222,13 @@ async fn pushed_over_its_own_listener() {
     assert_eq!(push(&net, address, &identity.tls(), b"{}").await, None);
 }
 
-// Connections to a port that the kernel holds for a process of ours, closed by the other end or not.
+// Connections to a port of 127.0.0.1 that the kernel holds for a process of ours, closed by the other end or not. A
+// stranger at another address may have drawn the same number for its own end.
 fn held(port: u16) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let of_port = |line: &&str| {
         let columns: Vec<_> = line.split_whitespace().collect();
-        columns[1].ends_with(&format!(":{port:04X}")) && ["01", "08"].contains(&columns[3])
+        columns[1] == format!("0100007F:{port:04X}") && ["01", "08"].contains(&columns[3])
     };
     table.lines().skip(1).filter(of_port).count()
 }
@@ -230,14 +237,7 @@ fn held(port: u16) -> usize {
 #[tokio::test]
 async fn strangers_who_say_nothing_keep_nobody_out() {
     let net = net().await;
-    let store = store(net.folder.path());
-    let identity = enrol(&net, &store).await;
-    let side = NodeSide::start(&identity, parts(&store, nowhere()), Rules::default()).await.unwrap();
-    let listener = PushListener::bind("127.0.0.1:0".parse().unwrap(), &identity.tls()).await.unwrap();
-    let address = listener.address();
-    let (handle, requests) = SideHandle::new();
-    tokio::spawn(listener.serve(handle, core::future::pending()));
-    tokio::spawn(run(side, None, requests, PACE, core::future::pending()));
+    let (identity, address) = pushed_to(&net).await;
     let mut idle = Vec::new();
     for n in 0..300usize {
         // From the manager's address, and from others.
