@@ -42,7 +42,7 @@ fn root() -> SignedRoot {
         name: "power".to_owned(),
         manifest_keys: vec![PublicKey([1; 32])],
         checkpoint_keys: vec![PublicKey([2; 32])],
-        transport_ca: None,
+        transport_keys: Vec::new(),
         officers: Vec::new(),
         quorums: Vec::new(),
         recovery: Recovery::default(),

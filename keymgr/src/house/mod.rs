@@ -1,4 +1,4 @@
-//! The manager's own folder: its signature keys, its authority for nodes' transport certificates, and its
+//! The manager's own folder: its signature keys, that of its authority for transport certificates among them, and its
 //! settings. The keys lie encrypted under the manager's passphrase; the master key is the backend's.
 //!
 //! Manifests, checkpoints and certificates have keys of their own, so that each can be changed alone.
@@ -10,8 +10,8 @@ mod master;
 mod ring;
 mod settings;
 
-pub use authority::{Authority, AuthorityError, certificate_end};
-pub use folder::{House, HouseError, HouseKeys};
+pub use authority::{Authority, AuthorityError, certificate_end, certificate_issuer};
+pub use folder::{CHANNEL_DAYS, House, HouseError, HouseKeys};
 pub use genesis::{Beginning, Founder, Genesis, GenesisError};
 pub use master::Master;
 pub use ring::KeyRing;

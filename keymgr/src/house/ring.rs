@@ -107,10 +107,9 @@ impl KeyRing {
     }
 
     /// Keys that were opened elsewhere, one of each kind.
-    pub fn opened(house: &House, manifest: SigningKey, checkpoint: SigningKey) -> Self {
-        let held = [(CentreKey::Manifest, manifest), (CentreKey::Checkpoint, checkpoint)];
-        let held = held.map(|(key, secret)| Held { key, secret, file: first_file(key), prepared: false });
-        Self::of(house.folder(), b"", held.into(), None)
+    pub fn opened(house: &House, keys: impl IntoIterator<Item = (CentreKey, SigningKey)>) -> Self {
+        let held = |(key, secret)| Held { key, secret, file: first_file(key), prepared: false };
+        Self::of(house.folder(), b"", keys.into_iter().map(held).collect(), None)
     }
 
     fn of(

@@ -20,7 +20,7 @@ use keylink::message::{
     Receipt, ReceiptKind, RootKekAccept, StatusBeat,
 };
 use keylink::wire::{Blob, U64};
-use keylink::{Digest, KmcId, NodeId, Signed, TokenId};
+use keylink::{Digest, KmcId, NodeId, PublicKey, Signed, TokenId};
 use paytypes::CipherError;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -40,6 +40,8 @@ pub struct Line {
     pub node: NodeId,
     /// SHA-256 of the SubjectPublicKeyInfo of its certificate.
     pub channel: Digest,
+    /// The transport authority that issued it.
+    pub authority: PublicKey,
     /// When the certificate ends, UTC milliseconds.
     pub until_utc_ms: u64,
     /// Exporter value (RFC 8446 section 7.5).
@@ -133,14 +135,14 @@ impl Manager {
             (record.csr == asked.csr).then(|| (evidence, core.roots(), core.epoch()))
         });
         let Some((evidence, roots, epoch)) = known else { return Ok(LinkAnswer::Wait) };
-        let certificate = self.issue_certificate(&asked.enrol.csr.0, node, now)?;
-        self.certified(node, &certificate).await?;
-        let authority = Blob(self.0.parts.authority.certificate().to_vec());
+        let transport = self.transport()?;
+        let certificate = self.issue_certificate(&transport, &asked.enrol.csr.0, node, now)?;
+        self.certified(node, &transport, &certificate).await?;
+        let authority = Blob(transport.authority().certificate().to_vec());
         let enrolled = Enrolled {
             head: self.head(kmc, node, epoch, 0, now),
             roots,
-            certificates: vec![Blob(certificate), authority.clone()],
-            authorities: vec![authority],
+            certificates: vec![Blob(certificate), authority],
             evidence,
         };
         self.0.enrolments.forget(node);

@@ -21,6 +21,7 @@ mod renewals;
 mod root_kek;
 mod sent;
 mod signing;
+mod transport;
 
 pub use carrier::{CARRIED_MAX, Fate, Verdict, Way};
 pub use clock::Clock;
@@ -30,4 +31,5 @@ pub use link::{Line, LinkAnswer, LinkProblem, mail_bytes, stored_label};
 pub use manager::{Manager, Parts, RequestName, SubmitProblem};
 pub use sent::SentStore;
 pub use signing::SuccessorProblem;
+pub use transport::{Transport, TransportProblem};
 pub(crate) use signing::origin;

@@ -90,6 +90,7 @@ impl Manager {
     pub(super) async fn key_steps(&self) {
         let (ring, now) = (&self.0.parts.ring, self.now().utc_ms);
         let standing = self.0.parts.writer.standing();
+        self.look_at_transport();
         if !standing.leading || !ring.has_spare() {
             return;
         }
@@ -104,6 +105,7 @@ impl Manager {
                 tracing::warn!(%problem, "the change of a signing key does not go on");
             }
             failpoint!("labour.after_key_step");
+            self.look_at_transport();
         }
         let mut wanted = self.view(crate::core::Core::wanted_keys);
         // The log may still be signed by the key before.
@@ -113,6 +115,13 @@ impl Manager {
             tracing::error!(%error, "a signing key that is out of use is not erased");
         }
         failpoint!("labour.after_key_erased");
+    }
+
+    // What cannot be made leaves what is shown and believed as it was.
+    fn look_at_transport(&self) {
+        if let Err(error) = self.keep_transport() {
+            tracing::error!(%error, "the listeners' certificates are not made anew");
+        }
     }
 
     fn sign_checkpoints_with(&self, next: PublicKey) {
