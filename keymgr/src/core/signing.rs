@@ -285,14 +285,18 @@ fn next(tx: &Change<'_>, centre: &Centre, change: &KeyChange) -> Option<SignedRo
     (by == keylink::root::Succession::Officers).then_some(root)
 }
 
+/// Whether a node has done its part of the change.
+pub fn knows(node: &Node, change: &KeyChange) -> bool {
+    match change.phase {
+        KeyPhase::Signing if change.key == CentreKey::Transport => node.certificate_by == Some(change.new),
+        KeyPhase::Signing => node.seen_utc_ms > change.since.0,
+        KeyPhase::Approved | KeyPhase::Learning => node.link.root >= change.number,
+    }
+}
+
 /// Nodes that the change waits for: served, in traffic, and without the root document that names the new key; or, once
 /// it signs, not heard of since; or, where it signs certificates, without one that it has signed.
 pub fn waits_for(tx: &Change<'_>, centre: &Centre, change: &KeyChange, now: u64) -> Vec<NodeId> {
-    let knows = |node: &Node| match change.phase {
-        KeyPhase::Signing if change.key == CentreKey::Transport => node.certificate_by == Some(change.new),
-        KeyPhase::Signing => node.seen_utc_ms > change.since.0,
-        _ => node.link.root >= change.number,
-    };
     let ids = tx.keys_in::<Node>(..);
     let waited = |node: &&Node| {
         node.standing == Standing::Active
@@ -300,7 +304,7 @@ pub fn waits_for(tx: &Change<'_>, centre: &Centre, change: &KeyChange, now: u64)
             && node.is_waited_for(now, centre.limits.silent_after_ms)
     };
     let nodes = ids.iter().filter_map(|id| tx.find::<Node>(id));
-    nodes.filter(waited).filter(|node| !knows(node)).map(|node| node.id).collect()
+    nodes.filter(waited).filter(|node| !knows(node, change)).map(|node| node.id).collect()
 }
 
 /// What a step did, for the log.

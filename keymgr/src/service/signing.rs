@@ -101,8 +101,13 @@ impl Manager {
         }
         if self.view(|core| core.key_step_due(signs, now)) {
             failpoint!("labour.before_key_step");
-            if let Err(problem) = self.submit(None, Input::KeyStep { checkpoints: signs }).await {
-                tracing::warn!(%problem, "the change of a signing key does not go on");
+            match self.submit(None, Input::KeyStep { checkpoints: signs }).await {
+                // Whoever waits for mail is given the root document at once.
+                Ok(_) => {
+                    let nodes = self.view(|core| core.state().nodes().map(|node| node.id).collect::<Vec<_>>());
+                    nodes.into_iter().for_each(|node| self.0.mail.ring(node));
+                }
+                Err(problem) => tracing::warn!(%problem, "the change of a signing key does not go on"),
             }
             failpoint!("labour.after_key_step");
             self.look_at_transport();

@@ -111,7 +111,7 @@ impl Centre {
             name: &settings.name,
             manifest: keys.ring.first(CentreKey::Manifest),
             checkpoint: keys.ring.first(CentreKey::Checkpoint),
-            authority: keys.authority.certificate(),
+            transport: keys.ring.first(CentreKey::Transport),
             persons: &persons,
             recovery: Recovery { keys: recovery_keys().map(|key| key.key()).to_vec(), needed: 2 },
             utc_ms,

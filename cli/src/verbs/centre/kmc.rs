@@ -223,7 +223,7 @@ fn init(args: &Init) -> Exit {
     let master = if args.master.is_named() { Some(args.master.open(None, args.live)?) } else { None };
     let utc_ms = keymgr::client::utc_ms();
     let passphrase = args.folder.passphrase()?;
-    let made = house.create(&settings, passphrase.as_bytes(), utc_ms).map_err(Failure::check)?;
+    let made = house.create(&settings, passphrase.as_bytes()).map_err(Failure::check)?;
     if let Some(opened) = &master {
         house.keep_master(&opened.record).map_err(Failure::environment)?;
     }
@@ -231,7 +231,7 @@ fn init(args: &Init) -> Exit {
         name: &settings.name,
         manifest: made.ring.first(CentreKey::Manifest),
         checkpoint: made.ring.first(CentreKey::Checkpoint),
-        authority: made.authority.certificate(),
+        transport: made.ring.first(CentreKey::Transport),
         persons: &persons,
         recovery,
         utc_ms,

@@ -41,6 +41,12 @@ impl Core {
         Some((change, signing::waits_for(&Change::new(&self.state), centre, change, now_utc_ms)))
     }
 
+    /// Whether a node has still its part to do in a change of the centre's keys.
+    pub fn key_change_concerns(&self, node: &Node) -> bool {
+        let change = self.state.centre.get(&()).and_then(|centre| centre.signing.change.as_ref());
+        change.is_some_and(|change| !signing::knows(node, change))
+    }
+
     /// Whether a change of the centre's keys can go on.
     pub fn key_step_due(&self, checkpoints: Option<PublicKey>, now_utc_ms: u64) -> bool {
         let changes = self.state.centre.get(&()).is_some_and(|centre| centre.signing.change.is_some());
