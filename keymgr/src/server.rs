@@ -254,8 +254,8 @@ fn writer_options(
     let origin = crate::service::origin(genesis.kmc());
     let keys = Arc::clone(&keys.ring);
     let of = move || {
-        let secrets = keys.secrets(CentreKey::Checkpoint).into_iter();
-        secrets.map(|secret| CheckpointKey::new(&origin, secret)).collect::<Result<Vec<_>, _>>()
+        let signers = keys.signers(CentreKey::Checkpoint).into_iter();
+        signers.map(|signer| CheckpointKey::by(&origin, Arc::new(signer))).collect::<Result<Vec<_>, _>>()
     };
     of().map_err(|e| ServerError::Setting(e.to_string()))?;
     let key = move || of().unwrap_or_default();

@@ -41,14 +41,19 @@ impl Manager {
         }
         self.certified(line.node, &certificate).await?;
         let head = self.head(kmc, line.node, epoch, 0, now);
-        Ok(self.answer_to(&signed, head, certificate).to_bytes())
+        Ok(self.answer_to(&signed, head, certificate).await?.to_bytes())
     }
 
-    fn answer_to(&self, request: &Signed, head: Head, certificate: Vec<u8>) -> Signed {
+    async fn answer_to(
+        &self,
+        request: &Signed,
+        head: Head,
+        certificate: Vec<u8>,
+    ) -> Result<Signed, LinkProblem> {
         let authority = self.0.parts.authority.certificate().to_vec();
         let certificates = vec![Blob(certificate), Blob(authority)];
         let renewed = Renewed { head, request: request.hash(), certificates };
-        self.sign(&renewed)
+        Ok(self.sign(&renewed).await?)
     }
 
     /// The same in a parcel: the certificate in use is in it, and its key has signed the request, so that nothing rests
@@ -94,7 +99,7 @@ impl Manager {
             };
         self.certified(node, &fresh).await?;
         let until_ms = certificate_end(&fresh).unwrap_or(0);
-        let answer = self.answer_to(signed, self.head(kmc, node, epoch, 0, now), fresh);
+        let answer = self.answer_to(signed, self.head(kmc, node, epoch, 0, now), fresh).await?;
         self.0.renewals.keep(node, signed.hash(), until_ms, answer);
         self.0.mail.ring(node);
         Ok(TAKEN)

@@ -133,11 +133,6 @@ impl Manager {
         &self.0.ceremonies
     }
 
-    /// Signs with the manifest key in use.
-    pub(crate) fn sign<B: keylink::Body>(&self, body: &B) -> keylink::Signed {
-        keylink::Signed::seal(body, &self.signer())
-    }
-
     /// The backend.
     pub fn vault(&self) -> &VaultThread {
         &self.0.parts.vault

@@ -19,7 +19,7 @@ use keylink::{Signed, SoftSigner};
 use keymgr::api::{NodeView, Problem};
 use keymgr::client::utc_ms;
 use keymgr::core::alarm::{Alarm, AlarmKind};
-use keymgr::house::{Authority, House, HouseKeys, certificate_end};
+use keymgr::house::{Authority, House, HouseKeys, RingSigner, certificate_end};
 use keymgr::service::{Clock, Fate, Verdict};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -75,10 +75,10 @@ impl Place {
         };
         let mut body = Renewed { head, request: request.hash(), certificates: vec![Blob(fresh)] };
         change(&mut body);
-        Signed::seal(&body, &self.manifest_signer()).to_bytes()
+        Signed::try_seal(&body, &self.manifest_signer()).unwrap().to_bytes()
     }
 
-    fn manifest_signer(&self) -> SoftSigner {
+    fn manifest_signer(&self) -> RingSigner {
         let ring = &self.keys.ring;
         ring.signer(CentreKey::Manifest, &ring.first(CentreKey::Manifest)).unwrap()
     }

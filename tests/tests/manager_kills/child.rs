@@ -29,7 +29,7 @@ impl Plain {
     pub fn keys(&self, house: &House) -> HouseKeys {
         let [manifest, checkpoint] = [&self.manifest, &self.checkpoint].map(SigningKey::from_bytes);
         HouseKeys {
-            ring: KeyRing::opened(house, manifest, checkpoint).into(),
+            ring: KeyRing::opened(house, &manifest, &checkpoint).into(),
             authority: Authority::new(self.authority.0.clone(), &self.authority.1).unwrap(),
             channel: ServerKey {
                 certificate: self.channel.0.clone(),
