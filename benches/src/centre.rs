@@ -139,8 +139,8 @@ impl Founded {
     /// The store, to be filled while no manager runs.
     pub fn lead(&self, store: &Location) -> Result<Ledger, String> {
         let keys = self.house.open(PASSPHRASE).map_err(text)?;
-        let first = keys.ring.secrets(CentreKey::Checkpoint).into_iter().next().ok_or("no checkpoint key")?;
-        let key = CheckpointKey::new(&self.origin, first).map_err(text)?;
+        let first = keys.ring.signers(CentreKey::Checkpoint).into_iter().next().ok_or("no checkpoint key")?;
+        let key = CheckpointKey::by(&self.origin, std::sync::Arc::new(first)).map_err(text)?;
         let store = Store::lead(store).map_err(text)?;
         Ledger::lead(store, key, "benchmark", keymgr::client::utc_ms()).map_err(text)
     }

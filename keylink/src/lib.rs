@@ -29,7 +29,7 @@ pub mod succession;
 mod time;
 pub mod wire;
 
-pub use envelope::{Body, Sign, Signed, SoftSigner};
+pub use envelope::{Body, NotSigned, Sign, Signed, SoftSigner, TrySign};
 pub use ids::{
     ActionId, CampaignId, CeremonyId, CommandId, CredentialId, Digest, Generation, KeyId, KeySetId, KmcId,
     NodeId, PersonId, PolicyId, PublicKey, TokenId, ZoneId,

@@ -170,7 +170,7 @@ impl Server {
             return Err(ServerError::OtherMaster);
         }
         manager.keep_epoch().await;
-        manager.keep_transport()?;
+        manager.keep_transport().await?;
         Ok(Self { manager, api, link, key, limits: settings.limits })
     }
 
@@ -205,10 +205,15 @@ impl Server {
             }
         };
         let (persons, units) = (api::known_person(manager.clone()), api::known_node(manager.clone()));
-        let people = serve(api, tls(&manager, Manager::people_tls), api::router(manager.clone()), (people(&limits), persons), ended());
+        let people = serve(
+            api,
+            tls(&manager, Manager::people_tls),
+            api::router(manager.clone()),
+            (people(&limits), persons),
+            ended(),
+        );
         let router = api::link_router(manager.clone());
-        let nodes =
-            serve(link, tls(&manager, Manager::link_tls), router, (nodes(&limits), units), ended());
+        let nodes = serve(link, tls(&manager, Manager::link_tls), router, (nodes(&limits), units), ended());
         let (people, nodes) = (tokio::spawn(people), tokio::spawn(nodes));
         let (pusher, stopped) = (manager.clone(), ended());
         let pushes = tokio::spawn(async move { pusher.push(stopped).await });
@@ -240,8 +245,8 @@ fn writer_options(
     let origin = crate::service::origin(genesis.kmc());
     let keys = Arc::clone(&keys.ring);
     let of = move || {
-        let secrets = keys.secrets(CentreKey::Checkpoint).into_iter();
-        secrets.map(|secret| CheckpointKey::new(&origin, secret)).collect::<Result<Vec<_>, _>>()
+        let signers = keys.signers(CentreKey::Checkpoint).into_iter();
+        signers.map(|signer| CheckpointKey::by(&origin, Arc::new(signer))).collect::<Result<Vec<_>, _>>()
     };
     of().map_err(|e| ServerError::Setting(e.to_string()))?;
     let key = move || of().unwrap_or_default();

@@ -2,11 +2,12 @@
 //! that a request says besides.
 
 use keylink::succession::CentreKey;
-use keylink::{NodeId, Sign, SoftSigner};
+use keylink::{NodeId, NotSigned, PublicKey, Sign, SoftSigner, TrySign};
 use keymgr::FolderError;
 use keymgr::channel::{ListenerKey, is_of_node};
 use keymgr::house::{
-    Authority, AuthorityError, House, HouseError, Limits, Settings, certificate_end, certificate_issuer,
+    Authority, AuthorityError, House, HouseError, Limits, RingSigner, Settings, certificate_end,
+    certificate_issuer,
 };
 use keymgr::person::{KeyFileError, spki_digest};
 use std::fs;
@@ -48,9 +49,21 @@ fn a_house_is_made_once_and_opens_by_its_passphrase() {
     assert!(matches!(house.open(PASSPHRASE), Err(HouseError::Folder(FolderError::Open(_)))));
 }
 
+// Goes by the name of a key that it has not.
+struct Another(PublicKey, Option<SoftSigner>);
+
+impl TrySign for Another {
+    fn public(&self) -> PublicKey {
+        self.0
+    }
+
+    fn try_sign(&self, message: &[u8]) -> Result<[u8; 64], NotSigned> {
+        Ok(self.1.as_ref().ok_or(NotSigned)?.sign(message))
+    }
+}
+
 fn authority(seed: u8) -> Authority {
-    let signer = SoftSigner::new(&[seed; 32]);
-    Authority::new(signer.key(), move |message| Some(signer.sign(message)), NOW).unwrap()
+    Authority::new(RingSigner::here(SoftSigner::new(&[seed; 32])), NOW).unwrap()
 }
 
 #[test]
@@ -63,12 +76,15 @@ fn an_authority_is_made_of_its_key_and_ends_what_it_certifies() {
     assert_eq!(certificate_end(one.certificate()).map(|end| (end - NOW) / DAY), Some(3_649));
     let (key, names) = (ListenerKey::generate().unwrap(), settings().names);
     let made = one.listener(&key, &names, NOW, 825).unwrap();
-    assert_eq!((spki_digest(&made.certificate), certificate_issuer(&made.certificate)), (key.digest(), Some(one.key())));
+    assert_eq!(
+        (spki_digest(&made.certificate), certificate_issuer(&made.certificate)),
+        (key.digest(), Some(one.key()))
+    );
     assert_eq!(certificate_end(&made.certificate).map(|end| (end - NOW) / DAY), Some(824));
     let last = one.listener(&key, &names, NOW + 3_600 * DAY, 825).unwrap();
     assert_eq!(certificate_end(&last.certificate), certificate_end(one.certificate()));
     assert_eq!((certificate_end(b"none"), certificate_issuer(b"none")), (None, None));
-    let silent = Authority::new(one.key(), |_| None, NOW);
+    let silent = Authority::new(RingSigner::here(Another(one.key(), None)), NOW);
     assert_eq!(silent.err(), Some(AuthorityError::Key));
 }
 
@@ -76,9 +92,8 @@ fn an_authority_is_made_of_its_key_and_ends_what_it_certifies() {
 fn a_certificate_is_judged_by_the_keys_of_authorities_alone() {
     const DAY: u64 = 86_400_000;
     let (one, two) = (authority(1), authority(2));
-    let forger = SoftSigner::new(&[3; 32]);
-    // Under the name of the one, and signed by another.
-    let forged = Authority::new(one.key(), move |message| Some(forger.sign(message)), NOW).unwrap();
+    let forger = Another(one.key(), Some(SoftSigner::new(&[3; 32])));
+    let forged = Authority::new(RingSigner::here(forger), NOW).unwrap();
     let node = NodeId([5; 32]);
     let pair = rcgen::KeyPair::generate().unwrap();
     let request = rcgen::CertificateParams::new(vec![]).unwrap().serialize_request(&pair).unwrap();

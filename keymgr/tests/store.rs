@@ -269,7 +269,7 @@ fn a_log_goes_on_under_another_key() {
             CheckpointKey::new(common::ORIGIN, ed25519_dalek::SigningKey::from_bytes(&[seed; 32])).unwrap()
         };
         ledger.commit(vec![(entry("zone.make"), Vec::new()); 3], BEGIN_MS, false).unwrap();
-        ledger.change_key(next(43), "anna", BEGIN_MS).unwrap();
+        assert!(ledger.change_key(next(43), "anna", BEGIN_MS).unwrap());
         ledger.commit(vec![(entry("zone.make"), Vec::new()); 3], BEGIN_MS, false).unwrap();
         ledger.checkpoint().unwrap();
         drop(ledger);

@@ -71,7 +71,7 @@ fn identity(version: u64) -> Identity {
         "seed": hex::encode([4; 32]),
         "transport_key": "k".repeat(300),
         "certificate": format!("{version} ").repeat(400),
-        "authorities": "a".repeat(900),
+        "authorities": (0..6).map(|n| PublicKey([n; 32])).collect::<Vec<_>>(),
     });
     serde_json::from_value(identity).unwrap()
 }

@@ -91,9 +91,7 @@ impl TlsIdentity {
     /// Judges certificates that the authorities have issued for clients.
     pub(super) fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, TransportError> {
         let provider = Arc::new(default_provider());
-        WebPkiClientVerifier::builder_with_provider(self.roots(), provider)
-            .build()
-            .map_err(unusable)
+        WebPkiClientVerifier::builder_with_provider(self.roots(), provider).build().map_err(unusable)
     }
 
     /// As a server: asks for the other side's certificate.

@@ -223,15 +223,20 @@ mod tests {
     }
 
     fn identity() -> TlsIdentity {
+        let own = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("key");
+        let authority = keylink::PublicKey(own.public_key_raw().try_into().expect("32 bytes"));
         let mut params = CertificateParams::new(vec![]).expect("params");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, keylink::authority::ORGANIZATION);
+        params.distinguished_name.push(DnType::CommonName, authority.to_string());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("key")).expect("CA");
+        let ca = CertifiedIssuer::self_signed(params, own).expect("CA");
         let key = KeyPair::generate().expect("key");
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("params");
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &ca).expect("signed").pem();
-        TlsIdentity { certificate, key: key.serialize_pem().into(), authorities: ca.pem() }
+        TlsIdentity { certificate, key: key.serialize_pem().into(), authorities: vec![authority] }
     }
 
     // Whoever is let in and asks nothing is not kept either.

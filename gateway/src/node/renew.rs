@@ -233,7 +233,9 @@ impl Renewal {
         // The newest comes last; one that is not named comes before all.
         let place = |by: Option<PublicKey>| identity.authorities.iter().position(|key| Some(*key) == by);
         match place(issuer).cmp(&place(self.issuer)) {
-            Ordering::Less => return Err(RenewError::Certificate("another authority has followed its issuer")),
+            Ordering::Less => {
+                return Err(RenewError::Certificate("another authority has followed its issuer"));
+            }
             Ordering::Equal if until_ms <= self.until_ms => {
                 return Err(RenewError::Certificate("ends no later than the one in use"));
             }

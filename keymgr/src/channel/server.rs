@@ -3,8 +3,8 @@
 use super::pinned::AnyKey;
 use super::places::{Place, Places, Share, WhenFull, network};
 use super::provider;
-use super::stall::Stalling;
 use super::shown::{Shown, of_authorities};
+use super::stall::Stalling;
 use crate::house::{certificate_end, certificate_issuer};
 use crate::person::{channel_issuer, named_node, spki_digest};
 use axum::Router;
@@ -145,10 +145,7 @@ pub fn server_tls(key: &ServerKey) -> Result<Arc<ServerConfig>, rustls::Error> {
 
 /// Settings of a listener for nodes: TLS 1.3 only. Certificates are those of the authorities; a node that asks to be known
 /// has none yet.
-pub fn node_tls(
-    shown: &Arc<Shown>,
-    authorities: &[PublicKey],
-) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub fn node_tls(shown: &Arc<Shown>, authorities: &[PublicKey]) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(of_authorities(authorities, true)?)

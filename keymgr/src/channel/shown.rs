@@ -1,8 +1,8 @@
 //! What the manager shows of itself, and whom it believes, while one transport authority takes the place of another: a
 //! certificate by each, of which every other end is shown the newest that it says it knows.
 
-use super::server::ServerKey;
 use super::provider;
+use super::server::ServerKey;
 use keylink::{PublicKey, authority};
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, TrustAnchor};

@@ -25,11 +25,7 @@ const AUTHORITY: &str = "transport authority";
 
 /// A node is given a certificate of this authority that is valid until then, UTC milliseconds. Only its first one counts
 /// as its own at once: whether it has taken another is seen when it shows it.
-pub fn issued(
-    tx: &mut Change<'_>,
-    id: &NodeId,
-    (authority, until): (PublicKey, u64),
-) -> Result<(), Refusal> {
+pub fn issued(tx: &mut Change<'_>, id: &NodeId, (authority, until): (PublicKey, u64)) -> Result<(), Refusal> {
     let node = tx.get::<Node>(id)?;
     if !node.is_served() {
         return Err(Refusal::Suspended);

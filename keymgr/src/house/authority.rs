@@ -2,11 +2,12 @@
 //! connections; what a node may have is decided by signatures. Its key is one of the centre's own (Ed25519), and may be
 //! out of this process: it is asked for signatures.
 
+use super::hand::RingSigner;
 use super::ring::KeyRing;
 use crate::channel::{ListenerKey, ServerKey};
 use crate::core::certificate::AUTHORITY_DAYS;
 use keylink::succession::CentreKey;
-use keylink::{PublicKey, Sign, authority};
+use keylink::{PublicKey, TrySign, authority};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
@@ -24,58 +25,33 @@ pub enum AuthorityError {
     /// The request cannot be read, or does not prove its key.
     #[error("not a certificate request, or its signature does not hold")]
     Request,
-    /// The authority's own key or certificate cannot be used.
-    #[error("the authority's key cannot be used")]
+    /// The authority's own key cannot be used, or has not signed.
+    #[error("the authority's key has not signed")]
     Key,
     /// A time that a certificate cannot state.
     #[error("not a time that a certificate can state")]
     Time,
 }
 
-struct Signs {
-    key: PublicKey,
-    sign: Box<dyn Fn(&[u8]) -> Option<[u8; 64]> + Send + Sync>,
-}
-
-impl rcgen::PublicKeyData for Signs {
-    fn der_bytes(&self) -> &[u8] {
-        &self.key.0
-    }
-
-    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        &rcgen::PKCS_ED25519
-    }
-}
-
-impl rcgen::SigningKey for Signs {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        (self.sign)(message).map(Vec::from).ok_or(rcgen::Error::RemoteKeyError)
-    }
-}
-
 /// An authority. Its name is made of its key, and its certificate of the key and the time since when it issues, so that
 /// it is the same whenever it is made.
 pub struct Authority {
-    issuer: Issuer<'static, Signs>,
-    key: PublicKey,
+    issuer: Issuer<'static, RingSigner>,
     certificate: Vec<u8>,
     ends: OffsetDateTime,
 }
 
 impl core::fmt::Debug for Authority {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Authority({})", self.key)
+        write!(f, "Authority({})", self.key())
     }
 }
 
 impl Authority {
     /// By a key that is asked for signatures, and issues since `since_ms`, UTC milliseconds. Its certificate is valid for
     /// [`AUTHORITY_DAYS`]; nodes judge by the key, which root documents name.
-    pub fn new(
-        key: PublicKey,
-        sign: impl Fn(&[u8]) -> Option<[u8; 64]> + Send + Sync + 'static,
-        since_ms: u64,
-    ) -> Result<Self, AuthorityError> {
+    pub fn new(signer: RingSigner, since_ms: u64) -> Result<Self, AuthorityError> {
+        let key = signer.public();
         let mut params = CertificateParams::default();
         let mut name = DistinguishedName::new();
         name.push(DnType::OrganizationName, authority::ORGANIZATION);
@@ -88,20 +64,24 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from_slice(&number[..16]));
         (params.not_before, params.not_after) = span(since_ms, AUTHORITY_DAYS)?;
         let ends = params.not_after;
-        let signs = Signs { key, sign: Box::new(sign) };
-        let certificate = params.self_signed(&signs).map_err(|_| AuthorityError::Key)?.der().to_vec();
-        Ok(Self { issuer: Issuer::new(params, signs), key, certificate, ends })
+        let certificate = params.self_signed(&signer).map_err(|_| AuthorityError::Key)?.der().to_vec();
+        Ok(Self { issuer: Issuer::new(params, signer), certificate, ends })
     }
 
     /// By a key of the ring; none if it is not there.
     pub fn of(ring: &KeyRing, key: &PublicKey, since_ms: u64) -> Result<Self, AuthorityError> {
         let signer = ring.signer(CentreKey::Transport, key).ok_or(AuthorityError::Key)?;
-        Self::new(*key, move |message| Some(signer.sign(message)), since_ms)
+        Self::new(signer, since_ms)
+    }
+
+    /// Whether a signature is waited for: it is asked for where nobody else has to wait then.
+    pub fn waits(&self) -> bool {
+        self.issuer.key().waits()
     }
 
     /// Its key.
-    pub const fn key(&self) -> PublicKey {
-        self.key
+    pub fn key(&self) -> PublicKey {
+        self.issuer.key().public()
     }
 
     /// Its certificate, DER.

@@ -87,11 +87,7 @@ impl House {
     }
 
     /// Makes folder and keys. Refuses a folder in which a manager lives.
-    pub fn create(
-        &self,
-        settings: &Settings,
-        passphrase: &[u8],
-    ) -> Result<HouseKeys, HouseError> {
+    pub fn create(&self, settings: &Settings, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
         if self.0.holds(SETTINGS) {
             return Err(HouseError::Taken(self.0.path().to_owned()));
         }
@@ -122,10 +118,7 @@ impl House {
             let channel = self.0.unseal(CHANNEL, passphrase);
             (ring.join().map_err(|_| HouseError::Random).flatten(), channel)
         });
-        Ok(HouseKeys {
-            ring: Arc::new(ring?),
-            channel: ListenerKey::from_der(channel?),
-        })
+        Ok(HouseKeys { ring: Arc::new(ring?), channel: ListenerKey::from_der(channel?) })
     }
 
     /// Writes a file that only the manager's user reads, whole or not at all.

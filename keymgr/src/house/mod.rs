@@ -6,6 +6,7 @@
 mod authority;
 mod folder;
 mod genesis;
+mod hand;
 mod master;
 mod ring;
 mod settings;
@@ -13,6 +14,7 @@ mod settings;
 pub use authority::{Authority, AuthorityError, certificate_end, certificate_issuer};
 pub use folder::{CHANNEL_DAYS, House, HouseError, HouseKeys};
 pub use genesis::{Beginning, Founder, Genesis, GenesisError};
+pub use hand::RingSigner;
 pub use master::Master;
 pub use ring::KeyRing;
 pub use settings::{Limits, Settings};

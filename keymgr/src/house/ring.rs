@@ -3,13 +3,14 @@
 //! decided here: the centre's state says it, so that a crash between file and log leaves nothing undecided.
 
 use super::folder::{House, HouseError, signing_key};
+use super::hand::RingSigner;
 use crate::key_folder::KeyFolder;
 use crate::person::KeyFileError;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use keylink::succession::{CentreKey, SignedSuccession, Succession};
 use keylink::wire::U64;
-use keylink::{KmcId, PublicKey, SoftSigner};
+use keylink::{KmcId, NotSigned, PublicKey, SoftSigner, TrySign};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,16 +21,30 @@ const ENROLMENT: &str = "enrolment.pem";
 
 struct Held {
     key: CentreKey,
-    secret: SigningKey,
+    signer: RingSigner,
     file: String,
     /// Made in this run, for a change that nobody may have asked for yet.
     prepared: bool,
 }
 
 impl Held {
-    fn public(&self) -> PublicKey {
-        PublicKey(self.secret.verifying_key().to_bytes())
+    fn sealed(key: CentreKey, secret: &SigningKey, file: String) -> Self {
+        let seed = Zeroizing::new(secret.to_bytes());
+        let signer = RingSigner::here(SoftSigner::new(&seed));
+        Self { key, signer, file, prepared: false }
     }
+
+    fn public(&self) -> PublicKey {
+        self.signer.public()
+    }
+}
+
+// Tokens of an older folder were made from its first manifest key.
+fn enrolment_of(first: &SigningKey) -> Zeroizing<[u8; 32]> {
+    let mut secret = Sha256::new();
+    secret.update(b"payhsm/enrolment-secret/v1");
+    secret.update(Zeroizing::new(first.to_bytes()).as_ref());
+    Zeroizing::new(secret.finalize().into())
 }
 
 /// The keys, opened; wiped on drop.
@@ -86,46 +101,39 @@ impl KeyRing {
             ended.collect::<Result<Vec<_>, HouseError>>()
         })?;
         let (mut held, mut enrolment) = (Vec::new(), None);
-        for (key, secret, file) in opened {
+        for (key, secret, file) in &opened {
             match key {
-                Some(key) => held.push(Held { key, secret, file, prepared: false }),
+                Some(key) => held.push(Held::sealed(*key, secret, file.clone())),
                 None => enrolment = Some(Zeroizing::new(secret.to_bytes())),
             }
         }
-        Ok(Self::of(folder, passphrase, held, enrolment))
+        let first = opened.iter().find(|(key, ..)| *key == Some(CentreKey::Manifest));
+        let enrolment = enrolment.or_else(|| first.map(|(_, secret, _)| enrolment_of(secret)));
+        Ok(Self::of(folder, passphrase, held, enrolment.unwrap_or_default()))
     }
 
     /// Makes the first keys of a folder.
     pub(super) fn create(folder: &KeyFolder, passphrase: &[u8]) -> Result<Self, HouseError> {
-        let mut held = Vec::new();
+        let (mut held, mut enrolment) = (Vec::new(), Zeroizing::default());
         for key in CentreKey::ALL {
             let (secret, file) = (signing_key()?, first_file(key));
             seal(folder, &file, &secret, passphrase)?;
-            held.push(Held { key, secret, file, prepared: false });
+            if key == CentreKey::Manifest {
+                enrolment = enrolment_of(&secret);
+            }
+            held.push(Held::sealed(key, &secret, file));
         }
-        Ok(Self::of(folder, passphrase, held, None))
+        Ok(Self::of(folder, passphrase, held, enrolment))
     }
 
     /// Keys that were opened elsewhere, one of each kind.
-    pub fn opened(house: &House, keys: impl IntoIterator<Item = (CentreKey, SigningKey)>) -> Self {
-        let held = |(key, secret)| Held { key, secret, file: first_file(key), prepared: false };
-        Self::of(house.folder(), b"", keys.into_iter().map(held).collect(), None)
+    pub fn opened(house: &House, keys: [&SigningKey; CentreKey::ALL.len()]) -> Self {
+        let held = CentreKey::ALL.into_iter().zip(keys);
+        let held = held.map(|(key, secret)| Held::sealed(key, secret, first_file(key))).collect();
+        Self::of(house.folder(), b"", held, enrolment_of(keys[0]))
     }
 
-    fn of(
-        folder: &KeyFolder,
-        passphrase: &[u8],
-        held: Vec<Held>,
-        enrolment: Option<Zeroizing<[u8; 32]>>,
-    ) -> Self {
-        let enrolment = enrolment.unwrap_or_else(|| {
-            let first = held.iter().find(|own| own.key == CentreKey::Manifest);
-            let seed = Zeroizing::new(first.map(|own| own.secret.to_bytes()).unwrap_or_default());
-            let mut secret = Sha256::new();
-            secret.update(b"payhsm/enrolment-secret/v1");
-            secret.update(seed.as_ref());
-            Zeroizing::new(secret.finalize().into())
-        });
+    fn of(folder: &KeyFolder, passphrase: &[u8], held: Vec<Held>, enrolment: Zeroizing<[u8; 32]>) -> Self {
         let passphrase = Zeroizing::new(passphrase.to_vec());
         Self { folder: folder.clone(), passphrase, enrolment, held: Mutex::new(held) }
     }
@@ -150,21 +158,15 @@ impl KeyRing {
         self.held().iter().filter(|own| own.key == key).map(Held::public).collect()
     }
 
-    /// The secret half of a key, if it is here.
-    pub fn secret(&self, key: CentreKey, public: &PublicKey) -> Option<SigningKey> {
+    /// Signs with a key, if it is here.
+    pub fn signer(&self, key: CentreKey, public: &PublicKey) -> Option<RingSigner> {
         let held = self.held();
-        held.iter().find(|own| own.key == key && own.public() == *public).map(|own| own.secret.clone())
+        held.iter().find(|own| own.key == key && own.public() == *public).map(|own| own.signer.clone())
     }
 
-    /// All secret halves of a kind.
-    pub fn secrets(&self, key: CentreKey) -> Vec<SigningKey> {
-        self.held().iter().filter(|own| own.key == key).map(|own| own.secret.clone()).collect()
-    }
-
-    /// The same, to sign messages with.
-    pub fn signer(&self, key: CentreKey, public: &PublicKey) -> Option<SoftSigner> {
-        let seed = Zeroizing::new(self.secret(key, public)?.to_bytes());
-        Some(SoftSigner::new(&seed))
+    /// All of a kind.
+    pub fn signers(&self, key: CentreKey) -> Vec<RingSigner> {
+        self.held().iter().filter(|own| own.key == key).map(|own| own.signer.clone()).collect()
     }
 
     /// A key to take the place of one: one that was prepared before and not used, or a new one, which is sealed in the
@@ -181,7 +183,7 @@ impl KeyRing {
         let public = PublicKey(secret.verifying_key().to_bytes());
         let file = file_of(key, &public);
         seal(&self.folder, &file, &secret, &self.passphrase)?;
-        held.push(Held { key, secret, file, prepared: true });
+        held.push(Held { prepared: true, ..Held::sealed(key, &secret, file) });
         Ok(public)
     }
 
@@ -192,9 +194,9 @@ impl KeyRing {
         key: CentreKey,
         (old, new): (PublicKey, PublicKey),
         utc_ms: u64,
-    ) -> Option<SignedSuccession> {
+    ) -> Option<Result<SignedSuccession, NotSigned>> {
         let body = Succession { kmc, key, old, new, made_ms: U64(utc_ms) };
-        Some(SignedSuccession::seal(&body, &self.signer(key, &old)?, &self.signer(key, &new)?))
+        Some(SignedSuccession::try_seal(&body, &self.signer(key, &old)?, &self.signer(key, &new)?))
     }
 
     /// Whether there are others than one of each kind.
@@ -260,7 +262,7 @@ mod tests {
         let checkpoint = ring.public(CentreKey::Checkpoint)[0];
         let signing = [old, checkpoint].into();
         ring.erase_unwanted(&signing, &signing).expect("nothing to do");
-        assert!(ring.secret(CentreKey::Manifest, &new).is_some(), "somebody may ask for it yet");
+        assert!(ring.signer(CentreKey::Manifest, &new).is_some(), "somebody may ask for it yet");
         let again = KeyRing::open(&ring.folder, PASSPHRASE).expect("opens");
         assert_eq!(again.public(CentreKey::Manifest), [old, new]);
         assert_eq!(*again.enrolment_secret(), *ring.enrolment_secret());
@@ -268,7 +270,7 @@ mod tests {
         assert_eq!(again.prepare(CentreKey::Manifest).expect("the same"), new, "nobody knows it");
         let known = [old, new, checkpoint].into();
         again.erase_unwanted(&known, &[new, checkpoint].into()).expect("erased");
-        assert!(!again.folder.holds("manifest.pem") && again.secret(CentreKey::Manifest, &old).is_none());
+        assert!(!again.folder.holds("manifest.pem") && again.signer(CentreKey::Manifest, &old).is_none());
         let last = KeyRing::open(&ring.folder, PASSPHRASE).expect("opens");
         assert_eq!(last.public(CentreKey::Manifest), [new]);
         assert_eq!(*last.enrolment_secret(), *ring.enrolment_secret(), "tokens are judged as before");
@@ -290,7 +292,10 @@ mod tests {
         let (_place, ring) = ring();
         let old = ring.public(CentreKey::Checkpoint)[0];
         let new = ring.prepare(CentreKey::Checkpoint).expect("made");
-        let said = ring.state(KmcId([1; 32]), CentreKey::Checkpoint, (old, new), 7).expect("both are here");
+        let said = ring
+            .state(KmcId([1; 32]), CentreKey::Checkpoint, (old, new), 7)
+            .expect("both are here")
+            .expect("signed");
         assert_eq!(said.open().map(|body| (body.old, body.new)), Some((old, new)));
         assert!(ring.state(KmcId([1; 32]), CentreKey::Manifest, (old, new), 7).is_none());
         assert_eq!(format!("{ring:?}"), "KeyRing");

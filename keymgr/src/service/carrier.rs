@@ -112,9 +112,9 @@ impl Manager {
     pub(super) async fn bundle(&self, node: NodeId, confirm: bool) -> Result<Mail, LinkProblem> {
         let link = self.view(|core| core.node(&node).map(|record| record.link.clone()));
         let link = link.ok_or(LinkProblem::Unknown)?;
-        let mut mail = self.mail_for(node, link.taken, link.root).await;
+        let mut mail = self.mail_for(node, link.taken, link.root).await?;
         if let Some(last) = link.last_receipt().filter(|_| confirm) {
-            mail.messages.push(self.counter_receipt(node, last)?);
+            mail.messages.push(self.counter_receipt(node, last).await?);
         }
         let served = self.view(|core| core.node(&node).is_some_and(crate::core::node::Node::is_served));
         mail.messages.extend(self.0.renewals.of(node).filter(|_| served));

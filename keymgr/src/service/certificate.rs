@@ -15,6 +15,7 @@ use keylink::envelope::Signed;
 use keylink::message::{Audience, CERTIFICATE_RENEW_MS, Head, Renew, Renewed};
 use keylink::wire::Blob;
 use keylink::{Digest, NodeId, PublicKey};
+use std::sync::Arc;
 
 impl Manager {
     /// A node wants its certificate made anew.
@@ -38,27 +39,26 @@ impl Manager {
         {
             return Err(LinkProblem::Early);
         }
-        let certificate = self.issue_certificate(&transport, &asked.csr.0, line.node, now);
-        let certificate = certificate.map_err(|_| LinkProblem::Key)?;
+        let certificate = issue_certificate(&transport, asked.csr.0, line.node, now).await?;
         if spki_digest(&certificate) != Some(line.channel) {
             return Err(LinkProblem::Key);
         }
         self.certified(line.node, &transport, &certificate).await?;
         let head = self.head(kmc, line.node, epoch, 0, now);
-        Ok(self.answer_to(&signed, head, &transport, certificate).to_bytes())
+        Ok(self.answer_to(&signed, head, &transport, certificate).await?.to_bytes())
     }
 
-    fn answer_to(
+    async fn answer_to(
         &self,
         request: &Signed,
         head: Head,
         transport: &Transport,
         certificate: Vec<u8>,
-    ) -> Signed {
+    ) -> Result<Signed, LinkProblem> {
         let authority = transport.authority().certificate().to_vec();
         let certificates = vec![Blob(certificate), Blob(authority)];
         let renewed = Renewed { head, request: request.hash(), certificates };
-        self.sign(&renewed)
+        Ok(self.sign(&renewed).await?)
     }
 
     /// The same in a parcel: the certificate in use is in it, and its key has signed the request, so that nothing rests
@@ -97,17 +97,16 @@ impl Manager {
         if !record.is_served() {
             return Ok(refused(Refusal::Suspended.code(), Refusal::Suspended));
         }
-        let fresh = transport.authority().certify(&asked.csr.0, &node.to_string(), now, CERTIFICATE_DAYS);
-        let fresh = match fresh {
+        let fresh = match issue_certificate(&transport, asked.csr.0, node, now).await {
             Ok(fresh) if spki_digest(&fresh) == spki_digest(in_use) => fresh,
-            Ok(_) | Err(AuthorityError::Request) => {
+            Ok(_) | Err(LinkProblem::Key) => {
                 return Ok(refused("other_key", "the request is not for the key in use"));
             }
-            Err(error) => return Err(LinkProblem::Unready(error.to_string())),
+            Err(problem) => return Err(problem),
         };
         self.certified(node, &transport, &fresh).await?;
         let made = (transport.authority().key(), certificate_end(&fresh).unwrap_or(0));
-        let answer = self.answer_to(signed, self.head(kmc, node, epoch, 0, now), &transport, fresh);
+        let answer = self.answer_to(signed, self.head(kmc, node, epoch, 0, now), &transport, fresh).await?;
         self.0.renewals.keep(node, signed.hash(), made, answer);
         self.0.mail.ring(node);
         Ok(TAKEN)
@@ -124,17 +123,6 @@ impl Manager {
             Err(SubmitError::Refused(Refusal::NotDue)) => Ok(AGAIN),
             Err(problem) => Err(problem.into()),
         }
-    }
-
-    pub(super) fn issue_certificate(
-        &self,
-        transport: &Transport,
-        csr: &[u8],
-        node: NodeId,
-        now: u64,
-    ) -> Result<Vec<u8>, LinkProblem> {
-        let issued = transport.authority().certify(csr, &node.to_string(), now, CERTIFICATE_DAYS);
-        issued.map_err(|error| LinkProblem::Unready(error.to_string()))
     }
 
     // Written before the node has it.
@@ -157,4 +145,23 @@ impl Manager {
             let _ = self.submit(None, Input::CertificateShown { node, authority, until_utc_ms }).await;
         }
     }
+}
+
+/// A certificate for the key of a request, made where nobody else has to wait for the signature.
+pub(super) async fn issue_certificate(
+    transport: &Arc<Transport>,
+    csr: Vec<u8>,
+    node: NodeId,
+    now: u64,
+) -> Result<Vec<u8>, LinkProblem> {
+    let of = Arc::clone(transport);
+    let work = move || of.authority().certify(&csr, &node.to_string(), now, CERTIFICATE_DAYS);
+    let issued = match transport.authority().waits() {
+        true => tokio::task::spawn_blocking(work).await.unwrap_or(Err(AuthorityError::Key)),
+        false => work(),
+    };
+    issued.map_err(|error| match error {
+        AuthorityError::Request => LinkProblem::Key,
+        AuthorityError::Key | AuthorityError::Time => LinkProblem::Unready(error.to_string()),
+    })
 }

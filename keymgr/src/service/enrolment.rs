@@ -69,7 +69,13 @@ impl Enrolments {
     }
 
     /// The token of this name; `place` is where the manager is, and its authorities.
-    pub fn token(&self, kmc: KmcId, root: Digest, place: (&str, &[PublicKey]), token: TokenId) -> EnrolmentToken {
+    pub fn token(
+        &self,
+        kmc: KmcId,
+        root: Digest,
+        place: (&str, &[PublicKey]),
+        token: TokenId,
+    ) -> EnrolmentToken {
         EnrolmentToken {
             kmc,
             root,

@@ -11,6 +11,7 @@ use crate::core::input::{Input, Outcome, WrappedFor};
 use crate::core::key::{Material, Wrapper};
 use crate::core::target::Draft;
 use crate::failpoint::failpoint;
+use crate::house::RingSigner;
 use crate::vault::{KeySpec, Vault, VaultError};
 use hostcmd::managed::possession::{PossessionFault, make_throw_away};
 use hsm::HsmError;
@@ -176,8 +177,11 @@ impl Manager {
         if drafts.is_empty() {
             return false;
         }
-        let signer = self.signer();
-        let signed: Vec<Signed> = drafts.iter().map(|draft| Signed::seal(&draft.body, &signer)).collect();
+        let seal = move |signer: &RingSigner| {
+            drafts.iter().map(|draft| Signed::try_seal(&draft.body, signer)).collect::<Result<Vec<_>, _>>()
+        };
+        // They are due again.
+        let Ok(signed) = self.signing(seal).await else { return false };
         failpoint!("labour.before_issue");
         match self.submit(None, Input::Issue(signed.clone())).await {
             // What was not taken is drafted anew; it is not sent, since only what is stored is sent.

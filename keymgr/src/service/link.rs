@@ -1,6 +1,7 @@
 //! What nodes say to the manager, and what they are answered. Every message proves itself; the connection it
 //! came over must be that node's own, and a hello is for one connection.
 
+use super::certificate::issue_certificate;
 use super::keys::{Held, label, label_of};
 use super::manager::{Manager, SubmitProblem};
 use super::rates;
@@ -20,7 +21,7 @@ use keylink::message::{
     Receipt, ReceiptKind, RootKekAccept, StatusBeat,
 };
 use keylink::wire::{Blob, U64};
-use keylink::{Digest, KmcId, NodeId, PublicKey, Signed, TokenId};
+use keylink::{Digest, KmcId, NodeId, NotSigned, PublicKey, Signed, TokenId};
 use paytypes::CipherError;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -102,6 +103,12 @@ pub enum LinkProblem {
     Unready(String),
 }
 
+impl From<NotSigned> for LinkProblem {
+    fn from(problem: NotSigned) -> Self {
+        Self::Unready(problem.to_string())
+    }
+}
+
 impl From<SubmitProblem> for LinkProblem {
     fn from(problem: SubmitProblem) -> Self {
         Self::Refused(problem)
@@ -136,7 +143,7 @@ impl Manager {
         });
         let Some((evidence, roots, epoch)) = known else { return Ok(LinkAnswer::Wait) };
         let transport = self.transport()?;
-        let certificate = self.issue_certificate(&transport, &asked.enrol.csr.0, node, now)?;
+        let certificate = issue_certificate(&transport, asked.enrol.csr.0.clone(), node, now).await?;
         self.certified(node, &transport, &certificate).await?;
         let authority = Blob(transport.authority().certificate().to_vec());
         let enrolled = Enrolled {
@@ -146,7 +153,7 @@ impl Manager {
             evidence,
         };
         self.0.enrolments.forget(node);
-        Ok(LinkAnswer::Bytes(self.sign(&enrolled).to_bytes()))
+        Ok(LinkAnswer::Bytes(self.sign(&enrolled).await?.to_bytes()))
     }
 
     // Said to the node at once, and before its token is used: officers could not let it in under this name. One that
@@ -195,7 +202,7 @@ impl Manager {
         failpoint!("link.hello");
         self.note_certificate(line).await;
         self.offer_root_kek(hello.node, hello.taken).await;
-        let mail = self.mail_for(hello.node, hello.taken, hello.root).await;
+        let mail = self.mail_for(hello.node, hello.taken, hello.root).await?;
         Ok(self.with_recovery(mail, hello.root))
     }
 
@@ -211,14 +218,14 @@ impl Manager {
         self.offer_root_kek(node, pull.taken).await;
         let bell = self.0.mail.bell(node);
         let ring = bell.notified();
-        let mail = self.mail_for(node, pull.taken, pull.root).await;
+        let mail = self.mail_for(node, pull.taken, pull.root).await?;
         if !mail.is_empty() || pull.wait_s == 0 {
             return Ok(self.with_recovery(mail, pull.root));
         }
         let most = u64::from(pull.wait_s).min(keylink::endpoint::PULL_WAIT_S);
         let _ = tokio::time::timeout(Duration::from_secs(most), ring).await;
         debug_assert!(taken.1 < u64::MAX);
-        let mail = self.mail_for(node, pull.taken, pull.root).await;
+        let mail = self.mail_for(node, pull.taken, pull.root).await?;
         Ok(self.with_recovery(mail, pull.root))
     }
 
@@ -272,7 +279,7 @@ impl Manager {
         }
         failpoint!("link.after_parcel");
         let messages = match (node, last) {
-            (Some(node), Some(last)) => vec![self.counter_receipt(node, last)?],
+            (Some(node), Some(last)) => vec![self.counter_receipt(node, last).await?],
             _ => Vec::new(),
         };
         Ok(Mail { roots: Vec::new(), messages })
@@ -291,7 +298,11 @@ impl Manager {
         Ok(Mail::default())
     }
 
-    pub(super) fn counter_receipt(&self, node: NodeId, last: (U64, Digest)) -> Result<Signed, LinkProblem> {
+    pub(super) async fn counter_receipt(
+        &self,
+        node: NodeId,
+        last: (U64, Digest),
+    ) -> Result<Signed, LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let epoch = self.view(crate::core::Core::epoch);
         // Read before the checkpoint: what covers this many entries covers the receipt.
@@ -299,7 +310,7 @@ impl Manager {
         let checkpoint = self.checkpoint().filter(|c| c.size.0 >= size).map(|c| (c.size, c.root));
         let body =
             CounterReceipt { head: self.head(kmc, node, epoch, last.0.0, now), receipt: last.1, checkpoint };
-        Ok(self.sign(&body))
+        Ok(self.sign(&body).await?)
     }
 
     pub(super) fn head(&self, kmc: KmcId, node: NodeId, epoch: u64, seq: u64, now: u64) -> Head {
@@ -314,7 +325,12 @@ impl Manager {
     }
 
     // What the box has; after a restart of ours, what the store has.
-    pub(super) async fn mail_for(&self, node: NodeId, taken: (U64, U64), root: u32) -> Mail {
+    pub(super) async fn mail_for(
+        &self,
+        node: NodeId,
+        taken: (U64, U64),
+        root: u32,
+    ) -> Result<Mail, LinkProblem> {
         let taken = (taken.0.0, taken.1.0);
         self.post_confirmation(node, taken);
         let (roots, newest) = self.view(|core| {
@@ -333,9 +349,8 @@ impl Manager {
         {
             self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
         }
-        let mut mail = self.0.mail.take(node, taken, roots);
-        self.sign_anew(&mut mail);
-        mail
+        let mail = self.0.mail.take(node, taken, roots);
+        Ok(self.sign_anew(mail).await?)
     }
 
     // A receipt that is in the store byte for byte is confirmed again and not written again: a node that repeats itself

@@ -11,10 +11,10 @@ use super::renewals::Renewals;
 use super::sent::SentStore;
 use super::transport::Present;
 use crate::ceremony::Ceremonies;
+use crate::channel::ListenerKey;
 use crate::core::ids::Fresh;
 use crate::core::input::{Input, Outcome, Told};
 use crate::core::{Core, Refusal};
-use crate::channel::ListenerKey;
 use crate::house::KeyRing;
 use crate::log;
 use crate::vault::VaultThread;
@@ -137,11 +137,6 @@ impl Manager {
 
     pub(crate) fn ceremonies(&self) -> &Ceremonies {
         &self.0.ceremonies
-    }
-
-    /// Signs with the manifest key in use.
-    pub(crate) fn sign<B: keylink::Body>(&self, body: &B) -> keylink::Signed {
-        keylink::Signed::seal(body, &self.signer())
     }
 
     /// The backend.

@@ -31,5 +31,5 @@ pub use link::{Line, LinkAnswer, LinkProblem, mail_bytes, stored_label};
 pub use manager::{Manager, Parts, RequestName, SubmitProblem};
 pub use sent::SentStore;
 pub use signing::SuccessorProblem;
-pub use transport::{Transport, TransportProblem};
 pub(crate) use signing::origin;
+pub use transport::{Transport, TransportProblem};

@@ -192,7 +192,10 @@ impl Manager {
             let zones = <State as Table<Zone>>::rows(core.state());
             let sets = record.zones.iter().filter_map(|zone| zones.get(zone)).flat_map(|zone| &zone.key_sets);
             let mut live = sets.filter_map(|set| core.key_set(set)).map(|set| set.live_campaign.is_some());
-            !record.has_answered() || core.key_change_concerns(record) || record.link.last_receipt() != confirmed || live.any(|live| live)
+            !record.has_answered()
+                || core.key_change_concerns(record)
+                || record.link.last_receipt() != confirmed
+                || live.any(|live| live)
         })
     }
 }

@@ -91,14 +91,17 @@ impl Manager {
 
     /// Makes anew what is shown and believed, if the centre's state says something else than before, or certificates are
     /// near their end.
-    pub fn keep_transport(&self) -> Result<(), TransportProblem> {
+    pub async fn keep_transport(&self) -> Result<(), TransportProblem> {
         let now = self.now().utc_ms;
         let of = self.view(crate::core::Core::key_state).ok_or(TransportProblem::None)?;
         let is_present = |present: &Arc<Transport>| present.of == of && now < present.renew_ms;
         if self.transport().is_ok_and(|present| is_present(&present)) {
             return Ok(());
         }
-        let fresh = Arc::new(self.make_transport(of, now)?);
+        // Signatures may have to be waited for.
+        let manager = self.clone();
+        let made = tokio::task::spawn_blocking(move || manager.make_transport(of, now)).await;
+        let fresh = Arc::new(made.map_err(|_| AuthorityError::Key)??);
         *self.0.transport.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
         Ok(())
     }

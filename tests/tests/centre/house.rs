@@ -106,7 +106,7 @@ impl Centre {
             limits: Limits::default(),
         };
         let utc_ms = keymgr::client::utc_ms();
-        let keys = house.create(&settings, PASSPHRASE, utc_ms).unwrap();
+        let keys = house.create(&settings, PASSPHRASE).unwrap();
         let mut genesis = Genesis::draft(&Beginning {
             name: &settings.name,
             manifest: keys.ring.first(CentreKey::Manifest),

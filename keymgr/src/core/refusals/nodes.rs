@@ -10,8 +10,8 @@ use crate::core::node::{BackendClass, NewNode, Traffic};
 use crate::core::people::Role;
 use crate::core::policy::DAY_MS;
 use keylink::message::{Audience, GenerationUse, Hello, Manifest, Pull, Receipt, ReceiptKind, StatusBeat};
-use keylink::wire::U64;
 use keylink::succession::CentreKey;
+use keylink::wire::U64;
 use keylink::{KmcId, PublicKey, Sign, Signed, SoftSigner};
 
 pub const CASES: &[Case] = &[

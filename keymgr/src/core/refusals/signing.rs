@@ -158,8 +158,10 @@ fn an_authority_goes_when_every_node_has_a_certificate_of_the_next() {
     }
     let listed = |house: &House| house.core.authorities();
     let until = house.now + 1_000_000;
-    let shown = |house: &House, n: usize, by: &SoftSigner, until_utc_ms: u64| {
-        Input::CertificateShown { node: house.node(n), authority: by.key(), until_utc_ms }
+    let shown = |house: &House, n: usize, by: &SoftSigner, until_utc_ms: u64| Input::CertificateShown {
+        node: house.node(n),
+        authority: by.key(),
+        until_utc_ms,
     };
     for n in 0..2 {
         house.must(shown(&house, n, &old, until));
