@@ -106,7 +106,7 @@ pub(super) fn keys(manager: &Manager) -> Vec<SigningKeyView> {
         };
         let view = |key| {
             let (public, since) = core.signing_key(key)?;
-            let place = crate::house::KEYS_PLACE.to_owned();
+            let place = manager.ring().place(key, &public).unwrap_or_default();
             Some(SigningKeyView { key, public, since_ms: U64(since), place, change: change(key) })
         };
         CentreKey::ALL.into_iter().filter_map(view).collect()

@@ -1,11 +1,13 @@
 //! Making and opening the folder.
 
 use super::authority::{Authority, AuthorityError, certificate_end};
+use super::custody::{Custody, CustodyError};
 use super::ring::KeyRing;
 use super::settings::Settings;
 use crate::channel::ServerKey;
 use crate::key_folder::{FolderError, KeyFolder};
 use ed25519_dalek::SigningKey;
+use keylink::succession::CentreKey;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
@@ -44,6 +46,40 @@ pub enum HouseError {
     /// The authority cannot be made or used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The key lies in a token, and the folder was opened without it.
+    #[error(
+        "the {key} key {public} of this centre is in a token: serve it with `--backend pkcs11 --token URI`"
+    )]
+    InToken {
+        /// Which.
+        key: CentreKey,
+        /// Beginning of its public half.
+        public: String,
+    },
+    /// The key lies in a sealed file, and the folder was opened with a token.
+    #[error(
+        "the {key} key of this centre is in {path}: its keys were made without a token, and are used without one"
+    )]
+    InFile {
+        /// Which.
+        key: CentreKey,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The token does not hold the key.
+    #[error("the token does not hold the {key} key {public} of this centre, or does not sign with it")]
+    NotInToken {
+        /// Which.
+        key: CentreKey,
+        /// Beginning of its public half.
+        public: String,
+    },
+    /// The token did not do what it was asked.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// It is not known yet whose keys these are.
+    #[error("the centre of these keys has not begun")]
+    Nobody,
     /// No randomness.
     #[error("the operating system gave no random bytes")]
     Random,
@@ -91,11 +127,22 @@ impl House {
         passphrase: &[u8],
         utc_ms: u64,
     ) -> Result<HouseKeys, HouseError> {
+        self.create_with(settings, passphrase, utc_ms, None)
+    }
+
+    /// The same with signature keys in a token. They are kept there once the ring knows whose they are.
+    pub fn create_with(
+        &self,
+        settings: &Settings,
+        passphrase: &[u8],
+        utc_ms: u64,
+        custody: Option<Custody>,
+    ) -> Result<HouseKeys, HouseError> {
         if self.0.holds(SETTINGS) {
             return Err(HouseError::Taken(self.0.path().to_owned()));
         }
         self.0.make()?;
-        let ring = KeyRing::create(&self.0, passphrase)?;
+        let ring = KeyRing::create(&self.0, passphrase, custody)?;
         let (certificate, key) = Authority::generate(&settings.name, utc_ms)?;
         let authority = Authority::new(certificate, &key)?;
         let channel = authority.listener(&settings.names, utc_ms, CHANNEL_DAYS)?;
@@ -120,9 +167,14 @@ impl House {
 
     /// Opens the keys.
     pub fn open(&self, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
+        self.open_with(passphrase, None)
+    }
+
+    /// The same with the token in which its signature keys are.
+    pub fn open_with(&self, passphrase: &[u8], custody: Option<Custody>) -> Result<HouseKeys, HouseError> {
         // A passphrase is made costly to try; the files are tried side by side.
         let (ring, [authority, channel]) = std::thread::scope(|scope| {
-            let ring = scope.spawn(|| KeyRing::open(&self.0, passphrase));
+            let ring = scope.spawn(|| KeyRing::open(&self.0, passphrase, custody));
             let others = [AUTHORITY, CHANNEL]
                 .map(|file| scope.spawn(move || self.0.unseal(file, passphrase)))
                 .map(|opening| opening.join().map_err(|_| HouseError::Random).and_then(|opened| Ok(opened?)));
