@@ -31,7 +31,7 @@ pub struct SigningKeyView {
     pub public: PublicKey,
     /// Since when it signs, UTC milliseconds.
     pub since_ms: U64,
-    /// Where its secret half is.
+    /// Where its secret half is: `sealed file`, or `token` and the label of the key there.
     pub place: String,
     /// The change on its way.
     pub change: Option<KeyChangeView>,
