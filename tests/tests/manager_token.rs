@@ -208,7 +208,7 @@ fn a_token_that_hung_is_used_again() {
     sign(&house);
     for (call, again) in [("C_GenerateRandom", "the backend answers again"), ("C_Sign", "keys signs again")] {
         // Once for each control file.
-        let _ = std::fs::remove_file(control.with_extension("once"));
+        let _ = std::fs::remove_file(control.with_extension("fired"));
         rule(&control, &format!("{call} hang=6000 once"));
         house.run("otto", &["zone", "new", call]);
         house.until("the manager sees it", |house| status(house)["backend_ready"] == false);

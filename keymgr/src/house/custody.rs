@@ -8,8 +8,12 @@ use keylink::{KmcId, NotSigned, PublicKey, TrySign};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
+
+/// A token that is not used is asked so often, and one that was away.
+const WELL: Duration = Duration::from_secs(5);
+const AWAY: Duration = Duration::from_secs(1);
 
 /// What a token said when it did not do something; holds no secret.
 #[derive(Debug, Error)]
@@ -55,6 +59,7 @@ pub struct Custody {
     jobs: Arc<Mutex<mpsc::Sender<Job>>>,
     busy: Arc<Busy>,
     away: Arc<AtomicBool>,
+    asked: Arc<Mutex<Instant>>,
     patience: Duration,
 }
 
@@ -75,12 +80,19 @@ impl Custody {
                 at.at(|| job(token.as_mut()));
             }
         })?;
-        Ok(Self { jobs: Arc::new(Mutex::new(jobs)), busy, away: Arc::new(AtomicBool::new(false)), patience })
+        let (jobs, asked) = (Arc::new(Mutex::new(jobs)), Arc::new(Mutex::new(Instant::now())));
+        Ok(Self { jobs, busy, away: Arc::new(AtomicBool::new(false)), asked, patience })
     }
 
     /// True when the token did what it was asked last, and does not keep its thread waiting.
     pub fn answers(&self) -> bool {
         !self.away.load(Ordering::Relaxed) && !self.busy.for_at_least(self.patience)
+    }
+
+    /// True when nobody has asked it for a while, or it was away and does not hang.
+    pub(super) fn wants_a_look(&self) -> bool {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        asked >= WELL || (asked >= AWAY && self.away.load(Ordering::Relaxed))
     }
 
     fn is(&self, answers: bool, why: &dyn core::fmt::Display) {
@@ -106,6 +118,7 @@ impl Custody {
             self.is(false, &CustodyError::Silent);
             return Err(CustodyError::Silent);
         }
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let (answer, waiting) = mpsc::sync_channel(1);
         let gone = Arc::new(AtomicBool::new(false));
         let left = Arc::clone(&gone);
@@ -169,7 +182,6 @@ pub(super) mod tests {
     use keylink::{Sign, SoftSigner};
     use std::collections::HashMap;
     use std::sync::MutexGuard;
-    use std::time::Instant;
 
     /// A token in memory that does what a test says.
     #[derive(Clone, Default)]

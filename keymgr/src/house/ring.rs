@@ -308,8 +308,13 @@ impl KeyRing {
         self.custody.as_ref().is_none_or(Custody::answers)
     }
 
-    /// Finds out whether a token that was away is back.
-    pub fn look_again(&self) {
+    /// True when a token with the keys was not asked for a while, or was away.
+    pub fn wants_a_look(&self) -> bool {
+        self.custody.as_ref().is_some_and(Custody::wants_a_look)
+    }
+
+    /// Finds out whether it signs. May wait.
+    pub fn look(&self) {
         if let Some(own) = self.signers(CentreKey::Manifest).first() {
             let _ = own.try_sign(CHECK);
         }
@@ -398,6 +403,7 @@ impl KeyRing {
 
 #[cfg(test)]
 mod tests {
+    use super::super::custody::tests::Soft;
     use super::*;
 
     const PASSPHRASE: &[u8] = b"a passphrase of a test";
@@ -433,6 +439,81 @@ mod tests {
         assert_eq!(*last.enrolment_secret(), *ring.enrolment_secret(), "tokens are judged as before");
         assert!(!last.has_spare());
         last.erase_unwanted(&known, &[new, checkpoint].into()).expect("again");
+    }
+
+    fn in_token() -> (tempfile::TempDir, KeyRing, Soft, Custody) {
+        let folder = tempfile::tempdir().expect("folder");
+        let own = KeyFolder::at(folder.path().join("kmc"));
+        own.make().expect("made");
+        let token = Soft::default();
+        let custody = Custody::start(Duration::from_millis(400), Box::new(token.clone())).expect("a thread");
+        let ring = KeyRing::create(&own, PASSPHRASE, Some(custody.clone())).expect("created");
+        (folder, ring, token, custody)
+    }
+
+    #[test]
+    fn keys_in_a_token_are_found_changed_and_destroyed_there() {
+        let (_place, ring, token, custody) = in_token();
+        assert!(matches!(ring.prepare(CentreKey::Manifest), Err(HouseError::Nobody)));
+        assert!(token.state().kept.is_empty(), "kept when it is known whose they are");
+        ring.belongs_to(KmcId([1; 32])).expect("kept");
+        ring.belongs_to(KmcId([1; 32])).expect("once");
+        let (old, checkpoint) = (ring.first(CentreKey::Manifest), ring.first(CentreKey::Checkpoint));
+        let place = ring.place(CentreKey::Manifest, &old).expect("known");
+        assert_eq!(place, format!("token payhsm/kmc/0101010101010101/manifest/{}", short(&old)));
+        assert_eq!(ring.places(), "token");
+        let open = || KeyRing::open(&ring.folder, PASSPHRASE, Some(custody.clone()));
+        let again = open().expect("found");
+        assert_eq!(again.place(CentreKey::Manifest, &old), Some(place));
+        assert_eq!(*again.enrolment_secret(), *ring.enrolment_secret());
+        again.belongs_to(KmcId([1; 32])).expect("known");
+        let new = again.prepare(CentreKey::Manifest).expect("made");
+        let said = again.state(KmcId([1; 32]), CentreKey::Manifest, (old, new), 7).expect("both");
+        assert!(said.expect("signed").open().is_some());
+        let known = [old, new, checkpoint].into();
+        again.erase_unwanted(&known, &[new, checkpoint].into()).expect("erased");
+        assert!(!token.state().kept.contains_key(&old) && !again.folder.holds("manifest.token"));
+        let last = open().expect("found");
+        assert_eq!(last.public(CentreKey::Manifest), [new]);
+        assert_eq!(*last.enrolment_secret(), *ring.enrolment_secret(), "tokens are judged as before");
+    }
+
+    #[test]
+    fn a_ring_is_opened_where_its_keys_are_or_a_key_is_named() {
+        let (_place, ring, token, custody) = in_token();
+        ring.belongs_to(KmcId([1; 32])).expect("kept");
+        let refused = |folder: &KeyFolder, custody| {
+            KeyRing::open(folder, PASSPHRASE, custody).expect_err("refused").to_string()
+        };
+        let said = refused(&ring.folder, None);
+        let name = short(&ring.first(CentreKey::Manifest));
+        assert!(said.contains(&format!("manifest key {name}")) && said.contains("is in a token"), "{said}");
+        token.state().kept.remove(&ring.first(CentreKey::Checkpoint));
+        let said = refused(&ring.folder, Some(custody.clone()));
+        assert!(said.contains("does not hold the checkpoint key"), "{said}");
+        ring.folder.erase("enrolment.pem").expect("erased");
+        assert!(refused(&ring.folder, Some(custody.clone())).contains("enrolment.pem"));
+        let (_other, sealed) = self::ring();
+        let said = refused(&sealed.folder, Some(custody));
+        assert!(said.contains("manifest key") && said.contains("manifest.pem"), "{said}");
+    }
+
+    #[test]
+    fn a_token_that_is_away_makes_and_destroys_nothing_and_signs_again_later() {
+        let (_place, ring, token, _) = in_token();
+        ring.belongs_to(KmcId([1; 32])).expect("kept");
+        let (manifest, checkpoint) = (ring.first(CentreKey::Manifest), ring.first(CentreKey::Checkpoint));
+        token.state().fails = true;
+        assert!(matches!(ring.prepare(CentreKey::Manifest), Err(HouseError::Custody(_))));
+        let known = [manifest, checkpoint].into();
+        assert!(ring.erase_unwanted(&known, &[checkpoint].into()).is_err());
+        assert!(ring.folder.holds("manifest.token") && !ring.answers());
+        token.state().fails = false;
+        ring.look();
+        assert!(ring.answers() && ring.signer(CentreKey::Manifest, &manifest).is_some());
+        token.state().hang = Duration::from_millis(1200);
+        let signer = ring.signer(CentreKey::Checkpoint, &checkpoint).expect("here");
+        assert!(signer.waits() && signer.try_sign(b"text").is_err() && !ring.answers());
     }
 
     #[test]

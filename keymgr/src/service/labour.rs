@@ -73,12 +73,12 @@ impl Manager {
         }
     }
 
-    // A token that is away is asked again, so that somebody finds out when it is back.
+    // A token that is not used, or is away, is asked, so that somebody finds out.
     async fn tell_keys(&self) {
         let parts = &self.0.parts;
-        if !parts.ring.answers() {
+        if parts.ring.wants_a_look() {
             let ring = std::sync::Arc::clone(&parts.ring);
-            drop(tokio::task::spawn_blocking(move || ring.look_again()));
+            drop(tokio::task::spawn_blocking(move || ring.look()));
         }
         let away = !parts.ring.answers() || parts.writer.standing().waits_for_key;
         let open = |alarm: &crate::core::alarm::Alarm| {
