@@ -96,12 +96,12 @@ impl Founded {
             limits: Limits { strangers_per_address: 1024, ..Limits::default() },
         };
         let utc_ms = keymgr::client::utc_ms();
-        let keys = house.create(&settings, PASSPHRASE, utc_ms).map_err(text)?;
+        let keys = house.create(&settings, PASSPHRASE).map_err(text)?;
         let mut genesis = Genesis::draft(&Beginning {
             name: &settings.name,
             manifest: keys.ring.first(CentreKey::Manifest),
             checkpoint: keys.ring.first(CentreKey::Checkpoint),
-            authority: keys.authority.certificate(),
+            transport: keys.ring.first(CentreKey::Transport),
             persons: &persons,
             recovery: Recovery::default(),
             utc_ms,

@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod action;
+pub mod authority;
 pub mod endpoint;
 pub mod envelope;
 pub mod ids;

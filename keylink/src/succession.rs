@@ -16,17 +16,20 @@ pub enum CentreKey {
     Manifest,
     /// Signs checkpoints of the log.
     Checkpoint,
+    /// Signs transport certificates: the key of the transport authority.
+    Transport,
 }
 
 impl CentreKey {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Manifest, Self::Checkpoint];
+    pub const ALL: [Self; 3] = [Self::Manifest, Self::Checkpoint, Self::Transport];
 
     /// The word for paths, files and lists.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Manifest => "manifest",
             Self::Checkpoint => "checkpoint",
+            Self::Transport => "transport",
         }
     }
 }

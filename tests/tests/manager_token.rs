@@ -10,6 +10,7 @@ use tests::softhsm::TempToken;
 
 const PERSONS: [&str; 5] = ["ada", "ben", "cleo", "otto", "ida"];
 const ROLES: [&str; 4] = ["--operator", "otto.person", "--auditor", "ida.person"];
+const OWN_KEYS: [&str; 3] = ["manifest", "checkpoint", "transport"];
 const SERVE: [&str; 4] = ["kmc", "serve", "--kmc", "kmc"];
 
 // The whole file at once: it is read whenever it has changed.
@@ -76,7 +77,7 @@ fn keys_are_rotated_under_a_master_key_on_a_token() {
     let check = said["master_key_check_value"].as_str().unwrap().to_owned();
     assert!(house.run("ida", &["report", "nodes"]).contains(&check));
 
-    for which in ["manifest", "checkpoint"] {
+    for which in OWN_KEYS {
         let (public, place) = own_key(&house, which);
         assert!(place.starts_with("token payhsm/kmc/") && place.contains(&public[..16]), "{place}");
         assert!(house.run("ida", &["report", "nodes"]).contains(&place));
@@ -100,7 +101,7 @@ fn keys_are_rotated_under_a_master_key_on_a_token() {
 
     // Its own keys are made in the token and destroyed there; what nodes and auditors follow is the same.
     let objects = objects_on(&token);
-    for which in ["manifest", "checkpoint"] {
+    for which in OWN_KEYS {
         let (before, _) = own_key(&house, which);
         house.approved("otto", &["kmc", "key", "rotate", which, "--yes"]);
         house.until("the change ends", |house| {
@@ -117,8 +118,8 @@ fn keys_are_rotated_under_a_master_key_on_a_token() {
     }
     house.until("old keys are destroyed", |_| objects_on(&token) == objects);
     let mut own = house.files("kmc");
-    own.retain(|(file, _)| file.starts_with("manifest") || file.starts_with("checkpoint"));
-    assert!(own.len() == 2 && own.iter().all(|(file, _)| file.ends_with(".token")), "{own:?}");
+    own.retain(|(file, _)| OWN_KEYS.iter().any(|which| file.starts_with(which)));
+    assert!(own.len() == OWN_KEYS.len() && own.iter().all(|(file, _)| file.ends_with(".token")), "{own:?}");
     assert!(house.run("ida", &["kmc", "verify"]).contains("signatures checked"));
 
     // The token is away: what needs keys waits, with one alarm; the rest goes on, and nobody is blamed.

@@ -166,13 +166,18 @@ pub enum Input {
         node: NodeId,
         /// SHA-256 of the certificate.
         certificate: Digest,
+        /// The authority that issued it.
+        authority: PublicKey,
         /// When it ends, UTC milliseconds.
         until_utc_ms: u64,
     },
-    /// The connection of a node shows a certificate that ends later than the one on record.
+    /// The connection of a node shows a certificate that ends later than the one on record, or one of the authority that
+    /// issues now where that one is not.
     CertificateShown {
         /// Which node.
         node: NodeId,
+        /// The authority that issued it.
+        authority: PublicKey,
         /// When it ends, UTC milliseconds.
         until_utc_ms: u64,
     },

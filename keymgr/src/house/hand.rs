@@ -2,7 +2,7 @@
 //! token, and nobody is given it.
 
 use super::custody::TokenKey;
-use keylink::{NotSigned, PublicKey, Sign, SoftSigner, TrySign};
+use keylink::{NotSigned, PublicKey, TrySign};
 use rcgen::{PKCS_ED25519, PublicKeyData, SignatureAlgorithm, SigningKey};
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ pub struct RingSigner {
 
 impl RingSigner {
     /// Over a key in this memory.
-    pub(super) fn here(holder: SoftSigner) -> Self {
-        Self { public: holder.key(), holder: Arc::new(holder), waits: false }
+    pub fn here(holder: impl TrySign + 'static) -> Self {
+        Self { public: holder.public(), holder: Arc::new(holder), waits: false }
     }
 
     /// Over a key in a token.
@@ -67,6 +67,7 @@ impl SigningKey for RingSigner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keylink::SoftSigner;
     use rcgen::CertificateParams;
     use x509_cert::Certificate;
     use x509_cert::der::{Decode, Encode};

@@ -1,4 +1,4 @@
-//! The manager's own folder: its signature keys, its authority for nodes' transport certificates, and its
+//! The manager's own folder: its signature keys, that of its authority for transport certificates among them, and its
 //! settings. The keys lie encrypted under the manager's passphrase, those that sign in the token with the master key if
 //! there is one; the master key is the backend's.
 //!
@@ -14,9 +14,9 @@ mod master;
 mod ring;
 mod settings;
 
-pub use authority::{Authority, AuthorityError, certificate_end};
+pub use authority::{Authority, AuthorityError, certificate_end, certificate_issuer};
 pub use custody::{Custody, CustodyError, KeyToken, KeyTokenError};
-pub use folder::{House, HouseError, HouseKeys};
+pub use folder::{CHANNEL_DAYS, House, HouseError, HouseKeys};
 pub use genesis::{Beginning, Founder, Genesis, GenesisError};
 pub use hand::RingSigner;
 pub use master::Master;

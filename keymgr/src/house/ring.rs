@@ -233,10 +233,10 @@ impl KeyRing {
     }
 
     /// Keys that were opened elsewhere, one of each kind.
-    pub fn opened(house: &House, manifest: &SigningKey, checkpoint: &SigningKey) -> Self {
-        let held = [(CentreKey::Manifest, manifest), (CentreKey::Checkpoint, checkpoint)];
-        let held = held.map(|(key, secret)| Held::sealed(key, secret, first_file(key, SEALED)));
-        Self::of(house.folder(), b"", held.into(), enrolment_of(manifest), None)
+    pub fn opened(house: &House, keys: [&SigningKey; CentreKey::ALL.len()]) -> Self {
+        let held = CentreKey::ALL.into_iter().zip(keys);
+        let held = held.map(|(key, secret)| Held::sealed(key, secret, first_file(key, SEALED))).collect();
+        Self::of(house.folder(), b"", held, enrolment_of(keys[0]), None)
     }
 
     fn of(

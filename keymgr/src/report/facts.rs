@@ -15,8 +15,7 @@ pub fn facts(status: &StatusView, made_by: &str) -> Vec<Fact> {
         ("backend class", status.backend_class.clone()),
         ("master key in", status.master_key_place.clone()),
         ("master key", master),
-        ("manifest and checkpoint keys in", status.signing_keys_place.clone()),
-        ("authority key in", "sealed file".to_owned()),
+        ("manifest, checkpoint and transport keys in", status.signing_keys_place.clone()),
         ("test master key", status.test_master_key.to_string()),
         ("log entries", status.log_size.to_string()),
     ]

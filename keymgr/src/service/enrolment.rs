@@ -5,8 +5,8 @@ use crate::core::enrolment::TOKEN_LIFE_MS;
 use crate::core::names;
 use keylink::envelope::Signed;
 use keylink::message::{Audience, Enrol, EnrolmentToken, HeadError, proof_holds};
-use keylink::wire::{Blob, Hex, U64};
-use keylink::{Digest, KmcId, NodeId, TokenId};
+use keylink::wire::{Hex, U64};
+use keylink::{Digest, KmcId, NodeId, PublicKey, TokenId};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -68,13 +68,19 @@ impl Enrolments {
         Self { secret, asked: Mutex::default() }
     }
 
-    /// The token of this name; `place` is where the manager is, and the certificate of its authority.
-    pub fn token(&self, kmc: KmcId, root: Digest, place: (&str, &[u8]), token: TokenId) -> EnrolmentToken {
+    /// The token of this name; `place` is where the manager is, and its authorities.
+    pub fn token(
+        &self,
+        kmc: KmcId,
+        root: Digest,
+        place: (&str, &[PublicKey]),
+        token: TokenId,
+    ) -> EnrolmentToken {
         EnrolmentToken {
             kmc,
             root,
             url: place.0.to_owned(),
-            authorities: vec![Blob(place.1.to_vec())],
+            authorities: place.1.to_vec(),
             token,
             secret: Hex(*self.secret_of(token)),
             not_after: U64(made_ms(token) + TOKEN_LIFE_MS),

@@ -1,6 +1,7 @@
 //! What nodes say to the manager, and what they are answered. Every message proves itself; the connection it
 //! came over must be that node's own, and a hello is for one connection.
 
+use super::certificate::issue_certificate;
 use super::keys::{Held, label, label_of};
 use super::manager::{Manager, SubmitProblem};
 use super::rates;
@@ -20,7 +21,7 @@ use keylink::message::{
     Receipt, ReceiptKind, RootKekAccept, StatusBeat,
 };
 use keylink::wire::{Blob, U64};
-use keylink::{Digest, KmcId, NodeId, NotSigned, Signed, TokenId};
+use keylink::{Digest, KmcId, NodeId, NotSigned, PublicKey, Signed, TokenId};
 use paytypes::CipherError;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -40,6 +41,8 @@ pub struct Line {
     pub node: NodeId,
     /// SHA-256 of the SubjectPublicKeyInfo of its certificate.
     pub channel: Digest,
+    /// The transport authority that issued it.
+    pub authority: PublicKey,
     /// When the certificate ends, UTC milliseconds.
     pub until_utc_ms: u64,
     /// Exporter value (RFC 8446 section 7.5).
@@ -139,14 +142,14 @@ impl Manager {
             (record.csr == asked.csr).then(|| (evidence, core.roots(), core.epoch()))
         });
         let Some((evidence, roots, epoch)) = known else { return Ok(LinkAnswer::Wait) };
-        let certificate = self.issue_certificate(&asked.enrol.csr.0, node, now)?;
-        self.certified(node, &certificate).await?;
-        let authority = Blob(self.0.parts.authority.certificate().to_vec());
+        let transport = self.transport()?;
+        let certificate = issue_certificate(&transport, asked.enrol.csr.0.clone(), node, now).await?;
+        self.certified(node, &transport, &certificate).await?;
+        let authority = Blob(transport.authority().certificate().to_vec());
         let enrolled = Enrolled {
             head: self.head(kmc, node, epoch, 0, now),
             roots,
-            certificates: vec![Blob(certificate), authority.clone()],
-            authorities: vec![authority],
+            certificates: vec![Blob(certificate), authority],
             evidence,
         };
         self.0.enrolments.forget(node);

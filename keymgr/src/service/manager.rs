@@ -9,11 +9,13 @@ use super::offers::Offers;
 use super::rates::Rates;
 use super::renewals::Renewals;
 use super::sent::SentStore;
+use super::transport::Present;
 use crate::ceremony::Ceremonies;
+use crate::channel::ListenerKey;
 use crate::core::ids::Fresh;
 use crate::core::input::{Input, Outcome, Told};
 use crate::core::{Core, Refusal};
-use crate::house::{Authority, KeyRing};
+use crate::house::KeyRing;
 use crate::log;
 use crate::vault::VaultThread;
 use crate::writer::{self, Recalled, SubmitError, Writer};
@@ -33,8 +35,10 @@ pub struct Parts {
     pub vault: VaultThread,
     /// Signs manifests.
     pub ring: Arc<KeyRing>,
-    /// Certifies nodes' transport keys.
-    pub authority: Authority,
+    /// Key of both listeners.
+    pub channel: ListenerKey,
+    /// Host names and addresses of the listeners.
+    pub names: Vec<String>,
     /// Where nodes reach the manager, as enrolment tokens say it.
     pub link_url: String,
     /// The clocks.
@@ -63,6 +67,7 @@ pub(super) struct Inner {
     pub enrolments: Enrolments,
     pub offers: Offers,
     pub renewals: Renewals,
+    pub transport: Present,
     pub turns: Turns,
     pub rates: Rates,
     pub labour: Notify,
@@ -86,6 +91,7 @@ impl Manager {
             enrolments,
             offers: Offers::default(),
             renewals: Renewals::default(),
+            transport: Present::default(),
             turns: Turns::default(),
             rates: Rates::default(),
             labour: Notify::new(),
@@ -151,7 +157,8 @@ impl Manager {
     /// The token of this name, for one node to ask by. It begins with the root document of this hash.
     pub fn enrolment_token(&self, token: TokenId, root: Digest) -> Option<EnrolmentToken> {
         let kmc = self.view(Core::kmc)?;
-        let place = (self.0.parts.link_url.as_str(), self.0.parts.authority.certificate());
+        let transport = self.transport().ok()?;
+        let place = (self.0.parts.link_url.as_str(), transport.counts());
         Some(self.0.enrolments.token(kmc, root, place, token))
     }
 

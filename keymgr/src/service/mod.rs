@@ -21,6 +21,7 @@ mod renewals;
 mod root_kek;
 mod sent;
 mod signing;
+mod transport;
 
 pub use carrier::{CARRIED_MAX, Fate, Verdict, Way};
 pub use clock::Clock;
@@ -31,3 +32,4 @@ pub use manager::{Manager, Parts, RequestName, SubmitProblem};
 pub use sent::SentStore;
 pub use signing::SuccessorProblem;
 pub(crate) use signing::origin;
+pub use transport::{Transport, TransportProblem};

@@ -114,6 +114,7 @@ impl Manager {
     pub(super) async fn key_steps(&self) {
         let (ring, now) = (&self.0.parts.ring, self.now().utc_ms);
         let standing = self.0.parts.writer.standing();
+        self.look_at_transport().await;
         if !standing.leading || !ring.has_spare() {
             return;
         }
@@ -124,10 +125,17 @@ impl Manager {
         }
         if self.view(|core| core.key_step_due(signs, now)) {
             failpoint!("labour.before_key_step");
-            if let Err(problem) = self.submit(None, Input::KeyStep { checkpoints: signs }).await {
-                tracing::warn!(%problem, "the change of a signing key does not go on");
+            match self.submit(None, Input::KeyStep { checkpoints: signs }).await {
+                // Whoever waits for mail is given the root document at once.
+                Ok(_) => {
+                    let nodes =
+                        self.view(|core| core.state().nodes().map(|node| node.id).collect::<Vec<_>>());
+                    nodes.into_iter().for_each(|node| self.0.mail.ring(node));
+                }
+                Err(problem) => tracing::warn!(%problem, "the change of a signing key does not go on"),
             }
             failpoint!("labour.after_key_step");
+            self.look_at_transport().await;
         }
         let mut wanted = self.view(crate::core::Core::wanted_keys);
         // The log may still be signed by the key before.
@@ -140,6 +148,13 @@ impl Manager {
             tracing::error!(%error, "a signing key that is out of use is not erased");
         }
         failpoint!("labour.after_key_erased");
+    }
+
+    // What cannot be made leaves what is shown and believed as it was.
+    async fn look_at_transport(&self) {
+        if let Err(error) = self.keep_transport().await {
+            tracing::error!(%error, "the listeners' certificates are not made anew");
+        }
     }
 
     fn sign_checkpoints_with(&self, next: PublicKey) {

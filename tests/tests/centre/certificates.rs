@@ -15,7 +15,7 @@ use keylink::message::{Audience, CERTIFICATE_RENEW_MS, Mail, Package, Parcel, Re
 use keylink::root::RootDocument;
 use keylink::succession::CentreKey;
 use keylink::wire::{Blob, U64};
-use keylink::{Signed, SoftSigner};
+use keylink::{NotSigned, PublicKey, Sign, Signed, SoftSigner, TrySign};
 use keymgr::api::{NodeView, Problem};
 use keymgr::client::utc_ms;
 use keymgr::core::alarm::{Alarm, AlarmKind};
@@ -55,9 +55,9 @@ impl Place {
         let signed = self.asking[n].enrolment.request("n", "C", utc_ms());
         let csr = signed.peek::<keylink::message::Enrol>().unwrap().csr;
         let issued = utc_ms() - days * DAY;
-        let certificate =
-            self.keys.authority.certify(&csr.0, &identity.node().to_string(), issued, 397).unwrap();
-        with_certificates(identity, &[certificate, self.keys.authority.certificate().to_vec()])
+        let authority = self.authority();
+        let certificate = authority.certify(&csr.0, &identity.node().to_string(), issued, 397).unwrap();
+        with_certificates(identity, &[certificate, authority.certificate().to_vec()])
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -67,7 +67,7 @@ impl Place {
     fn answer(&self, request: &Signed, n: usize, change: impl Fn(&mut Renewed)) -> Vec<u8> {
         let asked: Renew = request.peek().unwrap();
         let node = self.identities[n].node();
-        let fresh = self.keys.authority.certify(&asked.csr.0, &node.to_string(), utc_ms(), 397).unwrap();
+        let fresh = self.authority().certify(&asked.csr.0, &node.to_string(), utc_ms(), 397).unwrap();
         let head = keylink::message::Head {
             audience: Audience::Node(node),
             not_after: U64(utc_ms() + DAY),
@@ -81,6 +81,10 @@ impl Place {
     fn manifest_signer(&self) -> RingSigner {
         let ring = &self.keys.ring;
         ring.signer(CentreKey::Manifest, &ring.first(CentreKey::Manifest)).unwrap()
+    }
+
+    fn authority(&self) -> Authority {
+        self.keys.first_authority(utc_ms()).unwrap()
     }
 
     async fn document(&self, n: usize) -> RootDocument {
@@ -107,6 +111,24 @@ impl Place {
         let text = String::from_utf8_lossy(&export);
         text.lines().filter(|line| line.starts_with("v1 ") && line.contains(" node.certificate ")).count()
     }
+}
+
+// Goes by the authority's name, and has another key.
+struct Forger(PublicKey, SoftSigner);
+
+impl TrySign for Forger {
+    fn public(&self) -> PublicKey {
+        self.0
+    }
+
+    fn try_sign(&self, message: &[u8]) -> Result<[u8; 64], NotSigned> {
+        Ok(self.1.sign(message))
+    }
+}
+
+fn foreign(authority: &Authority) -> Authority {
+    let forger = Forger(authority.key(), SoftSigner::new(&[0xF0; 32]));
+    Authority::new(RingSigner::here(forger), utc_ms()).unwrap()
 }
 
 fn with_certificates(identity: &Identity, certificates: &[Vec<u8>]) -> Identity {
@@ -275,9 +297,8 @@ async fn what_a_node_does_not_take_leaves_it_what_it_had() {
     }
     let csr = request.peek::<Renew>().unwrap().csr;
     let second = place.asking[1].enrolment.request("n", "C", utc_ms()).peek::<keylink::message::Enrol>();
-    let (id, authority) = (old.node().to_string(), &place.keys.authority);
-    let (_, key) = Authority::generate("another", utc_ms()).unwrap();
-    let foreign = Authority::new(authority.certificate().to_vec(), &key).unwrap();
+    let (id, authority) = (old.node().to_string(), place.authority());
+    let foreign = foreign(&authority);
     for (what, der) in [
         ("another key", authority.certify(&second.unwrap().csr.0, &id, utc_ms(), 397).unwrap()),
         ("another name", authority.certify(&csr.0, "n1", utc_ms(), 397).unwrap()),
@@ -441,8 +462,7 @@ async fn no_parcel_brings_a_certificate_for_another_key_or_node_or_time() {
         signed.peek::<Renew>().unwrap().certificate
     };
     let (fresh, ended, other) = (&place.identities[0], place.aged(0, 398), place.aged(1, 390));
-    let (_, key) = Authority::generate("another", utc_ms()).unwrap();
-    let foreign = Authority::new(place.keys.authority.certificate().to_vec(), &key).unwrap();
+    let foreign = foreign(&place.authority());
     let forged = foreign.certify(&body.csr.0, &node.to_string(), utc_ms() - 390 * DAY, 397).unwrap();
     let pair = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(vec![node.to_string()]).unwrap();

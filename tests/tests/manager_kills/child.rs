@@ -4,8 +4,8 @@
 use ed25519_dalek::SigningKey;
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
-use keymgr::channel::ServerKey;
-use keymgr::house::{Authority, House, HouseKeys, KeyRing};
+use keymgr::channel::ListenerKey;
+use keymgr::house::{House, HouseKeys, KeyRing};
 use keymgr::server::Server;
 use keymgr::vault::{Vault, VaultThread};
 use serde::{Deserialize, Serialize};
@@ -19,22 +19,17 @@ const FOLDER: &str = "PAYHSM_TEST_KILL_FOLDER";
 /// The keys of a house, plain.
 #[derive(Serialize, Deserialize)]
 pub struct Plain {
-    pub manifest: [u8; 32],
-    pub checkpoint: [u8; 32],
-    pub authority: (Vec<u8>, Vec<u8>),
-    pub channel: (Vec<u8>, Vec<u8>),
+    /// Of manifests, checkpoints and the transport authority.
+    pub signing: [[u8; 32]; 3],
+    pub channel: Vec<u8>,
 }
 
 impl Plain {
     pub fn keys(&self, house: &House) -> HouseKeys {
-        let [manifest, checkpoint] = [&self.manifest, &self.checkpoint].map(SigningKey::from_bytes);
+        let signing = self.signing.each_ref().map(SigningKey::from_bytes);
         HouseKeys {
-            ring: KeyRing::opened(house, &manifest, &checkpoint).into(),
-            authority: Authority::new(self.authority.0.clone(), &self.authority.1).unwrap(),
-            channel: ServerKey {
-                certificate: self.channel.0.clone(),
-                key: Zeroizing::new(self.channel.1.clone()),
-            },
+            ring: KeyRing::opened(house, signing.each_ref()).into(),
+            channel: ListenerKey::from_der(Zeroizing::new(self.channel.clone())),
         }
     }
 

@@ -13,6 +13,7 @@ use keylink::node::{About, Rules};
 use keylink::root::Recovery;
 use keylink::succession::CentreKey;
 use keymgr::audit::{Head, Options, Report, verify_store};
+use keymgr::channel::ListenerKey;
 use keymgr::client::{
     Client, ClientProblem, ManagerAddress, RotateWishes, ZoneWishes, plan_rotation, plan_zone,
 };
@@ -20,7 +21,7 @@ use keymgr::core::action::Act;
 use keymgr::core::campaign::{Campaign, Mark, Phase};
 use keymgr::core::node::{BackendClass, NewNode, Zone};
 use keymgr::core::people::Role;
-use keymgr::house::{Authority, Beginning, Genesis, House, Limits, Settings};
+use keymgr::house::{Beginning, Genesis, House, Limits, Settings};
 use keymgr::person::{Home, PersonRequest};
 use keymgr::server::GENESIS;
 use keymgr::store::{Location, Store};
@@ -97,22 +98,15 @@ impl World {
             limits: Limits::default(),
         };
         let utc_ms = keymgr::client::utc_ms();
-        let (certificate, key) = Authority::generate("killed centre", utc_ms).unwrap();
-        let authority = Authority::new(certificate.clone(), &key).unwrap();
-        let channel = authority.listener(&settings.names, utc_ms, 30).unwrap();
-        let plain = Plain {
-            manifest: [0x31; 32],
-            checkpoint: [0x32; 32],
-            authority: (certificate, key.to_vec()),
-            channel: (channel.certificate.clone(), channel.key.to_vec()),
-        };
+        let channel = ListenerKey::generate().unwrap();
+        let plain = Plain { signing: [[0x31; 32], [0x32; 32], [0x33; 32]], channel: channel.der().to_vec() };
         let house = House::at(folder.path().join("kmc"));
         let keys = plain.keys(&house);
         let mut genesis = Genesis::draft(&Beginning {
             name: &settings.name,
             manifest: keys.ring.first(CentreKey::Manifest),
             checkpoint: keys.ring.first(CentreKey::Checkpoint),
-            authority: keys.authority.certificate(),
+            transport: keys.ring.first(CentreKey::Transport),
             persons: &persons,
             recovery: Recovery::default(),
             utc_ms,

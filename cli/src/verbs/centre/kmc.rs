@@ -224,8 +224,7 @@ fn init(args: &Init) -> Exit {
     let utc_ms = keymgr::client::utc_ms();
     let passphrase = args.folder.passphrase()?;
     let custody = master.as_ref().map(|opened| opened.custody(PATIENCE)).transpose()?.flatten();
-    let made =
-        house.create_with(&settings, passphrase.as_bytes(), utc_ms, custody).map_err(Failure::check)?;
+    let made = house.create_with(&settings, passphrase.as_bytes(), custody).map_err(Failure::check)?;
     if let Some(opened) = &master {
         house.keep_master(&opened.record).map_err(Failure::environment)?;
     }
@@ -233,7 +232,7 @@ fn init(args: &Init) -> Exit {
         name: &settings.name,
         manifest: made.ring.first(CentreKey::Manifest),
         checkpoint: made.ring.first(CentreKey::Checkpoint),
-        authority: made.authority.certificate(),
+        transport: made.ring.first(CentreKey::Transport),
         persons: &persons,
         recovery,
         utc_ms,

@@ -181,16 +181,16 @@ impl Request<'_> {
                 return enrolment::make(tx, note, &self.fresh, count, now);
             }
             Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
-            Input::Certified { node, certificate: hash, until_utc_ms } => {
+            Input::Certified { node, certificate: hash, authority, until_utc_ms } => {
                 note.word = "node.certificate";
                 note.objects.push(node.to_string());
                 note.objects.push(hash.to_string());
-                certificate::issued(tx, &node, until_utc_ms)?;
+                certificate::issued(tx, &node, (authority, until_utc_ms))?;
             }
-            Input::CertificateShown { node, until_utc_ms } => {
+            Input::CertificateShown { node, authority, until_utc_ms } => {
                 note.word = "node.certificate_shown";
                 note.objects.push(node.to_string());
-                certificate::shown(tx, &node, until_utc_ms, now)?;
+                certificate::shown(tx, &node, (authority, until_utc_ms), now)?;
             }
             Input::Approve(approval) => return self.approve(tx, &approval, note),
             Input::SignDocuments { by, action, signatures } => {
