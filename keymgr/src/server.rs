@@ -131,6 +131,7 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let genesis = Genesis::read(&house.read(GENESIS)?)?;
         let founding = genesis.founding()?;
+        keys.ring.belongs_to(genesis.kmc())?;
         if !settings.limits.hold() {
             return Err(ServerError::Setting("limits: a limit of nothing lets nobody in".to_owned()));
         }

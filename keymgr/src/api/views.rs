@@ -35,8 +35,8 @@ pub struct StatusView {
     pub master_key_check_value: String,
     /// The master key is a public test key, which protects nothing.
     pub test_master_key: bool,
-    /// Where the keys are that sign manifests, checkpoints and certificates of nodes: `sealed file`, opened in the
-    /// memory of the manager.
+    /// Where the keys are made that sign manifests and checkpoints: `token`, which they never leave, or `sealed file`,
+    /// opened in the memory of the manager.
     pub signing_keys_place: String,
     /// The keys that sign manifests and checkpoints, and how far the change of one is.
     pub signing_keys: Vec<super::SigningKeyView>,

@@ -387,6 +387,11 @@ pub enum Input {
         /// What it has seen.
         text: String,
     },
+    /// The token with the centre's own keys does not sign, or does again.
+    KeysAway {
+        /// It does not.
+        away: bool,
+    },
     /// The clock of the manager's machine has stepped, by so many milliseconds, or has not any more.
     Clock {
         /// 0 when it is right or followed again.

@@ -1,6 +1,7 @@
 //! Making and opening the folder.
 
 use super::authority::{Authority, AuthorityError};
+use super::custody::{Custody, CustodyError};
 use super::ring::KeyRing;
 use super::settings::Settings;
 use crate::channel::ListenerKey;
@@ -41,6 +42,40 @@ pub enum HouseError {
     /// The authority cannot be made or used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The key lies in a token, and the folder was opened without it.
+    #[error(
+        "the {key} key {public} of this centre is in a token: serve it with `--backend pkcs11 --token URI`"
+    )]
+    InToken {
+        /// Which.
+        key: CentreKey,
+        /// Beginning of its public half.
+        public: String,
+    },
+    /// The key lies in a sealed file, and the folder was opened with a token.
+    #[error(
+        "the {key} key of this centre is in {path}: its keys were made without a token, and are used without one"
+    )]
+    InFile {
+        /// Which.
+        key: CentreKey,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The token does not hold the key.
+    #[error("the token does not hold the {key} key {public} of this centre, or does not sign with it")]
+    NotInToken {
+        /// Which.
+        key: CentreKey,
+        /// Beginning of its public half.
+        public: String,
+    },
+    /// The token did not do what it was asked.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// It is not known yet whose keys these are.
+    #[error("the centre of these keys has not begun")]
+    Nobody,
     /// No randomness.
     #[error("the operating system gave no random bytes")]
     Random,
@@ -88,11 +123,21 @@ impl House {
 
     /// Makes folder and keys. Refuses a folder in which a manager lives.
     pub fn create(&self, settings: &Settings, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
+        self.create_with(settings, passphrase, None)
+    }
+
+    /// The same with signature keys in a token. They are kept there once the ring knows whose they are.
+    pub fn create_with(
+        &self,
+        settings: &Settings,
+        passphrase: &[u8],
+        custody: Option<Custody>,
+    ) -> Result<HouseKeys, HouseError> {
         if self.0.holds(SETTINGS) {
             return Err(HouseError::Taken(self.0.path().to_owned()));
         }
         self.0.make()?;
-        let ring = KeyRing::create(&self.0, passphrase)?;
+        let ring = KeyRing::create(&self.0, passphrase, custody)?;
         let channel = ListenerKey::generate().map_err(|_| HouseError::Random)?;
         self.seal(CHANNEL, channel.der(), passphrase)?;
         let text = toml::to_string_pretty(settings).map_err(|e| self.unreadable(SETTINGS, e.to_string()))?;
@@ -112,9 +157,14 @@ impl House {
 
     /// Opens the keys.
     pub fn open(&self, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
+        self.open_with(passphrase, None)
+    }
+
+    /// The same with the token in which its signature keys are.
+    pub fn open_with(&self, passphrase: &[u8], custody: Option<Custody>) -> Result<HouseKeys, HouseError> {
         // A passphrase is made costly to try; the files are tried side by side.
         let (ring, channel) = std::thread::scope(|scope| {
-            let ring = scope.spawn(|| KeyRing::open(&self.0, passphrase));
+            let ring = scope.spawn(|| KeyRing::open(&self.0, passphrase, custody));
             let channel = self.0.unseal(CHANNEL, passphrase);
             (ring.join().map_err(|_| HouseError::Random).flatten(), channel)
         });

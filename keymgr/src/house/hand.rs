@@ -1,6 +1,7 @@
 //! What signs with a key of the centre: the secret half stays where it lies, in a sealed file that was opened or in a
 //! token, and nobody is given it.
 
+use super::custody::TokenKey;
 use keylink::{NotSigned, PublicKey, TrySign};
 use rcgen::{PKCS_ED25519, PublicKeyData, SignatureAlgorithm, SigningKey};
 use std::sync::Arc;
@@ -17,6 +18,11 @@ impl RingSigner {
     /// Over a key in this memory.
     pub fn here(holder: impl TrySign + 'static) -> Self {
         Self { public: holder.public(), holder: Arc::new(holder), waits: false }
+    }
+
+    /// Over a key in a token.
+    pub(super) fn there(holder: TokenKey) -> Self {
+        Self { public: holder.public, holder: Arc::new(holder), waits: true }
     }
 
     /// Whether signing may take a while: not where others wait.
@@ -61,6 +67,7 @@ impl SigningKey for RingSigner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keylink::SoftSigner;
     use rcgen::CertificateParams;
     use x509_cert::Certificate;
     use x509_cert::der::{Decode, Encode};

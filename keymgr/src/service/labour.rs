@@ -4,7 +4,7 @@
 use super::keys::{Held, kcv_method, label, label_of, spec_of};
 use super::manager::Manager;
 use crate::core::action::KeyRef;
-use crate::core::alarm::AlarmKind;
+use crate::core::alarm::{AlarmKind, OWN_KEYS};
 use crate::core::campaign::Campaign;
 use crate::core::due::Work;
 use crate::core::input::{Input, Outcome, WrappedFor};
@@ -37,6 +37,7 @@ impl Manager {
                 ticked = tokio::time::Instant::now();
                 self.keep_epoch().await;
                 self.tell_clock().await;
+                self.tell_keys().await;
                 failpoint!("labour.tick");
                 let done = self.submit(None, Input::Tick).await;
                 if let Err(problem) = &done
@@ -69,6 +70,22 @@ impl Manager {
         };
         if self.view(|core| core.alarms().any(open)) != (step_ms != 0) {
             let _ = self.submit(None, Input::Clock { step_ms }).await;
+        }
+    }
+
+    // A token that is not used, or is away, is asked, so that somebody finds out.
+    async fn tell_keys(&self) {
+        let parts = &self.0.parts;
+        if parts.ring.wants_a_look() {
+            let ring = std::sync::Arc::clone(&parts.ring);
+            drop(tokio::task::spawn_blocking(move || ring.look()));
+        }
+        let away = !parts.ring.answers() || parts.writer.standing().waits_for_key;
+        let open = |alarm: &crate::core::alarm::Alarm| {
+            alarm.kind == AlarmKind::Backend && alarm.subject == OWN_KEYS && alarm.ended_utc_ms.is_none()
+        };
+        if self.view(|core| core.alarms().any(open)) != away {
+            let _ = self.submit(None, Input::KeysAway { away }).await;
         }
     }
 

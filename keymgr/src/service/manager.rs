@@ -139,6 +139,11 @@ impl Manager {
         &self.0.ceremonies
     }
 
+    /// The centre's own keys.
+    pub fn ring(&self) -> &KeyRing {
+        &self.0.parts.ring
+    }
+
     /// The backend.
     pub fn vault(&self) -> &VaultThread {
         &self.0.parts.vault

@@ -141,7 +141,10 @@ impl Manager {
         // The log may still be signed by the key before.
         wanted.extend(self.0.parts.writer.standing().checkpoint_key.map(PublicKey));
         let known = self.view(crate::core::Core::known_keys);
-        if let Err(error) = ring.erase_unwanted(&known, &wanted) {
+        let ring = Arc::clone(ring);
+        // A token may let it wait.
+        let erased = tokio::task::spawn_blocking(move || ring.erase_unwanted(&known, &wanted)).await;
+        if let Ok(Err(error)) = erased {
             tracing::error!(%error, "a signing key that is out of use is not erased");
         }
         failpoint!("labour.after_key_erased");

@@ -391,6 +391,17 @@ impl Request<'_> {
                 note.node("log.differs", &node);
                 tx.alarm(AlarmKind::LogDiffers, &node, text, now);
             }
+            Input::KeysAway { away } => {
+                note.word = "centre.keys";
+                let subject = crate::core::alarm::OWN_KEYS;
+                if away {
+                    let text =
+                        "the token with the centre's own keys does not sign: manifests and checkpoints wait";
+                    tx.alarm(AlarmKind::Backend, &subject, text.to_owned(), now);
+                } else {
+                    tx.calm(AlarmKind::Backend, &subject, now);
+                }
+            }
             Input::Clock { step_ms } => {
                 note.word = "centre.clock";
                 if step_ms == 0 {
