@@ -29,15 +29,15 @@ use tokio::task::JoinHandle;
 
 const DAY: u64 = 86_400_000;
 
-struct Place {
-    centre: Centre,
+pub(crate) struct Place {
+    pub centre: Centre,
     keys: HouseKeys,
     asking: Vec<Asking>,
-    identities: Vec<Identity>,
+    pub identities: Vec<Identity>,
 }
 
 impl Place {
-    async fn begin(names: &[&str]) -> Self {
+    pub async fn begin(names: &[&str]) -> Self {
         let centre = Centre::begin().await;
         let asking = enrolled(&centre, names).await;
         centre.approve_all().await;
@@ -50,7 +50,7 @@ impl Place {
     }
 
     /// The node's certificate as if it had been issued so many days ago, for 397.
-    fn aged(&self, n: usize, days: u64) -> Identity {
+    pub fn aged(&self, n: usize, days: u64) -> Identity {
         let identity = &self.identities[n];
         let signed = self.asking[n].enrolment.request("n", "C", utc_ms());
         let csr = signed.peek::<keylink::message::Enrol>().unwrap().csr;
@@ -60,11 +60,11 @@ impl Place {
         with_certificates(identity, &[certificate, authority.certificate().to_vec()])
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.centre.folder.path().join(name)
     }
 
-    fn answer(&self, request: &Signed, n: usize, change: impl Fn(&mut Renewed)) -> Vec<u8> {
+    pub fn answer(&self, request: &Signed, n: usize, change: impl Fn(&mut Renewed)) -> Vec<u8> {
         let asked: Renew = request.peek().unwrap();
         let node = self.identities[n].node();
         let fresh = self.authority().certify(&asked.csr.0, &node.to_string(), utc_ms(), 397).unwrap();
@@ -83,16 +83,21 @@ impl Place {
         ring.signer(CentreKey::Manifest, &ring.first(CentreKey::Manifest)).unwrap()
     }
 
-    fn authority(&self) -> Authority {
+    /// An authority of another key.
+    pub fn foreign(&self, seed: [u8; 32]) -> Authority {
+        Authority::new(RingSigner::here(SoftSigner::new(&seed)), utc_ms()).unwrap()
+    }
+
+    pub fn authority(&self) -> Authority {
         self.keys.first_authority(utc_ms()).unwrap()
     }
 
-    async fn document(&self, n: usize) -> RootDocument {
+    pub async fn document(&self, n: usize) -> RootDocument {
         let side = nodes::side(&self.identities[n], &self.asking[n].store, Box::new(Nowhere)).await;
         side.machine().document().clone()
     }
 
-    async fn view(&self, n: usize) -> NodeView {
+    pub async fn view(&self, n: usize) -> NodeView {
         let all: Vec<NodeView> = self.centre.operator.all("/nodes").await.unwrap();
         all.into_iter().find(|node| node.id == self.identities[n].node()).unwrap()
     }
@@ -142,17 +147,17 @@ fn with_certificates(identity: &Identity, certificates: &[Vec<u8>]) -> Identity 
     serde_json::from_value(value).unwrap()
 }
 
-fn way(identity: &Identity) -> HttpsTransport {
+pub(crate) fn way(identity: &Identity) -> HttpsTransport {
     HttpsTransport::new(&identity.url, &identity.tls()).unwrap()
 }
 
-fn renewal(identity: &Identity, path: &Path, https: &HttpsTransport) -> Renewal {
+pub(crate) fn renewal(identity: &Identity, path: &Path, https: &HttpsTransport) -> Renewal {
     let https = https.clone();
     Renewal::new(identity.clone(), path, move |tls| https.identify(tls)).unwrap()
 }
 
 // As `serve` runs it.
-async fn start(place: &Place, n: usize, identity: &Identity, path: &Path) -> JoinHandle<()> {
+pub(crate) async fn start(place: &Place, n: usize, identity: &Identity, path: &Path) -> JoinHandle<()> {
     let https = way(identity);
     let mut side = nodes::side(identity, &place.asking[n].store, Box::new(Nowhere)).await;
     side.renew_by(renewal(identity, path, &https));
@@ -165,7 +170,7 @@ async fn start(place: &Place, n: usize, identity: &Identity, path: &Path) -> Joi
     })
 }
 
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !so().await {
         assert!(began.elapsed() < Duration::from_secs(40), "{what}");
@@ -173,7 +178,7 @@ async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     }
 }
 
-fn code(answer: Result<Answer, TransportError>) -> (u16, String) {
+pub(crate) fn code(answer: Result<Answer, TransportError>) -> (u16, String) {
     match answer.unwrap_err() {
         TransportError::Refused(status, text) => {
             (status, serde_json::from_str::<Problem>(&text).unwrap().code)
@@ -182,7 +187,7 @@ fn code(answer: Result<Answer, TransportError>) -> (u16, String) {
     }
 }
 
-async fn ask(https: &HttpsTransport, request: &Signed) -> Result<Answer, TransportError> {
+pub(crate) async fn ask(https: &HttpsTransport, request: &Signed) -> Result<Answer, TransportError> {
     https.post(Endpoint::Renew, request.to_bytes()).await
 }
 
@@ -389,9 +394,13 @@ async fn a_node_that_is_pushed_to_has_its_certificate_made_anew() {
 }
 
 // What `payhsm node carry` does: everything is read from files, and the process ends.
-async fn carry_once(place: &Place, path: &Path, package: &[u8]) -> Vec<u8> {
+pub(crate) async fn carry_once(place: &Place, path: &Path, package: &[u8]) -> Vec<u8> {
+    carry_to(place, 0, path, package).await
+}
+
+pub(crate) async fn carry_to(place: &Place, n: usize, path: &Path, package: &[u8]) -> Vec<u8> {
     let identity = Identity::load(path).unwrap();
-    let mut side = nodes::side(&identity, &place.asking[0].store, Box::new(Nowhere)).await;
+    let mut side = nodes::side(&identity, &place.asking[n].store, Box::new(Nowhere)).await;
     side.renew_by(Renewal::new(identity, path, |_| Ok(())).unwrap());
     side.settle().await.unwrap();
     carry(&mut side, package).await.unwrap().unwrap()
