@@ -14,6 +14,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use zeroize::Zeroizing;
 
+/// Of folders with sealed keys.
+pub const PASSPHRASE: &[u8] = b"a centre that is killed";
+
 const FOLDER: &str = "PAYHSM_TEST_KILL_FOLDER";
 
 /// The keys of a house, plain.
@@ -60,7 +63,9 @@ fn child() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let settings = house.settings().unwrap();
-        let server = Server::start(&house, &settings, Plain::read(folder).keys(&house), vault.unwrap()).await;
+        let plain = folder.join("plain").exists();
+        let keys = if plain { Plain::read(folder).keys(&house) } else { house.open(PASSPHRASE).unwrap() };
+        let server = Server::start(&house, &settings, keys, vault.unwrap()).await;
         let server = server.unwrap();
         println!("\nready");
         server.run(std::future::pending()).await;
