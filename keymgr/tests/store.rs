@@ -118,6 +118,42 @@ fn both_databases_give_the_same_golden_results() {
 }
 
 #[test]
+fn of_what_one_batch_writes_over_the_last_stays_and_the_log_tells_all() {
+    let put =
+        |key: u8, body: &[u8]| Change::raw(Table::Alarms, vec![key], &[("kind", "x".into())], body.to_vec());
+    let gone = |key: u8| Change::Delete { table: Table::Alarms, key: vec![key] };
+    for place in Place::all() {
+        let mut ledger = place.lead().unwrap();
+        let first = ledger.store().log_size().unwrap();
+        let steps = [
+            vec![put(1, b"a"), put(2, b"a"), put(3, b"a")],
+            vec![put(1, b"b"), gone(2)],
+            vec![gone(3), put(3, b"c")],
+        ];
+        let batch = steps.into_iter().map(|changes| (entry("alarm.raise"), changes)).collect();
+        ledger.commit(batch, BEGIN_MS, true).unwrap();
+        let rows = ledger.store().page(Table::Alarms, None, 9).unwrap();
+        let held: Vec<_> =
+            rows.iter().map(|row| (row.key[0], row.body.as_slice(), row.log_seq - first)).collect();
+        assert_eq!(held, [(1, b"b".as_slice(), 1), (3, b"c".as_slice(), 2)], "{}", place.name());
+        let mut lines = Vec::new();
+        ledger
+            .store()
+            .each_line(first, &mut |_, line| {
+                lines.push(line);
+                Ok(())
+            })
+            .unwrap();
+        assert!(lines.len() >= 3 && lines[0].matches("alarms").count() == 3, "{lines:?}");
+        ledger.checkpoint().unwrap();
+        drop(ledger);
+        let report = place.verify();
+        assert!(report.holds, "{}: {:?}", place.name(), report.findings);
+        place.lead().unwrap();
+    }
+}
+
+#[test]
 fn a_second_manager_is_kept_out_and_a_later_one_has_the_next_epoch() {
     for place in Place::all() {
         let first = place.lead().unwrap();

@@ -177,7 +177,12 @@ impl Manager {
             return false;
         }
         let signer = self.signer();
-        let signed: Vec<Signed> = drafts.iter().map(|draft| Signed::seal(&draft.body, &signer)).collect();
+        let mut signed: Vec<Signed> = drafts.iter().map(|draft| Signed::seal(&draft.body, &signer)).collect();
+        // Here rather than by the writer. Whether they hold, the core says.
+        let key = keylink::Sign::key(&signer);
+        for one in &mut signed {
+            let _ = one.prove(&key);
+        }
         failpoint!("labour.before_issue");
         match self.submit(None, Input::Issue(signed.clone())).await {
             // What was not taken is drafted anew; it is not sent, since only what is stored is sent.

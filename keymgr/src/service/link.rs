@@ -236,7 +236,10 @@ impl Manager {
         self.listen(line, parcel.messages.len().min(PARCEL_MAX))?;
         let mut node = None;
         let mut last = None;
-        for signed in parcel.messages.into_iter().take(PARCEL_MAX) {
+        let key = self.view(|core| core.node(&line.node).map(|node| node.link.key));
+        for mut signed in parcel.messages.into_iter().take(PARCEL_MAX) {
+            // Here rather than by the writer, of whom there is one. Whether it holds, the core says.
+            let _ = key.as_ref().map(|key| signed.prove(key));
             let speaker = speaker(&signed)?;
             line.carries(speaker)?;
             if *node.get_or_insert(speaker) != speaker {
