@@ -52,6 +52,8 @@ pub struct Pull {
     pub taken: (U64, U64),
     /// Number of its pinned root document: later ones are wanted.
     pub root: u32,
+    /// Number of the last receipt of which it has a proof: a proof of a later one is wanted.
+    pub proved: U64,
     /// Most seconds to wait for mail.
     pub wait_s: u16,
 }
@@ -78,6 +80,8 @@ pub enum Alarm {
     Backend,
     /// The store fails.
     Store,
+    /// A proof of a receipt did not hold: the manager's log is not what it says to this node.
+    LogDiffers,
 }
 
 /// Uses of a generation since the boot; never falls within a boot.

@@ -12,7 +12,7 @@ use crate::action::Grant;
 use crate::envelope::{Body, Sign, Signed, bytes_of, strict};
 use crate::ids::Digest;
 use crate::message::{
-    self, Alarm, Command, CounterReceipt, Manifest, Reason, ReceiptKind, RootKekConfirm, RootKekOffer, Step,
+    self, Alarm, Command, CounterReceipt, InclusionProof, Manifest, Reason, ReceiptKind, RootKekConfirm, RootKekOffer, Step,
 };
 use crate::root::{RootDocument, RootError};
 use crate::time::Instant3;
@@ -161,6 +161,7 @@ impl Machine {
             RootKekOffer::KIND => self.kek_offer(now, signed, &mut effects),
             RootKekConfirm::KIND => self.kek_confirm(now, signed, &mut effects),
             CounterReceipt::KIND => self.counter_receipt(now, signed, &mut effects),
+            InclusionProof::KIND => self.proof(now, signed, &mut effects),
             _ => Err(Reason::Kind.into()),
         };
         if let Err(refusal) = taken {
@@ -261,26 +262,6 @@ impl Machine {
                 record.move_to(Step::Destroy, asked);
             }
         }
-    }
-
-    // Everything up to a receipt of ours is in the manager's log: it need not be sent again.
-    fn counter_receipt(
-        &mut self,
-        now: Instant3,
-        signed: &Signed,
-        effects: &mut Effects,
-    ) -> Result<(), Refusal> {
-        let counter: CounterReceipt =
-            judge::open(&self.state, &self.document, signed, now.utc_ms, |c: &CounterReceipt| &c.head)?;
-        if counter.head.epoch < self.state.epoch {
-            return Err(Reason::Epoch.into());
-        }
-        let Some(at) = self.state.outbox.iter().position(|receipt| receipt.hash() == counter.receipt) else {
-            return Ok(());
-        };
-        self.state.outbox.drain(..=at);
-        effects.persist = true;
-        Ok(())
     }
 }
 

@@ -88,6 +88,7 @@ impl Machine {
             (Alarm::OriginatorPeriod, sets.iter().any(|set| table::is_overdue(set, now.utc_ms))),
             (Alarm::Stale, sets.iter().any(|set| table::is_stale(set, now.utc_ms))),
             (Alarm::Recovery, self.state.recovery.is_some()),
+            (Alarm::LogDiffers, self.state.disputed),
         ]
         .into_iter()
         .filter_map(|(alarm, stands)| stands.then_some(alarm))

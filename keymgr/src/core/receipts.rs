@@ -44,8 +44,13 @@ pub fn hello(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Res
 
 /// A node asks for mail.
 pub fn pull(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Result<Outcome, Refusal> {
+    let proved = tx.get::<Node>(id)?.link.proved;
     speaking(tx, id)?.link.pull(now, signed)?;
-    tx.edit::<Node>(id)?.seen_utc_ms = now;
+    let node = tx.edit::<Node>(id)?;
+    node.seen_utc_ms = now;
+    if node.link.proved > proved {
+        tx.calm(AlarmKind::LogDisputed, id, now);
+    }
     calm_seen(tx, id, now);
     Ok(Outcome::Done)
 }
@@ -194,6 +199,11 @@ fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Res
             Some(format!("{:?}", refused.reason));
     }
     // A refusal of an older message is of no interest once a later one was receipted.
+    if refused.reason == Reason::Proof {
+        let text = "it was shown a log that does not hold its receipt, under our signature: two histories are told";
+        tx.alarm(AlarmKind::LogDisputed, id, text.to_owned(), now);
+        return Ok(Outcome::Done);
+    }
     let node = tx.get::<Node>(id)?;
     let sent = node.link.sent.iter().find(|sent| sent.hash == refused.message);
     if sent.is_some_and(|sent| !sent.manifest) && !node.kek_change.is_idle() {

@@ -216,7 +216,10 @@ impl Manager {
         let most = u64::from(pull.wait_s).min(keylink::endpoint::PULL_WAIT_S);
         let _ = tokio::time::timeout(Duration::from_secs(most), ring).await;
         debug_assert!(taken.1 < u64::MAX);
-        let mail = self.mail_for(node, pull.taken, pull.root).await;
+        let mut mail = self.mail_for(node, pull.taken, pull.root).await;
+        if mail.is_empty() {
+            mail.messages.extend(self.proof_for(node).await);
+        }
         Ok(self.with_recovery(mail, pull.root))
     }
 

@@ -15,6 +15,7 @@ mod link;
 mod mailroom;
 mod manager;
 mod offers;
+mod proofs;
 mod push;
 mod rates;
 mod renewals;

@@ -150,7 +150,8 @@ impl Manager {
             Mail::default()
         } else {
             self.keep_offered(node).await;
-            self.bundle(node, last != target.confirmed).await?
+            let news = last != target.confirmed;
+            self.bundle(node, news, !news).await?
         };
         let request = target.http.post(&target.url).header("content-type", MEDIA_TYPE);
         let mut answer = request.body(mail_bytes(&mail)).send().await?;
