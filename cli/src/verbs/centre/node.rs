@@ -31,6 +31,8 @@ pub enum Node {
     Show(ShowArgs),
     /// At the node: asks to be known, with the token that the centre has issued; waits for the officers.
     Join(local::Join),
+    /// At the node: shows or writes the proof that the centre took this node's receipts.
+    Evidence(local::Evidence),
     /// At the node: takes a package of the centre and writes the one that goes back. The service must not run.
     Carry(local::Carry),
     /// Writes what is due for a node to a file, or takes the file that the node wrote.
@@ -185,6 +187,7 @@ pub fn run(verb: Node) -> Exit {
         }
         Node::Show(args) => one(&args),
         Node::Join(args) => local::run(local::Node::Join(args)),
+        Node::Evidence(args) => local::run(local::Node::Evidence(args)),
         Node::Carry(args) => local::run(local::Node::Carry(args)),
         Node::Package(args) => package::package(&args),
         Node::Push(args) => package::push(&args),
