@@ -24,7 +24,7 @@ use crate::writer::SubmitError;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use keylink::Signed;
+use keylink::{Signed, TokenId};
 use keylink::action::Approval;
 use keylink::message::{EnrolmentToken, Mail, Package, Parcel};
 use keylink::root::SignedRoot;
@@ -237,6 +237,27 @@ pub(super) async fn tokens(
     };
     let made = tokens.into_iter().map(|token| manager.enrolment_token(token, root).ok_or_else(unready));
     made.collect::<Result<_, _>>().map(Json)
+}
+
+/// Nobody asks by a token any more.
+pub(super) async fn void_token(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(token): Named<TokenId>,
+    Extension(name): Extension<RequestName>,
+) -> Answer<Outcome> {
+    Ok(Json(manager.void_token(name, caller.by, token).await?))
+}
+
+/// Turns a node away that asks.
+pub(super) async fn turn_away(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(node): Named<NodeId>,
+    Extension(name): Extension<RequestName>,
+    Sent(why): Sent<Why>,
+) -> Answer<Outcome> {
+    Ok(Json(manager.turn_away(name, caller.by, node, why.reason).await?))
 }
 
 /// A key block.

@@ -151,6 +151,24 @@ pub enum Input {
         /// How many.
         count: u16,
     },
+    /// Somebody does not want a token to be used any more.
+    VoidToken {
+        /// Who.
+        by: Caller,
+        /// Which.
+        token: TokenId,
+    },
+    /// Somebody turns a node away that asks to be known.
+    TurnAway {
+        /// Who.
+        by: Caller,
+        /// Which.
+        node: NodeId,
+        /// The token by which it asks.
+        token: TokenId,
+        /// Why.
+        reason: String,
+    },
     /// A node has asked to be known by a token, whose proof holds. Another use of the same token voids it.
     TokenUsed {
         /// The token.

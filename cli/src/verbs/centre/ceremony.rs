@@ -140,9 +140,14 @@ fn list(place: &Place) -> Exit {
         let row = |one: &CeremonyLine| {
             let state = if one.done { "done" } else { "open" };
             let custodians: Vec<String> = one.custodians.iter().map(ToString::to_string).collect();
-            vec![one.ceremony.to_string(), state.to_owned(), one.key_set.to_string(), custodians.join(" ")]
+            let forms = match (&one.key_set, &one.root_kek) {
+                (Some(set), _) => format!("key set {set}"),
+                (None, Some(kek)) => format!("root KEK {} of {}", kek.number, kek.node),
+                (None, None) => String::new(),
+            };
+            vec![one.ceremony.to_string(), state.to_owned(), forms, custodians.join(" ")]
         };
-        table(&["ceremony", "state", "key set", "custodians"], &all.iter().map(row).collect::<Vec<_>>())
+        table(&["ceremony", "state", "forms", "custodians"], &all.iter().map(row).collect::<Vec<_>>())
     })
 }
 

@@ -178,7 +178,17 @@ impl Request<'_> {
             Input::MakeTokens { by, count } => {
                 note.by(by);
                 may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
-                return enrolment::make(tx, note, &self.fresh, count, now);
+                return enrolment::make(tx, note, &self.fresh, (by, count), now);
+            }
+            Input::VoidToken { by, token } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                enrolment::void(tx, note, by, token)?;
+            }
+            Input::TurnAway { by, node, token, reason } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                enrolment::turn_away(tx, note, by, (token, node), reason)?;
             }
             Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
             Input::Certified { node, certificate: hash, until_utc_ms } => {
