@@ -105,6 +105,10 @@ impl Fleet {
             let by = &self.centre.custodians[at];
             let open: CeremonyView = by.get(&path).await.unwrap();
             assert_eq!((open.root_kek, open.length), (Some(target), 32));
+            // Among the others, for those whom it concerns.
+            let listed: Vec<CeremonyLine> = by.all("/ceremonies").await.unwrap();
+            let own = listed.iter().find(|one| one.ceremony == asked.action).unwrap();
+            assert_eq!((own.root_kek, own.key_set, own.done), (Some(target), None, false));
             let entry = part(by, &open, u8::try_from(at + 1).unwrap(), clear).await;
             by.post::<CeremonyView>(&format!("{path}/components"), &entry).await.unwrap();
         }

@@ -5,13 +5,15 @@ use super::house::{House, NOW, OPERATOR, zone, zpk};
 use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
 use crate::core::ids::Digest;
-use crate::core::input::{Input, Judged};
+use crate::core::input::{Caller, Input, Judged, Outcome};
 use crate::core::node::{BackendClass, NewNode, Traffic};
 use crate::core::people::Role;
 use crate::core::policy::DAY_MS;
+use crate::core::rows::{Token, TokenVoid};
+use crate::core::table::{State, Table};
 use keylink::message::{Audience, GenerationUse, Hello, Manifest, Pull, Receipt, ReceiptKind, StatusBeat};
 use keylink::wire::U64;
-use keylink::{KmcId, Sign, Signed, SoftSigner};
+use keylink::{KmcId, NodeId, Sign, Signed, SoftSigner, TokenId};
 
 pub const CASES: &[Case] = &[
     ("a node let in twice", "exists", |house| {
@@ -103,6 +105,54 @@ pub const CASES: &[Case] = &[
         let (node, parcel) = (house.node(0), Digest::default());
         house.refused(Input::Brought { by: auditor, node, parcel, verdicts: Vec::new() })
     }),
+    // ---- tokens and nodes that ask ----
+    ("a token voided that is not there", "unknown", |house| {
+        let by = house.by(OPERATOR);
+        house.refused(Input::VoidToken { by, token: TokenId([7; 16]) })
+    }),
+    ("a token voided twice", "outdated", |house| {
+        let (by, token) = (house.by(OPERATOR), made(house));
+        house.must(Input::VoidToken { by, token });
+        house.refused(Input::VoidToken { by, token })
+    }),
+    ("a token voided by an auditor", "forbidden", |house| {
+        let token = made(house);
+        let auditor = house.people.iter().find(|human| human.role == Role::Auditor).expect("there").by;
+        house.refused(Input::VoidToken { by: auditor, token })
+    }),
+    ("a node turned away by a token that it never had", "unknown", |house| {
+        let (by, token) = (house.by(OPERATOR), made(house));
+        house.refused(turn_away(by, token, "odd"))
+    }),
+    ("a node turned away without a reason that can be read", "value", |house| {
+        let (by, token) = (house.by(OPERATOR), asked(house, asks()));
+        house.refused(turn_away(by, token, "odd\u{1b}[2K"))
+    }),
+    ("a node turned away by an auditor", "forbidden", |house| {
+        let token = asked(house, asks());
+        let auditor = house.people.iter().find(|human| human.role == Role::Auditor).expect("there").by;
+        house.refused(turn_away(auditor, token, "odd"))
+    }),
+    ("a node turned away twice", "outdated", |house| {
+        let (by, token) = (house.by(OPERATOR), asked(house, asks()));
+        house.must(turn_away(by, token, "odd"));
+        house.refused(turn_away(by, token, "odd"))
+    }),
+    ("a node turned away that is known", "exists", |house| {
+        let (by, token) = (house.by(OPERATOR), asked(house, asks()));
+        house.carry(Act::EnrolNodes(vec![another(9, "n9")]));
+        house.refused(turn_away(by, token, "odd"))
+    }),
+    ("a token of a known node voided", "exists", |house| {
+        let (by, token) = (house.by(OPERATOR), asked(house, asks()));
+        house.carry(Act::EnrolNodes(vec![another(9, "n9")]));
+        house.refused(Input::VoidToken { by, token })
+    }),
+    ("a node turned away whom officers are about to let in", "in_use", |house| {
+        let (by, token) = (house.by(OPERATOR), asked(house, asks()));
+        house.propose(Act::EnrolNodes(vec![another(9, "n9")])).expect("proposed");
+        house.refused(turn_away(by, token, "odd"))
+    }),
     // ---- transport certificates ----
     ("a certificate for a node that is not known", "unknown", |house| {
         house.nodes[0] = SoftSigner::new(&[9; 32]);
@@ -166,6 +216,7 @@ pub const CASES: &[Case] = &[
             boot_id: U64(1),
             taken: (U64(0), U64(0)),
             root: 1,
+            proved: U64(0),
             wait_s: 0,
         };
         let signed = Signed::seal(&pull, &house.nodes[0]);
@@ -225,6 +276,46 @@ pub const CASES: &[Case] = &[
         house.refused(Input::Post { node: house.node(0), signed: manifest })
     }),
 ];
+
+fn made(house: &mut House) -> TokenId {
+    let by = house.by(OPERATOR);
+    let Outcome::Tokens { tokens, .. } = house.must(Input::MakeTokens { by, count: 1 }) else {
+        panic!("no token")
+    };
+    tokens[0]
+}
+
+// The node that `another(9, …)` is.
+fn asks() -> NodeId {
+    NodeId::of(&another(9, "n9").key)
+}
+
+fn asked(house: &mut House, node: NodeId) -> TokenId {
+    let token = made(house);
+    house.must(Input::TokenUsed { token, node, csr: Digest::default() });
+    token
+}
+
+fn turn_away(by: Caller, token: TokenId, reason: &str) -> Input {
+    Input::TurnAway { by, node: asks(), token, reason: reason.into() }
+}
+
+#[test]
+fn a_token_that_is_void_lets_nobody_ask() {
+    let mut house = House::founded();
+    let by = house.by(OPERATOR);
+    let token = made(&mut house);
+    let void = |house: &House| <State as Table<Token>>::rows(house.core.state())[&token].void.clone();
+    house.must(Input::VoidToken { by, token });
+    house.must(Input::TokenUsed { token, node: asks(), csr: Digest::default() });
+    let record = <State as Table<Token>>::rows(house.core.state())[&token].clone();
+    assert_eq!((record.used, void(&house)), (None, Some(TokenVoid::Withdrawn { by: by.person })));
+    let token = asked(&mut house, asks());
+    house.must(turn_away(by, token, "unknown place"));
+    let record = &<State as Table<Token>>::rows(house.core.state())[&token];
+    assert!(matches!(&record.void, Some(TokenVoid::TurnedAway { reason, .. }) if reason == "unknown place"));
+    assert_eq!((record.by, record.used.as_ref().map(|used| used.node)), (Some(by.person), Some(asks())));
+}
 
 fn another(seed: u8, name: &str) -> NewNode {
     let key = SoftSigner::new(&[seed; 32]).key();
