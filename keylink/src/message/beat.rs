@@ -70,6 +70,8 @@ pub enum Alarm {
     Clock,
     /// A generation protects beyond its time.
     OriginatorPeriod,
+    /// The time in which a generation is processed is over; it is processed no more where its key set says hard stop.
+    RecipientPeriod,
     /// A key set has no generation in its time any more: it does not protect.
     Stale,
     /// A message was refused that nobody of ours should have sent.

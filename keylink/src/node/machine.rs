@@ -48,6 +48,8 @@ pub struct Machine {
     pub(super) offered: Option<message::Head>,
     /// Alarm conditions that were told already.
     pub(super) told: Vec<Alarm>,
+    /// How much had stopped by its time when the last table was published.
+    pub(super) stopped: usize,
     /// Number of the last unchained message of this boot.
     pub(super) said: u64,
     /// Life of unchained messages.
@@ -81,6 +83,7 @@ impl Machine {
             resynced: None,
             offered: None,
             told: Vec::new(),
+            stopped: 0,
             said: 0,
             life_ms: super::speak::MESSAGE_LIFE_MS,
         })
@@ -142,13 +145,19 @@ impl Machine {
 
     /// The table as it stands.
     pub fn table(&self, now: Instant3) -> TableImage {
-        TableImage::of(&self.state, now.utc_ms)
+        TableImage::of(&self.state, now.utc_ms, &|until| self.guard.is_over(until, now))
+    }
+
+    /// What has stopped by its time alone.
+    pub(super) fn stopped(&self, now: Instant3) -> usize {
+        super::table::stopped(&self.state, now.utc_ms, &|until| self.guard.is_over(until, now))
     }
 
     pub(super) fn publish(&mut self, now: Instant3, effects: &mut Effects) {
         self.state.table.0 = self.state.table.0.saturating_add(1);
         effects.persist = true;
         effects.publish = Some(self.table(now));
+        self.stopped = self.stopped(now);
     }
 
     /// A message came. `fresh` is random, for the request that may be needed.

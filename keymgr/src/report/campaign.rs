@@ -46,7 +46,9 @@ pub fn facts(core: &Core, campaign: &Campaign) -> Vec<Fact> {
     // When steps were taken that the campaign itself does not note.
     let windows = |generation| core.key(&key(campaign, generation)).map(|key| key.windows);
     let accepted = windows(campaign.new_generation()).and_then(|windows: Windows| windows.recipient_from);
-    let retired = campaign.retiring.and_then(windows).and_then(|windows| windows.recipient_until);
+    // As long as a key is in use its window says when that may end.
+    let over = |generation: &Generation| core.key(&key(campaign, *generation)).is_some_and(|key| !key.is_live());
+    let retired = campaign.retiring.filter(over).and_then(windows).and_then(|windows| windows.recipient_until);
     [
         ("campaign", campaign.id.to_string()),
         ("zone", zone.unwrap_or_else(|| campaign.zone.to_string())),

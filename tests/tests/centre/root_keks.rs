@@ -6,7 +6,7 @@ use crate::nodes::{self, Asking};
 use crate::rotation::{enrolled, rotate, wishes};
 use gateway::node::{Identity, NodeSide, Nowhere};
 use keylink::{NodeId, Signed};
-use keymgr::api::NodeView;
+use keymgr::api::{CeremonyLine, NodeView};
 use keymgr::ceremony::{CeremonyView, Transcript, check_of};
 use keymgr::client::plan_zone;
 use keymgr::core::action::Act;

@@ -583,6 +583,30 @@ fn a_warning_ends_when_the_period_is_made_longer() {
     assert!(stands(&house, AlarmKind::KeyExpires), "it is warned about anew");
 }
 
+/// A key is processed for a while after it has protected, never shorter than the overlap; one that others may know is not.
+#[test]
+fn a_key_is_processed_for_longer_than_it_protects() {
+    let mut house = House::founded();
+    let first = house.zone_key();
+    house.end(super::house::campaign(1));
+    let windows = |house: &House, key| house.core.key(&key).expect("a key").windows;
+    let extra = {
+        let set = house.core.key_set(&zpk()).expect("a set").policy;
+        house.core.state().policy(&set).expect("a policy").extra_ms()
+    };
+    let before = windows(&house, first);
+    assert_eq!(before.recipient_until, before.originator_until.map(|until| until + extra));
+    assert!(extra >= DAY_MS);
+    let until = house.now + 60 * DAY_MS;
+    house.carry(Act::ExtendKey { key: first, until: U64(until) });
+    assert_eq!(windows(&house, first).recipient_until, Some(until + extra));
+    house.emergency(2);
+    house.must(Input::Tick);
+    let (old, new) = (windows(&house, first), windows(&house, key(zpk(), 2)));
+    assert!(old.recipient_until.is_none_or(|until| until <= house.now));
+    assert_eq!(new.recipient_until, new.originator_until.map(|until| until + extra));
+}
+
 /// What a preview says is what is asked for and refused: one meaning of what a gate waits for.
 #[test]
 fn a_preview_names_what_the_gate_waits_for() {
