@@ -157,7 +157,8 @@ impl ReceiptFile {
         let mut confirmed = None;
         for signed in &self.counters {
             let what = "counter-receipt";
-            let counter: CounterReceipt = centre.open(signed, self.node, |c: &CounterReceipt| &c.head, what)?;
+            let counter: CounterReceipt =
+                centre.open(signed, self.node, |c: &CounterReceipt| &c.head, what)?;
             let (_, receipt) = place(&counter.receipt).ok_or(FileFault::Other(what))?;
             confirmed = confirmed.max(Some(receipt.head.seq.0));
         }
@@ -165,7 +166,8 @@ impl ReceiptFile {
             centre.documents.iter().flat_map(|document| document.checkpoint_keys.iter().copied()).collect();
         let head = |proof: &InclusionProof| -> U64 { proof.head.seq };
         let proved = self.proof.as_ref().map(|signed| {
-            let proof: InclusionProof = centre.open(signed, self.node, |p: &InclusionProof| &p.head, "proof")?;
+            let proof: InclusionProof =
+                centre.open(signed, self.node, |p: &InclusionProof| &p.head, "proof")?;
             let (hash, receipt) = place(&proof.receipt).ok_or(FileFault::Other("proof"))?;
             proof.judge(self.node, (receipt.head.seq, *hash), &keys)?;
             Ok::<_, FileFault>(Proved {
@@ -177,7 +179,8 @@ impl ReceiptFile {
         let proved = proved.transpose()?;
         let mut disputed = Vec::new();
         for signed in &self.disputed {
-            let proof: InclusionProof = centre.open(signed, self.node, |p: &InclusionProof| &p.head, "proof")?;
+            let proof: InclusionProof =
+                centre.open(signed, self.node, |p: &InclusionProof| &p.head, "proof")?;
             let number = head(&proof);
             let own = receipts.iter().find(|(_, receipt)| receipt.head.seq == number);
             let hash = own.map_or(proof.receipt, |(hash, _)| *hash);
@@ -192,8 +195,7 @@ impl ReceiptFile {
         let mut receipts: Vec<(Digest, Receipt)> = Vec::new();
         for signed in &self.receipts {
             let number = || receipts.last().map_or(0, |(_, last)| last.head.seq.0).saturating_add(1);
-            let receipt: Receipt =
-                signed.open(&self.key).map_err(|_| FileFault::Receipt(number()))?;
+            let receipt: Receipt = signed.open(&self.key).map_err(|_| FileFault::Receipt(number()))?;
             let seq = receipt.head.seq.0;
             if receipt.node != self.node || receipt.head.judge(self.kmc, Audience::Kmc, 1, 0).is_err() {
                 return Err(FileFault::Receipt(seq));

@@ -12,7 +12,7 @@ use keylink::message::{
 use keylink::wire::{Blob, Hex, U64};
 use keylink::{CommandId, Digest, Generation, Instant3, KmcId, NodeId, Sign, Signed, SoftSigner};
 
-use ReceiptKind::{Accepting, Activated, Applied, Destroyed, Proven, Retired, RolledBack};
+use ReceiptKind::{Accepting, Activated, Applied, Destroyed, Proven, Retired, RolledBack, Zeroised};
 
 #[test]
 fn a_rotation_in_four_gated_steps() {
@@ -658,10 +658,22 @@ fn one_person_suspends_a_node_and_two_resume_it() {
     side.give(&signed);
     assert!(!side.table.sets[0].suspended);
     let erase = vec![evidence(&centre, ActionClass::Revoke, &[Grant::ZeroiseNode(node)], &[1, 2])];
-    let signed = order(&mut side, Order::Zeroise, erase);
+    let signed = order(&mut side, Order::Zeroise, erase.clone());
     side.give(&signed);
     assert!(side.machine.state().kek.is_none() && side.table.sets[0].current.is_none());
-    assert_eq!(side.deliver(), [Applied, Applied, Retired, Destroyed]);
+    assert!(side.machine.state().key_sets[0].generations.iter().all(|g| g.token.is_empty()));
+    assert_eq!(side.deliver(), [Applied, Applied, Retired, Destroyed, Zeroised]);
+    // The same message again is answered by its receipts. The same approval in a later one is obeyed, and finds nothing.
+    side.give(&signed);
+    assert_eq!(side.deliver(), []);
+    let again = order(&mut side, Order::Zeroise, erase);
+    side.give(&again);
+    assert_eq!(side.deliver(), [Zeroised]);
+    // And what was erased does not come back with its old approvals.
+    let manifest =
+        side.manifest(&centre, vec![set(vec![target(1, Step::Protect)])], vec![rotate(&centre, 1)]);
+    let signed = side.seal(&centre, &manifest);
+    assert_eq!(side.refused(&signed), Reason::Generation);
 }
 
 #[test]

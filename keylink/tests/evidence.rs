@@ -265,10 +265,7 @@ fn a_file_that_does_not_show_it_is_refused() {
         file.counters.clear();
     });
     assert_eq!(short, Err(FileFault::Other("proof")));
-    assert_eq!(
-        judged(&|file| file.counters[0].signature[0] ^= 1),
-        Err(FileFault::Centre("counter-receipt"))
-    );
+    assert_eq!(judged(&|file| file.counters[0].signature[0] ^= 1), Err(FileFault::Centre("counter-receipt")));
     assert_eq!(with(&|_| (), &stranger), Err(FileFault::Centre("proof")));
     assert_eq!(with(&|p| p.path[0].0[0] ^= 1, &centre.manifest), Err(ProofFault::Path.into()));
     let foreign = checkpoint(&log.lines, &stranger);

@@ -237,7 +237,9 @@ fn verify_receipt(args: &ReceiptArgs) -> Exit {
     let holds = proved > 0 && wanted != Some(false) && shown.disputed.is_empty();
     print_receipts(args, &file, &shown, holds);
     match (shown.disputed.is_empty(), proved, wanted) {
-        (false, ..) => Err(Failure::check("the centre has signed a proof that does not hold: its log differs")),
+        (false, ..) => {
+            Err(Failure::check("the centre has signed a proof that does not hold: its log differs"))
+        }
         (_, 0, _) => Err(Failure::check("no receipt is proved: the evidence has no proof")),
         (.., Some(false)) => Err(Failure::check("this receipt is not among those that are proved")),
         _ => Ok(()),

@@ -164,7 +164,12 @@ fn evidence(reads: &Connection, node: NodeId) -> Result<Evidence, StoreError> {
     let mut rows = reads
         .prepare("SELECT kind, number, body, sum FROM evidence WHERE node = ?1 ORDER BY kind, number")?;
     let rows = rows.query_map(params![node.0.as_slice()], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, Vec<u8>>(3)?))
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, i64>(1)?,
+            row.get::<_, Vec<u8>>(2)?,
+            row.get::<_, Vec<u8>>(3)?,
+        ))
     })?;
     for row in rows {
         let (kind, number, body, sum) = row?;

@@ -68,7 +68,8 @@ impl Machine {
             return Ok(());
         };
         let same_size = |own: &&Checkpoint| own.size == proof.checkpoint.size;
-        let forked = state.checkpoint.as_ref().filter(same_size).is_some_and(|own| own.root != proof.checkpoint.root);
+        let forked =
+            state.checkpoint.as_ref().filter(same_size).is_some_and(|own| own.root != proof.checkpoint.root);
         if forked || proof.judge(node, (number, hash), &keys).is_err() {
             self.state_mut().disputed = true;
             effects.keep.push(Kept::Disputed { number, proof: signed.clone() });

@@ -12,7 +12,8 @@ use crate::action::Grant;
 use crate::envelope::{Body, Sign, Signed, bytes_of, strict};
 use crate::ids::Digest;
 use crate::message::{
-    self, Alarm, Command, CounterReceipt, InclusionProof, Manifest, Reason, ReceiptKind, RootKekConfirm, RootKekOffer, Step,
+    self, Alarm, Command, CounterReceipt, InclusionProof, Manifest, Reason, ReceiptKind, RootKekConfirm,
+    RootKekOffer, Step,
 };
 use crate::root::{RootDocument, RootError};
 use crate::time::Instant3;
@@ -255,7 +256,7 @@ impl Machine {
             message::Order::Resume => self.state.suspended = false,
             message::Order::Zeroise => self.zeroise(asked),
         }
-        if !self.state.has_untold() {
+        if !self.state.has_untold() && self.state.zeroising.is_none() {
             let signer = Arc::clone(&self.signer);
             self.state.receipt_of(now, signer.as_ref(), ReceiptKind::Applied, asked, About::default());
         }
@@ -266,6 +267,8 @@ impl Machine {
     fn zeroise(&mut self, asked: (U64, Digest)) {
         self.state.kek = None;
         self.state.kek_pending = None;
+        // Told when no core uses any of them.
+        self.state.zeroising = Some(asked);
         for record in self.state.key_sets.iter_mut().flat_map(|set| &mut set.generations) {
             if record.step != Step::Destroy {
                 record.move_to(Step::Destroy, asked);

@@ -169,6 +169,9 @@ pub struct NodeState {
     pub disputed: bool,
     /// Receipts that answer the last message.
     pub answered: Vec<Signed>,
+    /// The command that asked for all keys to be erased, until that is told: number and hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) zeroising: Option<(U64, Digest)>,
     /// Highest checkpoint seen.
     pub checkpoint: Option<Checkpoint>,
     /// Wall clock when the state was last stored, ms UTC.
@@ -202,6 +205,7 @@ impl NodeState {
             proved: U64(0),
             disputed: false,
             answered: Vec::new(),
+            zeroising: None,
             checkpoint: None,
             clock_ms: U64(0),
         }

@@ -3,8 +3,8 @@
 use super::caller::{Who, admit};
 use super::extract::BODY_MAX;
 use super::filters::{
-    ActionFilter, AlarmFilter, CampaignFilter, CeremonyFilter, EntryFilter, ExpiringFilter, HolderFilter,
-    CheckpointFilter, KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter, PreviewFilter,
+    ActionFilter, AlarmFilter, CampaignFilter, CeremonyFilter, CheckpointFilter, EntryFilter, ExpiringFilter,
+    HolderFilter, KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter, PreviewFilter,
     ReceiptFilter, SizeQuery, SpanQuery, TokenFilter,
 };
 use super::lists::{Page, PageQuery};
@@ -186,8 +186,6 @@ routes! {
         "Hands in a signed approval";
     post "/actions/{id}/documents" Proposers signing::documents [takes DocumentSignatures] => { Outcome }
         "Hands in an officer's signatures on the root documents of a change of the centre's keys, before the approval";
-    post "/actions/{id}/abandon" Proposers writes::abandon => { Outcome }
-        "Gives up an approved ceremony, import or export that is not done; what was entered is forgotten";
     post "/actions/{id}/import" Proposers writes::import [takes Block] => { Outcome }
         "Hands in the key block of an approved import";
     post "/actions/{id}/export" Proposers writes::export => { ExportedView }

@@ -2,13 +2,13 @@
 
 use crate::core::approval::Quorum;
 use crate::core::campaign::RotateTarget;
+use crate::core::enrolment::{made_ms, until_ms};
 use crate::core::ids::{
     ActionId, CampaignId, CredentialId, Digest, KeySetId, KmcId, NodeId, PersonId, ZoneId,
 };
-use crate::core::enrolment::{made_ms, until_ms};
 use crate::core::key::{Key, Origin, Storage, Windows};
 use crate::core::lifecycle::KeyState;
-use crate::core::node::{BackendClass, Copy, Node, Progress, RootKek, Traffic, stopped};
+use crate::core::node::{BackendClass, Copy, Node, Progress, RootKek, Traffic, Wipe, stopped};
 use crate::core::people::{Role, Standing};
 use crate::core::preview::{Preview, PreviewNode};
 use crate::core::root_kek::KekTarget;
@@ -416,6 +416,8 @@ pub struct NodeView {
     pub told_root_kek: Option<u32>,
     /// Number that an order may name now.
     pub next_root_kek_number: u32,
+    /// Whether it has erased its keys, where it was revoked.
+    pub wipe: Option<Wipe>,
     /// When its transport certificate ends, UTC milliseconds; 0 while that is not known.
     pub certificate_until_utc_ms: u64,
     /// Last sign of life, UTC milliseconds; 0 for none.
@@ -456,6 +458,7 @@ impl NodeView {
             ordered_root_kek: node.kek_change.order.map(|order| order.number),
             told_root_kek: node.kek_change.told.as_ref().map(|told| told.number),
             next_root_kek_number: node.next_kek_number(),
+            wipe: node.wipe,
             certificate_until_utc_ms: node.certificate_until_utc_ms,
             seen_utc_ms: node.seen_utc_ms,
             skew_ms: node.skew_ms,

@@ -121,7 +121,9 @@ fn not_let_in(tx: &Change<'_>, node: &NodeId) -> Result<(), Refusal> {
                 if new.iter().any(|one| NodeId::of(&one.key) == *node))
     };
     match tx.base().actions.values().any(lets_in) {
-        true => Err(Refusal::InUse("an action that would let the node in waits; it has to be withdrawn first")),
+        true => {
+            Err(Refusal::InUse("an action that would let the node in waits; it has to be withdrawn first"))
+        }
         false => Ok(()),
     }
 }

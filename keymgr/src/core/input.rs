@@ -136,14 +136,6 @@ pub enum Input {
         /// Which.
         action: ActionId,
     },
-    /// Somebody gives up what was approved and is not done: a ceremony, an import, an export. Fail-safe: one person;
-    /// to begin anew takes new approvals.
-    Abandon {
-        /// Who.
-        by: Caller,
-        /// Which.
-        action: ActionId,
-    },
     /// Somebody wants tokens for nodes to ask by.
     MakeTokens {
         /// Who.

@@ -113,6 +113,7 @@ impl Manager {
     pub(super) async fn bundle(&self, node: NodeId, confirm: bool, prove: bool) -> Result<Mail, LinkProblem> {
         let link = self.view(|core| core.node(&node).map(|record| record.link.clone()));
         let link = link.ok_or(LinkProblem::Unknown)?;
+        self.order_wipe(node).await;
         let mut mail = self.mail_for(node, link.taken, link.root).await;
         if let Some(last) = link.last_receipt().filter(|_| confirm) {
             mail.messages.push(self.counter_receipt(node, last)?);

@@ -6,6 +6,8 @@ use super::manager::{Manager, RequestName, SubmitProblem};
 use super::rates;
 use crate::core::action::KeyRef;
 use crate::core::input::{Caller, Input, Judged, Outcome};
+use crate::core::node::Node;
+use crate::core::people::Standing;
 use crate::core::refusal::Refusal;
 use crate::core::rows::Token;
 use crate::core::table::{State, Table};
@@ -230,6 +232,7 @@ impl Manager {
         failpoint!("link.hello");
         self.note_certificate(line).await;
         self.offer_root_kek(hello.node, hello.taken).await;
+        self.order_wipe(hello.node).await;
         let mail = self.mail_for(hello.node, hello.taken, hello.root).await;
         Ok(self.with_recovery(mail, hello.root))
     }
@@ -244,6 +247,7 @@ impl Manager {
         self.submit(None, Input::Pull { node, pull: signed }).await?;
         self.note_certificate(line).await;
         self.offer_root_kek(node, pull.taken).await;
+        self.order_wipe(node).await;
         let bell = self.0.mail.bell(node);
         let ring = bell.notified();
         let mail = self.mail_for(node, pull.taken, pull.root).await;
@@ -360,8 +364,8 @@ impl Manager {
                 signed.document().is_ok_and(|document| document.number > root)
             };
             let roots: Vec<_> = core.roots().into_iter().filter(newer).collect();
-            let newest =
-                core.node(&node).and_then(|n| n.link.sent.iter().rev().find(|sent| sent.manifest).copied());
+            let manifest = |n: &Node| n.link.sent.iter().rev().find(|sent| sent.manifest).copied();
+            let newest = core.node(&node).filter(|n| n.standing == Standing::Active).and_then(manifest);
             (roots, newest)
         });
         if let Some(newest) = newest.filter(|sent| sent.seq.0 > taken.1)

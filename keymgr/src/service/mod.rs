@@ -22,6 +22,7 @@ mod renewals;
 mod root_kek;
 mod sent;
 mod signing;
+mod wipe;
 
 pub use carrier::{CARRIED_MAX, Fate, Verdict, Way};
 pub use clock::Clock;

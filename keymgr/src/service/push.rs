@@ -105,7 +105,8 @@ impl Manager {
 
     fn pushed_to(&self) -> HashMap<NodeId, String> {
         self.view(|core| {
-            let counts = |node: &&Node| node.standing == Standing::Active && node.quarantined.is_none();
+            let heard = |node: &Node| node.standing == Standing::Active || node.owes_wipe();
+            let counts = |node: &&Node| heard(node) && node.quarantined.is_none();
             let nodes = <State as Table<Node>>::rows(core.state()).values().filter(counts);
             nodes.filter_map(|node| Some((node.id, node.reach.push.clone()?))).collect()
         })

@@ -261,7 +261,10 @@ async fn proofs(centre: &Centre, entries: &[Value], checkpoints: &[Value]) {
         ("/audit/entries/none/inclusion", "malformed"),
     ] {
         let refused = centre.auditor.get::<Value>(path).await.unwrap_err();
-        assert!(matches!(&refused, ClientProblem::Refused(problem) if problem.code == code), "{path}: {refused}");
+        assert!(
+            matches!(&refused, ClientProblem::Refused(problem) if problem.code == code),
+            "{path}: {refused}"
+        );
     }
 }
 

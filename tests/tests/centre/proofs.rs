@@ -142,9 +142,7 @@ async fn each_node_gets_proof_of_its_receipts_by_every_way() {
     let began = Instant::now();
     loop {
         let alarms: Vec<Alarm> = centre.operator.all("/alarms").await.unwrap();
-        let told = |alarm: &Alarm| {
-            alarm.kind == AlarmKind::LogDisputed && alarm.subject == node.to_string()
-        };
+        let told = |alarm: &Alarm| alarm.kind == AlarmKind::LogDisputed && alarm.subject == node.to_string();
         if alarms.iter().any(told) {
             break;
         }

@@ -88,7 +88,9 @@ async fn a_token_is_voided_and_a_node_turned_away() {
     let waiting: Vec<AskingView> = centre.operator.all("/enrolments").await.unwrap();
     assert!(waiting.is_empty());
     let turned_away = async || match asking.once().await {
-        Err(EnrolError::Transport(TransportError::Refused(403, text))) => text.contains("turned this node away"),
+        Err(EnrolError::Transport(TransportError::Refused(403, text))) => {
+            text.contains("turned this node away")
+        }
         _ => false,
     };
     assert!(turned_away().await);

@@ -13,7 +13,6 @@ use keymgr::api::CeremonyLine;
 use keymgr::ceremony::{CeremonyView, PartView, Transcript, check_of, make};
 use keymgr::client::{Client, ClientProblem};
 use keymgr::core::action::Act;
-use keymgr::core::input::Outcome;
 use keymgr::core::people::Person;
 use keymgr::core::root_kek::KekTarget;
 use keymgr::vault::ComponentKey;
@@ -122,9 +121,7 @@ pub fn run(verb: Ceremony) -> Exit {
         Ceremony::Finish(args) => finish(&args),
         Ceremony::Abandon(args) => {
             let client = args.place.client()?;
-            let path = format!("/actions/{}/abandon", args.ceremony);
-            let done: Outcome = block_on(client.post(&path, &json!({})))?;
-            show(args.place.json, &done, |_| format!("ceremony {} is given up", args.ceremony))
+            super::ask(&args.place, &client, &[Act::Abandon { action: args.ceremony }])
         }
         Ceremony::Transcript(args) => {
             let client = args.place.client()?;

@@ -8,11 +8,11 @@ use crate::verbs::node as local;
 use clap::{Args, Subcommand, ValueEnum};
 use keylink::TokenId;
 use keylink::message::EnrolmentToken;
-use keymgr::api::{HolderView, TokenView};
 use keymgr::api::NodeView as Record;
+use keymgr::api::{HolderView, TokenView};
 use keymgr::client::Client;
 use keymgr::core::action::Act;
-use keymgr::core::node::{BackendClass, NewNode, Traffic};
+use keymgr::core::node::{BackendClass, NewNode, Traffic, Wipe};
 use keymgr::core::root_kek::KekTarget;
 use keymgr::core::rows::TokenVoid;
 use serde_json::{Value, json};
@@ -485,7 +485,7 @@ fn one(args: &ShowArgs) -> Exit {
             node.class,
             node.state(),
             node.quarantined.as_ref().map(|why| format!(" ({why})")).unwrap_or_default(),
-            says(&node),
+            says(&node) + wiped(&node),
             node.root_kek
                 .as_ref()
                 .map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv))
@@ -504,6 +504,14 @@ fn changing(node: &Record) -> String {
     let next = node.next_root_kek.as_ref().map(|kek| format!(", {} {} not proved yet", kek.number, kek.kcv));
     let told = node.told_root_kek.map(|number| format!(", says it holds {number}"));
     [ordered, next, told].into_iter().flatten().collect()
+}
+
+fn wiped(node: &Record) -> &'static str {
+    match node.wipe {
+        Some(Wipe::Owed { .. }) => ", has not said that its keys are erased",
+        Some(Wipe::Done { .. }) => ", has said that its keys are erased",
+        None => "",
+    }
 }
 
 // What it says of itself, where that is not what was declared.

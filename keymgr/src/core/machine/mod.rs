@@ -25,7 +25,7 @@ use crate::core::traffic;
 use crate::core::{
     acts, certificate, enrolment, names, planted, receipts, root, root_kek, rows, signing, steps, tick,
 };
-use approve::{approved, may, own_pending, performable};
+use approve::{may, own_pending, performable};
 use deliver::{carry, issue, post, push_to, wrapped};
 use keylink::Instant3;
 
@@ -166,13 +166,6 @@ impl Request<'_> {
                 note.word = "action.withdraw";
                 note.objects.push(action.to_string());
                 own_pending(tx, by, &action)?;
-                tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
-            }
-            Input::Abandon { by, action } => {
-                note.by(by);
-                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
-                approved(tx, &action, note)?;
-                note.word = "action.abandon";
                 tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
             }
             Input::MakeTokens { by, count } => {

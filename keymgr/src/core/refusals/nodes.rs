@@ -11,6 +11,7 @@ use crate::core::people::Role;
 use crate::core::policy::DAY_MS;
 use crate::core::rows::{Token, TokenVoid};
 use crate::core::table::{State, Table};
+use keylink::action::Grant;
 use keylink::message::{Audience, GenerationUse, Hello, Manifest, Pull, Receipt, ReceiptKind, StatusBeat};
 use keylink::wire::U64;
 use keylink::{KmcId, NodeId, Sign, Signed, SoftSigner, TokenId};
@@ -456,6 +457,60 @@ fn people_are_told_once_of_a_certificate_that_ends_and_no_more_when_another_is_s
     assert_eq!(told(&mut house, 674).len(), 1);
     house.carry(Act::RevokeNode { node: house.node(0) });
     assert_eq!(told(&mut house, 700), vec![]);
+}
+
+// A revoked node is heard until it has said, under its own key, that it holds no keys any more; nothing else counts.
+#[test]
+fn a_revoked_node_is_told_to_erase_its_keys_and_says_so() {
+    use crate::core::node::Wipe;
+    use keylink::message::{Command, Order};
+    use keylink::{Body as _, CommandId};
+    let mut house = House::founded();
+    let key = house.zone_key();
+    house.must(Input::Wrapped(vec![house.wrapped(0, key)]));
+    let node = house.node(0);
+    let wipe = |house: &House| house.core.node(&house.node(0)).expect("is known").wipe;
+    assert_eq!(wipe(&house), None);
+    house.rekeyed(0, House::kek(2, 256));
+    let by = house.carry(Act::RevokeNode { node });
+    assert_eq!(wipe(&house), Some(Wipe::Owed { by, seq: None }));
+    // By the approvals of the revocation, and by no others.
+    let grant = Grant::ZeroiseNode(node);
+    let evidence = house.core.evidence(&[by], house.now, |own| *own == grant).expect("shown");
+    assert_eq!(evidence.grants.len(), 1);
+    let link = house.core.node(&node).expect("is known").link.clone();
+    let head = link.clone().next_head(house.core.epoch(), house.now + 60_000);
+    let command =
+        Command { head, command: CommandId([1; 16]), order: Order::Zeroise, evidence: vec![evidence] };
+    let signed = Signed::seal(&command, &SoftSigner::new(&[3; 32]));
+    assert_eq!(signed.kind, Command::KIND);
+    house.must(Input::Post { node, signed: signed.clone() });
+    assert_eq!(wipe(&house), Some(Wipe::Owed { by, seq: Some(head.seq) }));
+    // A beat is not heard any more, a receipt is.
+    let beat = Signed::seal(&house.beat(1), &house.nodes[0]);
+    let told = Input::Beat { node, beat, skew_ms: 0, by_file: false };
+    assert_eq!(house.refused(told).code(), "suspended");
+    let say = |house: &mut House, kind, asked: &Signed, seq: U64| {
+        let receipt = Receipt { kind, message_seq: seq, message: asked.hash(), ..house.receipt(1) };
+        let signed = Signed::seal(&receipt, &house.nodes[0]);
+        house.tell(Input::Said { node, signed, judged: Judged::None })
+    };
+    let other = Signed::seal(&house.beat(9), &house.nodes[0]);
+    assert!(say(&mut house, ReceiptKind::Zeroised, &other, U64(0)).is_ok());
+    assert!(house.core.node(&node).expect("is known").owes_wipe(), "an answer to nothing");
+    assert!(say(&mut house, ReceiptKind::Applied, &signed, head.seq).is_ok());
+    assert!(house.core.node(&node).expect("is known").owes_wipe());
+    assert!(say(&mut house, ReceiptKind::Zeroised, &signed, head.seq).is_ok());
+    assert_eq!(wipe(&house), Some(Wipe::Done { utc_ms: house.now }));
+    // It has said all.
+    assert_eq!(say(&mut house, ReceiptKind::Applied, &signed, head.seq).unwrap_err().code(), "suspended");
+    assert_eq!(house.refused(Input::Post { node, signed }).code(), "not_due");
+    // Whoever never was sent anything has nothing to erase.
+    let mut house = House::founded();
+    let silent = house.node(2);
+    house.core.state.nodes.get_mut(&silent).expect("is known").root_kek = None;
+    house.carry(Act::RevokeNode { node: silent });
+    assert!(!house.core.node(&silent).expect("is known").owes_wipe());
 }
 
 impl House {

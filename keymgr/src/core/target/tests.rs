@@ -69,7 +69,7 @@ fn a_node_is_told_how_long_it_processes() {
     let mut tx = Change::new(house.core.state());
     let set = tx.get::<KeySet>(&zpk()).unwrap().clone();
     tx.edit::<KeySet>(&zpk()).unwrap().protecting = Some(Generation(1));
-    let mut ends = |moves: &[Transition], step| {
+    let ends = |moves: &[Transition], step| {
         let mut one =
             Key::born(&set, Generation(1), Origin::Generated, material(), Digest::default(), house.now);
         moves.iter().for_each(|transition| one.apply(*transition, house.now).unwrap());
