@@ -15,12 +15,14 @@ mod link;
 mod mailroom;
 mod manager;
 mod offers;
+mod proofs;
 mod push;
 mod rates;
 mod renewals;
 mod root_kek;
 mod sent;
 mod signing;
+mod wipe;
 
 pub use carrier::{CARRIED_MAX, Fate, Verdict, Way};
 pub use clock::Clock;

@@ -75,7 +75,7 @@ impl Manager {
     }
 
     // Another message may take the number that this one was signed with; then it is signed anew.
-    async fn post_next(
+    pub(super) async fn post_next(
         &self,
         node: NodeId,
         seal: impl Fn(Head) -> Signed,

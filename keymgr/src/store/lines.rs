@@ -144,28 +144,38 @@ impl Store {
         &mut self,
         each: &mut dyn FnMut(u64, String) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.checkpoints("SELECT size, note FROM checkpoints ORDER BY size", each)
+        let sql = "SELECT size, note FROM checkpoints ORDER BY size";
+        self.checkpoints(&Statement::new(sql, Vec::new()), each)
+    }
+
+    /// At most so many checkpoints from this size on, in order.
+    pub fn checkpoints_from(&mut self, from: u64, most: u32) -> Result<Vec<(u64, String)>, Error> {
+        let sql = "SELECT size, note FROM checkpoints WHERE size >= ?1 ORDER BY size LIMIT ?2";
+        let mut found = Vec::new();
+        self.checkpoints(&Statement::new(sql, vec![from.into(), most.into()]), &mut |size, note| {
+            found.push((size, note));
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// The checkpoint of the largest size.
     pub fn last_checkpoint(&mut self) -> Result<Option<(u64, String)>, Error> {
         let mut last = None;
-        self.checkpoints(
-            "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1",
-            &mut |size, note| {
-                last = Some((size, note));
-                Ok(())
-            },
-        )?;
+        let sql = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1";
+        self.checkpoints(&Statement::new(sql, Vec::new()), &mut |size, note| {
+            last = Some((size, note));
+            Ok(())
+        })?;
         Ok(last)
     }
 
     fn checkpoints(
         &mut self,
-        sql: &'static str,
+        statement: &Statement,
         each: &mut dyn FnMut(u64, String) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.engine.query(&Statement::new(sql, Vec::new()), &mut |mut values| {
+        self.engine.query(statement, &mut |mut values| {
             let (note, size) = (values.pop(), values.pop());
             let size = size.and_then(|size| u64::try_from(size.int()?).ok());
             match (size, note) {
