@@ -265,12 +265,10 @@ fn commit(connection: &mut Connection, batch: &[Put]) -> Result<(), StoreError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keylink::Sign as _;
     use keylink::wire::U64;
 
     fn message(n: u64) -> Signed {
-        let key_id = keylink::SoftSigner::new(&[1; 32]).key().id();
-        Signed { kind: "receipt".into(), payload: n.to_string().into_bytes(), key_id, signature: [1; 64] }
+        Signed::seal_bytes("receipt", n.to_string().into_bytes(), &keylink::SoftSigner::new(&[1; 32]))
     }
 
     #[tokio::test]
@@ -282,7 +280,7 @@ mod tests {
         let confirmed = |n: u64| Kept::Confirmed {
             number: U64(n),
             receipt: message(n),
-            counter: (n % 2 == 0).then(|| message(n + 1_000)),
+            counter: n.is_multiple_of(2).then(|| message(n + 1_000)),
         };
         for n in 1..=CONFIRMED_KEPT + 10 {
             let proof = Kept::Proved { number: U64(n), proof: message(n + 2_000) };
