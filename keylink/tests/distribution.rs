@@ -752,7 +752,7 @@ fn a_recipient_period_that_ends_stops_processing_only_where_the_policy_says_so()
         // A wall clock that jumps ends nothing.
         let jumped = Instant3 { utc_ms: side.now.utc_ms + 600_000, ..side.now.after(10) };
         side.machine.tick(jumped);
-        assert_eq!(side.machine.table(jumped).sets[0].current.is_some(), true);
+        assert!(side.machine.table(jumped).sets[0].current.is_some());
         let (published, _) = tick(&mut side, until + 5_001);
         assert_eq!((published, held(&side).0), (hard_stop, !hard_stop));
         // It stays so after a restart.
