@@ -309,6 +309,8 @@ pub struct NodeView {
     pub next_root_kek_number: u32,
     /// When its transport certificate ends, UTC milliseconds; 0 while that is not known.
     pub certificate_until_utc_ms: u64,
+    /// Key of the transport authority that issued it.
+    pub certificate_by: Option<PublicKey>,
     /// Last sign of life, UTC milliseconds; 0 for none.
     pub seen_utc_ms: u64,
     /// Its clock minus ours, milliseconds.
@@ -348,6 +350,7 @@ impl NodeView {
             told_root_kek: node.kek_change.told.as_ref().map(|told| told.number),
             next_root_kek_number: node.next_kek_number(),
             certificate_until_utc_ms: node.certificate_until_utc_ms,
+            certificate_by: node.certificate_by,
             seen_utc_ms: node.seen_utc_ms,
             skew_ms: node.skew_ms,
             serving_utc_ms: node.serving_utc_ms,
