@@ -167,6 +167,11 @@ impl Centre {
         Ok(())
     }
 
+    /// The service itself.
+    pub fn manager(&self) -> &Manager {
+        &self.manager
+    }
+
     /// Committed entries of the log.
     pub fn log_size(&self) -> u64 {
         self.manager.writer().standing().log_size

@@ -208,7 +208,7 @@ impl KeySet {
 
     fn select(&self, selector: Selector) -> Result<(&Slot, u8), Code> {
         if self.slots().next().is_none() {
-            return Err(Code::STORAGE_EMPTY);
+            return Err(if self.stale { Code::KEY_STALE } else { Code::STORAGE_EMPTY });
         }
         let of = |odd| self.slots().find(|slot| (slot.generation & 1 == 1) == odd);
         match selector {

@@ -9,6 +9,7 @@ use crate::wire::{Blob, Hex, MESSAGE_MAX};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// Why a message is not taken for what it claims to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,7 +135,20 @@ struct Text {
     signature: Hex<64>,
 }
 
-/// A message with one signature. Nothing is proved before [`Signed::open`].
+/// What is known of a message's signature: nothing, or a name of key, signature and bytes, which held together. What of
+/// them is changed later has another name.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known(Option<[u8; 32]>);
+
+// A message is the same whether its signature was judged or not.
+impl PartialEq for Known {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+impl Eq for Known {}
+
+/// A message with one signature. Nothing is proved before [`Signed::open`] or [`Signed::prove`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     /// Kind, as in the type.
@@ -145,6 +159,7 @@ pub struct Signed {
     pub key_id: KeyId,
     /// The signature over the PAE.
     pub signature: [u8; 64],
+    known: Known,
 }
 
 impl Signed {
@@ -156,7 +171,7 @@ impl Signed {
     /// Signs bytes that were made before.
     pub fn seal_bytes(kind: &str, payload: Vec<u8>, signer: &(impl Sign + ?Sized)) -> Self {
         let signature = signer.sign(&pae(kind, &payload));
-        Self { kind: kind.to_owned(), payload, key_id: signer.key().id(), signature }
+        Self { kind: kind.to_owned(), payload, key_id: signer.key().id(), signature, known: Known::default() }
     }
 
     /// Signs a body with a key that may be out of reach.
@@ -170,8 +185,8 @@ impl Signed {
         payload: Vec<u8>,
         signer: &(impl TrySign + ?Sized),
     ) -> Result<Self, NotSigned> {
-        let signature = signer.try_sign(&pae(kind, &payload))?;
-        Ok(Self { kind: kind.to_owned(), payload, key_id: signer.public().id(), signature })
+        let (signature, known) = (signer.try_sign(&pae(kind, &payload))?, Known::default());
+        Ok(Self { kind: kind.to_owned(), payload, key_id: signer.public().id(), signature, known })
     }
 
     /// Reads a message as it travels.
@@ -179,7 +194,12 @@ impl Signed {
         let text: Text = strict(text)?;
         let kind = text.kind.strip_prefix("application/vnd.payhsm.").and_then(|k| k.strip_suffix(".v1+json"));
         let kind = kind.ok_or(EnvelopeError::Kind)?.to_owned();
-        Ok(Self { kind, payload: text.payload.0, key_id: text.key, signature: text.signature.0 })
+        Ok(Self::of(kind, text))
+    }
+
+    fn of(kind: String, text: Text) -> Self {
+        let Text { payload, key, signature, .. } = text;
+        Self { kind, payload: payload.0, key_id: key, signature: signature.0, known: Known::default() }
     }
 
     /// The message as it travels.
@@ -202,11 +222,28 @@ impl Signed {
         if self.kind != B::KIND {
             return Err(EnvelopeError::Kind);
         }
+        self.judge(key)?;
+        strict(&self.payload)
+    }
+
+    /// Judges the signature ahead of [`Signed::open`] under the same key, which does not judge it again: on a thread that
+    /// holds up nobody.
+    pub fn prove(&mut self, key: &PublicKey) -> Result<(), EnvelopeError> {
+        self.known = Known(Some(self.judge(key)?));
+        Ok(())
+    }
+
+    fn judge(&self, key: &PublicKey) -> Result<[u8; 32], EnvelopeError> {
         if self.key_id != key.id() {
             return Err(EnvelopeError::Signer);
         }
-        key.verify(&pae(&self.kind, &self.payload), &self.signature)?;
-        strict(&self.payload)
+        let pae = pae(&self.kind, &self.payload);
+        let name = Sha256::new().chain_update(key.0).chain_update(self.signature).chain_update(&pae);
+        let name = name.finalize().into();
+        if self.known.0 != Some(name) {
+            key.verify(&pae, &self.signature)?;
+        }
+        Ok(name)
     }
 
     /// Reads the body of a message that is our own, or that is proved later: where it goes and what it names.
@@ -232,7 +269,7 @@ impl<'de> Deserialize<'de> for Signed {
         let text = Text::deserialize(from)?;
         let kind = text.kind.strip_prefix("application/vnd.payhsm.").and_then(|k| k.strip_suffix(".v1+json"));
         let kind = kind.ok_or_else(|| serde::de::Error::custom("message of another kind"))?.to_owned();
-        Ok(Self { kind, payload: text.payload.0, key_id: text.key, signature: text.signature.0 })
+        Ok(Self::of(kind, text))
     }
 }
 
@@ -277,6 +314,25 @@ mod tests {
         let signer = SoftSigner::new(&[7; 32]);
         let signed = Signed::seal(&Note { text: "hello".into() }, &signer);
         (signer, signed)
+    }
+
+    #[test]
+    fn what_was_proved_is_of_these_bytes_and_this_key_alone() {
+        let (signer, mut signed) = note();
+        let stranger = SoftSigner::new(&[8; 32]).key();
+        assert_eq!(signed.prove(&stranger), Err(EnvelopeError::Signer));
+        signed.prove(&signer.key()).unwrap();
+        assert_eq!(signed.open::<Note>(&signer.key()).unwrap().text, "hello");
+        assert_eq!(signed, note().1, "the same message");
+        let mut other = signed.clone();
+        other.payload = other.payload.to_ascii_uppercase();
+        let mut altered = signed.clone();
+        altered.signature[0] ^= 1;
+        let mut moved = signed.clone();
+        moved.key_id = stranger.id();
+        for (wrong, key) in [(other, signer.key()), (altered, signer.key()), (moved, stranger)] {
+            assert_eq!(wrong.open::<Note>(&key), Err(EnvelopeError::Signature));
+        }
     }
 
     // The example of the DSSE specification, protocol.md.

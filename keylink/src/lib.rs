@@ -21,6 +21,7 @@ pub mod merkle;
 pub mod message;
 pub mod node;
 mod note;
+pub mod receipt_file;
 pub mod root;
 pub mod root_kek;
 #[cfg(feature = "schema")]

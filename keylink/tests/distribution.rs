@@ -12,7 +12,7 @@ use keylink::message::{
 use keylink::wire::{Blob, Hex, U64};
 use keylink::{CommandId, Digest, Generation, Instant3, KmcId, NodeId, Sign, Signed, SoftSigner};
 
-use ReceiptKind::{Accepting, Activated, Applied, Destroyed, Proven, Retired, RolledBack};
+use ReceiptKind::{Accepting, Activated, Applied, Destroyed, Proven, Retired, RolledBack, Zeroised};
 
 #[test]
 fn a_rotation_in_four_gated_steps() {
@@ -480,7 +480,8 @@ fn what_is_not_from_our_manager_for_us_and_now() {
     assert_eq!(side.refused(&with(&|m| m.head.version = 2)), Reason::Version);
     assert_eq!(side.refused(&with(&|m| m.head.epoch = U64(0))), Reason::Epoch);
     assert_eq!(side.refused(&with(&|m| m.root = Digest([1; 32]))), Reason::Root);
-    let other_kind = Signed { kind: "receipt".into(), ..with(&|_| {}) };
+    let mut other_kind = with(&|_| {});
+    other_kind.kind = "receipt".into();
     assert_eq!(side.refused(&other_kind), Reason::Kind);
     let nonsense = Signed::seal_bytes("manifest", b"{}".to_vec(), &centre.manifest);
     assert_eq!(side.refused(&nonsense), Reason::Malformed);
@@ -658,10 +659,22 @@ fn one_person_suspends_a_node_and_two_resume_it() {
     side.give(&signed);
     assert!(!side.table.sets[0].suspended);
     let erase = vec![evidence(&centre, ActionClass::Revoke, &[Grant::ZeroiseNode(node)], &[1, 2])];
-    let signed = order(&mut side, Order::Zeroise, erase);
+    let signed = order(&mut side, Order::Zeroise, erase.clone());
     side.give(&signed);
     assert!(side.machine.state().kek.is_none() && side.table.sets[0].current.is_none());
-    assert_eq!(side.deliver(), [Applied, Applied, Retired, Destroyed]);
+    assert!(side.machine.state().key_sets[0].generations.iter().all(|g| g.token.is_empty()));
+    assert_eq!(side.deliver(), [Applied, Applied, Retired, Destroyed, Zeroised]);
+    // The same message again is answered by its receipts. The same approval in a later one is obeyed, and finds nothing.
+    side.give(&signed);
+    assert_eq!(side.deliver(), []);
+    let again = order(&mut side, Order::Zeroise, erase);
+    side.give(&again);
+    assert_eq!(side.deliver(), [Zeroised]);
+    // And what was erased does not come back with its old approvals.
+    let manifest =
+        side.manifest(&centre, vec![set(vec![target(1, Step::Protect)])], vec![rotate(&centre, 1)]);
+    let signed = side.seal(&centre, &manifest);
+    assert_eq!(side.refused(&signed), Reason::Generation);
 }
 
 #[test]
@@ -684,6 +697,69 @@ fn a_period_that_ends_stops_protecting_only_where_the_policy_says_so() {
         assert!(effects.alarms.contains(&keylink::message::Alarm::OriginatorPeriod));
         side.follow(effects);
         assert_eq!(side.table.sets[0].stale, hard_stop);
+    }
+}
+
+// SP 800-57 part 1 section 5.3.6: what was protected in its time is processed for a while longer.
+#[test]
+fn a_recipient_period_that_ends_stops_processing_only_where_the_policy_says_so() {
+    use keylink::message::Alarm;
+    for hard_stop in [false, true] {
+        let centre = centre();
+        let mut side = Side::new(&centre, 44);
+        side.deliver();
+        let until = side.now.utc_ms + 5_000;
+        let zone = |generations| {
+            let mut one = set(generations);
+            one.definition.hard_stop = hard_stop;
+            one
+        };
+        let mut one = zone(vec![target(1, Step::Protect)]);
+        let mut approved = joined(&centre, side.node());
+        approved[1] =
+            evidence(&centre, ActionClass::KeySet, &[Grant::KeySet(one.definition.clone())], &[1, 2]);
+        approved.extend([rotate(&centre, 1), rotate(&centre, 2)]);
+        side.run(&centre, vec![one], approved.clone());
+        // The old one is processed for five seconds, the new one protects for nine and is processed for ten.
+        let (mut old, mut new) = (target(1, Step::Accept), target(2, Step::Protect));
+        old.recipient_until = Some(U64(until));
+        new.originator_until = Some(U64(until + 4_000));
+        new.recipient_until = Some(U64(until + 5_000));
+        one = zone(vec![old, new]);
+        side.run(&centre, vec![one], approved);
+        let tick = |side: &mut Side, utc_ms: u64| {
+            side.now = side.now.after(utc_ms - side.now.utc_ms);
+            let effects = side.machine.tick(side.now);
+            let published = effects.publish.is_some();
+            side.follow(effects);
+            (published, side.machine.alarms(side.now))
+        };
+        let held = |side: &Side| {
+            let set = &side.table.sets[0];
+            (set.current.is_some(), set.previous.len(), set.stale)
+        };
+        // To the last millisecond.
+        assert_eq!(tick(&mut side, until), (false, vec![]));
+        assert_eq!(held(&side), (true, 1, false));
+        assert_eq!(tick(&mut side, until + 1), (hard_stop, vec![Alarm::RecipientPeriod]));
+        assert_eq!(held(&side), (true, usize::from(!hard_stop), false));
+        let late = vec![Alarm::OriginatorPeriod, Alarm::RecipientPeriod];
+        let stale = vec![Alarm::OriginatorPeriod, Alarm::RecipientPeriod, Alarm::Stale];
+        let standing = if hard_stop { &stale } else { &late };
+        let (published, alarms) = tick(&mut side, until + 4_001);
+        assert_eq!((published, &alarms), (hard_stop, standing));
+        assert_eq!(held(&side), (true, usize::from(!hard_stop), hard_stop));
+        // A wall clock that jumps ends nothing.
+        let jumped = Instant3 { utc_ms: side.now.utc_ms + 600_000, ..side.now.after(10) };
+        side.machine.tick(jumped);
+        assert!(side.machine.table(jumped).sets[0].current.is_some());
+        let (published, _) = tick(&mut side, until + 5_001);
+        assert_eq!((published, held(&side).0), (hard_stop, !hard_stop));
+        // It stays so after a restart.
+        side.crash();
+        let effects = side.machine.boot(side.now);
+        side.follow(effects);
+        assert_eq!(held(&side).0, !hard_stop);
     }
 }
 

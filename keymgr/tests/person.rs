@@ -55,7 +55,8 @@ fn a_request_proves_itself_and_nothing_else_passes() {
     let request = PersonRequest::read(&signed.to_bytes()).unwrap();
     assert_eq!((request.name.as_str(), request.approval_key), ("Anna", anna.key()));
     let renamed = String::from_utf8(signed.payload.clone()).unwrap().replace("Anna", "Bert");
-    let forged = keylink::envelope::Signed { payload: renamed.into_bytes(), ..signed };
+    let mut forged = signed;
+    forged.payload = renamed.into_bytes();
     assert!(matches!(PersonRequest::read(&forged.to_bytes()), Err(RequestError::Message(_))));
     assert!(matches!(PersonRequest::read(b"{}"), Err(RequestError::Message(_))));
 }

@@ -118,6 +118,42 @@ fn both_databases_give_the_same_golden_results() {
 }
 
 #[test]
+fn of_what_one_batch_writes_over_the_last_stays_and_the_log_tells_all() {
+    let put =
+        |key: u8, body: &[u8]| Change::raw(Table::Alarms, vec![key], &[("kind", "x".into())], body.to_vec());
+    let gone = |key: u8| Change::Delete { table: Table::Alarms, key: vec![key] };
+    for place in Place::all() {
+        let mut ledger = place.lead().unwrap();
+        let first = ledger.store().log_size().unwrap();
+        let steps = [
+            vec![put(1, b"a"), put(2, b"a"), put(3, b"a")],
+            vec![put(1, b"b"), gone(2)],
+            vec![gone(3), put(3, b"c")],
+        ];
+        let batch = steps.into_iter().map(|changes| (entry("alarm.raise"), changes)).collect();
+        ledger.commit(batch, BEGIN_MS, true).unwrap();
+        let rows = ledger.store().page(Table::Alarms, None, 9).unwrap();
+        let held: Vec<_> =
+            rows.iter().map(|row| (row.key[0], row.body.as_slice(), row.log_seq - first)).collect();
+        assert_eq!(held, [(1, b"b".as_slice(), 1), (3, b"c".as_slice(), 2)], "{}", place.name());
+        let mut lines = Vec::new();
+        ledger
+            .store()
+            .each_line(first, &mut |_, line| {
+                lines.push(line);
+                Ok(())
+            })
+            .unwrap();
+        assert!(lines.len() >= 3 && lines[0].matches("alarms").count() == 3, "{lines:?}");
+        ledger.checkpoint().unwrap();
+        drop(ledger);
+        let report = place.verify();
+        assert!(report.holds, "{}: {:?}", place.name(), report.findings);
+        place.lead().unwrap();
+    }
+}
+
+#[test]
 fn a_second_manager_is_kept_out_and_a_later_one_has_the_next_epoch() {
     for place in Place::all() {
         let first = place.lead().unwrap();
@@ -278,5 +314,54 @@ fn a_log_goes_on_under_another_key() {
         drop(Ledger::lead(Store::lead(&place.location()).unwrap(), next(43), "m", BEGIN_MS).unwrap());
         place.run("UPDATE checkpoint_keys SET body = key WHERE from_size > 0");
         assert!(place.verify().findings.iter().any(|finding| finding.kind == "key"));
+    }
+}
+
+/// Signs while it is said to.
+struct Wayward(keylink::SoftSigner, std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl keylink::TrySign for Wayward {
+    fn public(&self) -> keylink::PublicKey {
+        keylink::Sign::key(&self.0)
+    }
+
+    fn try_sign(&self, message: &[u8]) -> Result<[u8; 64], keylink::NotSigned> {
+        if self.1.load(std::sync::atomic::Ordering::Relaxed) {
+            Ok(keylink::Sign::sign(&self.0, message))
+        } else {
+            Err(keylink::NotSigned)
+        }
+    }
+}
+
+#[test]
+fn a_log_goes_on_without_signatures_and_is_signed_when_its_key_is_back() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    for place in Place::all() {
+        let signs = Arc::new(AtomicBool::new(true));
+        let key = |seed| {
+            let signer = Wayward(keylink::SoftSigner::new(&[seed; 32]), signs.clone());
+            CheckpointKey::by(common::ORIGIN, Arc::new(signer)).unwrap()
+        };
+        let store = Store::lead(&place.location()).unwrap();
+        let mut ledger = Ledger::lead(store, key(42), "m", BEGIN_MS).unwrap();
+        let signed = ledger.newest_checkpoint().cloned();
+        signs.store(false, Ordering::Relaxed);
+        for _ in 0..3 {
+            ledger.commit(vec![(entry("zone.make"), Vec::new())], BEGIN_MS, true).unwrap();
+        }
+        ledger.checkpoint().unwrap();
+        assert!(ledger.waits_for_key() && ledger.uncovered() == 3);
+        assert_eq!(ledger.newest_checkpoint().cloned(), signed, "what was signed stays the newest");
+        let size = ledger.size();
+        assert!(!ledger.change_key(key(43), "anna", BEGIN_MS).unwrap(), "both keys have to sign");
+        assert_eq!((ledger.size(), ledger.uncovered()), (size, 3), "nothing is written");
+        signs.store(true, Ordering::Relaxed);
+        ledger.checkpoint().unwrap();
+        assert!(!ledger.waits_for_key() && ledger.uncovered() == 0);
+        assert!(ledger.change_key(key(43), "anna", BEGIN_MS).unwrap());
+        drop(ledger);
+        assert!(place.verify().holds, "{:?}", place.verify().findings);
     }
 }

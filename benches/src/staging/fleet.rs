@@ -10,7 +10,7 @@ use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
 use keylink::endpoint::Endpoint;
 use keylink::envelope::{bytes_of, strict};
-use keylink::message::{EnrolmentToken, Mail, Step};
+use keylink::message::{EnrolmentToken, Mail, Parcel, Step};
 use keylink::node::{About, Rules};
 use keylink::{Digest, NodeId, PublicKey, Signed};
 use keymgr::core::action::Act;
@@ -27,9 +27,22 @@ use tokio::task::JoinSet;
 // Nodes in one action: what the interface takes in one request.
 const ACTION_MAX: usize = 1000;
 
+// For mail that is on its way.
+const MAIL_WAIT_S: u16 = 1;
+
 struct Member {
     identity: Identity,
     side: NodeSide,
+}
+
+/// What a node has stored and not sent, in its order.
+pub struct Owed {
+    /// The node.
+    pub node: NodeId,
+    /// Its signature key.
+    pub key: PublicKey,
+    /// What it has signed.
+    pub receipts: Vec<Signed>,
 }
 
 /// All nodes.
@@ -165,6 +178,40 @@ impl Fleet {
         })
         .await?;
         Ok(began.elapsed())
+    }
+
+    /// Every node takes its mail and does what is ordered; what it has to say about it stays with it, for
+    /// [`Self::owed`]. What it had to say before has been counted, and is confirmed.
+    pub async fn take_mail(&mut self) -> Result<(), String> {
+        self.all(|mut member| async move {
+            let counted = member.side.machine().outbox().to_vec();
+            let mut talk = Talk::begin(&mut member).await?;
+            if !counted.is_empty() {
+                let parcel = bytes_of(&Parcel { messages: counted });
+                talk.post(&mut member, Endpoint::Receipts, parcel).await?;
+            }
+            if member.side.machine().outbox().is_empty() {
+                let pull = member.side.pull(MAIL_WAIT_S).to_bytes();
+                talk.post(&mut member, Endpoint::Pull, pull).await?;
+            }
+            // What is no receipt, as a request to be told everything anew.
+            let messages = std::mem::take(&mut talk.said);
+            if !messages.is_empty() {
+                talk.post(&mut member, Endpoint::Receipts, bytes_of(&Parcel { messages })).await?;
+            }
+            Ok(member)
+        })
+        .await
+    }
+
+    /// What nodes have stored and not sent, each in its order.
+    pub fn owed(&self) -> Vec<Owed> {
+        let owed = |member: &Member| Owed {
+            node: member.id(),
+            key: keylink::Sign::key(&member.identity.signer()),
+            receipts: member.side.machine().outbox().to_vec(),
+        };
+        self.members.iter().map(owed).collect()
     }
 
     /// Nodes in whose stored state the key is.

@@ -4,13 +4,12 @@
 
 mod fleet;
 
-pub use fleet::installer;
+pub use fleet::{Fleet, Owed, installer};
 
 use crate::centre::Founded;
 use crate::host::Host;
 use crate::page;
 use crate::store::{Figure, Place, Settings, keep, print};
-use fleet::Fleet;
 use keylink::message::{KeyKind, Overlap, Shape};
 use keymgr::client::{RotateWishes, ZoneWishes, plan_rotation, plan_zone};
 use keymgr::core::campaign::{Campaign, Mark, Phase};

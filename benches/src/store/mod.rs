@@ -1,5 +1,6 @@
 //! The store of the key management centre: inventory of many keys, durable receipts, verification of the log.
 
+mod counted;
 mod inventory;
 mod receipts;
 mod recorded;
@@ -59,8 +60,10 @@ pub struct Args {
 pub enum Part {
     /// Expiry query, list page, start to serving.
     Inventory,
-    /// Durable receipts a second.
+    /// Durable receipts a second, by the writer alone.
     Receipts,
+    /// Durable receipts a second, as the centre takes them: signature, chain of the node, campaign.
+    Counted,
     /// Log entries a second.
     Verification,
 }
@@ -154,6 +157,7 @@ pub fn run(args: &Args) -> std::io::Result<()> {
     };
     part(Part::Inventory, inventory::run)?;
     part(Part::Receipts, receipts::run)?;
+    part(Part::Counted, counted::run)?;
     part(Part::Verification, verification::run)?;
     print(&figures, &settings, args.json);
     if args.record { keep(&figures, &settings, &host).and_then(|()| page::centre()) } else { Ok(()) }

@@ -1,7 +1,9 @@
-//! `payhsm audit export|verify|head|show`: the log of a key management centre, without the centre.
+//! `payhsm audit export|verify|verify-receipt|head|show`: the log of a key management centre, without the centre.
 
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand};
+use keylink::receipt_file::{CentreKeys, ReceiptFile, Shown};
+use keylink::root::SignedRoot;
 use keymgr::audit::{Head, Options, Report, export, verify_export, verify_store_in_use};
 use keymgr::log::{Record, VerifierKey};
 use keymgr::store::{Error, Location, Store, key_text};
@@ -19,6 +21,10 @@ pub enum Audit {
     ///
     /// Exit code 0: everything holds. 1: something does not. 3: nothing could be read.
     Verify(Box<VerifyArgs>),
+    /// Verifies what `payhsm node evidence` wrote: that the centre took the node's receipts.
+    ///
+    /// Exit code 0: the log holds them. 1: it is not proved, or something does not hold. 3: nothing could be read.
+    VerifyReceipt(ReceiptArgs),
     /// Prints the newest checkpoint: the head to keep, and to verify against later.
     Head(HeadArgs),
     /// Prints log entries, one JSON object a line.
@@ -79,6 +85,22 @@ pub struct VerifyArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ReceiptArgs {
+    /// The evidence; - for standard input.
+    evidence: PathBuf,
+    /// Root documents of the centre, as `payhsm root show --to` writes them or one alone; repeatable, oldest first. The
+    /// first is believed.
+    #[arg(long, value_name = "FILE", required = true)]
+    root: Vec<PathBuf>,
+    /// Wants this receipt to be among those that are proved: its number, or its hash.
+    #[arg(long, value_name = "NUMBER|HASH")]
+    receipt: Option<String>,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct HeadArgs {
     #[command(flatten)]
     place: Place,
@@ -106,6 +128,7 @@ pub fn run(verb: Audit) -> Exit {
     match verb {
         Audit::Export(args) => write_export(&args),
         Audit::Verify(args) => verify(*args),
+        Audit::VerifyReceipt(args) => verify_receipt(&args),
         Audit::Head(args) => head(&args),
         Audit::Show(args) => show(&args),
     }
@@ -183,6 +206,94 @@ fn verify(args: VerifyArgs) -> Exit {
         ));
     }
     Ok(())
+}
+
+fn roots(paths: &[PathBuf]) -> Result<Vec<SignedRoot>, Failure> {
+    let mut all = Vec::new();
+    for path in paths {
+        let bytes = std::fs::read(path).map_err(at(path))?;
+        let many = serde_json::from_slice::<Vec<SignedRoot>>(&bytes);
+        let many = many.or_else(|_| serde_json::from_slice::<SignedRoot>(&bytes).map(|one| vec![one]));
+        let form = || Failure::environment(format!("{}: no root document", path.display()));
+        all.extend(many.map_err(|_| form())?);
+    }
+    Ok(all)
+}
+
+fn verify_receipt(args: &ReceiptArgs) -> Exit {
+    let centre = CentreKeys::of(&roots(&args.root)?).map_err(Failure::check)?;
+    let mut bytes = Vec::new();
+    input(&args.evidence)?.read_to_end(&mut bytes).map_err(at(&args.evidence))?;
+    let file = ReceiptFile::from_bytes(&bytes)
+        .map_err(|error| Failure::environment(format!("{}: {error}", args.evidence.display())))?;
+    let shown = file.judge(&centre).map_err(Failure::check)?;
+    let proved = shown.proved.as_ref().map_or(0, |proved| proved.number);
+    let wanted = args.receipt.as_ref().map(|wanted| {
+        let fits = |hash: &str, number: u64| hash == wanted || number.to_string() == *wanted;
+        shown.receipts.iter().any(|(hash, receipt)| {
+            receipt.head.seq.0 <= proved && fits(&hash.to_string(), receipt.head.seq.0)
+        })
+    });
+    let holds = proved > 0 && wanted != Some(false) && shown.disputed.is_empty();
+    print_receipts(args, &file, &shown, holds);
+    match (shown.disputed.is_empty(), proved, wanted) {
+        (false, ..) => {
+            Err(Failure::check("the centre has signed a proof that does not hold: its log differs"))
+        }
+        (_, 0, _) => Err(Failure::check("no receipt is proved: the evidence has no proof")),
+        (.., Some(false)) => Err(Failure::check("this receipt is not among those that are proved")),
+        _ => Ok(()),
+    }
+}
+
+fn print_receipts(args: &ReceiptArgs, file: &ReceiptFile, shown: &Shown, holds: bool) {
+    let proved = shown.proved.as_ref().map_or(0, |proved| proved.number);
+    if args.json {
+        let receipts: Vec<_> = shown
+            .receipts
+            .iter()
+            .map(|(hash, receipt)| {
+                json!({
+                    "number": receipt.head.seq.0, "hash": hash, "kind": receipt.kind,
+                    "key_set": receipt.key_set, "generation": receipt.generation, "kcv": receipt.kcv,
+                    "utc_ms": receipt.utc_ms.0, "proved": receipt.head.seq.0 <= proved,
+                })
+            })
+            .collect();
+        let disputed: Vec<_> = shown
+            .disputed
+            .iter()
+            .map(|(number, fault)| json!({ "number": number, "what": fault.to_string() }))
+            .collect();
+        let proof = shown.proved.as_ref().map(|proved| {
+            json!({ "number": proved.number, "entry": proved.index, "log_size": proved.checkpoint.size.0,
+                "root": proved.checkpoint.root, "checkpoint": proved.checkpoint.note })
+        });
+        let all = json!({
+            "holds": holds, "kmc": file.kmc, "node": file.node, "proof": proof, "confirmed": shown.confirmed,
+            "receipts": receipts, "disputed": disputed,
+        });
+        println!("{all}");
+        return;
+    }
+    println!("centre       {}\nnode         {}", file.kmc, file.node);
+    if let Some(proof) = &shown.proved {
+        let size = proof.checkpoint.size;
+        println!("proved       receipts up to {}: entry {} of the log of {size}", proof.number, proof.index);
+    }
+    println!("confirmed    receipts up to {}", shown.confirmed.unwrap_or_default());
+    for (hash, receipt) in &shown.receipts {
+        let word = if receipt.head.seq.0 <= proved { "proved" } else { "not proved" };
+        let key = match (receipt.key_set, receipt.generation) {
+            (Some(set), Some(generation)) => format!(" {set} {generation}"),
+            _ => String::new(),
+        };
+        println!("{:<12} {} {:?}{key} {hash}", word, receipt.head.seq, receipt.kind);
+    }
+    for (number, fault) in &shown.disputed {
+        println!("{:<12} {number}: {fault}", "DISPUTED");
+    }
+    println!("{}", if holds { "holds" } else { "DOES NOT HOLD" });
 }
 
 fn input(path: &Path) -> Result<Box<dyn BufRead>, Failure> {

@@ -1,8 +1,10 @@
 //! `payhsm node`, the verbs at a node's own place: it becomes known to a key management centre, shows what it holds, and
 //! takes mail by file where no network reaches it.
 
+mod evidence;
 mod form_kek;
 
+pub use evidence::Evidence;
 pub use form_kek::FormKek;
 
 use crate::backend::{Source, SourceOptions};
@@ -29,6 +31,8 @@ pub enum Node {
     Join(Join),
     /// Shows what is held.
     Show(Show),
+    /// Proof that the centre took receipts.
+    Evidence(Evidence),
     /// Mail by file.
     Carry(Carry),
     /// A root KEK from components.
@@ -102,6 +106,7 @@ pub fn run(verb: Node) -> Exit {
     match verb {
         Node::Join(args) => runtime.block_on(run_join(&args)),
         Node::Show(args) => run_show(&args),
+        Node::Evidence(args) => evidence::run(&args),
         Node::Carry(args) => runtime.block_on(run_carry(args)),
         Node::FormKek(args) => runtime.block_on(form_kek::run(args)),
     }
@@ -185,7 +190,8 @@ fn run_show(args: &Show) -> Exit {
             "node": state.node, "kmc": state.kmc, "manager": identity.url, "epoch": state.epoch,
             "seq": state.seq, "root_kek": state.kek.as_ref().map(|kek| &kek.kcv),
             "root_kek_number": state.kek.as_ref().map(|kek| kek.number), "suspended": state.suspended,
-            "unconfirmed_receipts": state.outbox.len(), "keys": sets, "checkpoint": state.checkpoint,
+            "unconfirmed_receipts": state.outbox.len(), "proved_receipt": state.proved,
+            "disputed": state.disputed, "keys": sets, "checkpoint": state.checkpoint,
         });
         println!("{all}");
         return Ok(());
@@ -195,6 +201,10 @@ fn run_show(args: &Show) -> Exit {
         println!("root KEK {} {}", kek.number, kek.kcv);
     }
     println!("last message {}/{}, unconfirmed receipts {}", state.epoch, state.seq, state.outbox.len());
+    println!("receipts {}, in the centre's log by proof {}", state.receipt.0, state.proved);
+    if state.disputed {
+        println!("THE CENTRE'S LOG DIFFERS: a proof did not hold; see `payhsm node evidence`");
+    }
     if let Some(head) = &state.checkpoint {
         println!("head {} entries, root {}", head.size.0, head.root);
     }

@@ -41,6 +41,6 @@ pub use service::{
     store_file,
 };
 pub use side::{NodeSide, Parts, SideError, Stored};
-pub use store::{Store, StoreError};
+pub use store::{Confirmed, Evidence, Store, StoreError};
 pub use tables::Tables;
 pub use transport::{Answer, Opening, Sending, Transport, TransportError};

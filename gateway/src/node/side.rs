@@ -9,7 +9,7 @@ use super::renew::{RenewError, Renewal};
 use super::store::{Store, StoreError};
 use keylink::envelope::Body as _;
 use keylink::message::{Alarm, Mail, Parcel, Possession, PossessionMethod, Reason, Renewed};
-use keylink::node::{About, Counts, Effects, KekRecord, Machine, NodeState, Rules};
+use keylink::node::{About, Counts, Effects, KekRecord, Kept, Machine, NodeState, Rules};
 use keylink::root::RootError;
 use keylink::root_kek::formed_challenge;
 use keylink::wire::Hex;
@@ -155,7 +155,7 @@ impl NodeSide {
         let (mut said, mut queue) = (Vec::new(), VecDeque::from([first]));
         while let Some(effects) = queue.pop_front() {
             if effects.persist {
-                self.persist().await?;
+                self.persist(effects.keep).await?;
             }
             for alarm in &effects.alarms {
                 tracing::warn!(node = %self.machine.state().node, ?alarm, "key distribution");
@@ -182,9 +182,9 @@ impl NodeSide {
     }
 
     // When the state cannot be stored, nothing of it has happened: the machine goes back to what is stored.
-    async fn persist(&mut self) -> Result<(), SideError> {
+    async fn persist(&mut self, keep: Vec<Kept>) -> Result<(), SideError> {
         let node = self.machine.state().node;
-        match self.parts.store.put(node, self.machine.to_bytes()).await {
+        match self.parts.store.put_with(node, self.machine.to_bytes(), keep).await {
             Ok(()) => {
                 self.failed = false;
                 if let Some(stored) = &self.parts.stored {

@@ -1,8 +1,12 @@
 //! Durable states of nodes in one SQLite file. One thread writes: whatever waits is committed together, and nobody is
-//! answered before the commit, so that one node pays one flush and thousands share one.
+//! answered before the commit, so that one node pays one flush and thousands share one. Evidence that the manager took a
+//! node's receipts lies in a table of its own: no decision needs it, and a state that is read and written often stays
+//! small.
 
-use keylink::{Digest, NodeId};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use keylink::node::Kept;
+use keylink::{Digest, NodeId, Signed};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
@@ -10,6 +14,32 @@ use tokio::sync::oneshot;
 
 /// Most states of one commit.
 const BATCH_MAX: usize = 1024;
+
+/// Receipts of a node that are kept with what the manager said of them: some hundred bytes to two kilobytes each.
+const CONFIRMED_KEPT: u64 = 256;
+/// Proofs that did not hold.
+const DISPUTED_KEPT: u64 = 8;
+
+/// A receipt, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmed {
+    /// The receipt.
+    pub receipt: Signed,
+    /// The manager's counter-receipt, where it names this one: it is for all before it, too.
+    pub counter: Option<Signed>,
+}
+
+/// What is kept of a node's receipts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Receipts that the manager has confirmed, with their numbers, oldest first.
+    pub confirmed: Vec<(u64, Confirmed)>,
+    /// The newest proof that the log holds one of them.
+    pub proof: Option<Signed>,
+    /// Proofs that did not hold.
+    pub disputed: Vec<Signed>,
+}
 
 /// Why a state is not stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +64,7 @@ pub enum StoreError {
 struct Put {
     node: NodeId,
     body: Vec<u8>,
+    keep: Vec<Kept>,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
@@ -62,6 +93,9 @@ impl Store {
         let write = connect(path)?;
         write.execute_batch(
             "CREATE TABLE IF NOT EXISTS node (id BLOB PRIMARY KEY, body BLOB NOT NULL, sum BLOB NOT NULL)
+             WITHOUT ROWID, STRICT;
+             CREATE TABLE IF NOT EXISTS evidence (node BLOB NOT NULL, kind INTEGER NOT NULL,
+             number INTEGER NOT NULL, body BLOB NOT NULL, sum BLOB NOT NULL, PRIMARY KEY (node, kind, number))
              WITHOUT ROWID, STRICT",
         )?;
         let settings = Arc::from(settings(&write)?);
@@ -79,6 +113,13 @@ impl Store {
         state(&reads, node)
     }
 
+    /// The evidence that a node keeps, read like [`Store::peek`].
+    pub fn evidence(path: &Path, node: NodeId) -> Result<Evidence, StoreError> {
+        let reads = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        reads.busy_timeout(std::time::Duration::from_secs(10))?;
+        evidence(&reads, node)
+    }
+
     /// What durability rests on, as the writing connection has it: name and value.
     pub fn settings(&self) -> &[(String, String)] {
         &self.settings
@@ -92,8 +133,13 @@ impl Store {
 
     /// Stores a state; done once it is on the disk.
     pub async fn put(&self, node: NodeId, body: Vec<u8>) -> Result<(), StoreError> {
+        self.put_with(node, body, Vec::new()).await
+    }
+
+    /// Stores a state, and evidence with it: both or nothing.
+    pub async fn put_with(&self, node: NodeId, body: Vec<u8>, keep: Vec<Kept>) -> Result<(), StoreError> {
         let (done, answer) = oneshot::channel();
-        self.puts.send(Put { node, body, done }).map_err(|_| StoreError::Closed)?;
+        self.puts.send(Put { node, body, keep, done }).map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -106,6 +152,65 @@ fn state(reads: &Connection, node: NodeId) -> Result<Option<Vec<u8>>, StoreError
         .optional()?;
     let Some((body, sum)) = row else { return Ok(None) };
     if sum != checksum(node, &body) { Err(StoreError::Damaged(node)) } else { Ok(Some(body)) }
+}
+
+// Kinds of evidence.
+const CONFIRMED: i64 = 0;
+const PROVED: i64 = 1;
+const DISPUTED: i64 = 2;
+
+fn evidence(reads: &Connection, node: NodeId) -> Result<Evidence, StoreError> {
+    let mut found = Evidence::default();
+    let mut rows = reads
+        .prepare("SELECT kind, number, body, sum FROM evidence WHERE node = ?1 ORDER BY kind, number")?;
+    let rows = rows.query_map(params![node.0.as_slice()], |row| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, i64>(1)?,
+            row.get::<_, Vec<u8>>(2)?,
+            row.get::<_, Vec<u8>>(3)?,
+        ))
+    })?;
+    for row in rows {
+        let (kind, number, body, sum) = row?;
+        let damaged = || StoreError::Damaged(node);
+        if sum != checksum(node, &body) {
+            return Err(damaged());
+        }
+        let signed = |body: &[u8]| Signed::parse(body).map_err(|_| damaged());
+        match kind {
+            CONFIRMED => {
+                let one = serde_json::from_slice(&body).map_err(|_| damaged())?;
+                found.confirmed.push((number.cast_unsigned(), one));
+            }
+            PROVED => found.proof = Some(signed(&body)?),
+            _ => found.disputed.push(signed(&body)?),
+        }
+    }
+    Ok(found)
+}
+
+// One proof is enough, since it is for all receipts before it; of the others the newest stay.
+fn keep(transaction: &Transaction<'_>, node: NodeId, one: &Kept) -> rusqlite::Result<()> {
+    let (kind, number, most, body) = match one {
+        Kept::Confirmed { number, receipt, counter } => {
+            let body = Confirmed { receipt: receipt.clone(), counter: counter.clone() };
+            (CONFIRMED, number.0, CONFIRMED_KEPT, serde_json::to_vec(&body).unwrap_or_default())
+        }
+        Kept::Proved { number, proof } => (PROVED, number.0, 1, proof.to_bytes()),
+        Kept::Disputed { number, proof } => (DISPUTED, number.0, DISPUTED_KEPT, proof.to_bytes()),
+    };
+    let (node_id, number) = (node.0.as_slice(), number.cast_signed());
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO evidence (node, kind, number, body, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![node_id, kind, number, body, checksum(node, &body).as_slice()])?;
+    let oldest = number.saturating_sub(most.cast_signed());
+    transaction
+        .prepare_cached("DELETE FROM evidence WHERE node = ?1 AND kind = ?2 AND number <= ?3")?
+        .execute(params![node_id, kind, oldest])?;
+    Ok(())
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
@@ -151,6 +256,7 @@ fn commit(connection: &mut Connection, batch: &[Put]) -> Result<(), StoreError> 
             transaction.prepare_cached("INSERT OR REPLACE INTO node (id, body, sum) VALUES (?1, ?2, ?3)")?;
         for one in batch {
             put.execute(params![one.node.0.as_slice(), one.body, checksum(one.node, &one.body).as_slice()])?;
+            one.keep.iter().try_for_each(|kept| keep(&transaction, one.node, kept))?;
         }
     }
     Ok(transaction.commit()?)
@@ -159,6 +265,41 @@ fn commit(connection: &mut Connection, batch: &[Put]) -> Result<(), StoreError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keylink::wire::U64;
+
+    fn message(n: u64) -> Signed {
+        Signed::seal_bytes("receipt", n.to_string().into_bytes(), &keylink::SoftSigner::new(&[1; 32]))
+    }
+
+    #[tokio::test]
+    async fn evidence_is_kept_with_the_state_and_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes.sqlite");
+        let (a, b) = (NodeId([1; 32]), NodeId([2; 32]));
+        let store = Store::open(&path).unwrap();
+        let confirmed = |n: u64| Kept::Confirmed {
+            number: U64(n),
+            receipt: message(n),
+            counter: n.is_multiple_of(2).then(|| message(n + 1_000)),
+        };
+        for n in 1..=CONFIRMED_KEPT + 10 {
+            let proof = Kept::Proved { number: U64(n), proof: message(n + 2_000) };
+            let bad = Kept::Disputed { number: U64(n), proof: message(n + 3_000) };
+            store.put_with(a, vec![1], vec![confirmed(n), proof, bad]).await.unwrap();
+        }
+        store.put_with(b, vec![2], vec![confirmed(7)]).await.unwrap();
+        let kept = Store::evidence(&path, a).unwrap();
+        let numbers: Vec<u64> = kept.confirmed.iter().map(|(n, _)| *n).collect();
+        assert_eq!(numbers, (11..=CONFIRMED_KEPT + 10).collect::<Vec<_>>());
+        assert_eq!(kept.confirmed[1].1, Confirmed { receipt: message(12), counter: Some(message(1_012)) });
+        assert_eq!(kept.proof, Some(message(CONFIRMED_KEPT + 2_010)));
+        assert_eq!(kept.disputed.len() as u64, DISPUTED_KEPT);
+        assert_eq!(Store::evidence(&path, b).unwrap().confirmed.len(), 1);
+        assert_eq!(Store::evidence(&path, NodeId([3; 32])).unwrap(), Evidence::default());
+        let other = Connection::open(&path).unwrap();
+        other.execute("UPDATE evidence SET body = x'00' WHERE number = 7", []).unwrap();
+        assert!(matches!(Store::evidence(&path, b), Err(StoreError::Damaged(node)) if node == b));
+    }
 
     #[tokio::test]
     async fn states_are_kept_and_damage_is_noticed() {

@@ -65,7 +65,7 @@ impl Tables {
     }
 }
 
-// A key set whose generations are all gone gives its indices back.
+// A key set whose generations are all gone gives its indices back; one whose time is over says so.
 const fn is_held(set: &TableSet) -> bool {
-    set.current.is_some() || set.next.is_some() || !set.previous.is_empty()
+    set.stale || set.current.is_some() || set.next.is_some() || !set.previous.is_empty()
 }

@@ -84,6 +84,9 @@ pub struct Link {
     /// Highest number of the root document that the node has said it has pinned.
     #[serde(default)]
     pub root: u32,
+    /// Number of the last receipt of which the node has said that it has a proof.
+    #[serde(default)]
+    pub proved: U64,
     /// Latest time, by the node's own clock, at which it has said something unchained, ms UTC; see [`Link::spoke`].
     #[serde(default)]
     spoke: U64,
@@ -111,6 +114,7 @@ impl Link {
             quarantine: None,
             taken: (U64(0), U64(0)),
             root: 0,
+            proved: U64(0),
             spoke: U64(0),
             receipted_ms: U64(0),
         }

@@ -103,6 +103,7 @@ impl Link {
         let pull = self.open::<Pull>(utc_ms, signed, |p| (&p.head, p.node))?;
         self.hear(pull.boot_id, pull.head.seq)?;
         self.reached(pull.taken, pull.root);
+        self.proved = self.proved.max(pull.proved);
         Ok(pull)
     }
 

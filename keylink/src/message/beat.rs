@@ -52,6 +52,8 @@ pub struct Pull {
     pub taken: (U64, U64),
     /// Number of its pinned root document: later ones are wanted.
     pub root: u32,
+    /// Number of the last receipt of which it has a proof: a proof of a later one is wanted.
+    pub proved: U64,
     /// Most seconds to wait for mail.
     pub wait_s: u16,
 }
@@ -68,6 +70,8 @@ pub enum Alarm {
     Clock,
     /// A generation protects beyond its time.
     OriginatorPeriod,
+    /// The time in which a generation is processed is over; it is processed no more where its key set says hard stop.
+    RecipientPeriod,
     /// A key set has no generation in its time any more: it does not protect.
     Stale,
     /// A message was refused that nobody of ours should have sent.
@@ -78,6 +82,8 @@ pub enum Alarm {
     Backend,
     /// The store fails.
     Store,
+    /// A proof of a receipt did not hold: the manager's log is not what it says to this node.
+    LogDiffers,
 }
 
 /// Uses of a generation since the boot; never falls within a boot.

@@ -14,7 +14,9 @@ pub enum Order {
     Suspend,
     /// Take part again.
     Resume,
-    /// Forget every managed key and the root KEK: needs a new root KEK afterwards.
+    /// Forget every managed key and the root KEK: a node that is revoked, while it can still be reached. Its approval may
+    /// be shown again in a later command, and is obeyed again: there is nothing left to forget then, and nothing that
+    /// comes back, since the id of a revoked node is never used again.
     Zeroise,
 }
 

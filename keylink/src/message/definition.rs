@@ -159,7 +159,8 @@ pub struct Definition {
     pub overlap: Overlap,
     /// Indices.
     pub indices: Indices,
-    /// A node stops by itself at `originator_until`; else it raises an alarm and goes on.
+    /// A node stops by itself: to protect at `originator_until`, to process at `recipient_until`; else it raises an
+    /// alarm and goes on.
     pub hard_stop: bool,
 }
 

@@ -11,7 +11,7 @@
 //! | [`RootKekAccept`] | node | manager | node key |
 //! | [`Manifest`], [`Command`] | manager | node | manifest key |
 //! | [`Receipt`], [`Refused`], [`Resync`] | node | manager | node key |
-//! | [`CounterReceipt`] | manager | node | manifest key |
+//! | [`CounterReceipt`], [`InclusionProof`] | manager | node | manifest key |
 
 mod beat;
 mod command;
@@ -20,6 +20,7 @@ mod enrol;
 mod head;
 mod mail;
 mod manifest;
+mod proof;
 mod receipt;
 mod refused;
 mod renew;
@@ -32,6 +33,7 @@ pub use enrol::{Enrol, Enrolled, EnrolmentToken, enrol_proof, proof_holds};
 pub use head::{Audience, Head, HeadError, PROTOCOL};
 pub use mail::{Mail, Package, Parcel};
 pub use manifest::{Checkpoint, GenerationTarget, KeySetTarget, Manifest, Step};
+pub use proof::{ENTRY_MAX, InclusionProof, ProofFault};
 pub use receipt::{CounterReceipt, Possession, PossessionMethod, Receipt, ReceiptKind};
 pub use refused::{Held, Reason, Refused, Resync};
 pub use renew::{CERTIFICATE_RENEW_MS, CERTIFICATE_WARN_MS, Renew, Renewed};

@@ -27,6 +27,8 @@ pub enum ReceiptKind {
     Applied,
     /// A root KEK is stored.
     KekInstalled,
+    /// Every managed key and the root KEK are erased, as a command has asked.
+    Zeroised,
 }
 
 /// How possession was proved.

@@ -40,6 +40,8 @@ pub enum Reason {
     NotApproved,
     /// Evidence does not hold.
     Evidence,
+    /// A proof that the log holds a receipt does not hold: two histories are told, or one was told anew.
+    Proof,
     /// The evidence's action is past its time.
     ActionExpired,
     /// A key set of a zone of which this node is no approved member.

@@ -48,6 +48,11 @@ impl Guard {
         since.boot_id == now.boot_id && wall.wrapping_sub(mono).unsigned_abs() <= self.skew_max_ms
     }
 
+    /// True when a wall time is over, as the anchor saw it: a wall clock that jumps ends nothing.
+    pub const fn is_over(&self, utc_ms: u64, now: Instant3) -> bool {
+        utc_ms < self.anchor.utc_ms || self.deadline(utc_ms) < now.mono_ms
+    }
+
     /// The monotonic moment of a wall time, as the anchor saw it; the anchor's own when it was over by then.
     pub const fn deadline(&self, utc_ms: u64) -> u64 {
         self.anchor.mono_ms.saturating_add(utc_ms.saturating_sub(self.anchor.utc_ms))
@@ -64,6 +69,10 @@ mod tests {
         let guard = Guard::new(start, 1000);
         assert_eq!(guard.deadline(1_010_000), 10_500);
         assert_eq!(guard.deadline(5), 500);
+        assert!(guard.is_over(999_999, start) && !guard.is_over(1_000_000, start));
+        assert!(!guard.is_over(1_000_010, start.after(10)) && guard.is_over(1_000_010, start.after(11)));
+        let jumped = Instant3 { utc_ms: 9_000_000, ..start.after(10) };
+        assert!(!guard.is_over(1_000_010, jumped));
         assert!(guard.agrees(start.after(60_000)));
         for jump in [-600_000_i64, -1001, 1001, 600_000] {
             let now = start.after(60_000);

@@ -6,7 +6,7 @@ use crate::envelope::Signed;
 use crate::ids::{Generation, KeySetId};
 use crate::label::Label;
 use crate::message::{Alarm, Definition, Possession};
-use crate::wire::{Blob, Hex};
+use crate::wire::{Blob, Hex, U64};
 
 /// A key to install: unwrap, compare, prove, wrap under the LMK.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +73,41 @@ pub struct Agreed {
     pub kek: KekRecord,
 }
 
+/// Evidence to be stored with the state, outside of it: none of it is needed to decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The manager has confirmed a receipt of this node.
+    Confirmed {
+        /// Its number.
+        number: U64,
+        /// The receipt.
+        receipt: Signed,
+        /// The manager's counter-receipt, where it names this one and not a later one.
+        counter: Option<Signed>,
+    },
+    /// The log holds this receipt and all before it.
+    Proved {
+        /// Its number.
+        number: U64,
+        /// The proof.
+        proof: Signed,
+    },
+    /// A proof that does not hold, signed by the manager.
+    Disputed {
+        /// Number of the receipt.
+        number: U64,
+        /// The proof.
+        proof: Signed,
+    },
+}
+
 /// What follows from an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Store [`super::Machine::state`] before anything else.
     pub persist: bool,
+    /// Store this together with the state.
+    pub keep: Vec<Kept>,
     /// Hand this table to every core.
     pub publish: Option<TableImage>,
     /// Install these keys, then call [`super::Machine::installed`] with an answer for each, in order.

@@ -12,7 +12,8 @@ use crate::action::Grant;
 use crate::envelope::{Body, Sign, Signed, bytes_of, strict};
 use crate::ids::Digest;
 use crate::message::{
-    self, Alarm, Command, CounterReceipt, Manifest, Reason, ReceiptKind, RootKekConfirm, RootKekOffer, Step,
+    self, Alarm, Command, CounterReceipt, InclusionProof, Manifest, Reason, ReceiptKind, RootKekConfirm,
+    RootKekOffer, Step,
 };
 use crate::root::{RootDocument, RootError};
 use crate::time::Instant3;
@@ -48,6 +49,8 @@ pub struct Machine {
     pub(super) offered: Option<message::Head>,
     /// Alarm conditions that were told already.
     pub(super) told: Vec<Alarm>,
+    /// How much had stopped by its time when the last table was published.
+    pub(super) stopped: usize,
     /// Number of the last unchained message of this boot.
     pub(super) said: u64,
     /// Life of unchained messages.
@@ -81,6 +84,7 @@ impl Machine {
             resynced: None,
             offered: None,
             told: Vec::new(),
+            stopped: 0,
             said: 0,
             life_ms: super::speak::MESSAGE_LIFE_MS,
         })
@@ -142,13 +146,19 @@ impl Machine {
 
     /// The table as it stands.
     pub fn table(&self, now: Instant3) -> TableImage {
-        TableImage::of(&self.state, now.utc_ms)
+        TableImage::of(&self.state, now.utc_ms, &|until| self.guard.is_over(until, now))
+    }
+
+    /// What has stopped by its time alone.
+    pub(super) fn stopped(&self, now: Instant3) -> usize {
+        super::table::stopped(&self.state, now.utc_ms, &|until| self.guard.is_over(until, now))
     }
 
     pub(super) fn publish(&mut self, now: Instant3, effects: &mut Effects) {
         self.state.table.0 = self.state.table.0.saturating_add(1);
         effects.persist = true;
         effects.publish = Some(self.table(now));
+        self.stopped = self.stopped(now);
     }
 
     /// A message came. `fresh` is random, for the request that may be needed.
@@ -161,6 +171,7 @@ impl Machine {
             RootKekOffer::KIND => self.kek_offer(now, signed, &mut effects),
             RootKekConfirm::KIND => self.kek_confirm(now, signed, &mut effects),
             CounterReceipt::KIND => self.counter_receipt(now, signed, &mut effects),
+            InclusionProof::KIND => self.proof(now, signed, &mut effects),
             _ => Err(Reason::Kind.into()),
         };
         if let Err(refusal) = taken {
@@ -245,7 +256,7 @@ impl Machine {
             message::Order::Resume => self.state.suspended = false,
             message::Order::Zeroise => self.zeroise(asked),
         }
-        if !self.state.has_untold() {
+        if !self.state.has_untold() && self.state.zeroising.is_none() {
             let signer = Arc::clone(&self.signer);
             self.state.receipt_of(now, signer.as_ref(), ReceiptKind::Applied, asked, About::default());
         }
@@ -256,31 +267,13 @@ impl Machine {
     fn zeroise(&mut self, asked: (U64, Digest)) {
         self.state.kek = None;
         self.state.kek_pending = None;
+        // Told when no core uses any of them.
+        self.state.zeroising = Some(asked);
         for record in self.state.key_sets.iter_mut().flat_map(|set| &mut set.generations) {
             if record.step != Step::Destroy {
                 record.move_to(Step::Destroy, asked);
             }
         }
-    }
-
-    // Everything up to a receipt of ours is in the manager's log: it need not be sent again.
-    fn counter_receipt(
-        &mut self,
-        now: Instant3,
-        signed: &Signed,
-        effects: &mut Effects,
-    ) -> Result<(), Refusal> {
-        let counter: CounterReceipt =
-            judge::open(&self.state, &self.document, signed, now.utc_ms, |c: &CounterReceipt| &c.head)?;
-        if counter.head.epoch < self.state.epoch {
-            return Err(Reason::Epoch.into());
-        }
-        let Some(at) = self.state.outbox.iter().position(|receipt| receipt.hash() == counter.receipt) else {
-            return Ok(());
-        };
-        self.state.outbox.drain(..=at);
-        effects.persist = true;
-        Ok(())
     }
 }
 

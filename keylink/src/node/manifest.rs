@@ -5,7 +5,7 @@ use super::judge::Rights;
 use super::machine::Machine;
 use super::plan::{Plan, Planner, Refusal};
 use super::receipts::About;
-use super::state::MANIFESTS_KEPT;
+use super::state::{MANIFESTS_KEPT, NodeState};
 use super::table::TableImage;
 use crate::envelope::Signed;
 use crate::ids::{Digest, Generation, KeySetId};
@@ -68,7 +68,7 @@ impl Machine {
 
     // A larger checkpoint is one that the log's key has signed, where the root document names it: else whoever has the
     // manifest key keeps auditors from the true ones by a size that never comes.
-    fn believes(&self, given: &message::Checkpoint) -> bool {
+    pub(super) fn believes(&self, given: &message::Checkpoint) -> bool {
         let keys = &self.document.checkpoint_keys;
         let newer = self.state.checkpoint.as_ref().is_none_or(|own| given.size > own.size);
         newer && (keys.is_empty() || note::holds(given, keys))
@@ -106,10 +106,11 @@ impl Machine {
         let Installing { hash, manifest, plan, names } = installing;
         let visible = TableImage { number: 0, ..self.table(now) };
         // What came meanwhile and does not touch keys is kept: confirmations of receipts.
-        let (outbox, receipt) = (core::mem::take(&mut self.state.outbox), self.state.receipt);
-        self.state = plan.next;
-        self.state.outbox = outbox;
-        self.state.receipt = receipt;
+        let before = core::mem::replace(&mut self.state, plan.next);
+        let NodeState { outbox, receipt, confirmed, proved, disputed, checkpoint, .. } = before;
+        let own = &mut self.state;
+        (own.outbox, own.receipt, own.confirmed) = (outbox, receipt, confirmed);
+        (own.proved, own.disputed, own.checkpoint) = (proved, disputed, checkpoint);
         self.resynced = self.resync.take().or(self.resynced);
         self.floors(&manifest.head, hash);
         self.state.manifests.push(hash);

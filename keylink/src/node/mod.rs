@@ -17,6 +17,7 @@
 
 mod clock;
 mod effects;
+mod evidence;
 mod judge;
 mod kek;
 mod machine;
@@ -29,7 +30,7 @@ mod table;
 mod time;
 
 pub use clock::Guard;
-pub use effects::{Agreed, Effects, InstallOrder, Installed, KekOrder};
+pub use effects::{Agreed, Effects, InstallOrder, Installed, KekOrder, Kept};
 pub use machine::{Machine, Rules};
 pub use plan::challenge_of;
 pub use speak::{About, Counts};

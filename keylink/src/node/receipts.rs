@@ -156,6 +156,11 @@ impl NodeState {
                 self.tell(now, signer, (s, g), ReceiptKind::Retired);
             }
         }
+        if !self.has_untold()
+            && let Some(asked) = self.zeroising.take()
+        {
+            self.receipt_of(now, signer, ReceiptKind::Zeroised, asked, About::default());
+        }
         self.receipt.0 != before
     }
 

@@ -90,6 +90,7 @@ impl Machine {
             boot_id: U64(now.boot_id),
             taken: (state.epoch, state.seq),
             root: self.root_number(),
+            proved: state.proved,
             wait_s,
         };
         Signed::seal(&pull, self.signer())

@@ -158,8 +158,20 @@ pub struct NodeState {
     pub receipt: (U64, Option<Digest>),
     /// Receipts that the manager has not confirmed, oldest first.
     pub outbox: Vec<Signed>,
+    /// Number and hash of the last receipt that the manager has confirmed.
+    #[serde(default)]
+    pub confirmed: Option<(U64, Digest)>,
+    /// Number of the last receipt of which there is a proof that the manager's log holds it.
+    #[serde(default)]
+    pub proved: U64,
+    /// A proof did not hold, and none has held since.
+    #[serde(default)]
+    pub disputed: bool,
     /// Receipts that answer the last message.
     pub answered: Vec<Signed>,
+    /// The command that asked for all keys to be erased, until that is told: number and hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) zeroising: Option<(U64, Digest)>,
     /// Highest checkpoint seen.
     pub checkpoint: Option<Checkpoint>,
     /// Wall clock when the state was last stored, ms UTC.
@@ -189,7 +201,11 @@ impl NodeState {
             table: U64(0),
             receipt: (U64(0), None),
             outbox: Vec::new(),
+            confirmed: None,
+            proved: U64(0),
+            disputed: false,
             answered: Vec::new(),
+            zeroising: None,
             checkpoint: None,
             clock_ms: U64(0),
         }

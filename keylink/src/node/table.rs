@@ -43,21 +43,23 @@ pub struct TableImage {
 }
 
 impl TableImage {
-    pub(super) fn of(state: &NodeState, utc_ms: u64) -> Self {
-        let sets = state.key_sets.iter().map(|set| image(set, state.suspended, utc_ms)).collect();
+    /// `is_over` judges the end of a time in which a generation is processed.
+    pub(super) fn of(state: &NodeState, utc_ms: u64, is_over: &dyn Fn(u64) -> bool) -> Self {
+        let sets = state.key_sets.iter().map(|set| image(set, state.suspended, utc_ms, is_over)).collect();
         Self { number: state.table.0, sets }
     }
 }
 
-fn image(set: &KeySetRecord, suspended: bool, utc_ms: u64) -> TableSet {
+fn image(set: &KeySetRecord, suspended: bool, utc_ms: u64, is_over: &dyn Fn(u64) -> bool) -> TableSet {
     let current = set.protecting();
     let number = current.map(|g| g.generation).unwrap_or_default();
-    let accepted = || set.generations.iter().filter(|g| g.step == Step::Accept);
+    let in_time = |g: &&GenerationRecord| !(set.definition.hard_stop && is_past(g, is_over));
+    let accepted = || set.generations.iter().filter(|g| g.step == Step::Accept).filter(in_time);
     TableSet {
         definition: set.definition.clone(),
         suspended: suspended || set.suspended,
         stale: is_stale(set, utc_ms),
-        current: current.map(key),
+        current: current.filter(in_time).map(key),
         next: accepted().rfind(|g| g.generation > number).map(key),
         previous: accepted().rev().filter(|g| g.generation < number).map(key).collect(),
     }
@@ -71,6 +73,22 @@ pub(super) fn is_stale(set: &KeySetRecord, utc_ms: u64) -> bool {
 /// True when the protecting generation is past its originator period.
 pub(super) fn is_overdue(set: &KeySetRecord, utc_ms: u64) -> bool {
     set.protecting().and_then(|g| g.originator_until).is_some_and(|until| utc_ms > until.0)
+}
+
+/// True when a generation is past the time in which it is processed.
+pub(super) fn is_past(record: &GenerationRecord, is_over: &dyn Fn(u64) -> bool) -> bool {
+    let used = matches!(record.step, Step::Accept | Step::Protect);
+    used && record.recipient_until.is_some_and(|until| is_over(until.0))
+}
+
+/// How many key sets have stopped to protect, and generations to be processed, by their time alone.
+pub(super) fn stopped(state: &NodeState, utc_ms: u64, is_over: &dyn Fn(u64) -> bool) -> usize {
+    let hard = state.key_sets.iter().filter(|set| set.definition.hard_stop);
+    let one = |set: &KeySetRecord| {
+        let past = set.generations.iter().filter(|g| is_past(g, is_over)).count();
+        past.saturating_add(usize::from(is_stale(set, utc_ms)))
+    };
+    hard.map(one).sum()
 }
 
 fn key(record: &GenerationRecord) -> TableKey {

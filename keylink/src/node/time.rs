@@ -4,6 +4,7 @@
 use super::clock::Guard;
 use super::effects::Effects;
 use super::machine::Machine;
+use super::state::GenerationRecord;
 use super::table;
 use crate::message::{Alarm, Reason, Step};
 use crate::root::{RECOVERY_DELAY_MS, RootError, SignedRoot, Succession};
@@ -24,6 +25,7 @@ impl Machine {
             effects.alarms.push(Alarm::Clock);
             self.told.push(Alarm::Clock);
         }
+        self.stopped = self.stopped(now);
         self.pass(now, &mut effects);
         effects.publish = Some(self.table(now));
         effects
@@ -51,8 +53,7 @@ impl Machine {
         }
         let standing = self.alarms(now);
         effects.alarms.extend(standing.iter().filter(|alarm| !self.told.contains(alarm)));
-        let went_stale = standing.contains(&Alarm::Stale) && !self.told.contains(&Alarm::Stale);
-        if went_stale && effects.publish.is_none() {
+        if self.stopped != self.stopped(now) && effects.publish.is_none() {
             self.publish(now, effects);
         }
         self.told = standing;
@@ -82,12 +83,16 @@ impl Machine {
     /// What is wrong now.
     pub fn alarms(&self, now: Instant3) -> Vec<Alarm> {
         let sets = &self.state.key_sets;
+        let is_over = |until| self.guard.is_over(until, now);
+        let past = |g: &GenerationRecord| table::is_past(g, &is_over);
         let back = now.utc_ms.saturating_add(self.rules.skew_max_ms) < self.state.clock_ms.0;
         [
             (Alarm::Clock, !self.guard.agrees(now) || back),
             (Alarm::OriginatorPeriod, sets.iter().any(|set| table::is_overdue(set, now.utc_ms))),
+            (Alarm::RecipientPeriod, sets.iter().flat_map(|set| &set.generations).any(past)),
             (Alarm::Stale, sets.iter().any(|set| table::is_stale(set, now.utc_ms))),
             (Alarm::Recovery, self.state.recovery.is_some()),
+            (Alarm::LogDiffers, self.state.disputed),
         ]
         .into_iter()
         .filter_map(|(alarm, stands)| stands.then_some(alarm))

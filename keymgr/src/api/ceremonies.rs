@@ -46,9 +46,13 @@ pub(super) async fn list(
             ActionState::Done => true,
             _ => return None,
         };
-        let Some(Act::FormKey { key_set, custodians }) = action.act() else { return None };
-        let line =
-            CeremonyLine { ceremony: action.id, key_set, custodians, requester: action.requester, done };
+        let (key_set, root_kek, custodians) = match action.act()? {
+            Act::FormKey { key_set, custodians } => (Some(key_set), None, custodians),
+            Act::FormRootKek { target, custodians } => (None, Some(target), custodians),
+            _ => return None,
+        };
+        let (ceremony, requester) = (action.id, action.requester);
+        let line = CeremonyLine { ceremony, key_set, root_kek, custodians, requester, done };
         (sight.takes_in(action) && f.done.is_none_or(|wanted| wanted == done)).then_some(line)
     };
     let page = mapped(&manager, &f.page(), |action| view(action).is_some(), view)?;

@@ -1,18 +1,22 @@
-//! Pages of what lies in the store alone: entries of the log, and receipts of nodes in the bytes that they signed.
+//! What lies in the store alone: entries of the log with their proofs, checkpoints, and manifests and receipts of nodes in
+//! the bytes that were signed.
 
-use super::extract::Asked;
-use super::filters::{EntryFilter, ReceiptFilter};
+use super::extract::{Asked, Named};
+use super::filters::{CheckpointFilter, EntryFilter, ReceiptFilter, SizeQuery, SpanQuery};
 use super::lists::{Page, PageQuery, read_cursor, write_cursor};
 use super::problem::Problem;
-use super::views::{EntryView, ReceiptView};
-use crate::core::rows::Receipt;
-use crate::log::Record;
+use super::views::{
+    ConsistencyView, EntryView, HeadView, InclusionView, LogState, ManifestView, ReceiptView,
+};
+use crate::core::rows::{Manifest, Receipt};
+use crate::log::{self, Record};
 use crate::service::Manager;
 use crate::store::{Error, Row, Store, Stored, Table};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use keylink::wire::{Blob, U64};
+use keylink::{Digest, NodeId};
 
 type Answer<T> = Result<Json<Page<T>>, Problem>;
 
@@ -98,6 +102,99 @@ pub(super) async fn receipts(
     let all: Vec<ReceiptView> = rows.iter().map(view).collect::<Result<_, Problem>>()?;
     let items = all.into_iter().filter(|one| node.is_none_or(|node| one.node == node)).collect();
     Ok(Json(Page { items, next }))
+}
+
+/// Manifests of a node, as they were signed and sent.
+pub(super) async fn manifests(
+    State(manager): State<Manager>,
+    Named(node): Named<NodeId>,
+    Asked(query): Asked<PageQuery>,
+) -> Answer<ManifestView> {
+    let after: Option<Blob> = query.after.as_deref().map(read_cursor).transpose()?;
+    let most = one_more(&query);
+    let rows = move |store: &mut Store| {
+        let after = after.as_ref().map(|after| after.0.as_slice());
+        store.page_where(Table::Manifests, "node", node.0.as_slice(), after, most)
+    };
+    let (rows, next) = cut(read(&manager, rows).await?, &query, |row| write_cursor(&Blob(row.key.clone())));
+    let view = |row: &Row| {
+        let manifest = Manifest::from_body(&row.body).map_err(|_| damaged("a manifest"))?;
+        let Manifest { node, epoch, seq, signed } = manifest;
+        Ok(ManifestView { node, epoch, seq, hash: signed.hash(), signed })
+    };
+    let items = rows.iter().map(view).collect::<Result<_, Problem>>()?;
+    Ok(Json(Page { items, next }))
+}
+
+/// Checkpoints that are kept, smallest first: one for about a thousand entries, and the newest.
+pub(super) async fn checkpoints(
+    State(manager): State<Manager>,
+    Asked(f): Asked<CheckpointFilter>,
+) -> Answer<HeadView> {
+    let query = f.page();
+    let after: Option<u64> = query.after.as_deref().map(read_cursor).transpose()?;
+    let from = after.map_or(0, |size| size.saturating_add(1)).max(f.from.unwrap_or_default());
+    let most = one_more(&query);
+    let found = read(&manager, move |store| store.checkpoints_from(from, most)).await?;
+    let (found, next) = cut(found, &query, |(size, _)| write_cursor(size));
+    let view = |(size, note): (u64, String)| {
+        let said = log::unverified_note(&note).and_then(log::Checkpoint::parse);
+        let said = said.map_err(|_| damaged(&format!("checkpoint {size}")))?;
+        Ok(HeadView { size: U64(size), root: Digest(said.root), note })
+    };
+    let items = found.into_iter().map(view).collect::<Result<_, Problem>>()?;
+    Ok(Json(Page { items, next }))
+}
+
+/// A proof that the log holds an entry.
+pub(super) async fn inclusion(
+    State(manager): State<Manager>,
+    Named(seq): Named<u64>,
+    Asked(query): Asked<SizeQuery>,
+) -> Result<Json<InclusionView>, Problem> {
+    let size = size_or_newest(&manager, query.size)?;
+    if seq >= size {
+        return Err(Problem::not_found(&format!("entry {seq} in the log of {size}")));
+    }
+    let found = read(&manager, move |store| {
+        let line = store.line(seq)?.ok_or_else(|| Error::Log(format!("entry {seq} is missing")))?;
+        Ok((line, log::inclusion(store, seq, size)?, log_state(store, size)?))
+    });
+    let (entry, path, log) = found.await?;
+    Ok(Json(InclusionView { seq: U64(seq), entry, path: path.into_iter().map(Digest).collect(), log }))
+}
+
+/// A proof that the log only grew.
+pub(super) async fn consistency(
+    State(manager): State<Manager>,
+    Asked(query): Asked<SpanQuery>,
+) -> Result<Json<ConsistencyView>, Problem> {
+    let to = size_or_newest(&manager, query.to)?;
+    let from = query.from.ok_or_else(|| Problem::malformed("from: the size of the older state"))?;
+    if from == 0 || from > to {
+        return Err(Problem::malformed(format!("from is between 1 and {to}")));
+    }
+    let found = read(&manager, move |store| {
+        Ok((log::consistency(store, from, to)?, log_state(store, from)?, log_state(store, to)?))
+    });
+    let (path, from, to) = found.await?;
+    Ok(Json(ConsistencyView { from, to, path: path.into_iter().map(Digest).collect() }))
+}
+
+// What is committed and not signed yet is nobody's to see: no proof is against more than the newest checkpoint.
+fn size_or_newest(manager: &Manager, wanted: Option<u64>) -> Result<u64, Problem> {
+    let newest = manager.checkpoint().ok_or_else(|| Problem::not_found("checkpoint"))?.size.0;
+    match wanted {
+        Some(size) if size > newest => Err(Problem::not_found(&format!("signed state of {size} entries"))),
+        Some(size) => Ok(size),
+        None => Ok(newest),
+    }
+}
+
+fn log_state(store: &mut Store, size: u64) -> Result<LogState, Error> {
+    let root = Digest(log::root_at(store, size)?);
+    let note = store.checkpoints_from(size, 1)?.pop().filter(|(at, _)| *at == size).map(|(_, note)| note);
+    Ok(LogState { size: U64(size), root, note })
 }
 
 fn damaged(what: &str) -> Problem {

@@ -1,6 +1,7 @@
 //! What a list may be narrowed by. A filter that a list does not know is refused, not ignored.
 
 use super::lists::PageQuery;
+use super::views::TokenState;
 use crate::core::alarm::AlarmKind;
 use crate::core::approval::ActionState;
 use crate::core::campaign::Phase;
@@ -117,6 +118,16 @@ filters! {
         /// Finished, or still open.
         done: bool,
     }
+    /// Of enrolment tokens.
+    TokenFilter {
+        /// Where they stand.
+        state: TokenState,
+    }
+    /// Of checkpoints.
+    CheckpointFilter {
+        /// The first size that is wanted.
+        from: u64,
+    }
     /// Of alarms.
     AlarmFilter {
         /// Those that last when missing.
@@ -131,6 +142,24 @@ impl ExpiringFilter {
     pub fn days(&self) -> u64 {
         self.days.unwrap_or(30)
     }
+}
+
+/// Against which state of the log an entry is proved.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SizeQuery {
+    /// Its number of entries; that of the newest checkpoint when missing.
+    pub size: Option<u64>,
+}
+
+/// Between which states of the log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SpanQuery {
+    /// Number of entries of the older state; must be given.
+    pub from: Option<u64>,
+    /// Of the newer one; that of the newest checkpoint when missing.
+    pub to: Option<u64>,
 }
 
 /// Which rotation is wanted.

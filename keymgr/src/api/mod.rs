@@ -33,7 +33,8 @@ pub use reads::ActionView;
 pub use routes::{ROUTES, Route, router};
 pub use signing::{KeyChangeView, SigningKeyView, SuccessorNodeView, SuccessorView};
 pub use views::{
-    AskingView, CeremonyLine, EntryView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView,
-    PreviewNodeView, PreviewView, ReceiptView, RootKekView, StatusView,
+    AskingView, CeremonyLine, ConsistencyView, EntryView, ExportedView, HeadView, HolderView, InclusionView,
+    KeyView, LogState, ManifestView, Me, NodeView, PreviewNodeView, PreviewView, ReceiptView, RootKekView,
+    StatusView, TokenState, TokenView,
 };
 pub use watch::Watched;

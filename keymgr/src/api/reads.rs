@@ -4,13 +4,13 @@ use super::caller::Caller;
 use super::extract::{Asked, Named};
 use super::filters::{
     ActionFilter, ActionWord, AlarmFilter, AlarmWord, CampaignFilter, ExpiringFilter, HolderFilter,
-    KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter, PreviewFilter,
+    KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter, PreviewFilter, TokenFilter,
 };
 use super::lists::{Page, PageQuery, mapped, mapped_in, page, read_cursor, write_cursor};
 use super::problem::Problem;
 use super::sight::Sight;
 use super::views::{
-    AskingView, CountsView, HeadView, HolderView, KeyView, Me, NodeView, PreviewView, StatusView,
+    AskingView, CountsView, HeadView, HolderView, KeyView, Me, NodeView, PreviewView, StatusView, TokenView,
 };
 use crate::core::Core;
 use crate::core::action::KeyRef;
@@ -22,6 +22,7 @@ use crate::core::key::{Key, KeySet};
 use crate::core::node::{Copy, Member, Node, Zone};
 use crate::core::people::{Credential, Person};
 use crate::core::policy::Policy;
+use crate::core::rows::Token;
 use crate::core::table::{State as Records, Table, keys_of};
 use crate::core::{named, row_key};
 use crate::service::Manager;
@@ -295,6 +296,16 @@ pub(super) async fn enrolments(
     all.truncate(query.limit());
     let next = all.last().filter(|_| more).map(|last| write_cursor(&(&last.enrol.name, last.csr)));
     Ok(Json(Page { items: all.iter().map(view).collect(), next }))
+}
+
+/// Tokens for nodes to ask by, oldest first; never a secret.
+pub(super) async fn tokens(
+    State(manager): State<Manager>,
+    Asked(f): Asked<TokenFilter>,
+) -> Answer<Page<TokenView>> {
+    let now = manager.now().utc_ms;
+    let wanted = |token: &Token| f.state.is_none_or(|state| TokenView::of(token, now).state == state);
+    mapped(&manager, &f.page(), wanted, |token: &Token| TokenView::of(token, now)).map(Json)
 }
 
 /// An action with what is to be done in words that can be read: the bytes are what counts.

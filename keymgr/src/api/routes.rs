@@ -3,16 +3,17 @@
 use super::caller::{Who, admit};
 use super::extract::BODY_MAX;
 use super::filters::{
-    ActionFilter, AlarmFilter, CampaignFilter, CeremonyFilter, EntryFilter, ExpiringFilter, HolderFilter,
-    KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter, PreviewFilter, ReceiptFilter,
+    ActionFilter, AlarmFilter, CampaignFilter, CeremonyFilter, CheckpointFilter, EntryFilter, ExpiringFilter,
+    HolderFilter, KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter, PreviewFilter,
+    ReceiptFilter, SizeQuery, SpanQuery, TokenFilter,
 };
 use super::lists::{Page, PageQuery};
 use super::openapi::Answered;
 use super::problem::{no_method, no_path};
 use super::signing::{SigningKeyView, SuccessorView};
 use super::views::{
-    AskingView, CeremonyLine, EntryView, ExportedView, HeadView, HolderView, KeyView, Me, NodeView,
-    PreviewView, ReceiptView, StatusView,
+    AskingView, CeremonyLine, ConsistencyView, EntryView, ExportedView, HeadView, HolderView, InclusionView,
+    KeyView, ManifestView, Me, NodeView, PreviewView, ReceiptView, StatusView, TokenView,
 };
 use super::watch::{Seen, Watched};
 use super::writes::{Block, Many, PushTo, Where, Why};
@@ -150,6 +151,12 @@ routes! {
     get "/enrolments" Readers reads::enrolments [by PageQuery] => { Page<AskingView> } "Nodes that ask to be let in";
     post "/enrolment-tokens" Proposers writes::tokens [takes Many] => { Vec<EnrolmentToken> }
         "Tokens for nodes to ask by, new ones for every Idempotency-Key";
+    get "/enrolment-tokens" Readers reads::tokens [by TokenFilter] => { Page<TokenView> }
+        "Tokens for nodes to ask by, without their secrets";
+    post "/enrolment-tokens/{id}/void" Proposers writes::void_token => { Outcome }
+        "Nobody asks by this token any more";
+    post "/enrolments/{id}/turn-away" Proposers writes::turn_away [takes Why] => { Outcome }
+        "Turns away a node that asks to be let in; its token is void";
     get "/key-sets" Readers reads::key_sets [by KeySetFilter] => { Page<KeySet> } "Key sets";
     get "/key-sets/{id}/preview" Readers reads::preview [by PreviewFilter] => { PreviewView }
         "What a rotation of a key set would mean now: nodes, obstacles, times";
@@ -179,8 +186,6 @@ routes! {
         "Hands in a signed approval";
     post "/actions/{id}/documents" Proposers signing::documents [takes DocumentSignatures] => { Outcome }
         "Hands in an officer's signatures on the root documents of a change of the centre's keys, before the approval";
-    post "/actions/{id}/abandon" Proposers writes::abandon => { Outcome }
-        "Gives up an approved ceremony, import or export that is not done; what was entered is forgotten";
     post "/actions/{id}/import" Proposers writes::import [takes Block] => { Outcome }
         "Hands in the key block of an approved import";
     post "/actions/{id}/export" Proposers writes::export => { ExportedView }
@@ -197,6 +202,8 @@ routes! {
         "The signed transcript of a ceremony that is done; custodians see their own";
     get "/receipts" Readers evidence::receipts [by ReceiptFilter] => { Page<ReceiptView> }
         "Receipts of nodes, in the exact bytes that they signed";
+    get "/nodes/{id}/manifests" Readers evidence::manifests [by PageQuery] => { Page<ManifestView> }
+        "Manifests of a node, in the exact bytes that were signed and sent";
     get "/reports/inventory" Readers reports::inventory [by KeyFilter] => { Report }
         "Report: every key, and how many nodes hold it";
     get "/reports/expiring" Readers reports::expiring [by ExpiringFilter] => { Report }
@@ -208,6 +215,12 @@ routes! {
         "Report: every node and key set, what was ordered and what the node does by its receipts";
     get "/audit/entries" Readers evidence::entries [by EntryFilter] => { Page<EntryView> }
         "Entries of the log, oldest first";
+    get "/audit/entries/{id}/inclusion" Readers evidence::inclusion [by SizeQuery] => { InclusionView }
+        "Proof that the log of a size holds an entry, by its number";
+    get "/audit/consistency" Readers evidence::consistency [by SpanQuery] => { ConsistencyView }
+        "Proof that the log of one size is the beginning of the log of another";
+    get "/audit/checkpoints" Readers evidence::checkpoints [by CheckpointFilter] => { Page<HeadView> }
+        "Checkpoints that are kept, smallest first";
     get "/audit/head" Everybody reads::head => { HeadView } "The newest checkpoint of the log";
     get "/audit/export" Readers exports::export => { Text } "Log and state for offline verification";
 }

@@ -2,16 +2,19 @@
 
 use crate::core::approval::Quorum;
 use crate::core::campaign::RotateTarget;
+use crate::core::enrolment::{made_ms, until_ms};
 use crate::core::ids::{
     ActionId, CampaignId, CredentialId, Digest, KeySetId, KmcId, NodeId, PersonId, ZoneId,
 };
 use crate::core::key::{Key, Origin, Storage, Windows};
 use crate::core::lifecycle::KeyState;
-use crate::core::node::{BackendClass, Copy, Node, Progress, RootKek, Traffic, stopped};
+use crate::core::node::{BackendClass, Copy, Node, Progress, RootKek, Traffic, Wipe, stopped};
 use crate::core::people::{Role, Standing};
 use crate::core::preview::{Preview, PreviewNode};
+use crate::core::root_kek::KekTarget;
+use crate::core::rows::{Token, TokenUse, TokenVoid};
 use keylink::wire::U64;
-use keylink::{Generation, PublicKey, Signed};
+use keylink::{Generation, PublicKey, Signed, TokenId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -139,13 +142,119 @@ pub struct ReceiptView {
     pub signed: Signed,
 }
 
+/// Where an enrolment token stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenState {
+    /// A node may ask by it.
+    Open,
+    /// A node has asked by it, or is known by it.
+    Used,
+    /// Nobody asks by it any more.
+    Void,
+    /// Its time was over before a node asked by it.
+    Expired,
+}
+
+/// An enrolment token, without its secret.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TokenView {
+    /// Its name.
+    pub token: TokenId,
+    /// Where it stands.
+    pub state: TokenState,
+    /// Who had it made.
+    pub by: Option<PersonId>,
+    /// When it was made, UTC milliseconds.
+    pub made_ms: u64,
+    /// Good until, UTC milliseconds.
+    pub until_ms: u64,
+    /// Which node asked by it.
+    pub used: Option<TokenUse>,
+    /// Why it is void.
+    pub void: Option<TokenVoid>,
+}
+
+impl TokenView {
+    pub(super) fn of(token: &Token, utc_ms: u64) -> Self {
+        let until_ms = until_ms(token.token);
+        let state = match (&token.void, &token.used) {
+            (Some(_), _) => TokenState::Void,
+            (None, Some(_)) => TokenState::Used,
+            (None, None) if until_ms < utc_ms => TokenState::Expired,
+            (None, None) => TokenState::Open,
+        };
+        Self {
+            token: token.token,
+            state,
+            by: token.by,
+            made_ms: made_ms(token.token),
+            until_ms,
+            used: token.used.clone(),
+            void: token.void.clone(),
+        }
+    }
+}
+
+/// A manifest as it was signed and sent to a node.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ManifestView {
+    /// To whom.
+    pub node: NodeId,
+    /// Fencing epoch under which it was issued.
+    pub epoch: U64,
+    /// Its number among what was sent to the node.
+    pub seq: U64,
+    /// Its hash, by which receipts name it.
+    pub hash: Digest,
+    /// The exact message. Keys in it are wrapped under the node's root KEK.
+    pub signed: Signed,
+}
+
+/// A proof that the log of a size holds an entry (RFC 6962 section 2.1.1).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct InclusionView {
+    /// Number of the entry.
+    pub seq: U64,
+    /// Its line, in the bytes that are the leaf.
+    pub entry: String,
+    /// The hashes from the leaf to the root, lowest first.
+    pub path: Vec<Digest>,
+    /// The state of the log.
+    pub log: LogState,
+}
+
+/// A proof that the log of one size is the beginning of the log of another (RFC 6962 section 2.1.2).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ConsistencyView {
+    /// The older state.
+    pub from: LogState,
+    /// The newer state.
+    pub to: LogState,
+    /// The proof.
+    pub path: Vec<Digest>,
+}
+
+/// A state of the log.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LogState {
+    /// Entries.
+    pub size: U64,
+    /// Root of the tree.
+    pub root: Digest,
+    /// The signed note, where a checkpoint of this size is kept.
+    pub note: Option<String>,
+}
+
 /// A ceremony that officers have approved.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CeremonyLine {
     /// The approved action.
     pub ceremony: ActionId,
-    /// Key set whose next generation is formed.
-    pub key_set: KeySetId,
+    /// Key set whose next generation is formed; none where a node's root KEK is.
+    pub key_set: Option<KeySetId>,
+    /// Node whose root KEK is formed, and the KEK's number.
+    pub root_kek: Option<KekTarget>,
     /// Custodians of components 1, 2, …
     pub custodians: Vec<PersonId>,
     /// Who asked for it.
@@ -307,6 +416,8 @@ pub struct NodeView {
     pub told_root_kek: Option<u32>,
     /// Number that an order may name now.
     pub next_root_kek_number: u32,
+    /// Whether it has erased its keys, where it was revoked.
+    pub wipe: Option<Wipe>,
     /// When its transport certificate ends, UTC milliseconds; 0 while that is not known.
     pub certificate_until_utc_ms: u64,
     /// Key of the transport authority that issued it.
@@ -349,6 +460,7 @@ impl NodeView {
             ordered_root_kek: node.kek_change.order.map(|order| order.number),
             told_root_kek: node.kek_change.told.as_ref().map(|told| told.number),
             next_root_kek_number: node.next_kek_number(),
+            wipe: node.wipe,
             certificate_until_utc_ms: node.certificate_until_utc_ms,
             certificate_by: node.certificate_by,
             seen_utc_ms: node.seen_utc_ms,

@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::views::ExportedView;
 use crate::ceremony::SEALED_AT_MOST;
 use crate::core::action::{Act, KeyRef};
-use crate::core::approval::Action;
+use crate::core::approval::{Action, ActionState};
 use crate::core::ids::{ActionId, CampaignId, CredentialId, Digest, Generation, KeySetId, KmcId, NodeId};
 use crate::core::input::{Arrived, Input, Outcome};
 use crate::core::key::{Key, Material, Origin, Wrapper};
@@ -24,10 +24,10 @@ use crate::writer::SubmitError;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use keylink::Signed;
 use keylink::action::Approval;
 use keylink::message::{EnrolmentToken, Mail, Package, Parcel};
 use keylink::root::SignedRoot;
+use keylink::{Signed, TokenId};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -70,18 +70,6 @@ pub(super) async fn withdraw(
     submit(&manager, name, Input::Withdraw { by: caller.by, action }).await
 }
 
-/// Gives up an approved action that is not done.
-pub(super) async fn abandon(
-    State(manager): State<Manager>,
-    Extension(caller): Extension<Caller>,
-    Named(action): Named<ActionId>,
-    Extension(name): Extension<RequestName>,
-) -> Answer<Outcome> {
-    let done = submit(&manager, name, Input::Abandon { by: caller.by, action }).await?;
-    manager.forget_ceremony(action).await;
-    Ok(done)
-}
-
 /// Hands in an approval. Whoever hands it in: it counts for whom it names, by whose key it is signed.
 pub(super) async fn approve(
     State(manager): State<Manager>,
@@ -98,7 +86,16 @@ pub(super) async fn approve(
         let detail = "the approval is for other content than this action has now";
         return Err(Problem::new(StatusCode::FORBIDDEN, "approval_other_content", detail));
     }
-    submit(&manager, name, Input::Approve(approval)).await
+    let done = submit(&manager, name, Input::Approve(approval)).await?;
+    // What was entered in a ceremony that is given up is forgotten now.
+    let given_up = manager.view(|core| match core.state().action(&action)?.act()? {
+        Act::Abandon { action: given_up } => Some(given_up),
+        _ => None,
+    });
+    if let (Some(given_up), Outcome::Approved { state: ActionState::Done, .. }) = (given_up, &done.0) {
+        manager.forget_ceremony(given_up).await;
+    }
+    Ok(done)
 }
 
 fn credential_key(manager: &Manager, id: &CredentialId) -> Option<keylink::PublicKey> {
@@ -237,6 +234,27 @@ pub(super) async fn tokens(
     };
     let made = tokens.into_iter().map(|token| manager.enrolment_token(token, root).ok_or_else(unready));
     made.collect::<Result<_, _>>().map(Json)
+}
+
+/// Nobody asks by a token any more.
+pub(super) async fn void_token(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(token): Named<TokenId>,
+    Extension(name): Extension<RequestName>,
+) -> Answer<Outcome> {
+    Ok(Json(manager.void_token(name, caller.by, token).await?))
+}
+
+/// Turns a node away that asks.
+pub(super) async fn turn_away(
+    State(manager): State<Manager>,
+    Extension(caller): Extension<Caller>,
+    Named(node): Named<NodeId>,
+    Extension(name): Extension<RequestName>,
+    Sent(why): Sent<Why>,
+) -> Answer<Outcome> {
+    Ok(Json(manager.turn_away(name, caller.by, node, why.reason).await?))
 }
 
 /// A key block.

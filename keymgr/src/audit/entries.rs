@@ -6,7 +6,7 @@ use crate::store::{Hash, Table};
 use std::collections::HashMap;
 
 /// The words of entries that ask for an action, or end it without its being done.
-const ASKING: [&str; 4] = ["action.propose", "action.edit", "action.withdraw", "action.abandon"];
+const ASKING: [&str; 3] = ["action.propose", "action.edit", "action.withdraw"];
 const APPROVE: &str = "action.approve";
 const INSTALL: [&str; 3] = ["root.install", "signing_key.name", "signing_key.drop"];
 

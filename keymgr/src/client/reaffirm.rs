@@ -23,19 +23,22 @@ pub async fn plan_reaffirm(client: &Client, zone: &Zone) -> Result<Vec<Reaffirme
         let held: BTreeSet<_> =
             copies.iter().filter(|c| c.progress < Progress::Destroyed).map(|c| c.generation).collect();
         for key in keys.iter().filter(|k| k.state != KeyState::Destroyed || held.contains(&k.generation)) {
-            all.extend(of_key(key, set.suspended));
+            all.extend(of_key(key, set));
         }
     }
     Ok(all)
 }
 
-fn of_key(key: &KeyView, suspended: bool) -> [Reaffirmed; 3] {
+fn of_key(key: &KeyView, set: &KeySet) -> [Reaffirmed; 3] {
     let name = KeyRef { key_set: key.key_set, generation: key.generation };
     let live = matches!(key.state, KeyState::PreActivation | KeyState::Active | KeyState::Suspended);
+    // Its period is over, and it stands in its place until another one follows.
+    let over = key.state == KeyState::Deactivated && key.suspect.is_none();
+    let stays = over && set.protecting == Some(key.generation);
     [
-        if live { Reaffirmed::Key(name) } else { Reaffirmed::End(name) },
+        if live || stays { Reaffirmed::Key(name) } else { Reaffirmed::End(name) },
         Reaffirmed::RollBack(name),
-        if suspended { Reaffirmed::Suspension(name) } else { Reaffirmed::Resumption(name) },
+        if set.suspended { Reaffirmed::Suspension(name) } else { Reaffirmed::Resumption(name) },
     ]
 }
 

@@ -4,7 +4,7 @@
 use super::approval::Quorum;
 use super::campaign::RotateTarget;
 use super::ids::{
-    CampaignId, CredentialId, Digest, Generation, KeySetId, NodeId, PersonId, PolicyId, ZoneId,
+    ActionId, CampaignId, CredentialId, Digest, Generation, KeySetId, NodeId, PersonId, PolicyId, ZoneId,
 };
 use super::key::Holders;
 use super::node::NewNode;
@@ -226,6 +226,11 @@ pub enum Act {
         /// Check value as the sender stated it.
         kcv: String,
     },
+    /// Gives up what was approved and is not done: a ceremony, an import, an export. To begin anew takes new approvals.
+    Abandon {
+        /// Which action.
+        action: ActionId,
+    },
     /// Gives a key out as a key block.
     ExportKey {
         /// Which.
@@ -335,6 +340,7 @@ impl Act {
             | Self::RevokeKey { .. }
             | Self::DeactivateKey(_)
             | Self::AbortCampaign { .. }
+            | Self::Abandon { .. }
             | Self::Reaffirm(Reaffirmed::End(_)) => ActionClass::Revoke,
             Self::Rotate(_)
             | Self::ExceptNodes { .. }
@@ -393,6 +399,7 @@ impl Act {
             Self::RestoreKey(_) => "key.restore",
             Self::ExtendKey { .. } => "key.extend",
             Self::FormKey { .. } => "key.form",
+            Self::Abandon { .. } => "action.abandon",
             Self::ImportKey { .. } => "key.import",
             Self::ExportKey { .. } => "key.export",
         }

@@ -58,6 +58,8 @@ pub enum AlarmKind {
     Stuck,
     /// A node has seen a log that is not ours: the store was set back, or the history was told anew.
     LogDiffers,
+    /// A node was shown a proof that the log holds its receipt, and it does not hold.
+    LogDisputed,
     /// The clock of the manager's machine has stepped. Time is told as before for an hour.
     Clock,
 }

@@ -4,6 +4,7 @@ use super::action::{Act, KeyRef, Reaffirmed};
 use super::approval::Action;
 use super::campaign::{Campaign, RotateTarget};
 use super::key::{Key, KeySet};
+use super::lifecycle::KeyState;
 use super::node::{Copy, Member, NewNode, Progress};
 use super::refusal::Refusal;
 use super::table::Change;
@@ -80,6 +81,8 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
         }
         Act::SuspendNode { node, .. } => vec![Grant::SuspendNode(*node)],
         Act::ResumeNode { node } => vec![Grant::ResumeNode(*node)],
+        // Whoever has no rights any more shall have no keys either.
+        Act::RevokeNode { node } => vec![Grant::ZeroiseNode(*node)],
         _ => Vec::new(),
     })
 }
@@ -87,9 +90,13 @@ pub fn of(act: &Act, tx: &Change<'_>) -> Result<Vec<Grant>, Refusal> {
 // What was approved about a key, as far as it is still meant: that it is brought, taken away, given back its place.
 fn still_right(tx: &Change<'_>, key: &KeyRef) -> Result<Vec<Grant>, Refusal> {
     let (record, set) = (tx.get::<Key>(key)?, tx.get::<KeySet>(&key.key_set)?);
+    // Its period is over, and no key follows yet: nodes keep it in its place, and one that lost it gets it again.
+    let stays = record.state() == KeyState::Deactivated
+        && set.protecting == Some(key.generation)
+        && record.suspect.is_none();
     let holds = |grant: &&Grant| match grant {
         Grant::Generation { key_set, generation, .. } => {
-            (*key_set, *generation) == (key.key_set, key.generation) && record.is_live()
+            (*key_set, *generation) == (key.key_set, key.generation) && (record.is_live() || stays)
         }
         Grant::Destroy { key_set, generation } => {
             (*key_set, *generation) == (key.key_set, key.generation) && !record.is_live()

@@ -136,20 +136,30 @@ pub enum Input {
         /// Which.
         action: ActionId,
     },
-    /// Somebody gives up what was approved and is not done: a ceremony, an import, an export. Fail-safe: one person;
-    /// to begin anew takes new approvals.
-    Abandon {
-        /// Who.
-        by: Caller,
-        /// Which.
-        action: ActionId,
-    },
     /// Somebody wants tokens for nodes to ask by.
     MakeTokens {
         /// Who.
         by: Caller,
         /// How many.
         count: u16,
+    },
+    /// Somebody does not want a token to be used any more.
+    VoidToken {
+        /// Who.
+        by: Caller,
+        /// Which.
+        token: TokenId,
+    },
+    /// Somebody turns a node away that asks to be known.
+    TurnAway {
+        /// Who.
+        by: Caller,
+        /// Which.
+        node: NodeId,
+        /// The token by which it asks.
+        token: TokenId,
+        /// Why.
+        reason: String,
     },
     /// A node has asked to be known by a token, whose proof holds. Another use of the same token voids it.
     TokenUsed {

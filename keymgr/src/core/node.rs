@@ -7,7 +7,7 @@ use super::people::Standing;
 use super::root_kek::KekChange;
 use keylink::Signed;
 use keylink::manager::Link;
-use keylink::wire::Hex;
+use keylink::wire::{Hex, U64};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -189,6 +189,9 @@ pub struct Node {
     pub link: Link,
     /// What the last manifest ordered, without numbers, times, blocks: equal orders are not sent twice.
     pub ordered: Digest,
+    /// What becomes of the keys that it holds, where it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wipe: Option<Wipe>,
     /// How it is reached besides by its own asking.
     #[serde(default, skip_serializing_if = "Reach::is_empty")]
     pub reach: Reach,
@@ -204,7 +207,30 @@ pub const fn stopped(standing: Standing, suspended: bool, quarantined: bool) -> 
     }
 }
 
+/// The order to a revoked node to erase every managed key, for as long as it can still be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Wipe {
+    /// It has not said that it did.
+    Owed {
+        /// The action by whose right.
+        by: ActionId,
+        /// Number of the command, once it was sent.
+        seq: Option<U64>,
+    },
+    /// It has said that it did, under its own key.
+    Done {
+        /// When that came, UTC milliseconds.
+        utc_ms: u64,
+    },
+}
+
 impl Node {
+    /// It was revoked, and has not said that its keys are erased.
+    pub const fn owes_wipe(&self) -> bool {
+        matches!(self.wipe, Some(Wipe::Owed { .. }))
+    }
+
     /// Every word of [`stopped`].
     pub const STOPS: [&'static str; 3] = ["suspended", "quarantined", "revoked"];
 

@@ -45,7 +45,7 @@ pub struct Policy {
     pub shapes: BTreeSet<Shape>,
     /// How long a generation may protect, from its activation.
     pub originator_period_ms: u64,
-    /// How long it may process after that.
+    /// How long it may process after that; never less than the overlap.
     pub recipient_extra_ms: u64,
     /// How long the old generation is processed after the switch.
     pub overlap_ms: u64,
@@ -111,6 +111,11 @@ pub enum PolicyError {
 }
 
 impl Policy {
+    /// How long a key may process after it has protected.
+    pub fn extra_ms(&self) -> u64 {
+        self.recipient_extra_ms.max(self.overlap_ms)
+    }
+
     /// A policy with the defaults of the house for a kind.
     pub fn defaults(id: PolicyId, name: &str, kind: KeyKind, shapes: &[Shape]) -> Self {
         let originator_period_ms = u64::from(kind::facts(kind).originator_days) * DAY_MS;

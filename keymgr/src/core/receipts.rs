@@ -9,7 +9,7 @@ use super::ids::{CampaignId, Digest, NodeId};
 use super::input::{Judged, Outcome};
 use super::key::{Holders, Key, KeySet};
 use super::lifecycle::KeyState;
-use super::node::{Copy, Node, Progress, Traffic, Zone};
+use super::node::{Copy, Node, Progress, Traffic, Wipe, Zone};
 use super::people::Standing;
 use super::policy::Policy;
 use super::refusal::Refusal;
@@ -44,8 +44,13 @@ pub fn hello(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Res
 
 /// A node asks for mail.
 pub fn pull(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Result<Outcome, Refusal> {
+    let proved = tx.get::<Node>(id)?.link.proved;
     speaking(tx, id)?.link.pull(now, signed)?;
-    tx.edit::<Node>(id)?.seen_utc_ms = now;
+    let node = tx.edit::<Node>(id)?;
+    node.seen_utc_ms = now;
+    if node.link.proved > proved {
+        tx.calm(AlarmKind::LogDisputed, id, now);
+    }
     calm_seen(tx, id, now);
     Ok(Outcome::Done)
 }
@@ -59,6 +64,9 @@ pub fn beat(
     now: u64,
 ) -> Result<Outcome, Refusal> {
     let limits = tx.get::<Centre>(&())?.limits;
+    if tx.get::<Node>(id)?.standing == Standing::Revoked {
+        return Err(Refusal::Suspended);
+    }
     let Some(beat) = speaking(tx, id)?.link.beat(now, signed)? else { return Ok(Outcome::Done) };
     let node = tx.edit::<Node>(id)?;
     node.seen_utc_ms = now;
@@ -107,7 +115,8 @@ fn used(tx: &mut Change<'_>, id: &NodeId, boot: U64, uses: &GenerationUse, now: 
 }
 
 fn speaking<'t>(tx: &'t mut Change<'_>, id: &NodeId) -> Result<&'t mut Node, Refusal> {
-    if tx.get::<Node>(id)?.standing == Standing::Revoked {
+    let node = tx.get::<Node>(id)?;
+    if node.standing == Standing::Revoked && !node.owes_wipe() {
         return Err(Refusal::Suspended);
     }
     tx.edit::<Node>(id)
@@ -139,6 +148,9 @@ pub fn said(
         Err(LinkError::Quarantined(why)) if before.is_none() => return quarantine(tx, id, why, now),
         said => said?,
     };
+    if tx.get::<Node>(id)?.standing == Standing::Revoked {
+        return revoked_said(tx, id, said, signed, now);
+    }
     match said {
         Said::Receipt(receipt, hash) => {
             let last = keep(tx, id, &receipt, signed, now)?;
@@ -163,6 +175,37 @@ pub fn said(
         Said::Resync(resync) => full_state(tx, id, &resync, now),
         // The agreement of a root KEK is the shell's; its result comes as `Input::KekAgreed`.
         Said::Accept(..) => Ok(Outcome::Done),
+    }
+}
+
+// A node that was revoked is heard until it has said that it holds no keys. What it says counts for nothing else.
+fn revoked_said(
+    tx: &mut Change<'_>,
+    id: &NodeId,
+    said: Said,
+    signed: &Signed,
+    now: u64,
+) -> Result<Outcome, Refusal> {
+    match said {
+        Said::Receipt(receipt, hash) | Said::Unbound(receipt, hash) => {
+            let last = keep(tx, id, &receipt, signed, now)?;
+            let node = tx.edit::<Node>(id)?;
+            let asked =
+                matches!(node.wipe, Some(Wipe::Owed { seq: Some(seq), .. }) if seq == receipt.message_seq);
+            if receipt.kind == ReceiptKind::Zeroised && asked {
+                node.wipe = Some(Wipe::Done { utc_ms: now });
+            }
+            Ok(Outcome::Counted { hash, last, again: false })
+        }
+        Said::Duplicate(hash) => {
+            Ok(Outcome::Counted { hash, last: tx.get::<Node>(id)?.link.last_receipt(), again: true })
+        }
+        Said::Refused(refused) => {
+            let text = format!("does not erase its keys, although it was revoked: {:?}", refused.reason);
+            tx.alarm(AlarmKind::NodeRefuses, id, text, now);
+            Ok(Outcome::Done)
+        }
+        Said::Resync(..) | Said::Accept(..) => Ok(Outcome::Done),
     }
 }
 
@@ -194,6 +237,12 @@ fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Res
             Some(format!("{:?}", refused.reason));
     }
     // A refusal of an older message is of no interest once a later one was receipted.
+    if refused.reason == Reason::Proof {
+        let text =
+            "it was shown a log that does not hold its receipt, under our signature: two histories are told";
+        tx.alarm(AlarmKind::LogDisputed, id, text.to_owned(), now);
+        return Ok(Outcome::Done);
+    }
     let node = tx.get::<Node>(id)?;
     let sent = node.link.sent.iter().find(|sent| sent.hash == refused.message);
     if sent.is_some_and(|sent| !sent.manifest) && !node.kek_change.is_idle() {
@@ -349,7 +398,7 @@ fn about_key(
             reach(tx, id, key, Progress::Destroyed);
             vec![(record.retired_by, gone(tx, record.retired_by, key))]
         }
-        ReceiptKind::Applied | ReceiptKind::KekInstalled => vec![],
+        ReceiptKind::Applied | ReceiptKind::KekInstalled | ReceiptKind::Zeroised => vec![],
     };
     let mut touched = Vec::new();
     for (campaign, mark) in marks {

@@ -4,6 +4,7 @@
 use super::ids::{ActionId, CampaignId, CredentialId, Digest, NodeId, PersonId};
 use keylink::wire::U64;
 use keylink::{Signed, TokenId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A manifest as it was signed and sent.
@@ -70,18 +71,48 @@ pub struct Component {
     pub signed: Signed,
 }
 
-/// Which node a token let ask.
+/// An enrolment token. Its secret follows from its name, and is in no record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TokenUse {
-    /// The token.
+pub struct Token {
+    /// Its name.
     pub token: TokenId,
-    /// The node that asked first.
+    /// Who had it made; none for one that was made before such records were kept.
+    pub by: Option<PersonId>,
+    /// Who asked by it.
+    pub used: Option<TokenUse>,
+    /// Why nobody asks by it any more.
+    pub void: Option<TokenVoid>,
+}
+
+/// The node that asked by a token first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenUse {
+    /// The node.
     pub node: NodeId,
     /// SHA-256 of its certificate request.
     pub csr: Digest,
-    /// Another node or request came with it: nobody asks by it any more.
-    pub void: bool,
-    /// When it was used first, UTC milliseconds.
-    pub used_utc_ms: u64,
+    /// When, UTC milliseconds.
+    pub utc_ms: u64,
+}
+
+/// Why a token is void.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenVoid {
+    /// Another node or request came with it.
+    UsedTwice,
+    /// Somebody did not want it to be used.
+    Withdrawn {
+        /// Who.
+        by: PersonId,
+    },
+    /// The node that asked by it is not wanted.
+    TurnedAway {
+        /// By whom.
+        by: PersonId,
+        /// Why.
+        reason: String,
+    },
 }

@@ -13,7 +13,7 @@ use super::node::{Copy, Member, Node, Zone};
 use super::people::{Credential, Person, Standing};
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::rows::{Approval, Ceremony, Component, Manifest, Receipt, TokenUse};
+use super::rows::{Approval, Ceremony, Component, Manifest, Receipt, Token};
 use super::table::{Record, State};
 use crate::log::Entry;
 use crate::store::{Change, Row, Stored, Table, Value};
@@ -110,10 +110,14 @@ stored! {
         ("node", bytes(&d.node.0)),
         ("state", d.marks.last().map_or_else(|| "queued".into(), word)),
     ];
-    TokenUse in Enrolments, key |t| t.token.0.to_vec(), columns |t| vec![
-        ("node", bytes(&t.node.0)),
-        ("state", if t.void { "void" } else { "used" }.into()),
-        ("expires_ms", (t.used_utc_ms + super::enrolment::TOKEN_LIFE_MS).into()),
+    Token in Enrolments, key |t| t.token.0.to_vec(), columns |t| vec![
+        ("node", t.used.as_ref().map_or(Value::Null, |used| bytes(&used.node.0))),
+        ("state", match (&t.void, &t.used) {
+            (Some(_), _) => "void",
+            (None, Some(_)) => "used",
+            (None, None) => "open",
+        }.into()),
+        ("expires_ms", super::enrolment::until_ms(t.token).into()),
     ];
     Alarm in Alarms, key |a| [kind_of(a).as_bytes(), b" ", a.subject.as_bytes()].concat(), columns |a| vec![
         ("kind", word(&a.kind)),
@@ -283,7 +287,7 @@ impl Record {
             Self::Approval(r) => Change::put(r),
             Self::Ceremony(r) => Change::put(r),
             Self::Component(r) => Change::put(r),
-            Self::TokenUse(r) => Change::put(r),
+            Self::Token(r) => Change::put(r),
         }
     }
 
@@ -304,7 +308,7 @@ impl Record {
             Table::Campaigns => Self::Campaign(row.object()?),
             Table::Deliveries => Self::Delivery(row.object()?),
             Table::Alarms => Self::Alarm(row.object()?),
-            Table::Enrolments => Self::TokenUse(row.object()?),
+            Table::Enrolments => Self::Token(row.object()?),
             _ => return Ok(None),
         }))
     }

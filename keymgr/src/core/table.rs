@@ -15,7 +15,7 @@ use super::node::{Copy, Member, Node, Zone};
 use super::people::{Credential, Person};
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::rows::{Approval, Ceremony, Component, Manifest, Receipt, TokenUse};
+use super::rows::{Approval, Ceremony, Component, Manifest, Receipt, Token};
 use keylink::TokenId;
 use std::collections::BTreeMap;
 
@@ -96,7 +96,7 @@ tables! {
     actions: ActionId => Action, by |r| r.id;
     campaigns: CampaignId => Campaign, by |r| r.id;
     deliveries: (CampaignId, NodeId) => Delivery, by |r| (r.campaign, r.node);
-    tokens: TokenId => TokenUse, by |r| r.token;
+    tokens: TokenId => Token, by |r| r.token;
     alarms: (AlarmKind, String) => Alarm, by |r| (r.kind, r.subject.clone());
 }
 

@@ -230,6 +230,8 @@ fn generation(node: &Node, key: &Key, copy: &Copy, wanted: Wanted) -> Generation
     let opens = node.kek_in_use().is_some_and(|kek| kek.number == copy.root_kek);
     let deliver = wanting && opens && wanted.step <= Step::Protect && !node.suspended;
     let protects = wanted.step == Step::Protect;
+    // Of a key that is out of use the window says when it was retired, and its step what follows.
+    let processes = matches!(key.state(), KeyState::Active | KeyState::Suspended) || protects;
     GenerationTarget {
         generation: key.generation(),
         campaign: key.campaign.unwrap_or_default(),
@@ -240,7 +242,7 @@ fn generation(node: &Node, key: &Key, copy: &Copy, wanted: Wanted) -> Generation
         throw_away: copy.throw_away.clone().filter(|_| deliver),
         protect_from: wanted.from.map(U64),
         originator_until: key.windows.originator_until.filter(|_| protects).map(U64),
-        recipient_until: None,
+        recipient_until: key.windows.recipient_until.filter(|_| processes).map(U64),
     }
 }
 

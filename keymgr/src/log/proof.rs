@@ -4,6 +4,39 @@
 use super::line::hash_of;
 use super::tree::{TILE, node_hash, perfect_root, tile_hashes};
 use crate::store::{Error, Hash, Store};
+use std::collections::HashMap;
+
+/// Roots of whole subtrees that were worked out, by level and number. A whole subtree never changes, so these hold for
+/// every size of the log: proofs of entries that lie together, for as many nodes, read each tile a few times only.
+#[derive(Default)]
+pub struct Nodes(HashMap<(u64, u64), Hash>);
+
+impl Nodes {
+    // About five megabytes.
+    const KEPT: usize = 1 << 16;
+
+    fn of(&mut self, store: &mut Store, level: u64, index: u64) -> Result<Hash, Error> {
+        if let Some(known) = self.0.get(&(level, index)) {
+            return Ok(*known);
+        }
+        let (tile_level, inside) = (level / 8, level % 8);
+        let root = perfect_root(&hashes(store, tile_level, index << inside, (index + 1) << inside)?);
+        if self.0.len() >= Self::KEPT {
+            self.0.clear();
+        }
+        self.0.insert((level, index), root);
+        Ok(root)
+    }
+
+    fn range(&mut self, store: &mut Store, low: u64, high: u64) -> Result<Hash, Error> {
+        let count = high - low;
+        if count.is_power_of_two() && low.is_multiple_of(count) {
+            return self.of(store, count.trailing_zeros().into(), low / count);
+        }
+        let middle = low + half(count);
+        Ok(node_hash(&self.range(store, low, middle)?, &self.range(store, middle, high)?))
+    }
+}
 
 /// The root over the first `size` entries.
 pub fn root_at(store: &mut Store, size: u64) -> Result<Hash, Error> {
@@ -12,6 +45,11 @@ pub fn root_at(store: &mut Store, size: u64) -> Result<Hash, Error> {
 
 /// The path that shows entry `index` in the tree of this size.
 pub fn inclusion(store: &mut Store, index: u64, size: u64) -> Result<Vec<Hash>, Error> {
+    inclusion_by(store, &mut Nodes::default(), index, size)
+}
+
+/// The same for who proves many.
+pub fn inclusion_by(store: &mut Store, nodes: &mut Nodes, index: u64, size: u64) -> Result<Vec<Hash>, Error> {
     let (mut low, mut high) = (0, size);
     let mut path = Vec::new();
     if index >= size {
@@ -20,10 +58,10 @@ pub fn inclusion(store: &mut Store, index: u64, size: u64) -> Result<Vec<Hash>, 
     while high - low > 1 {
         let middle = low + half(high - low);
         if index < middle {
-            path.push(range(store, middle, high)?);
+            path.push(nodes.range(store, middle, high)?);
             high = middle;
         } else {
-            path.push(range(store, low, middle)?);
+            path.push(nodes.range(store, low, middle)?);
             low = middle;
         }
     }
@@ -34,7 +72,7 @@ pub fn inclusion(store: &mut Store, index: u64, size: u64) -> Result<Vec<Hash>, 
 /// The hashes that show the tree of size `old` as the beginning of the tree of size `new`.
 pub fn consistency(store: &mut Store, old: u64, new: u64) -> Result<Vec<Hash>, Error> {
     let (mut low, mut high) = (0, new);
-    let mut path = Vec::new();
+    let (mut path, mut nodes) = (Vec::new(), Nodes::default());
     let mut whole = true;
     if old == 0 || old > new {
         return Err(Error::Log(format!("a tree of {old} is not the beginning of a tree of {new}")));
@@ -42,16 +80,16 @@ pub fn consistency(store: &mut Store, old: u64, new: u64) -> Result<Vec<Hash>, E
     while old != high {
         let middle = low + half(high - low);
         if old <= middle {
-            path.push(range(store, middle, high)?);
+            path.push(nodes.range(store, middle, high)?);
             high = middle;
         } else {
-            path.push(range(store, low, middle)?);
+            path.push(nodes.range(store, low, middle)?);
             low = middle;
             whole = false;
         }
     }
     if !whole {
-        path.push(range(store, low, high)?);
+        path.push(nodes.range(store, low, high)?);
     }
     path.reverse();
     Ok(path)
@@ -77,17 +115,7 @@ fn half(count: u64) -> u64 {
 }
 
 fn range(store: &mut Store, low: u64, high: u64) -> Result<Hash, Error> {
-    let count = high - low;
-    if count.is_power_of_two() && low.is_multiple_of(count) {
-        return node(store, count.trailing_zeros().into(), low / count);
-    }
-    let middle = low + half(count);
-    Ok(node_hash(&range(store, low, middle)?, &range(store, middle, high)?))
-}
-
-fn node(store: &mut Store, level: u64, index: u64) -> Result<Hash, Error> {
-    let (tile_level, inside) = (level / 8, level % 8);
-    Ok(perfect_root(&hashes(store, tile_level, index << inside, (index + 1) << inside)?))
+    Nodes::default().range(store, low, high)
 }
 
 // Hashes of one tile level that lie in one tile: from the tile if it is full, else from what it covers.

@@ -78,7 +78,7 @@ impl Manager {
         let _turn = turn.lock().await;
         self.made(node).await?;
         self.keep_offered(node).await;
-        Ok(Package::new(node, self.bundle(node, true).await?))
+        Ok(Package::new(node, self.bundle(node, true, true).await?))
     }
 
     // An offer that is on its way stays open: another one would void the answer to it.
@@ -108,13 +108,18 @@ impl Manager {
         Ok(())
     }
 
-    /// Mail behind what the node has said it has taken; with `confirm`, what confirms its receipts goes along.
-    pub(super) async fn bundle(&self, node: NodeId, confirm: bool) -> Result<Mail, LinkProblem> {
+    /// Mail behind what the node has said it has taken; with `confirm`, what confirms its receipts goes along, and with
+    /// `prove` the proof of the newest.
+    pub(super) async fn bundle(&self, node: NodeId, confirm: bool, prove: bool) -> Result<Mail, LinkProblem> {
         let link = self.view(|core| core.node(&node).map(|record| record.link.clone()));
         let link = link.ok_or(LinkProblem::Unknown)?;
+        self.order_wipe(node).await;
         let mut mail = self.mail_for(node, link.taken, link.root).await?;
         if let Some(last) = link.last_receipt().filter(|_| confirm) {
             mail.messages.push(self.counter_receipt(node, last).await?);
+        }
+        if prove {
+            mail.messages.extend(self.proof_for(node).await);
         }
         let served = self.view(|core| core.node(&node).is_some_and(crate::core::node::Node::is_served));
         mail.messages.extend(self.0.renewals.of(node).filter(|_| served));

@@ -1,8 +1,9 @@
 //! Nodes that ask to be known. A token is made of a secret of the manager and needs no record; which key has
 //! used it is remembered, so that it serves one node once and is void at the first mismatch.
 
-use crate::core::enrolment::TOKEN_LIFE_MS;
+use crate::core::enrolment::{TOKEN_LIFE_MS, made_ms, until_ms};
 use crate::core::names;
+use crate::core::rows::TokenVoid;
 use keylink::envelope::Signed;
 use keylink::message::{Audience, Enrol, EnrolmentToken, HeadError, proof_holds};
 use keylink::wire::{Hex, U64};
@@ -40,6 +41,22 @@ pub enum EnrolmentError {
     /// Another key or request has used the token: it is void now.
     #[error("the token was used for another key and is void")]
     Void,
+    /// Somebody at the centre has voided the token.
+    #[error("the token was withdrawn by the centre and is void")]
+    Withdrawn,
+    /// Somebody at the centre has turned the node away.
+    #[error("the centre has turned this node away, and its token is void")]
+    TurnedAway,
+}
+
+impl From<&TokenVoid> for EnrolmentError {
+    fn from(void: &TokenVoid) -> Self {
+        match void {
+            TokenVoid::UsedTwice => Self::Void,
+            TokenVoid::Withdrawn { .. } => Self::Withdrawn,
+            TokenVoid::TurnedAway { .. } => Self::TurnedAway,
+        }
+    }
 }
 
 /// A node that has asked.
@@ -83,7 +100,7 @@ impl Enrolments {
             authorities: place.1.to_vec(),
             token,
             secret: Hex(*self.secret_of(token)),
-            not_after: U64(made_ms(token) + TOKEN_LIFE_MS),
+            not_after: U64(until_ms(token)),
         }
     }
 
@@ -138,6 +155,16 @@ impl Enrolments {
         self.with(|all| all.get(&node).is_some_and(|asked| asked.enrol.name == name))
     }
 
+    /// The token by which a node waits.
+    pub fn token_of(&self, node: NodeId) -> Option<TokenId> {
+        self.with(|all| all.get(&node).map(|asked| asked.enrol.token))
+    }
+
+    /// Nodes that ask by this token wait no more.
+    pub fn forget_token(&self, token: TokenId) {
+        self.with(|all| all.retain(|_, asked| asked.enrol.token != token));
+    }
+
     /// Nodes that wait to be let in, by name.
     pub fn waiting(&self) -> Vec<Asked> {
         let mut list: Vec<_> = self.with(|all| all.values().cloned().collect());
@@ -153,9 +180,4 @@ impl Enrolments {
 
 fn is_one_line(text: &str) -> bool {
     text.len() <= 256 && text.chars().all(|c| c == ' ' || c.is_ascii_graphic())
-}
-
-// The first 48 bits of a UUID of version 7 are its time (RFC 9562 section 5.7).
-fn made_ms(token: TokenId) -> u64 {
-    token.0.iter().take(6).fold(0, |ms, byte| ms << 8 | u64::from(*byte))
 }

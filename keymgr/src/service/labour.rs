@@ -17,7 +17,7 @@ use hostcmd::managed::possession::{PossessionFault, make_throw_away};
 use hsm::HsmError;
 use keylink::manager::challenge_of;
 use keylink::message::{Audience, KeyKind, Manifest};
-use keylink::{CampaignId, KmcId, NodeId, Signed};
+use keylink::{CampaignId, KmcId, NodeId, NotSigned, Signed, TrySign};
 use std::time::Duration;
 
 /// Keys to wrap and manifests to sign in one round: enough for a batch of the writer, little enough that
@@ -195,7 +195,13 @@ impl Manager {
             return false;
         }
         let seal = move |signer: &RingSigner| {
-            drafts.iter().map(|draft| Signed::try_seal(&draft.body, signer)).collect::<Result<Vec<_>, _>>()
+            let one = |draft: &Draft| {
+                let mut signed = Signed::try_seal(&draft.body, signer)?;
+                // Here rather than by the writer. Whether they hold, the core says.
+                let _ = signed.prove(&signer.public());
+                Ok(signed)
+            };
+            drafts.iter().map(one).collect::<Result<Vec<_>, NotSigned>>()
         };
         // They are due again.
         let Ok(signed) = self.signing(seal).await else { return false };

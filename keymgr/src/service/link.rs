@@ -3,11 +3,14 @@
 
 use super::certificate::issue_certificate;
 use super::keys::{Held, label, label_of};
-use super::manager::{Manager, SubmitProblem};
+use super::manager::{Manager, RequestName, SubmitProblem};
 use super::rates;
 use crate::core::action::KeyRef;
-use crate::core::input::{Input, Judged, Outcome};
-use crate::core::rows::TokenUse;
+use crate::core::input::{Caller, Input, Judged, Outcome};
+use crate::core::node::Node;
+use crate::core::people::Standing;
+use crate::core::refusal::Refusal;
+use crate::core::rows::Token;
 use crate::core::table::{State, Table};
 use crate::failpoint::failpoint;
 use crate::vault::VaultError;
@@ -169,22 +172,58 @@ impl Manager {
     // A token lets one node ask with one request, also after a restart: so it is written before anything is said.
     async fn use_token(&self, token: TokenId, node: NodeId, csr: Digest) -> Result<(), LinkProblem> {
         let known = |manager: &Self| {
-            manager.view(|core| <State as Table<TokenUse>>::rows(core.state()).get(&token).cloned())
+            manager.view(|core| <State as Table<Token>>::rows(core.state()).get(&token).cloned())
         };
-        let own = |used: &TokenUse| !used.void && (used.node, used.csr) == (node, csr);
-        let void = || LinkProblem::Enrolment(super::EnrolmentError::Void);
-        match known(self) {
-            Some(used) if own(&used) => return Ok(()),
-            Some(used) if used.void => return Err(void()),
-            _ => self.submit(None, Input::TokenUsed { token, node, csr }).await?,
+        let own = |record: &Token| match (&record.void, &record.used) {
+            (Some(void), _) => Err(super::EnrolmentError::from(void)),
+            (None, used) => Ok(used.as_ref().is_some_and(|used| (used.node, used.csr) == (node, csr))),
         };
-        let used = known(self).ok_or_else(void)?;
-        if own(&used) {
-            return Ok(());
+        if !known(self).is_some_and(|record| own(&record).unwrap_or_default()) {
+            if let Some(record) = known(self) {
+                own(&record)?;
+            }
+            self.submit(None, Input::TokenUsed { token, node, csr }).await?;
         }
-        tracing::warn!(%token, first = %used.node, second = %node, "a token was used twice and is void");
-        self.0.enrolments.forget(used.node);
-        Err(void())
+        let record = known(self).ok_or(super::EnrolmentError::Void)?;
+        match own(&record) {
+            Ok(true) => Ok(()),
+            refused => {
+                tracing::warn!(%token, node = %node, "a token was used twice and is void");
+                self.0.enrolments.forget_token(token);
+                refused?;
+                Err(super::EnrolmentError::Void.into())
+            }
+        }
+    }
+
+    /// Turns a node away that asks to be known.
+    pub async fn turn_away(
+        &self,
+        name: RequestName,
+        by: Caller,
+        node: NodeId,
+        reason: String,
+    ) -> Result<Outcome, SubmitProblem> {
+        if let Some(outcome) = self.recall(&name).await? {
+            return Ok(outcome);
+        }
+        let unknown = || SubmitError::Refused(Refusal::unknown::<Token>(&node));
+        let token = self.0.enrolments.token_of(node).ok_or_else(unknown)?;
+        let done = self.submit(Some(name), Input::TurnAway { by, node, token, reason }).await?;
+        self.0.enrolments.forget_token(token);
+        Ok(done)
+    }
+
+    /// Nobody asks by this token any more.
+    pub async fn void_token(
+        &self,
+        name: RequestName,
+        by: Caller,
+        token: TokenId,
+    ) -> Result<Outcome, SubmitProblem> {
+        let done = self.submit(Some(name), Input::VoidToken { by, token }).await?;
+        self.0.enrolments.forget_token(token);
+        Ok(done)
     }
 
     /// A session begins.
@@ -202,6 +241,7 @@ impl Manager {
         failpoint!("link.hello");
         self.note_certificate(line).await;
         self.offer_root_kek(hello.node, hello.taken).await;
+        self.order_wipe(hello.node).await;
         let mail = self.mail_for(hello.node, hello.taken, hello.root).await?;
         Ok(self.with_recovery(mail, hello.root))
     }
@@ -216,6 +256,7 @@ impl Manager {
         self.submit(None, Input::Pull { node, pull: signed }).await?;
         self.note_certificate(line).await;
         self.offer_root_kek(node, pull.taken).await;
+        self.order_wipe(node).await;
         let bell = self.0.mail.bell(node);
         let ring = bell.notified();
         let mail = self.mail_for(node, pull.taken, pull.root).await?;
@@ -225,7 +266,10 @@ impl Manager {
         let most = u64::from(pull.wait_s).min(keylink::endpoint::PULL_WAIT_S);
         let _ = tokio::time::timeout(Duration::from_secs(most), ring).await;
         debug_assert!(taken.1 < u64::MAX);
-        let mail = self.mail_for(node, pull.taken, pull.root).await?;
+        let mut mail = self.mail_for(node, pull.taken, pull.root).await?;
+        if mail.is_empty() {
+            mail.messages.extend(self.proof_for(node).await);
+        }
         Ok(self.with_recovery(mail, pull.root))
     }
 
@@ -245,7 +289,10 @@ impl Manager {
         self.listen(line, parcel.messages.len().min(PARCEL_MAX))?;
         let mut node = None;
         let mut last = None;
-        for signed in parcel.messages.into_iter().take(PARCEL_MAX) {
+        let key = self.view(|core| core.node(&line.node).map(|node| node.link.key));
+        for mut signed in parcel.messages.into_iter().take(PARCEL_MAX) {
+            // Here rather than by the writer, of whom there is one. Whether it holds, the core says.
+            let _ = key.as_ref().map(|key| signed.prove(key));
             let speaker = speaker(&signed)?;
             line.carries(speaker)?;
             if *node.get_or_insert(speaker) != speaker {
@@ -338,8 +385,8 @@ impl Manager {
                 signed.document().is_ok_and(|document| document.number > root)
             };
             let roots: Vec<_> = core.roots().into_iter().filter(newer).collect();
-            let newest =
-                core.node(&node).and_then(|n| n.link.sent.iter().rev().find(|sent| sent.manifest).copied());
+            let manifest = |n: &Node| n.link.sent.iter().rev().find(|sent| sent.manifest).copied();
+            let newest = core.node(&node).filter(|n| n.standing == Standing::Active).and_then(manifest);
             (roots, newest)
         });
         if let Some(newest) = newest.filter(|sent| sent.seq.0 > taken.1)

@@ -6,6 +6,7 @@ use super::echo::Roots;
 use super::enrolment::{Asked, Enrolments};
 use super::mailroom::Mailroom;
 use super::offers::Offers;
+use super::proofs::Proofs;
 use super::rates::Rates;
 use super::renewals::Renewals;
 use super::sent::SentStore;
@@ -73,6 +74,7 @@ pub(super) struct Inner {
     pub labour: Notify,
     pub ceremonies: Ceremonies,
     pub roots: Roots,
+    pub proofs: Proofs,
 }
 
 impl core::fmt::Debug for Manager {
@@ -97,6 +99,7 @@ impl Manager {
             labour: Notify::new(),
             ceremonies: Ceremonies::default(),
             roots: Roots::default(),
+            proofs: Proofs::default(),
         }))
     }
 

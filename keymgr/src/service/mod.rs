@@ -15,6 +15,7 @@ mod link;
 mod mailroom;
 mod manager;
 mod offers;
+mod proofs;
 mod push;
 mod rates;
 mod renewals;
@@ -22,6 +23,7 @@ mod root_kek;
 mod sent;
 mod signing;
 mod transport;
+mod wipe;
 
 pub use carrier::{CARRIED_MAX, Fate, Verdict, Way};
 pub use clock::Clock;

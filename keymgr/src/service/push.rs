@@ -102,7 +102,8 @@ impl Manager {
 
     fn pushed_to(&self) -> HashMap<NodeId, String> {
         self.view(|core| {
-            let counts = |node: &&Node| node.standing == Standing::Active && node.quarantined.is_none();
+            let heard = |node: &Node| node.standing == Standing::Active || node.owes_wipe();
+            let counts = |node: &&Node| heard(node) && node.quarantined.is_none();
             let nodes = <State as Table<Node>>::rows(core.state()).values().filter(counts);
             nodes.filter_map(|node| Some((node.id, node.reach.push.clone()?))).collect()
         })
@@ -147,7 +148,8 @@ impl Manager {
             Mail::default()
         } else {
             self.keep_offered(node).await;
-            self.bundle(node, last != target.confirmed).await?
+            let news = last != target.confirmed;
+            self.bundle(node, news, !news).await?
         };
         let http = self.client_of(target)?;
         let request = http.post(&target.url).header("content-type", MEDIA_TYPE);

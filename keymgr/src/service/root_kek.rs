@@ -75,7 +75,7 @@ impl Manager {
     }
 
     // Another message may take the number that this one was signed with; then it is signed anew.
-    async fn post_next<B: Body>(
+    pub(super) async fn post_next<B: Body>(
         &self,
         node: NodeId,
         body: impl Fn(Head) -> B,

@@ -15,12 +15,15 @@ pub struct Statement {
     pub sql: Cow<'static, str>,
     /// Values in that order.
     pub values: Vec<Value>,
+    /// Does the same with the same values where the row is there and nothing indexed in it changes; elsewhere it does
+    /// nothing. For an engine that would write every index anew.
+    pub lighter: Option<&'static str>,
 }
 
 impl Statement {
     /// A statement.
     pub fn new(sql: impl Into<Cow<'static, str>>, values: Vec<Value>) -> Self {
-        Self { sql: sql.into(), values }
+        Self { sql: sql.into(), values, lighter: None }
     }
 }
 

@@ -8,6 +8,7 @@ use super::migrate;
 use super::queries;
 use super::row::Change;
 use super::value::Value;
+use std::collections::HashSet;
 
 /// 256 hashes of one level of the log's tree, as in the C2SP tile form; only full tiles are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,16 @@ pub struct Write {
     pub tiles: Vec<Tile>,
 }
 
+// Of each change whether it is the last one of its row: nobody sees what is written over in the same transaction, and a
+// campaign that counts many receipts in one batch is one row.
+fn newest(entries: &[(u64, String, Vec<Change>)]) -> Vec<bool> {
+    let mut seen = HashSet::new();
+    let changes = entries.iter().flat_map(|(_, _, changes)| changes).map(Change::place);
+    let mut newest: Vec<bool> = changes.rev().map(|place| seen.insert(place)).collect();
+    newest.reverse();
+    newest
+}
+
 impl Store {
     /// Commits all of it or nothing; `Ok` means durable.
     pub fn write(&mut self, fence: Fence, write: Write) -> Result<(), Error> {
@@ -47,10 +58,12 @@ impl Store {
         let mut all = write
             .migrate_from
             .map_or_else(Vec::new, |from| migrate::statements(dialect, migrate::VERSIONS, from));
+        let mut later = newest(&write.entries).into_iter();
         for (seq, line, changes) in write.entries {
             let values = vec![seq.into(), Value::Text(line)];
             all.push(Statement::new("INSERT INTO log (seq, line) VALUES (?1, ?2)", values));
-            all.extend(changes.into_iter().map(|change| queries::statement(change, seq)));
+            let stays = changes.into_iter().filter(|_| later.next() == Some(true));
+            all.extend(stays.map(|change| queries::statement(change, seq)));
         }
         if let Some((size, note)) = write.checkpoint {
             let values = vec![size.into(), Value::Text(note)];
@@ -131,28 +144,38 @@ impl Store {
         &mut self,
         each: &mut dyn FnMut(u64, String) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.checkpoints("SELECT size, note FROM checkpoints ORDER BY size", each)
+        let sql = "SELECT size, note FROM checkpoints ORDER BY size";
+        self.checkpoints(&Statement::new(sql, Vec::new()), each)
+    }
+
+    /// At most so many checkpoints from this size on, in order.
+    pub fn checkpoints_from(&mut self, from: u64, most: u32) -> Result<Vec<(u64, String)>, Error> {
+        let sql = "SELECT size, note FROM checkpoints WHERE size >= ?1 ORDER BY size LIMIT ?2";
+        let mut found = Vec::new();
+        self.checkpoints(&Statement::new(sql, vec![from.into(), most.into()]), &mut |size, note| {
+            found.push((size, note));
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// The checkpoint of the largest size.
     pub fn last_checkpoint(&mut self) -> Result<Option<(u64, String)>, Error> {
         let mut last = None;
-        self.checkpoints(
-            "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1",
-            &mut |size, note| {
-                last = Some((size, note));
-                Ok(())
-            },
-        )?;
+        let sql = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1";
+        self.checkpoints(&Statement::new(sql, Vec::new()), &mut |size, note| {
+            last = Some((size, note));
+            Ok(())
+        })?;
         Ok(last)
     }
 
     fn checkpoints(
         &mut self,
-        sql: &'static str,
+        statement: &Statement,
         each: &mut dyn FnMut(u64, String) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.engine.query(&Statement::new(sql, Vec::new()), &mut |mut values| {
+        self.engine.query(statement, &mut |mut values| {
             let (note, size) = (values.pop(), values.pop());
             let size = size.and_then(|size| u64::try_from(size.int()?).ok());
             match (size, note) {

@@ -7,6 +7,8 @@ use super::error::Error;
 use super::row::{Change, Row};
 use super::schema::Table;
 use super::value::Value;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// The place after which a page by a column begins: the column's value and the key of the last row.
 pub type Cursor = (Value, Vec<u8>);
@@ -77,7 +79,7 @@ impl Store {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Vec<Row>, Error> {
-        let Statement { sql, values } = until(table, &columns(table), column, most, after, limit);
+        let Statement { sql, values, .. } = until(table, &columns(table), column, most, after, limit);
         self.rows(table, sql.into_owned(), values)
     }
 
@@ -196,12 +198,33 @@ pub(super) fn statement(change: Change, log_seq: u64) -> Statement {
             let mut values = vec![Value::Bytes(key)];
             values.extend(named);
             values.extend([Value::Bytes(body), log_seq.into()]);
-            Statement::new(upsert(table), values)
+            let (upsert, lighter) = written(table);
+            Statement { lighter: Some(lighter), ..Statement::new(upsert, values) }
         }
         Change::Delete { table, key } => {
             Statement::new(format!("DELETE FROM {} WHERE key = ?1", table.name()), vec![Value::Bytes(key)])
         }
     }
+}
+
+// How a row is written, and how one is of which only the body is another; said once for each table and process.
+fn written(table: Table) -> (&'static str, &'static str) {
+    static ALL: LazyLock<HashMap<Table, (String, String)>> = LazyLock::new(|| {
+        Table::ALL.iter().map(|table| (*table, (upsert(*table), lighter(*table)))).collect()
+    });
+    let (upsert, lighter) = &ALL[&table];
+    (upsert, lighter)
+}
+
+fn lighter(table: Table) -> String {
+    let columns = table.definition().columns;
+    let same = columns.iter().zip(2..).map(|((name, _), at)| format!(" AND {name} IS ?{at}"));
+    let (body, log_seq) = (columns.len() + 2, columns.len() + 3);
+    format!(
+        "UPDATE {} SET body = ?{body}, log_seq = ?{log_seq} WHERE key = ?1{}",
+        table.name(),
+        same.collect::<String>()
+    )
 }
 
 fn upsert(table: Table) -> String {

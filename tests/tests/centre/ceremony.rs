@@ -338,15 +338,17 @@ async fn refusals_of_ceremonies() {
     );
     // Given up: authenticated, in the log, and nothing of it is left.
     let before = cora.get::<CeremonyView>(&path).await.unwrap();
-    let abandon = format!("/actions/{}/abandon", asked.action);
-    assert_eq!(code(carl.post::<Outcome>(&abandon, &json!({})).await.unwrap_err()), "role");
-    centre.operator.post::<Outcome>(&abandon, &json!({})).await.unwrap();
+    let abandon = Act::Abandon { action: asked.action };
+    assert_eq!(code(carl.propose(&abandon).await.unwrap_err()), "role");
+    centre.operator.propose(&abandon).await.unwrap();
+    assert!(cora.get::<CeremonyView>(&path).await.is_ok(), "one person alone does not end it");
+    centre.approve_all().await;
     assert_eq!(code(finish().await.unwrap_err()), "unknown");
     assert_eq!(code(cora.get::<CeremonyView>(&path).await.unwrap_err()), "unknown");
     let late = part(cora, &before, 1, &FIRST[..16]).await;
     let late = cora.post::<CeremonyView>(&format!("{path}/components"), &late).await;
     assert_eq!(code(late.unwrap_err()), "unknown");
-    assert!(centre.operator.post::<Outcome>(&abandon, &json!({})).await.is_err(), "once");
+    assert!(centre.operator.propose(&abandon).await.is_err(), "once");
     let export = centre.auditor.bytes("/audit/export").await.unwrap();
     assert!(String::from_utf8_lossy(&export).contains("action.abandon"));
     // A ceremony that the manager's end has cut begins anew: another key, every component again.

@@ -8,7 +8,7 @@ use crate::raw::ask;
 use crate::rotation::{enrolled, rotate, wishes};
 use jsonschema::Validator;
 use keymgr::api::{ROUTES, Watched};
-use keymgr::client::plan_zone;
+use keymgr::client::{ClientProblem, plan_zone};
 use keymgr::core::action::{Act, KeyRef};
 use keymgr::core::campaign::Phase;
 use serde_json::{Value, json};
@@ -95,9 +95,14 @@ async fn every_answer_is_as_the_document_says() {
             "actions" => pending.action.to_string(),
             "ceremonies" if route.path.ends_with("transcript") => transcript.ceremony.to_string(),
             "ceremonies" => open.action.to_string(),
+            "audit" => "1".to_owned(),
             _ => String::new(),
         };
-        let days = if route.path.ends_with("/expiring") { "?days=4000" } else { "" };
+        let days = match route.path {
+            "/audit/consistency" => "?from=1",
+            path if path.ends_with("/expiring") => "?days=4000",
+            _ => "",
+        };
         let path = format!("{}{days}", route.path.replace("{id}", &id));
         if ["/openapi.json", "/audit/export", "/campaigns/{id}/events"].contains(&route.path) {
             continue;
@@ -170,6 +175,26 @@ async fn entries_receipts_and_ceremonies_by_pages() {
     assert_eq!(pages("/audit/entries?from=5", 1000).await[0], entries[5]);
     assert!(pages("/audit/entries?from=1000000", 10).await.is_empty());
 
+    proofs(&centre, &entries, &pages("/audit/checkpoints", 1).await).await;
+
+    let manifests = pages(&format!("/nodes/{}/manifests", identity.node()), 1).await;
+    assert!(manifests.len() >= 3, "{}", manifests.len());
+    let receipted: BTreeSet<String> = pages("/receipts", 100)
+        .await
+        .iter()
+        .map(|one| {
+            let signed: keylink::Signed = serde_json::from_value(one["signed"].clone()).unwrap();
+            signed.peek::<keylink::message::Receipt>().unwrap().message.to_string()
+        })
+        .collect();
+    for one in &manifests {
+        // The exact bytes: their hash is what the node has receipted.
+        let signed: keylink::Signed = serde_json::from_value(one["signed"].clone()).unwrap();
+        assert_eq!(one["hash"], signed.hash().to_string());
+        assert!(receipted.contains(one["hash"].as_str().unwrap()));
+    }
+    assert!(pages(&format!("/nodes/{}/manifests", "0".repeat(64)), 5).await.is_empty());
+
     let receipts = pages("/receipts", 2).await;
     assert!(receipts.len() >= 4, "{}", receipts.len());
     let node = identity.node();
@@ -193,6 +218,93 @@ async fn entries_receipts_and_ceremonies_by_pages() {
     let people = async |name: usize| -> Value { centre.custodians[name].get("/ceremonies").await.unwrap() };
     assert_eq!(people(0).await["items"].as_array().unwrap().len(), 1);
     centre.end().await;
+}
+
+// Each checkpoint is signed, holds what came before it, and is the beginning of the newest.
+async fn proofs(centre: &Centre, entries: &[Value], checkpoints: &[Value]) {
+    use keylink::{Digest, merkle};
+    let number = |value: &Value| -> usize { value.as_str().unwrap().parse().unwrap() };
+    let digest = |value: &Value| -> Digest { value.as_str().unwrap().parse().unwrap() };
+    let digests = |value: &Value| -> Vec<Digest> { value.as_array().unwrap().iter().map(digest).collect() };
+    let sizes: Vec<usize> = checkpoints.iter().map(|one| number(&one["size"])).collect();
+    assert!(sizes.is_sorted() && !sizes.is_empty());
+    let get = async |path: &str| -> Value { centre.auditor.get(path).await.unwrap() };
+    for seq in [0, 1, entries.len() / 2] {
+        let proof = get(&format!("/audit/entries/{seq}/inclusion")).await;
+        let size = number(&proof["log"]["size"]);
+        let (leaf, path) = (proof["entry"].as_str().unwrap(), digests(&proof["path"]));
+        assert!(leaf.starts_with(&format!("v1 {seq} ")));
+        let root = digest(&proof["log"]["root"]);
+        assert!(merkle::holds(&root, size, seq, leaf.as_bytes(), &path));
+        assert!(!merkle::holds(&root, size, seq + 1, leaf.as_bytes(), &path));
+        let note = proof["log"]["note"].as_str().unwrap();
+        assert!(note.contains(&format!("\n{size}\n")));
+        // Against an older state.
+        let older = get(&format!("/audit/entries/{seq}/inclusion?size={}", seq + 2)).await;
+        let root = digest(&older["log"]["root"]);
+        assert!(merkle::holds(&root, seq + 2, seq, leaf.as_bytes(), &digests(&older["path"])));
+    }
+    for from in [1, 2, 7, entries.len() / 2] {
+        let proof = get(&format!("/audit/consistency?from={from}")).await;
+        let to = number(&proof["to"]["size"]);
+        let roots = (digest(&proof["from"]["root"]), digest(&proof["to"]["root"]));
+        assert!(grows(from, to, roots, &digests(&proof["path"])), "{from} to {to}");
+        assert!(!grows(from, to, (roots.1, roots.1), &digests(&proof["path"])));
+    }
+    for (path, code) in [
+        ("/audit/consistency", "malformed"),
+        ("/audit/consistency?from=0", "malformed"),
+        ("/audit/consistency?from=9&to=5", "malformed"),
+        ("/audit/consistency?from=1&to=99999999", "unknown"),
+        ("/audit/entries/99999999/inclusion", "unknown"),
+        ("/audit/entries/0/inclusion?size=99999999", "unknown"),
+        ("/audit/entries/none/inclusion", "malformed"),
+    ] {
+        let refused = centre.auditor.get::<Value>(path).await.unwrap_err();
+        assert!(
+            matches!(&refused, ClientProblem::Refused(problem) if problem.code == code),
+            "{path}: {refused}"
+        );
+    }
+}
+
+// RFC 9162 section 2.1.4.2.
+fn grows(
+    from: usize,
+    to: usize,
+    roots: (keylink::Digest, keylink::Digest),
+    path: &[keylink::Digest],
+) -> bool {
+    let node = |left: &keylink::Digest, right: &keylink::Digest| {
+        keylink::Digest::of(&[&[1][..], &left.0, &right.0].concat())
+    };
+    let mut path = path.to_vec();
+    if from.is_power_of_two() {
+        path.insert(0, roots.0);
+    }
+    if from == to {
+        return roots.0 == roots.1;
+    }
+    let (mut low, mut high) = (from - 1, to - 1);
+    while low & 1 == 1 {
+        (low, high) = (low >> 1, high >> 1);
+    }
+    let (mut old, mut new) = (path[0], path[0]);
+    for one in &path[1..] {
+        if high == 0 {
+            return false;
+        }
+        if low & 1 == 1 || low == high {
+            (old, new) = (node(one, &old), node(one, &new));
+            while low & 1 == 0 && low != 0 {
+                (low, high) = (low >> 1, high >> 1);
+            }
+        } else {
+            new = node(&new, one);
+        }
+        (low, high) = (low >> 1, high >> 1);
+    }
+    old == roots.0 && new == roots.1 && high == 0
 }
 
 // Pages add up to the whole, whatever their size, and filters narrow.

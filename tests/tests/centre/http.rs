@@ -103,7 +103,6 @@ async fn every_malformed_request_has_its_code() {
         (format!("POST /api/v1/campaigns/{NOBODY}/pause"), "{}"),
         (format!("POST /api/v1/nodes/{node}/quarantine"), r#"{"reason":"x"}"#),
         (format!("POST /api/v1/nodes/{node}/traffic"), r#"{"to":"drained"}"#),
-        (format!("POST /api/v1/actions/{NOBODY}/abandon"), "{}"),
         (format!("POST /api/v1/actions/{NOBODY}/export"), "{}"),
         (format!("POST /api/v1/actions/{NOBODY}/import"), r#"{"block":"D"}"#),
         (format!("DELETE /api/v1/actions/{NOBODY}"), "{}"),

@@ -13,6 +13,7 @@ mod http;
 mod messages;
 mod nodes;
 mod packages;
+mod proofs;
 mod pushes;
 mod raw;
 mod recovery;

@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// A node side that takes pushes and asks nobody: `pull = false`.
-struct Pushed {
-    address: SocketAddr,
+pub struct Pushed {
+    pub address: SocketAddr,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Pushed {
-    async fn start(identity: &Identity, asking: &Asking, at: &str) -> Self {
+    pub async fn start(identity: &Identity, asking: &Asking, at: &str) -> Self {
         let side = nodes::side(identity, &asking.store, Box::new(Nowhere)).await;
         let listener = PushListener::bind(at.parse().unwrap(), &identity.tls()).await.unwrap();
         let (address, (handle, requests)) = (listener.address(), SideHandle::new());
@@ -33,7 +33,7 @@ impl Pushed {
         Self { address, tasks: [taking, living] }
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         for task in self.tasks {
             task.abort();
             let _ = task.await;
@@ -41,7 +41,7 @@ impl Pushed {
     }
 }
 
-async fn push_to(centre: &Centre, node: NodeId, address: Option<&str>) -> Result<Value, ClientProblem> {
+pub async fn push_to(centre: &Centre, node: NodeId, address: Option<&str>) -> Result<Value, ClientProblem> {
     centre.operator.post(&format!("/nodes/{node}/push"), &json!({ "address": address })).await
 }
 

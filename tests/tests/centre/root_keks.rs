@@ -6,7 +6,7 @@ use crate::nodes::{self, Asking};
 use crate::rotation::{enrolled, rotate, wishes};
 use gateway::node::{Identity, NodeSide, Nowhere};
 use keylink::{NodeId, Signed};
-use keymgr::api::NodeView;
+use keymgr::api::{CeremonyLine, NodeView};
 use keymgr::ceremony::{CeremonyView, Transcript, check_of};
 use keymgr::client::plan_zone;
 use keymgr::core::action::Act;
@@ -105,6 +105,10 @@ impl Fleet {
             let by = &self.centre.custodians[at];
             let open: CeremonyView = by.get(&path).await.unwrap();
             assert_eq!((open.root_kek, open.length), (Some(target), 32));
+            // Among the others, for those whom it concerns.
+            let listed: Vec<CeremonyLine> = by.all("/ceremonies").await.unwrap();
+            let own = listed.iter().find(|one| one.ceremony == asked.action).unwrap();
+            assert_eq!((own.root_kek, own.key_set, own.done), (Some(target), None, false));
             let entry = part(by, &open, u8::try_from(at + 1).unwrap(), clear).await;
             by.post::<CeremonyView>(&format!("{path}/components"), &entry).await.unwrap();
         }

@@ -7,10 +7,11 @@ use gateway::node::{EnrolError, Enrolment, HttpsTransport, TlsIdentity, Transpor
 use keylink::NodeId;
 use keylink::endpoint::Endpoint;
 use keylink::message::EnrolmentToken;
-use keymgr::api::{AskingView, Problem};
+use keymgr::api::{AskingView, Problem, TokenState, TokenView};
+use keymgr::client::ClientProblem;
 use keymgr::core::action::Act;
 use keymgr::core::node::{BackendClass, NewNode};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 async fn token(centre: &Centre) -> EnrolmentToken {
@@ -58,6 +59,52 @@ async fn a_token_serves_one_node_and_a_restart_changes_nothing() {
     let export = centre.auditor.bytes("/audit/export").await.unwrap();
     let text = String::from_utf8_lossy(&export);
     assert!(text.contains("enrolment.ask") && text.contains("enrolment.void"), "both are in the log");
+    centre.end().await;
+}
+
+// Tokens are listed without their secrets, and can be voided; a node that asks can be turned away. Both are in the log.
+#[tokio::test]
+async fn a_token_is_voided_and_a_node_turned_away() {
+    let mut centre = Centre::begin().await;
+    let (first, second, third) = (token(&centre).await, token(&centre).await, token(&centre).await);
+    let states = async || {
+        let all: Vec<TokenView> = centre.auditor.all("/enrolment-tokens").await.unwrap();
+        assert!(!serde_json::to_string(&all).unwrap().contains(&first.secret.to_string()));
+        let state = |token: &EnrolmentToken| all.iter().find(|one| one.token == token.token).unwrap().state;
+        [state(&first), state(&second), state(&third)]
+    };
+    assert_eq!(states().await, [TokenState::Open; 3]);
+    let open: Vec<TokenView> = centre.auditor.all("/enrolment-tokens?state=open").await.unwrap();
+    let operator = centre.operator.me().await.unwrap().person;
+    assert!(open.len() == 3 && open.iter().all(|one| one.by == Some(operator)));
+    let asking = Asking::ask(&second, "n2", centre.folder.path()).await;
+    let _: Value =
+        centre.operator.post(&format!("/enrolment-tokens/{}/void", first.token), &json!({})).await.unwrap();
+    assert!(another(&first).await.contains("withdrawn"));
+    let asks: Vec<AskingView> = centre.operator.all("/enrolments").await.unwrap();
+    let path = format!("/enrolments/{}/turn-away", asks[0].node);
+    let _: Value = centre.operator.post(&path, &json!({ "reason": "not ours" })).await.unwrap();
+    assert_eq!(states().await, [TokenState::Void, TokenState::Void, TokenState::Open]);
+    let waiting: Vec<AskingView> = centre.operator.all("/enrolments").await.unwrap();
+    assert!(waiting.is_empty());
+    let turned_away = async || match asking.once().await {
+        Err(EnrolError::Transport(TransportError::Refused(403, text))) => {
+            text.contains("turned this node away")
+        }
+        _ => false,
+    };
+    assert!(turned_away().await);
+    assert!(another(&second).await.contains("turned this node away"), "nor does another come by it");
+    // For good, also after a restart; and whoever does not ask is not turned away.
+    centre.end().await;
+    centre.again().await;
+    assert!(turned_away().await && another(&first).await.contains("withdrawn"));
+    let refused = centre.operator.post::<Value>(&path, &json!({ "reason": "not ours" })).await.unwrap_err();
+    assert!(matches!(&refused, ClientProblem::Refused(problem) if problem.code == "unknown"), "{refused}");
+    let export = centre.auditor.bytes("/audit/export").await.unwrap();
+    let text = String::from_utf8_lossy(&export);
+    assert!(text.contains("enrolment.turn_away") && text.contains("enrolment.void_token"));
+    assert!(text.contains("not%20ours"), "with the reason");
     centre.end().await;
 }
 

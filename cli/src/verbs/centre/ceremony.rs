@@ -13,7 +13,6 @@ use keymgr::api::CeremonyLine;
 use keymgr::ceremony::{CeremonyView, PartView, Transcript, check_of, make};
 use keymgr::client::{Client, ClientProblem};
 use keymgr::core::action::Act;
-use keymgr::core::input::Outcome;
 use keymgr::core::people::Person;
 use keymgr::core::root_kek::KekTarget;
 use keymgr::vault::ComponentKey;
@@ -122,9 +121,7 @@ pub fn run(verb: Ceremony) -> Exit {
         Ceremony::Finish(args) => finish(&args),
         Ceremony::Abandon(args) => {
             let client = args.place.client()?;
-            let path = format!("/actions/{}/abandon", args.ceremony);
-            let done: Outcome = block_on(client.post(&path, &json!({})))?;
-            show(args.place.json, &done, |_| format!("ceremony {} is given up", args.ceremony))
+            super::ask(&args.place, &client, &[Act::Abandon { action: args.ceremony }])
         }
         Ceremony::Transcript(args) => {
             let client = args.place.client()?;
@@ -140,9 +137,14 @@ fn list(place: &Place) -> Exit {
         let row = |one: &CeremonyLine| {
             let state = if one.done { "done" } else { "open" };
             let custodians: Vec<String> = one.custodians.iter().map(ToString::to_string).collect();
-            vec![one.ceremony.to_string(), state.to_owned(), one.key_set.to_string(), custodians.join(" ")]
+            let forms = match (&one.key_set, &one.root_kek) {
+                (Some(set), _) => format!("key set {set}"),
+                (None, Some(kek)) => format!("root KEK {} of {}", kek.number, kek.node),
+                (None, None) => String::new(),
+            };
+            vec![one.ceremony.to_string(), state.to_owned(), forms, custodians.join(" ")]
         };
-        table(&["ceremony", "state", "key set", "custodians"], &all.iter().map(row).collect::<Vec<_>>())
+        table(&["ceremony", "state", "forms", "custodians"], &all.iter().map(row).collect::<Vec<_>>())
     })
 }
 

@@ -6,13 +6,15 @@ use crate::exit::{Exit, Failure};
 use crate::private::write_private;
 use crate::verbs::node as local;
 use clap::{Args, Subcommand, ValueEnum};
+use keylink::TokenId;
 use keylink::message::EnrolmentToken;
-use keymgr::api::HolderView;
 use keymgr::api::NodeView as Record;
+use keymgr::api::{HolderView, TokenView};
 use keymgr::client::Client;
 use keymgr::core::action::Act;
-use keymgr::core::node::{BackendClass, NewNode, Traffic};
+use keymgr::core::node::{BackendClass, NewNode, Traffic, Wipe};
 use keymgr::core::root_kek::KekTarget;
+use keymgr::core::rows::TokenVoid;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -21,8 +23,14 @@ use std::path::PathBuf;
 pub enum Node {
     /// Writes tokens, each good for one node to ask by, for 24 hours.
     Token(Token),
+    /// Lists tokens: who made them, which node asked by each, and which are void. Never a secret.
+    Tokens(Tokens),
+    /// Nobody asks by these tokens any more. One person may.
+    VoidToken(VoidToken),
     /// Shows which nodes ask to be let in, with the fingerprints to compare.
     Asking(Place),
+    /// Turns a node away that asks to be let in; its token is void. One person may.
+    TurnAway(TurnAway),
     /// Asks for nodes to be let in. The fingerprints are those that the nodes themselves show.
     Enrol(Enrol),
     /// Lists nodes.
@@ -31,6 +39,8 @@ pub enum Node {
     Show(ShowArgs),
     /// At the node: asks to be known, with the token that the centre has issued; waits for the officers.
     Join(local::Join),
+    /// At the node: shows or writes the proof that the centre took this node's receipts.
+    Evidence(local::Evidence),
     /// At the node: takes a package of the centre and writes the one that goes back. The service must not run.
     Carry(local::Carry),
     /// Writes what is due for a node to a file, or takes the file that the node wrote.
@@ -65,6 +75,38 @@ pub struct Token {
     /// Folder for the files.
     #[arg(long, default_value = ".")]
     to: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `node tokens`.
+#[derive(Debug, Args)]
+pub struct Tokens {
+    /// Only those that stand so.
+    #[arg(long, value_name = "STATE", value_parser = ["open", "used", "void", "expired"])]
+    state: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `node void-token`.
+#[derive(Debug, Args)]
+pub struct VoidToken {
+    /// Names of tokens, as `node tokens` shows them, or files that `node token` wrote.
+    #[arg(required = true)]
+    tokens: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `node turn-away`.
+#[derive(Debug, Args)]
+pub struct TurnAway {
+    /// Its name or fingerprint, as `node asking` shows it.
+    node: String,
+    /// Why.
+    #[arg(long)]
+    reason: String,
     #[command(flatten)]
     place: Place,
 }
@@ -177,7 +219,10 @@ pub struct TrafficArgs {
 pub fn run(verb: Node) -> Exit {
     match verb {
         Node::Token(args) => tokens(&args),
+        Node::Tokens(args) => list_tokens(&args),
+        Node::VoidToken(args) => void_tokens(&args),
         Node::Asking(place) => asking(&place),
+        Node::TurnAway(args) => turn_away(&args),
         Node::Enrol(args) => enrol(&args),
         Node::List(place) => list(&place),
         Node::Show(ShowArgs { data: Some(data), head, place, .. }) => {
@@ -185,6 +230,7 @@ pub fn run(verb: Node) -> Exit {
         }
         Node::Show(args) => one(&args),
         Node::Join(args) => local::run(local::Node::Join(args)),
+        Node::Evidence(args) => local::run(local::Node::Evidence(args)),
         Node::Carry(args) => local::run(local::Node::Carry(args)),
         Node::Package(args) => package::package(&args),
         Node::Push(args) => package::push(&args),
@@ -286,6 +332,67 @@ fn tokens(args: &Token) -> Exit {
     })
 }
 
+fn list_tokens(args: &Tokens) -> Exit {
+    let path = args.state.as_ref().map_or_else(String::new, |state| format!("?state={state}"));
+    let all: Vec<TokenView> = block_on(args.place.client()?.all(&format!("/enrolment-tokens{path}")))?;
+    show(args.place.json, &all, |all| {
+        let row = |one: &TokenView| {
+            let used = one.used.as_ref().map_or_else(String::new, |used| used.node.to_string());
+            let why = match &one.void {
+                None => String::new(),
+                Some(TokenVoid::UsedTwice) => "used twice".to_owned(),
+                Some(TokenVoid::Withdrawn { by }) => format!("withdrawn by {by}"),
+                Some(TokenVoid::TurnedAway { by, reason }) => format!("turned away by {by}: {reason}"),
+            };
+            let state = format!("{:?}", one.state).to_lowercase();
+            vec![one.token.to_string(), state, when(one.until_ms), used, why]
+        };
+        table(&["token", "state", "until", "node", "why"], &all.iter().map(row).collect::<Vec<_>>())
+    })
+}
+
+// A token by its name, or by the file that was written for its node.
+fn token_named(given: &str) -> Result<TokenId, Failure> {
+    if let Ok(token) = given.parse() {
+        return Ok(token);
+    }
+    let text = std::fs::read_to_string(given)
+        .map_err(|_| Failure::usage(format!("{given}: neither the name of a token nor a file")))?;
+    let token = EnrolmentToken::from_line(&text);
+    token.map(|token| token.token).ok_or_else(|| Failure::usage(format!("{given}: not an enrolment token")))
+}
+
+fn void_tokens(args: &VoidToken) -> Exit {
+    let tokens = args.tokens.iter().map(|given| token_named(given)).collect::<Result<Vec<_>, _>>()?;
+    let client = args.place.client()?;
+    let mut done = Vec::new();
+    for token in &tokens {
+        let path = format!("/enrolment-tokens/{token}/void");
+        let outcome: Value = block_on(client.post(&path, &json!({})))
+            .map_err(|failure| Failure { message: format!("{token}: {}", failure.message), ..failure })?;
+        done.push(json!({ "token": token, "outcome": outcome }));
+    }
+    show(args.place.json, &done, |_| tokens.iter().map(|token| format!("{token}: void\n")).collect())
+}
+
+fn turn_away(args: &TurnAway) -> Exit {
+    let client = args.place.client()?;
+    let asks = waiting(&client)?;
+    let fits = |one: &&Value| {
+        text(one, "name") == args.node || (args.node.len() >= 16 && text(one, "node").starts_with(&args.node))
+    };
+    let found: Vec<&Value> = asks.iter().filter(fits).collect();
+    let [one] = found.as_slice() else {
+        let text = "no node of this name or fingerprint asks, or several: see `payhsm node asking`";
+        return Err(Failure::check(text));
+    };
+    let node = text(one, "node");
+    let path = format!("/enrolments/{node}/turn-away");
+    let outcome: Value = block_on(client.post(&path, &json!({ "reason": args.reason })))?;
+    let done = json!({ "node": node, "name": text(one, "name"), "outcome": outcome });
+    show(args.place.json, &done, |_| format!("{} is turned away", text(one, "name")))
+}
+
 fn waiting(client: &Client) -> Result<Vec<Value>, Failure> {
     block_on(client.all("/enrolments"))
 }
@@ -378,7 +485,7 @@ fn one(args: &ShowArgs) -> Exit {
             node.class,
             node.state(),
             node.quarantined.as_ref().map(|why| format!(" ({why})")).unwrap_or_default(),
-            says(&node),
+            says(&node) + wiped(&node),
             node.root_kek
                 .as_ref()
                 .map_or_else(|| "none".to_owned(), |kek| format!("{} {}", kek.number, kek.kcv))
@@ -397,6 +504,14 @@ fn changing(node: &Record) -> String {
     let next = node.next_root_kek.as_ref().map(|kek| format!(", {} {} not proved yet", kek.number, kek.kcv));
     let told = node.told_root_kek.map(|number| format!(", says it holds {number}"));
     [ordered, next, told].into_iter().flatten().collect()
+}
+
+fn wiped(node: &Record) -> &'static str {
+    match node.wipe {
+        Some(Wipe::Owed { .. }) => ", has not said that its keys are erased",
+        Some(Wipe::Done { .. }) => ", has said that its keys are erased",
+        None => "",
+    }
 }
 
 // What it says of itself, where that is not what was declared.

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Subcommand)]
 pub enum Root {
     /// Shows the root document that nodes judge by, and how many there were.
-    Show(Place),
+    Show(Shown),
     /// Drafts the next document by the register: to be done after officers came or went.
     Next(Draft),
     /// Drafts a document with other officers, for the recovery keys to sign; it takes effect after 72 hours.
@@ -33,6 +33,16 @@ pub enum Root {
     Install(Install),
     /// Asks for another number of approving persons for a class of actions.
     Quorum(QuorumArgs),
+}
+
+/// Arguments of `root show`.
+#[derive(Debug, Args)]
+pub struct Shown {
+    /// Writes every root document, oldest first, for `audit verify-receipt --root`.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Arguments of `root next`.
@@ -147,8 +157,13 @@ fn text(document: &RootDocument) -> String {
     )
 }
 
-fn shown(place: &Place) -> Exit {
+fn shown(Shown { to, place }: &Shown) -> Exit {
     let (all, newest, document) = current(&place.client()?)?;
+    if let Some(to) = to {
+        let text = serde_json::to_string(&all).map_err(Failure::environment)?;
+        crate::private::write_private(to, &text)
+            .map_err(|e| Failure::environment(format!("{}: {e}", to.display())))?;
+    }
     let report = json!({ "hash": newest.hash(), "documents": all.len(), "document": document });
     show(place.json, &report, |_| format!("{}\nhash      {}", text(&document), newest.hash()))
 }

@@ -70,17 +70,21 @@ pub(super) fn activate_at_centre(
     if set.holders != Holders::Centre {
         return Err(Refusal::Unfit("keys of nodes are activated by a campaign"));
     }
-    let (period, before) = (tx.get::<Policy>(&set.policy)?.originator_period_ms, set.protecting);
+    let (policy, before) = (tx.get::<Policy>(&set.policy)?, set.protecting);
+    let (period, extra) = (policy.originator_period_ms, policy.extra_ms());
     let record = tx.edit::<Key>(key)?;
     record.apply(Transition::T4, now)?;
     record.by_right(action);
     record.windows.originator_from = Some(now);
     record.windows.recipient_from = Some(now);
     record.windows.originator_until = Some(now.saturating_add(period));
+    record.windows.recipient_until = Some(now.saturating_add(period).saturating_add(extra));
     tx.edit::<KeySet>(&key.key_set)?.protecting = Some(key.generation);
     if let Some(generation) = before {
         let old = KeyRef { key_set: key.key_set, generation };
-        tx.edit::<Key>(&old)?.windows.originator_until = Some(now);
+        let windows = &mut tx.edit::<Key>(&old)?.windows;
+        windows.originator_until = Some(now);
+        windows.recipient_until = Some(now.saturating_add(extra));
         tick::protects_no_more(tx, &old, now)?;
     }
     Ok(())
@@ -199,6 +203,7 @@ pub(super) fn extend(
     until: u64,
     now: u64,
 ) -> Result<(), Refusal> {
+    let extra = tx.get::<Policy>(&tx.get::<KeySet>(&key.key_set)?.policy)?.extra_ms();
     let record = tx.edit::<Key>(key)?;
     let before = record.windows.originator_until.ok_or(Refusal::Value("the key has no period yet"))?;
     if before <= now || record.state() != KeyState::Active {
@@ -211,6 +216,7 @@ pub(super) fn extend(
         return Err(Refusal::Value("a period ends within ten years"));
     }
     record.windows.originator_until = Some(until);
+    record.windows.recipient_until = Some(until.saturating_add(extra));
     record.by_right(action);
     tick::protects_anew(tx, key, now)
 }

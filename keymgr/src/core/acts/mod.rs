@@ -13,10 +13,11 @@ pub use people::{drop_void_approvals, enough_officers, enrol_person, officer_ala
 
 use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
+use crate::core::approval::{Action, ActionState};
 use crate::core::ids::{ActionId, Generation};
 use crate::core::key::{Key, KeySet, Storage};
 use crate::core::lifecycle::KeyState;
-use crate::core::node::{Node, Traffic};
+use crate::core::node::{Node, Traffic, Wipe};
 use crate::core::people::{Person, Standing};
 use crate::core::refusal::Refusal;
 use crate::core::table::Change;
@@ -90,6 +91,10 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
             let record = tx.edit::<Node>(node)?;
             record.standing = Standing::Revoked;
             record.traffic = Traffic::Offline;
+            // What it was never sent anything of it need not erase.
+            if record.link.seq.0 > 0 || record.root_kek.is_some() {
+                record.wipe = Some(Wipe::Owed { by: id, seq: None });
+            }
             tx.calm(AlarmKind::CertificateEnds, node, now);
             root_kek::lost_with(tx, node, now)
         }
@@ -131,6 +136,14 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
         Act::RestoreKey(key) => store_as(tx, key, Storage::Online),
         Act::ExtendKey { key, until } => extend(tx, id, key, until.0, now),
         Act::FormKey { key_set, custodians } => may_form(tx, key_set, custodians),
+        Act::Abandon { action } => {
+            let record = tx.edit::<Action>(action)?;
+            if record.state != ActionState::Approved {
+                return Err(Refusal::Outdated("the action is not approved, or is done"));
+            }
+            record.state = ActionState::Withdrawn;
+            Ok(())
+        }
         Act::ImportKey { key_set, under, .. } => may_import(tx, key_set, under),
         Act::ExportKey { key, under } => may_export(tx, key, under),
     }

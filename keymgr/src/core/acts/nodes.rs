@@ -46,6 +46,7 @@ fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<()
         skew_ms: 0,
         link: Link::new(kmc, new.key),
         ordered: keylink::Digest::default(),
+        wipe: None,
         reach: Reach::default(),
     })
 }

@@ -192,11 +192,7 @@ pub(super) fn own_pending<'t>(tx: &'t Change<'_>, by: Caller, id: &ActionId) -> 
 }
 
 /// An approved action, whether or not its approvals still count.
-pub(super) fn approved<'t>(
-    tx: &'t Change<'_>,
-    id: &ActionId,
-    note: &mut Note,
-) -> Result<&'t Action, Refusal> {
+fn approved<'t>(tx: &'t Change<'_>, id: &ActionId, note: &mut Note) -> Result<&'t Action, Refusal> {
     let action = tx.get::<Action>(id)?;
     note.objects.push(id.to_string());
     note.action_hash = Some(action.hash());

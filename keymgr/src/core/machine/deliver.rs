@@ -4,13 +4,13 @@ use crate::core::centre::Centre;
 use crate::core::ids::{Digest, NodeId};
 use crate::core::input::WrappedFor;
 use crate::core::key::{Key, KeySet};
-use crate::core::node::{Copy, Node, Progress, is_address};
+use crate::core::node::{Copy, Node, Progress, Wipe, is_address};
 use crate::core::people::Standing;
 use crate::core::refusal::Refusal;
 use crate::core::table::{Change, Record};
 use crate::core::{due, kind, rows, target};
-use keylink::Signed;
-use keylink::message::{Manifest, RootKekConfirm, RootKekOffer, Scope};
+use keylink::message::{Command, Manifest, RootKekConfirm, RootKekOffer, Scope};
+use keylink::{Body as _, Signed};
 
 pub(super) fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusal> {
     let node = tx.get::<Node>(&new.node)?;
@@ -54,20 +54,25 @@ pub(super) fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusa
     Ok(())
 }
 
-// An offer or a confirmation of a root KEK takes the next number of its node.
+// An offer or a confirmation of a root KEK, and the command that ends a node, take the next number of their node.
 pub(super) fn post(tx: &mut Change<'_>, id: &NodeId, signed: &Signed) -> Result<(), Refusal> {
     let head = match signed.kind.as_str() {
         <RootKekOffer as keylink::Body>::KIND => signed.peek::<RootKekOffer>().map(|offer| offer.head),
         <RootKekConfirm as keylink::Body>::KIND => {
             signed.peek::<RootKekConfirm>().map(|confirm| confirm.head)
         }
+        Command::KIND => signed.peek::<Command>().map(|command| command.head),
         _ => return Err(Refusal::NotDue),
     };
     let head = head.map_err(|_| Refusal::NotDue)?;
     let epoch = tx.get::<Centre>(&())?.epoch;
+    let ends = signed.kind == Command::KIND;
     let node = tx.edit::<Node>(id)?;
-    if node.standing == Standing::Revoked {
-        return Err(Refusal::Suspended);
+    match &mut node.wipe {
+        Some(Wipe::Owed { seq, .. }) if ends => *seq = Some(head.seq),
+        _ if ends => return Err(Refusal::NotDue),
+        _ if node.standing == Standing::Revoked => return Err(Refusal::Suspended),
+        _ => {}
     }
     if node.link.next_head(epoch, head.not_after.0) != head {
         return Err(Refusal::NotDue);
@@ -80,7 +85,8 @@ pub(super) fn post(tx: &mut Change<'_>, id: &NodeId, signed: &Signed) -> Result<
 // time is drafted anew.
 pub(super) fn carry(tx: &mut Change<'_>, id: &NodeId, now: u64) -> Result<(), Refusal> {
     let node = tx.edit::<Node>(id)?;
-    if node.standing == Standing::Revoked || node.quarantined.is_some() {
+    let gone = node.standing == Standing::Revoked && !node.owes_wipe();
+    if gone || node.quarantined.is_some() {
         return Err(Refusal::Suspended);
     }
     node.reach.carried_utc_ms = now;

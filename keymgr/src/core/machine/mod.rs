@@ -25,7 +25,7 @@ use crate::core::traffic;
 use crate::core::{
     acts, certificate, enrolment, names, planted, receipts, root, root_kek, rows, signing, steps, tick,
 };
-use approve::{approved, may, own_pending, performable};
+use approve::{may, own_pending, performable};
 use deliver::{carry, issue, post, push_to, wrapped};
 use keylink::Instant3;
 
@@ -168,17 +168,20 @@ impl Request<'_> {
                 own_pending(tx, by, &action)?;
                 tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
             }
-            Input::Abandon { by, action } => {
-                note.by(by);
-                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
-                approved(tx, &action, note)?;
-                note.word = "action.abandon";
-                tx.edit::<Action>(&action)?.state = ActionState::Withdrawn;
-            }
             Input::MakeTokens { by, count } => {
                 note.by(by);
                 may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
-                return enrolment::make(tx, note, &self.fresh, count, now);
+                return enrolment::make(tx, note, &self.fresh, (by, count), now);
+            }
+            Input::VoidToken { by, token } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                enrolment::void(tx, note, by, token)?;
+            }
+            Input::TurnAway { by, node, token, reason } => {
+                note.by(by);
+                may(tx, by, &[Role::Operator, Role::SecurityOfficer])?;
+                enrolment::turn_away(tx, note, by, (token, node), reason)?;
             }
             Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
             Input::Certified { node, certificate: hash, authority, until_utc_ms } => {

@@ -583,6 +583,58 @@ fn a_warning_ends_when_the_period_is_made_longer() {
     assert!(stands(&house, AlarmKind::KeyExpires), "it is warned about anew");
 }
 
+/// A key whose period is over protects until another one follows: a node that lost it is shown the right to bring it.
+#[test]
+fn what_is_approved_again_of_a_key_that_is_kept_in_its_place() {
+    use crate::core::action::Reaffirmed;
+    use keylink::action::Grant;
+    let mut house = House::founded();
+    let key = house.zone_key();
+    house.end(super::house::campaign(1));
+    let grants = |house: &mut House| {
+        let asked = house.propose(Act::Reaffirm(Reaffirmed::Key(key))).ok()?.0;
+        Some(house.core.state().action(&asked).expect("there").grants.clone())
+    };
+    let brings = |grants: Option<Vec<Grant>>| {
+        let brought = |grant: &Grant| matches!(grant, Grant::Generation { generation, .. } if *generation == key.generation);
+        grants.is_some_and(|grants| grants.iter().any(brought))
+    };
+    assert!(brings(grants(&mut house)));
+    let now = house.now;
+    let record = house.core.state.keys.get_mut(&key).expect("a key");
+    record.apply(crate::core::lifecycle::Transition::T8, now).expect("legal");
+    assert!(brings(grants(&mut house)), "it still protects");
+    house.core.state.keys.get_mut(&key).expect("a key").suspect = Some("seen".into());
+    assert!(!brings(grants(&mut house)), "others know it");
+    house.core.state.keys.get_mut(&key).expect("a key").suspect = None;
+    house.core.state.key_sets.get_mut(&zpk()).expect("a set").protecting = None;
+    assert!(!brings(grants(&mut house)), "another one follows");
+}
+
+/// A key is processed for a while after it has protected, never shorter than the overlap; one that others may know is not.
+#[test]
+fn a_key_is_processed_for_longer_than_it_protects() {
+    let mut house = House::founded();
+    let first = house.zone_key();
+    house.end(super::house::campaign(1));
+    let windows = |house: &House, key| house.core.key(&key).expect("a key").windows;
+    let extra = {
+        let set = house.core.key_set(&zpk()).expect("a set").policy;
+        house.core.state().policy(&set).expect("a policy").extra_ms()
+    };
+    let before = windows(&house, first);
+    assert_eq!(before.recipient_until, before.originator_until.map(|until| until + extra));
+    assert!(extra >= DAY_MS);
+    let until = house.now + 60 * DAY_MS;
+    house.carry(Act::ExtendKey { key: first, until: U64(until) });
+    assert_eq!(windows(&house, first).recipient_until, Some(until + extra));
+    house.emergency(2);
+    house.must(Input::Tick);
+    let (old, new) = (windows(&house, first), windows(&house, key(zpk(), 2)));
+    assert!(old.recipient_until.is_none_or(|until| until <= house.now));
+    assert_eq!(new.recipient_until, new.originator_until.map(|until| until + extra));
+}
+
 /// What a preview says is what is asked for and refused: one meaning of what a gate waits for.
 #[test]
 fn a_preview_names_what_the_gate_waits_for() {

@@ -5,14 +5,17 @@ use super::house::{House, NOW, OPERATOR, zone, zpk};
 use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
 use crate::core::ids::Digest;
-use crate::core::input::{Input, Judged};
+use crate::core::input::{Caller, Input, Judged, Outcome};
 use crate::core::node::{BackendClass, NewNode, Traffic};
 use crate::core::people::Role;
 use crate::core::policy::DAY_MS;
+use crate::core::rows::{Token, TokenVoid};
+use crate::core::table::{State, Table};
+use keylink::action::Grant;
 use keylink::message::{Audience, GenerationUse, Hello, Manifest, Pull, Receipt, ReceiptKind, StatusBeat};
 use keylink::succession::CentreKey;
 use keylink::wire::U64;
-use keylink::{KmcId, PublicKey, Sign, Signed, SoftSigner};
+use keylink::{KmcId, NodeId, PublicKey, Sign, Signed, SoftSigner, TokenId};
 
 pub const CASES: &[Case] = &[
     ("a node let in twice", "exists", |house| {
@@ -104,6 +107,54 @@ pub const CASES: &[Case] = &[
         let (node, parcel) = (house.node(0), Digest::default());
         house.refused(Input::Brought { by: auditor, node, parcel, verdicts: Vec::new() })
     }),
+    // ---- tokens and nodes that ask ----
+    ("a token voided that is not there", "unknown", |house| {
+        let by = house.by(OPERATOR);
+        house.refused(Input::VoidToken { by, token: TokenId([7; 16]) })
+    }),
+    ("a token voided twice", "outdated", |house| {
+        let (by, token) = (house.by(OPERATOR), made(house));
+        house.must(Input::VoidToken { by, token });
+        house.refused(Input::VoidToken { by, token })
+    }),
+    ("a token voided by an auditor", "forbidden", |house| {
+        let token = made(house);
+        let auditor = house.people.iter().find(|human| human.role == Role::Auditor).expect("there").by;
+        house.refused(Input::VoidToken { by: auditor, token })
+    }),
+    ("a node turned away by a token that it never had", "unknown", |house| {
+        let (by, token) = (house.by(OPERATOR), made(house));
+        house.refused(turn_away(by, token, "odd"))
+    }),
+    ("a node turned away without a reason that can be read", "value", |house| {
+        let (by, token) = (house.by(OPERATOR), asked(house, asks()));
+        house.refused(turn_away(by, token, "odd\u{1b}[2K"))
+    }),
+    ("a node turned away by an auditor", "forbidden", |house| {
+        let token = asked(house, asks());
+        let auditor = house.people.iter().find(|human| human.role == Role::Auditor).expect("there").by;
+        house.refused(turn_away(auditor, token, "odd"))
+    }),
+    ("a node turned away twice", "outdated", |house| {
+        let (by, token) = (house.by(OPERATOR), asked(house, asks()));
+        house.must(turn_away(by, token, "odd"));
+        house.refused(turn_away(by, token, "odd"))
+    }),
+    ("a node turned away that is known", "exists", |house| {
+        let (by, token) = (house.by(OPERATOR), asked(house, asks()));
+        house.carry(Act::EnrolNodes(vec![another(9, "n9")]));
+        house.refused(turn_away(by, token, "odd"))
+    }),
+    ("a token of a known node voided", "exists", |house| {
+        let (by, token) = (house.by(OPERATOR), asked(house, asks()));
+        house.carry(Act::EnrolNodes(vec![another(9, "n9")]));
+        house.refused(Input::VoidToken { by, token })
+    }),
+    ("a node turned away whom officers are about to let in", "in_use", |house| {
+        let (by, token) = (house.by(OPERATOR), asked(house, asks()));
+        house.propose(Act::EnrolNodes(vec![another(9, "n9")])).expect("proposed");
+        house.refused(turn_away(by, token, "odd"))
+    }),
     // ---- transport certificates ----
     ("a certificate for a node that is not known", "unknown", |house| {
         house.nodes[0] = SoftSigner::new(&[9; 32]);
@@ -171,6 +222,7 @@ pub const CASES: &[Case] = &[
             boot_id: U64(1),
             taken: (U64(0), U64(0)),
             root: 1,
+            proved: U64(0),
             wait_s: 0,
         };
         let signed = Signed::seal(&pull, &house.nodes[0]);
@@ -230,6 +282,46 @@ pub const CASES: &[Case] = &[
         house.refused(Input::Post { node: house.node(0), signed: manifest })
     }),
 ];
+
+fn made(house: &mut House) -> TokenId {
+    let by = house.by(OPERATOR);
+    let Outcome::Tokens { tokens, .. } = house.must(Input::MakeTokens { by, count: 1 }) else {
+        panic!("no token")
+    };
+    tokens[0]
+}
+
+// The node that `another(9, …)` is.
+fn asks() -> NodeId {
+    NodeId::of(&another(9, "n9").key)
+}
+
+fn asked(house: &mut House, node: NodeId) -> TokenId {
+    let token = made(house);
+    house.must(Input::TokenUsed { token, node, csr: Digest::default() });
+    token
+}
+
+fn turn_away(by: Caller, token: TokenId, reason: &str) -> Input {
+    Input::TurnAway { by, node: asks(), token, reason: reason.into() }
+}
+
+#[test]
+fn a_token_that_is_void_lets_nobody_ask() {
+    let mut house = House::founded();
+    let by = house.by(OPERATOR);
+    let token = made(&mut house);
+    let void = |house: &House| <State as Table<Token>>::rows(house.core.state())[&token].void.clone();
+    house.must(Input::VoidToken { by, token });
+    house.must(Input::TokenUsed { token, node: asks(), csr: Digest::default() });
+    let record = <State as Table<Token>>::rows(house.core.state())[&token].clone();
+    assert_eq!((record.used, void(&house)), (None, Some(TokenVoid::Withdrawn { by: by.person })));
+    let token = asked(&mut house, asks());
+    house.must(turn_away(by, token, "unknown place"));
+    let record = &<State as Table<Token>>::rows(house.core.state())[&token];
+    assert!(matches!(&record.void, Some(TokenVoid::TurnedAway { reason, .. }) if reason == "unknown place"));
+    assert_eq!((record.by, record.used.as_ref().map(|used| used.node)), (Some(by.person), Some(asks())));
+}
 
 fn another(seed: u8, name: &str) -> NewNode {
     let key = SoftSigner::new(&[seed; 32]).key();
@@ -382,6 +474,60 @@ fn people_are_told_when_the_authority_is_to_be_followed_by_another() {
     };
     let mut house = House::founded();
     assert_eq!((told(&mut house, 3_219), told(&mut house, 3_221), told(&mut house, 3_650)), (0, 1, 1));
+}
+
+// A revoked node is heard until it has said, under its own key, that it holds no keys any more; nothing else counts.
+#[test]
+fn a_revoked_node_is_told_to_erase_its_keys_and_says_so() {
+    use crate::core::node::Wipe;
+    use keylink::message::{Command, Order};
+    use keylink::{Body as _, CommandId};
+    let mut house = House::founded();
+    let key = house.zone_key();
+    house.must(Input::Wrapped(vec![house.wrapped(0, key)]));
+    let node = house.node(0);
+    let wipe = |house: &House| house.core.node(&house.node(0)).expect("is known").wipe;
+    assert_eq!(wipe(&house), None);
+    house.rekeyed(0, House::kek(2, 256));
+    let by = house.carry(Act::RevokeNode { node });
+    assert_eq!(wipe(&house), Some(Wipe::Owed { by, seq: None }));
+    // By the approvals of the revocation, and by no others.
+    let grant = Grant::ZeroiseNode(node);
+    let evidence = house.core.evidence(&[by], house.now, |own| *own == grant).expect("shown");
+    assert_eq!(evidence.grants.len(), 1);
+    let link = house.core.node(&node).expect("is known").link.clone();
+    let head = link.clone().next_head(house.core.epoch(), house.now + 60_000);
+    let command =
+        Command { head, command: CommandId([1; 16]), order: Order::Zeroise, evidence: vec![evidence] };
+    let signed = Signed::seal(&command, &SoftSigner::new(&[3; 32]));
+    assert_eq!(signed.kind, Command::KIND);
+    house.must(Input::Post { node, signed: signed.clone() });
+    assert_eq!(wipe(&house), Some(Wipe::Owed { by, seq: Some(head.seq) }));
+    // A beat is not heard any more, a receipt is.
+    let beat = Signed::seal(&house.beat(1), &house.nodes[0]);
+    let told = Input::Beat { node, beat, skew_ms: 0, by_file: false };
+    assert_eq!(house.refused(told).code(), "suspended");
+    let say = |house: &mut House, kind, asked: &Signed, seq: U64| {
+        let receipt = Receipt { kind, message_seq: seq, message: asked.hash(), ..house.receipt(1) };
+        let signed = Signed::seal(&receipt, &house.nodes[0]);
+        house.tell(Input::Said { node, signed, judged: Judged::None })
+    };
+    let other = Signed::seal(&house.beat(9), &house.nodes[0]);
+    assert!(say(&mut house, ReceiptKind::Zeroised, &other, U64(0)).is_ok());
+    assert!(house.core.node(&node).expect("is known").owes_wipe(), "an answer to nothing");
+    assert!(say(&mut house, ReceiptKind::Applied, &signed, head.seq).is_ok());
+    assert!(house.core.node(&node).expect("is known").owes_wipe());
+    assert!(say(&mut house, ReceiptKind::Zeroised, &signed, head.seq).is_ok());
+    assert_eq!(wipe(&house), Some(Wipe::Done { utc_ms: house.now }));
+    // It has said all.
+    assert_eq!(say(&mut house, ReceiptKind::Applied, &signed, head.seq).unwrap_err().code(), "suspended");
+    assert_eq!(house.refused(Input::Post { node, signed }).code(), "not_due");
+    // Whoever never was sent anything has nothing to erase.
+    let mut house = House::founded();
+    let silent = house.node(2);
+    house.core.state.nodes.get_mut(&silent).expect("is known").root_kek = None;
+    house.carry(Act::RevokeNode { node: silent });
+    assert!(!house.core.node(&silent).expect("is known").owes_wipe());
 }
 
 impl House {

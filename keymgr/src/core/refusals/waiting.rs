@@ -50,8 +50,7 @@ fn what_is_approved_waits_for_its_time_and_no_longer() {
     assert_eq!(state(&house, &action), ActionState::Lapsed);
     assert!(house.core.to_perform().is_empty());
     house.refused(form(&house, action));
-    let by = house.by(super::house::OPERATOR);
-    house.refused(Input::Abandon { by, action });
+    assert_eq!(house.unproposed(Act::Abandon { action }).code(), "outdated");
 }
 
 #[test]
@@ -62,13 +61,34 @@ fn an_approver_who_has_gone_since_does_not_count() {
     house.carry(Act::RevokePerson { person, replacement: None });
     assert!(refused(&mut house, action).contains("too few"));
     // It can be given up all the same.
-    let by = house.by(super::house::OPERATOR);
-    house.must(Input::Abandon { by, action });
+    house.carry(Act::Abandon { action });
+    assert_eq!(state(&house, &action), ActionState::Withdrawn);
 
     let mut house = House::founded();
     let action = waiting(&mut house);
     house.carry(Act::RevokeCredential { credential: house.by(1).credential });
     assert!(refused(&mut house, action).contains("too few"));
+}
+
+// One person stops a node or a key, and ends nothing that others have approved.
+#[test]
+fn to_give_up_what_was_approved_takes_two_approvals() {
+    let mut house = House::founded();
+    let action = waiting(&mut house);
+    let asked = house.propose(Act::Abandon { action }).expect("asked for");
+    let given_up = asked.0;
+    for person in [0, 1] {
+        assert_eq!(state(&house, &action), ActionState::Approved, "by {person} persons");
+        assert!(house.core.performable(&action, house.now).is_ok());
+        let given = house.approval(person, asked, |_| ());
+        house.must(given);
+    }
+    assert_eq!(
+        (state(&house, &action), state(&house, &given_up)),
+        (ActionState::Withdrawn, ActionState::Done)
+    );
+    assert!(house.core.performable(&action, house.now).is_err());
+    assert_eq!(house.unproposed(Act::Abandon { action }).code(), "outdated");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use crate::core::action::{Act, KeyRef};
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::approval::{Action, ActionState};
 use crate::core::campaign::{Delivery, Mark, Phase};
-use crate::core::lifecycle::{KeyState, TABLE};
+use crate::core::key::Key;
+use crate::core::lifecycle::{Edge, KeyState, TABLE};
 use crate::core::machine::{Core, Effects};
 use crate::core::node::Progress;
 use crate::core::people::{Role, Standing};
@@ -36,7 +37,7 @@ impl World {
         self.disk.row(table, key).and_then(|row| Record::of_row(row).ok().flatten())
     }
 
-    fn check_key(&mut self, key: &crate::core::key::Key) {
+    fn check_key(&mut self, key: &Key) {
         let before = match self.stored(&Record::Key(key.clone())) {
             Some(Record::Key(before)) => Some(before),
             _ => None,
@@ -61,31 +62,30 @@ impl World {
         {
             self.violated(format!("the number of {name} was given to two keys"));
         }
-        self.follow_edges(before.map(|key| key.state()), key.state(), &name.to_string());
+        self.follow_edges(before.as_ref(), key.state(), &name.to_string());
     }
 
-    // Several moves may fall into one request: there must be a way along the edges.
-    fn follow_edges(&mut self, from: Option<KeyState>, to: KeyState, name: &str) {
+    // Two moves may fall into one request: there must be a way along the edges. A hold is waited for by one that was set
+    // before.
+    fn follow_edges(&mut self, before: Option<&Key>, to: KeyState, name: &str) {
+        let from = before.map(Key::state);
         if from == Some(to) {
             return;
         }
-        let mut ways = vec![(from, Vec::new())];
-        for _ in 0..3 {
-            let mut next = Vec::new();
-            for (state, way) in ways {
-                for edge in TABLE.iter().filter(|edge| edge.from == state) {
-                    let mut way: Vec<_> = way.clone();
-                    way.push(edge.transition);
-                    if edge.to == to {
-                        way.iter().for_each(|transition| self.cover.hit("edge", format!("{transition:?}")));
-                        return;
-                    }
-                    next.push((Some(edge.to), way));
-                }
+        let held = before.and_then(|key| key.destroy_hold_until).is_some_and(|until| until <= self.now);
+        let leads = |edge: &&Edge, first: bool| !edge.through_hold || (first && held);
+        let out_of = |state: Option<KeyState>| TABLE.iter().filter(move |edge| edge.from == state);
+        let direct = out_of(from).filter(|edge| leads(edge, true)).map(|edge| vec![edge]);
+        let mut ways = direct.clone().chain(direct.flat_map(|way| {
+            let further = out_of(Some(way[0].to)).filter(|next| leads(next, false));
+            further.map(move |next| vec![way[0], next])
+        }));
+        match ways.find(|way| way.last().is_some_and(|edge| edge.to == to)) {
+            Some(way) => {
+                way.iter().for_each(|edge| self.cover.hit("edge", format!("{:?}", edge.transition)));
             }
-            ways = next;
+            None => self.violated(format!("{name} went from {from:?} to {to:?}, hold over: {held}")),
         }
-        self.violated(format!("{name} went from {from:?} to {to:?}"));
     }
 
     // Counted anew, from the signatures.
@@ -129,6 +129,9 @@ impl World {
 
     /// After every step.
     pub fn check(&mut self) {
+        if let Err(error) = self.disk.verify_new() {
+            self.violated(error);
+        }
         self.check_nodes();
         self.check_traffic();
         self.check_counts();

@@ -13,6 +13,8 @@ pub struct Disk {
     rows: BTreeMap<(Table, Vec<u8>), Row>,
     lines: Vec<String>,
     prev: Hash,
+    /// Lines that [`Disk::verify_new`] has seen, and the name of the last of them.
+    seen: (usize, Hash),
 }
 
 impl Disk {
@@ -46,20 +48,33 @@ impl Disk {
         self.rows.get(&(table, key.to_vec()))
     }
 
+    /// The chain goes on from where it was looked at last, and the rows that it names since are what it says. What no
+    /// line names, [`Disk::verify`] finds.
+    pub fn verify_new(&mut self) -> Result<(), String> {
+        let (seen, mut prev) = self.seen;
+        let mut fold = BTreeMap::new();
+        for (seq, line) in self.lines.iter().enumerate().skip(seen) {
+            prev = follow(seq, line, prev, &mut fold)?;
+        }
+        if prev != self.prev {
+            return Err("the chain does not end where the log does".to_owned());
+        }
+        for ((table, key), image) in fold {
+            let row = table.and_then(|table| self.row(table, &key));
+            if row.map(Row::image) != image {
+                return Err(format!("a row of {table:?} is not what the log says"));
+            }
+        }
+        self.seen = (self.lines.len(), prev);
+        Ok(())
+    }
+
     /// The chain is whole, and the rows are what the log says they became.
     pub fn verify(&self) -> Result<(), String> {
         let mut prev = [0; 32];
         let mut fold = BTreeMap::new();
         for (seq, line) in self.lines.iter().enumerate() {
-            let parts = Parts::of(line).map_err(|error| format!("entry {seq}: {error}"))?;
-            if parts.prev != prev || parts.seq != seq as u64 {
-                return Err(format!("the chain breaks at entry {seq}"));
-            }
-            prev = hash_of(line);
-            for change in parts.changes() {
-                let (table, key, image) = change.map_err(|error| format!("entry {seq}: {error}"))?;
-                fold.insert((Table::named(table), key), image);
-            }
+            prev = follow(seq, line, prev, &mut fold)?;
         }
         if fold.len() != self.rows.len() || prev != self.prev {
             return Err("rows that no entry explains".to_owned());
@@ -71,4 +86,19 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+type Fold = BTreeMap<(Option<Table>, Vec<u8>), Option<Hash>>;
+
+// The name of a line that follows the one of this name, and what it says of rows.
+fn follow(seq: usize, line: &str, prev: Hash, fold: &mut Fold) -> Result<Hash, String> {
+    let parts = Parts::of(line).map_err(|error| format!("entry {seq}: {error}"))?;
+    if parts.prev != prev || parts.seq != seq as u64 {
+        return Err(format!("the chain breaks at entry {seq}"));
+    }
+    for change in parts.changes() {
+        let (table, key, image) = change.map_err(|error| format!("entry {seq}: {error}"))?;
+        fold.insert((Table::named(table), key), image);
+    }
+    Ok(hash_of(line))
 }

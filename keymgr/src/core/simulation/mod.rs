@@ -38,7 +38,7 @@ const CALM_STEPS: usize = 130;
 const TIDY_ROUNDS: usize = 4;
 
 /// Everything that goes wrong in a world.
-const FAULTS: [&str; 21] = [
+const FAULTS: [&str; 22] = [
     "manager crash between",
     "manager crash before persist",
     "manager crash after persist",
@@ -56,6 +56,7 @@ const FAULTS: [&str; 21] = [
     "message duplicated",
     "message delayed, reordered",
     "captured message replayed",
+    "order forged with the manager's key",
     "request edited while officers read",
     "officers replaced",
     "emergency asked for",
@@ -98,7 +99,10 @@ fn run(seed: u64, telling: bool) -> Run {
 impl World {
     fn partition(&mut self) {
         let until = self.now + 4_000 + self.rng.below(22_000);
-        let side: Vec<_> = (0..self.nodes.len()).filter(|_| self.rng.chance(400)).collect();
+        let mut side: Vec<_> = (0..self.nodes.len()).filter(|_| self.rng.chance(400)).collect();
+        if side.is_empty() {
+            side.push(self.rng.index(self.nodes.len()));
+        }
         let count = side.len();
         self.say(|| format!("{count} nodes are cut off"));
         self.cover.hit("fault", "partition");
@@ -132,6 +136,7 @@ impl World {
                 self.nodes[n].offset_ms += if self.rng.chance(500) { 600_000 } else { -600_000 };
             }
             18..24 => self.somebody_replays(),
+            24..34 => self.somebody_forges(n),
             _ => {}
         }
         // Clocks that jumped are set right after a while.

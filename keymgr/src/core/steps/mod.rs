@@ -88,6 +88,7 @@ fn protect(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal>
     let (planned, not_before) = (campaign.emergency.is_none(), campaign.plan.protect_not_before.0);
     let policy = tx.get::<Policy>(&tx.get::<KeySet>(&new.key_set)?.policy)?;
     let (lead, period) = (policy.protect_lead_ms, policy.originator_period_ms);
+    let extra = policy.extra_ms().max(campaign.plan.overlap_ms.0);
     let earliest = now.saturating_add(lead);
     let from = if planned { policy.next_change_at(earliest.max(not_before)) } else { Some(earliest) };
     let Some(from) = from else {
@@ -98,9 +99,12 @@ fn protect(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal>
     let windows = &mut tx.edit::<Key>(&new)?.windows;
     windows.originator_from = Some(from);
     windows.originator_until = Some(from.saturating_add(period));
+    windows.recipient_until = Some(from.saturating_add(period).saturating_add(extra));
     if let Some(old) = old {
         let windows = &mut tx.edit::<Key>(&old)?.windows;
         let until = windows.originator_until.replace(from);
+        // A key that others may know is processed until it is retired and no longer: that follows at once.
+        windows.recipient_until = planned.then(|| from.saturating_add(extra));
         tx.edit::<Campaign>(&id)?.old_until = until;
         tick::protects_no_more(tx, &old, now)?;
     }
@@ -117,8 +121,15 @@ fn overlap(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal>
     let campaign = tx.edit::<Campaign>(&id)?;
     let planned = campaign.protect_from.unwrap_or(now).saturating_add(campaign.plan.overlap_ms.0);
     let least = if campaign.emergency.is_some() { now } else { now.saturating_add(skew.saturating_mul(2)) };
-    campaign.overlap_until = Some(planned.max(least));
+    let until = planned.max(least);
+    campaign.overlap_until = Some(until);
     campaign.phase = Phase::Overlap;
+    let old = campaign.retiring.map(|generation| KeyRef { key_set: campaign.plan.key_set, generation });
+    // Nodes switched later than was thought: what they protected at last is processed by all.
+    let short = |old: &KeyRef| tx.find::<Key>(old)?.windows.recipient_until.filter(|end| *end < until);
+    if let Some(old) = old.filter(|old| short(old).is_some()) {
+        tx.edit::<Key>(&old)?.windows.recipient_until = Some(until);
+    }
     tx.calm(AlarmKind::SwitchLate, &id, now);
     Ok(())
 }

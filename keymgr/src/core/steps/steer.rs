@@ -9,6 +9,7 @@ use crate::core::ids::{ActionId, CampaignId, NodeId};
 use crate::core::key::{Key, KeySet};
 use crate::core::lifecycle::{KeyState, Transition};
 use crate::core::node::Node;
+use crate::core::policy::Policy;
 use crate::core::refusal::Refusal;
 use crate::core::table::Change;
 use crate::core::{acts, planted, tick};
@@ -116,11 +117,14 @@ pub fn roll_back(tx: &mut Change<'_>, action: ActionId, id: &CampaignId, now: u6
     if tx.get::<Key>(&old)?.state() != KeyState::Active || tx.get::<Key>(&new)?.state() != KeyState::Active {
         return Err(Refusal::Phase);
     }
+    let extra = tx.get::<Policy>(&tx.get::<KeySet>(&old.key_set)?.policy)?.extra_ms();
     let record = tx.edit::<Key>(&old)?;
     record.windows.originator_until = until;
+    record.windows.recipient_until = until.map(|until| until.saturating_add(extra));
     record.by_right(action);
     let record = tx.edit::<Key>(&new)?;
     record.windows.originator_until = Some(now);
+    record.windows.recipient_until = Some(now.saturating_add(extra));
     record.by_right(action);
     tx.edit::<KeySet>(&old.key_set)?.protecting = Some(old.generation);
     tick::protects_anew(tx, &old, now)?;

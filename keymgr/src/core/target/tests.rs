@@ -61,6 +61,43 @@ fn a_block_under_another_root_kek_is_made_again_only_for_a_key_that_is_brought()
     assert_eq!(steps, [(Step::Protect, true), (Step::Retire, true)]);
 }
 
+// How long a key is processed is told of keys in use; of one that is out of use its step says what follows.
+#[test]
+fn a_node_is_told_how_long_it_processes() {
+    let house = House::founded();
+    let node = house.core.node(&house.node(0)).unwrap().clone();
+    let mut tx = Change::new(house.core.state());
+    let set = tx.get::<KeySet>(&zpk()).unwrap().clone();
+    tx.edit::<KeySet>(&zpk()).unwrap().protecting = Some(Generation(1));
+    let ends = |moves: &[Transition], step| {
+        let mut one =
+            Key::born(&set, Generation(1), Origin::Generated, material(), Digest::default(), house.now);
+        moves.iter().for_each(|transition| one.apply(*transition, house.now).unwrap());
+        (one.windows.originator_until, one.windows.recipient_until) = (Some(7), Some(9));
+        let copy = Copy {
+            node: node.id,
+            key_set: zpk(),
+            generation: Generation(1),
+            block: "D".into(),
+            earlier: vec![],
+            throw_away: None,
+            root_kek: 1,
+            kcv: "A1B2C3".into(),
+            progress: Activated,
+            refused: None,
+            used: None,
+        };
+        let told = generation(&node, &one, &copy, Wanted::now(step));
+        (told.originator_until.map(|until| until.0), told.recipient_until.map(|until| until.0))
+    };
+    assert_eq!(ends(&[T4], Step::Protect), (Some(7), Some(9)));
+    assert_eq!(ends(&[T4], Step::Accept), (None, Some(9)));
+    // Its period is over and no key follows: processed on, to its end.
+    assert_eq!(ends(&[T4, T8], Step::Protect), (Some(7), Some(9)));
+    assert_eq!(ends(&[T4, T8], Step::Accept), (None, None));
+    assert_eq!(ends(&[T4, T8], Step::Retire), (None, None));
+}
+
 #[test]
 fn a_node_that_was_away_switches_to_the_key_that_protects() {
     let both = [(&[T4][..], Some(Activated)), (&[T4], Some(Wrapped))];

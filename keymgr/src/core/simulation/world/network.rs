@@ -1,8 +1,12 @@
 //! The network: what is sent gets lost, doubled or late, and what arrives is heard.
 
 use super::{Letter, Packet, World};
+use crate::core::campaign::Phase;
 use crate::core::input::Input;
-use keylink::Body;
+use crate::store::Table;
+use keylink::message::{Audience, Manifest, Step};
+use keylink::wire::U64;
+use keylink::{Body, Signed};
 
 impl World {
     pub fn send(&mut self, node: usize, to_node: bool, letter: Letter) {
@@ -128,5 +132,41 @@ impl World {
                 self.send(n, false, Letter::Beat(beat, now));
             }
         }
+    }
+
+    /// A thief of the manager's key orders a node back to the key before, which officers have not approved. The numbers
+    /// fit, and the signature holds.
+    pub fn somebody_forges(&mut self, n: usize) {
+        let Some(core) = &self.core else { return };
+        let Some(machine) = &self.nodes[n].machine else { return };
+        let own = Audience::Node(self.nodes[n].id);
+        let orders = self.disk.rows_of(Table::Manifests).into_iter().rev();
+        let mut orders = orders.filter_map(|row| Signed::parse(&row.body).ok());
+        let newest =
+            orders.find_map(|order| order.peek::<Manifest>().ok().filter(|m| m.head.audience == own));
+        let Some(mut order) = newest else { return };
+        let returned = |campaign: &&crate::core::campaign::Campaign| {
+            matches!(campaign.phase, Phase::RollingBack | Phase::RolledBack)
+        };
+        let returned: Vec<_> = core.state().campaigns().filter(returned).map(|c| c.plan.key_set).collect();
+        let mut changed = false;
+        for set in order.key_sets.iter_mut().filter(|set| !returned.contains(&set.definition.key_set)) {
+            if let [.., before, last] = &mut set.generations[..]
+                && (before.step, last.step) == (Step::Accept, Step::Protect)
+            {
+                (before.step, last.step) = (Step::Protect, Step::Accept);
+                (before.protect_from, changed) = (None, true);
+            }
+        }
+        if !changed {
+            return;
+        }
+        order.head.epoch = machine.state().epoch;
+        order.head.seq = U64(machine.state().seq.0 + 1);
+        order.resync = None;
+        order.previous = machine.state().manifests.last().copied();
+        self.cover.hit("fault", "order forged with the manager's key");
+        let forged = Signed::seal(&order, &self.signer);
+        self.send(n, true, Letter::Message(forged));
     }
 }

@@ -1,0 +1,291 @@
+//! Proof that the centre took a receipt: kept by the node, shown to a third party, and refused where it does not hold.
+
+mod common;
+
+use common::fleet::{Side, begun, rotate, set, target};
+use common::{Centre, centre};
+use keylink::envelope::bytes_of;
+use keylink::merkle;
+use keylink::message::{
+    Alarm, Checkpoint, CounterReceipt, Head, InclusionProof, ProofFault, Reason, ReceiptKind, Step,
+};
+use keylink::node::Kept;
+use keylink::receipt_file::{CentreKeys, FileFault, ReceiptFile};
+use keylink::root::SignedRoot;
+use keylink::wire::U64;
+use keylink::{Digest, KmcId, NodeId, Sign, Signed, SoftSigner};
+
+const LOG: &str = "payhsm.kmc/test";
+
+fn log_key() -> SoftSigner {
+    SoftSigner::new(&[101; 32])
+}
+
+// C2SP signed note: text, an empty line, and the key's id and signature.
+fn checkpoint(leaves: &[String], key: &SoftSigner) -> Checkpoint {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    let root = merkle::root(leaves);
+    let text = format!("{LOG}\n{}\n{}\n", leaves.len(), STANDARD.encode(root.0));
+    let signature = [&[1, 2, 3, 4][..], &key.sign(text.as_bytes())].concat();
+    let note = format!("{text}\n\u{2014} {LOG} {}\n", STANDARD.encode(signature));
+    Checkpoint { size: U64(leaves.len() as u64), root, note }
+}
+
+fn entry(seq: usize, node: NodeId, number: u64, hash: Digest) -> String {
+    let zeros = "0".repeat(64);
+    format!(
+        "v1 {seq} 5 {zeros} {node} - node.said allowed - {hash} - nodes:01:{zeros},receipts:{node}{number:016x}:{zeros}"
+    )
+}
+
+/// A centre's log that holds the receipts of a node among entries of others.
+struct Log {
+    lines: Vec<String>,
+    places: Vec<(u64, Digest, usize)>,
+}
+
+impl Log {
+    fn of(side: &Side) -> Self {
+        let mut log = Self { lines: Vec::new(), places: Vec::new() };
+        for (receipt, signed) in side.receipts().iter().zip(side.machine.outbox()) {
+            log.lines.push(format!("v1 {} 5 0 someone - centre.tick allowed - - - -", log.lines.len()));
+            let at = log.lines.len();
+            log.places.push((receipt.head.seq.0, signed.hash(), at));
+            log.lines.push(entry(at, side.node(), receipt.head.seq.0, signed.hash()));
+        }
+        log
+    }
+
+    fn proof(&self, side: &mut Side, centre: &Centre, which: usize) -> InclusionProof {
+        let (number, receipt, at) = self.places[which];
+        InclusionProof {
+            head: Head { seq: U64(number), ..side.manifest(centre, vec![], vec![]).head },
+            receipt,
+            index: U64(at as u64),
+            entry: self.lines[at].clone(),
+            path: merkle::prove(&self.lines, at).unwrap(),
+            checkpoint: checkpoint(&self.lines, &log_key()),
+        }
+    }
+}
+
+fn counter(side: &mut Side, centre: &Centre) -> Signed {
+    let (number, receipt) = side.link.last_receipt().unwrap();
+    let head = Head { seq: number, ..side.manifest(centre, vec![], vec![]).head };
+    Signed::seal(&CounterReceipt { head, receipt, checkpoint: None }, &centre.manifest)
+}
+
+#[test]
+fn a_node_keeps_what_proves_its_receipts() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let (log, receipts) = (Log::of(&side), side.machine.outbox().to_vec());
+    let last = receipts.len() as u64;
+    let counter = counter(&mut side, &centre);
+    let kept = side.machine.message(side.now, &counter, [0; 16]);
+    assert!(kept.persist && side.machine.outbox().is_empty());
+    let numbers: Vec<_> = kept
+        .keep
+        .iter()
+        .map(|kept| match kept {
+            Kept::Confirmed { number, receipt, counter } => {
+                assert_eq!(receipts[number.0 as usize - 1], *receipt);
+                (number.0, counter.is_some())
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(numbers, (1..=last).rev().map(|n| (n, n == last)).collect::<Vec<_>>());
+    // An older one is not remembered any more: nothing is said to its proof.
+    let older = Signed::seal(&log.proof(&mut side, &centre, 0), &centre.manifest);
+    let effects = side.machine.message(side.now, &older, [0; 16]);
+    assert!(!effects.persist && effects.send.is_empty());
+    let newest = log.proof(&mut side, &centre, receipts.len() - 1);
+    let proof = Signed::seal(&newest, &centre.manifest);
+    let effects = side.machine.message(side.now, &proof, [0; 16]);
+    assert!(effects.persist && effects.send.is_empty() && effects.alarms.is_empty());
+    assert_eq!(effects.keep, [Kept::Proved { number: U64(last), proof: proof.clone() }]);
+    let state = side.machine.state();
+    assert_eq!((state.proved, state.checkpoint.clone()), (U64(last), Some(newest.checkpoint)));
+    // The manager learns it with the next request.
+    let pull = side.machine.pull(side.now, 0);
+    side.link.pull(side.now.utc_ms, &pull).unwrap();
+    assert_eq!(side.link.proved, U64(last));
+    let again = side.machine.message(side.now, &proof, [0; 16]);
+    assert!(!again.persist && again.keep.is_empty());
+    // What is kept is not lost with the next manifest, nor with a crash.
+    side.stored = side.machine.to_bytes();
+    side.crash();
+    let targets = vec![set(vec![target(1, Step::Protect), target(2, Step::Stage)])];
+    assert_eq!(side.run(&centre, targets, vec![rotate(&centre, 2)]), [ReceiptKind::Proven]);
+    assert_eq!(side.machine.state().proved, U64(last));
+    assert!(side.machine.state().confirmed.is_some());
+}
+
+// Before the counter-receipt has come, too.
+#[test]
+fn a_receipt_is_proved_that_was_not_confirmed_yet() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let log = Log::of(&side);
+    let proof = log.proof(&mut side, &centre, 1);
+    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]);
+    assert!(effects.persist && side.machine.state().proved == U64(2));
+}
+
+#[test]
+fn a_proof_that_does_not_hold_is_an_alarm_and_is_kept() {
+    let centre = centre();
+    let foreign = SoftSigner::new(&[77; 32]);
+    type Tamper = fn(&mut InclusionProof, &Log);
+    let tampers: [(&str, Tamper); 7] = [
+        ("path", |proof, _| proof.path[0].0[0] ^= 1),
+        ("path cut", |proof, _| proof.path.truncate(1)),
+        ("entry", |proof, _| proof.entry = proof.entry.replacen(" 5 ", " 6 ", 1)),
+        ("another entry", |proof, log| {
+            let at = log.places[0].2;
+            (proof.index, proof.entry) = (U64(at as u64), log.lines[at].clone());
+            proof.path = merkle::prove(&log.lines, at).unwrap();
+        }),
+        ("root", |proof, _| proof.checkpoint.root.0[0] ^= 1),
+        ("another log", |proof, log| {
+            let mut lines = log.lines.clone();
+            lines[0].push('x');
+            proof.checkpoint = checkpoint(&lines, &log_key());
+        }),
+        ("number", |proof, _| proof.head.seq = U64(proof.head.seq.0 + 7)),
+    ];
+    for (what, tamper) in tampers {
+        let mut side = begun(&centre);
+        let log = Log::of(&side);
+        let last = log.places.len() - 1;
+        let mut proof = log.proof(&mut side, &centre, last);
+        tamper(&mut proof, &log);
+        let number = proof.head.seq;
+        let signed = Signed::seal(&proof, &centre.manifest);
+        let effects = side.machine.message(side.now, &signed, [0; 16]);
+        assert_eq!(effects.alarms, [Alarm::LogDiffers], "{what}");
+        assert_eq!(effects.keep, [Kept::Disputed { number, proof: signed.clone() }], "{what}");
+        assert!(effects.persist && side.machine.state().proved == U64(0), "{what}");
+        assert_eq!(side.reason(&effects.send[0]), Reason::Proof, "{what}");
+        assert!(side.machine.alarms(side.now).contains(&Alarm::LogDiffers), "{what}");
+        // A proof that holds ends the alarm, not the evidence.
+        let good = log.proof(&mut side, &centre, last);
+        let effects = side.machine.message(side.now, &Signed::seal(&good, &centre.manifest), [0; 16]);
+        assert!(matches!(effects.keep.as_slice(), [Kept::Proved { .. }]), "{what}");
+        assert!(side.machine.alarms(side.now).is_empty(), "{what}");
+    }
+    // A checkpoint of a key that the root document does not name.
+    let mut side = begun(&centre);
+    let log = Log::of(&side);
+    let mut proof = log.proof(&mut side, &centre, 0);
+    proof.checkpoint = checkpoint(&log.lines, &foreign);
+    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]);
+    assert_eq!((effects.alarms.as_slice(), side.machine.state().proved), (&[Alarm::LogDiffers][..], U64(0)));
+    // Whoever has not the manifest key raises no dispute: the message is no one's of ours.
+    let mut side = begun(&centre);
+    let signed = Signed::seal(&proof, &foreign);
+    assert_eq!(side.refused(&signed), Reason::Signature);
+}
+
+#[test]
+fn two_roots_of_one_size_are_a_fork() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let log = Log::of(&side);
+    let mut other = log.lines.clone();
+    other[0].push('x');
+    let mut manifest = side.manifest(&centre, vec![set(vec![target(1, Step::Protect)])], vec![]);
+    manifest.checkpoint = Some(checkpoint(&other, &log_key()));
+    let signed = side.seal(&centre, &manifest);
+    side.give(&signed);
+    let proof = log.proof(&mut side, &centre, 0);
+    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]);
+    assert_eq!(effects.alarms, [Alarm::LogDiffers]);
+}
+
+fn file(side: &mut Side, centre: &Centre) -> (ReceiptFile, Log) {
+    let (log, receipts) = (Log::of(side), side.machine.outbox().to_vec());
+    let proof = log.proof(side, centre, receipts.len() - 1);
+    let file = ReceiptFile {
+        format: ReceiptFile::FORMAT.to_owned(),
+        kmc: centre.kmc,
+        node: side.node(),
+        key: side.signer.key(),
+        counters: vec![counter(side, centre)],
+        proof: Some(Signed::seal(&proof, &centre.manifest)),
+        disputed: Vec::new(),
+        receipts,
+    };
+    (file, log)
+}
+
+#[test]
+fn a_third_party_is_shown_that_the_centre_took_the_receipts() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let (file, _) = file(&mut side, &centre);
+    let keys = CentreKeys::of(std::slice::from_ref(&centre.root)).unwrap();
+    let read = ReceiptFile::from_bytes(&file.to_bytes()).unwrap();
+    let shown = read.judge(&keys).unwrap();
+    let last = file.receipts.len() as u64;
+    assert_eq!((shown.receipts.len() as u64, shown.confirmed), (last, Some(last)));
+    assert_eq!(shown.proved.unwrap().number, last);
+    assert!(shown.disputed.is_empty());
+}
+
+#[test]
+fn a_file_that_does_not_show_it_is_refused() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let (good, log) = file(&mut side, &centre);
+    let keys = CentreKeys::of(std::slice::from_ref(&centre.root)).unwrap();
+    let judged = |change: &dyn Fn(&mut ReceiptFile)| {
+        let mut file = good.clone();
+        change(&mut file);
+        file.judge(&keys).map(|_| ())
+    };
+    let stranger = SoftSigner::new(&[77; 32]);
+    let proof: InclusionProof = good.proof.as_ref().unwrap().peek().unwrap();
+    let with = |tamper: &dyn Fn(&mut InclusionProof), signer: &SoftSigner| {
+        let mut tampered = proof.clone();
+        tamper(&mut tampered);
+        let signed = Signed::seal(&tampered, signer);
+        judged(&|file| file.proof = Some(signed.clone()))
+    };
+    assert_eq!(judged(&|file| file.kmc = KmcId([1; 32])), Err(FileFault::Kmc));
+    assert_eq!(judged(&|file| file.key = stranger.key()), Err(FileFault::Key));
+    assert_eq!(judged(&|file| file.receipts[1].signature[0] ^= 1), Err(FileFault::Receipt(2)));
+    assert_eq!(judged(&|file| drop(file.receipts.remove(1))), Err(FileFault::Chain(3)));
+    assert_eq!(judged(&|file| file.receipts.swap(0, 1)), Err(FileFault::Chain(1)));
+    assert_eq!(judged(&|file| drop(file.receipts.pop())), Err(FileFault::Other("counter-receipt")));
+    let short = judged(&|file| {
+        file.receipts.pop();
+        file.counters.clear();
+    });
+    assert_eq!(short, Err(FileFault::Other("proof")));
+    assert_eq!(judged(&|file| file.counters[0].signature[0] ^= 1), Err(FileFault::Centre("counter-receipt")));
+    assert_eq!(with(&|_| (), &stranger), Err(FileFault::Centre("proof")));
+    assert_eq!(with(&|p| p.path[0].0[0] ^= 1, &centre.manifest), Err(ProofFault::Path.into()));
+    let foreign = checkpoint(&log.lines, &stranger);
+    let tampered = with(&|p| p.checkpoint = foreign.clone(), &centre.manifest);
+    assert_eq!(tampered, Err(ProofFault::Checkpoint.into()));
+    let another = with(&|p| p.entry = log.lines[1].clone(), &centre.manifest);
+    assert_eq!(another, Err(ProofFault::Entry.into()));
+    // What is disputed is shown as such.
+    let mut disputed = good.clone();
+    let mut bad = proof.clone();
+    bad.path[0].0[0] ^= 1;
+    disputed.disputed = vec![Signed::seal(&bad, &centre.manifest)];
+    let shown = disputed.judge(&keys).unwrap();
+    assert_eq!(shown.disputed, [(proof.head.seq.0, ProofFault::Path)]);
+    // Nor is anything read that is no such file, nor keys that nobody stands for.
+    assert_eq!(ReceiptFile::from_bytes(b"{}"), Err(FileFault::Form));
+    let text = String::from_utf8(good.to_bytes()).unwrap().replacen("receipts.v1", "receipts.v2", 1);
+    assert_eq!(ReceiptFile::from_bytes(text.as_bytes()), Err(FileFault::Form));
+    let bare = SignedRoot { signatures: Vec::new(), ..centre.root.clone() };
+    assert!(matches!(CentreKeys::of(&[bare]), Err(FileFault::Root(_))));
+    assert!(CentreKeys::of(&[]).is_err());
+    assert!(!bytes_of(&good).is_empty());
+}
