@@ -3,13 +3,14 @@
 
 use crate::certificates::{Place, ask, carry_to, code, renewal, start, until, way};
 use crate::packages::{fetch, hand_in};
-use gateway::node::{Answer, Identity, RenewError, TransportError};
+use gateway::node::{Answer, HttpsTransport, Identity, RenewError, TlsIdentity, TransportError};
 use keylink::message::{Renew, Renewed};
 use keylink::wire::Blob;
 use keylink::{PublicKey, Signed};
 use keymgr::api::{SigningKeyView, SuccessorView};
 use keymgr::client::utc_ms;
 use keymgr::core::signing::KeyPhase;
+use keymgr::house::certificate_issuer;
 use keymgr::service::Fate;
 use serde_json::{Value, json};
 
@@ -72,7 +73,7 @@ async fn an_authority_is_followed_by_nodes_that_run_and_counts_no_more() {
     // Whoever knows the new authority and shows a certificate of the old is not let in either.
     let mut mixed = old[0].tls();
     mixed.authorities = vec![after];
-    let mixed = gateway::node::HttpsTransport::new(&old[0].url, &mixed).unwrap();
+    let mixed = HttpsTransport::new(&old[0].url, &mixed).unwrap();
     assert!(matches!(ask(&mixed, &request).await, Err(TransportError::Unreachable(_))));
     // The node is there before and after a start of the manager.
     place.centre.end().await;
@@ -93,6 +94,35 @@ async fn an_authority_is_followed_by_nodes_that_run_and_counts_no_more() {
     let fresh = Identity::load(&path).unwrap();
     let request = renewal(&fresh, &place.file("other.json"), &way(&fresh)).request(utc_ms()).unwrap();
     early(ask(&way(&fresh), &request).await);
+    place.centre.end().await;
+}
+
+#[tokio::test]
+async fn whoever_knows_one_of_two_authorities_is_shown_a_certificate_of_that_one() {
+    let mut place = Place::begin(&["n1"]).await;
+    let own = place.identities[0].clone();
+    // It learns what the root document says, and asks for no certificate: the change waits for it.
+    let side = crate::nodes::start(&own, &place.asking[0].store).await;
+    let (before, after) = follow(&place).await;
+    until("the new one issues", async || {
+        key(&place).await.change.is_some_and(|change| change.phase == KeyPhase::Signing)
+    })
+    .await;
+    let knows = |authorities: &[PublicKey]| {
+        let tls = TlsIdentity { authorities: authorities.to_vec(), ..own.tls() };
+        HttpsTransport::new(&own.url, &tls).unwrap()
+    };
+    let request = renewal(&own, &place.file("n1.json"), &way(&own)).request(utc_ms()).unwrap();
+    for authorities in [&[before][..], &[after], &[before, after]] {
+        let Ok(Answer::Taken(answer)) = ask(&knows(authorities), &request).await else { panic!("refused") };
+        let renewed: Renewed = Signed::parse(&answer).unwrap().peek().unwrap();
+        assert_eq!(certificate_issuer(&renewed.certificates[0].0), Some(after));
+    }
+    let none = ask(&knows(&[PublicKey([9; 32])]), &request).await;
+    assert!(matches!(none, Err(TransportError::Unreachable(_))), "{none:?}");
+    let change = key(&place).await.change.unwrap();
+    assert_eq!((change.phase, change.waits_for), (KeyPhase::Signing, vec!["n1".to_owned()]));
+    side.abort();
     place.centre.end().await;
 }
 

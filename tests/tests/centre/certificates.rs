@@ -32,7 +32,7 @@ const DAY: u64 = 86_400_000;
 pub(crate) struct Place {
     pub centre: Centre,
     keys: HouseKeys,
-    asking: Vec<Asking>,
+    pub asking: Vec<Asking>,
     pub identities: Vec<Identity>,
 }
 

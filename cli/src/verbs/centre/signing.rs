@@ -97,9 +97,15 @@ fn preview(key: CentreKey, seen: &SuccessorView) -> String {
     };
     let rows: Vec<_> = seen.nodes.iter().map(row).collect();
     let head = ["node", "waited for", "traffic", "reachable", "root document", "in the way"];
+    let others = match key {
+        CentreKey::Transport => {
+            "the others, once the old one is dropped, come back by packages that are carried"
+        }
+        _ => "the others learn it when they are back",
+    };
     let waited = seen.nodes.iter().filter(|node| node.waited_for).count();
     format!(
-        "{key} key {}\nwould be followed by {}\nwaits for {waited} of {} node(s); the others learn it when they are back\n{}\
+        "{key} key {}\nwould be followed by {}\nwaits for {waited} of {} node(s); {others}\n{}\
          officers sign two root documents with the approval: one names both keys, one the new key alone",
         seen.old,
         seen.new,
