@@ -247,7 +247,8 @@ pub const CASES: &[Case] = &[
     }),
     ("a revoked node", "suspended", |house| {
         house.carry(Act::RevokeNode { node: house.node(0) });
-        house.hello(1).expect_err("refused")
+        let beat = Signed::seal(&house.beat(1), &house.nodes[0]);
+        house.refused(Input::Beat { node: house.node(0), beat, skew_ms: 0, by_file: false })
     }),
     ("a node that is not known", "unknown", |house| {
         house.nodes[0] = SoftSigner::new(&[9; 32]);
@@ -488,7 +489,6 @@ fn a_revoked_node_is_told_to_erase_its_keys_and_says_so() {
     let node = house.node(0);
     let wipe = |house: &House| house.core.node(&house.node(0)).expect("is known").wipe;
     assert_eq!(wipe(&house), None);
-    house.rekeyed(0, House::kek(2, 256));
     let by = house.carry(Act::RevokeNode { node });
     assert_eq!(wipe(&house), Some(Wipe::Owed { by, seq: None }));
     // By the approvals of the revocation, and by no others.
@@ -525,7 +525,8 @@ fn a_revoked_node_is_told_to_erase_its_keys_and_says_so() {
     // Whoever never was sent anything has nothing to erase.
     let mut house = House::founded();
     let silent = house.node(2);
-    house.core.state.nodes.get_mut(&silent).expect("is known").root_kek = None;
+    let record = house.core.state.nodes.get_mut(&silent).expect("is known");
+    (record.root_kek, record.link.seq) = (None, U64(0));
     house.carry(Act::RevokeNode { node: silent });
     assert!(!house.core.node(&silent).expect("is known").owes_wipe());
 }

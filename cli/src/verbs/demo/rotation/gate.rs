@@ -5,10 +5,10 @@
 
 use super::fleet::Seen;
 use gateway::node::{Answer, Sending, Transport, TransportError};
-use keylink::Digest;
 use keylink::endpoint::Endpoint;
 use keylink::envelope::strict;
-use keylink::message::{Parcel, Receipt, ReceiptKind};
+use keylink::message::{InclusionProof, Mail, Parcel, Receipt, ReceiptKind};
+use keylink::{Body as _, Digest, Signed};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -175,6 +175,13 @@ fn proofs(body: &[u8]) -> Vec<Digest> {
     receipts.filter(|signed| signed.peek().is_ok_and(|one| is_proof(&one))).map(|s| s.hash()).collect()
 }
 
+// Mail that a rotation waits for: a proof of what was receipted orders nothing.
+fn orders(body: &[u8]) -> bool {
+    let orders = |signed: &Signed| signed.kind != InclusionProof::KIND;
+    let is_order = |mail: Mail| !mail.roots.is_empty() || mail.messages.iter().any(orders);
+    strict::<Mail>(body).map_or(!body.is_empty(), is_order)
+}
+
 impl Transport for Gated {
     fn session(&self) -> gateway::node::Opening<'_> {
         self.inner.session()
@@ -190,8 +197,7 @@ impl Transport for Gated {
             if !proofs.is_empty() {
                 self.gate.confirm(&proofs);
             }
-            let mail =
-                endpoint == Endpoint::Pull && matches!(&answer, Answer::Taken(body) if !body.is_empty());
+            let mail = endpoint == Endpoint::Pull && matches!(&answer, Answer::Taken(body) if orders(body));
             if mail && !self.gate.mail(self.node).await {
                 return Err(TransportError::Unreachable("lost with the manager".to_owned()));
             }
