@@ -96,12 +96,12 @@ impl Founded {
             limits: Limits { strangers_per_address: 1024, ..Limits::default() },
         };
         let utc_ms = keymgr::client::utc_ms();
-        let keys = house.create(&settings, PASSPHRASE, utc_ms).map_err(text)?;
+        let keys = house.create(&settings, PASSPHRASE).map_err(text)?;
         let mut genesis = Genesis::draft(&Beginning {
             name: &settings.name,
             manifest: keys.ring.first(CentreKey::Manifest),
             checkpoint: keys.ring.first(CentreKey::Checkpoint),
-            authority: keys.authority.certificate(),
+            transport: keys.ring.first(CentreKey::Transport),
             persons: &persons,
             recovery: Recovery::default(),
             utc_ms,
@@ -139,8 +139,8 @@ impl Founded {
     /// The store, to be filled while no manager runs.
     pub fn lead(&self, store: &Location) -> Result<Ledger, String> {
         let keys = self.house.open(PASSPHRASE).map_err(text)?;
-        let first = keys.ring.secrets(CentreKey::Checkpoint).into_iter().next().ok_or("no checkpoint key")?;
-        let key = CheckpointKey::new(&self.origin, first).map_err(text)?;
+        let first = keys.ring.signers(CentreKey::Checkpoint).into_iter().next().ok_or("no checkpoint key")?;
+        let key = CheckpointKey::by(&self.origin, std::sync::Arc::new(first)).map_err(text)?;
         let store = Store::lead(store).map_err(text)?;
         Ledger::lead(store, key, "benchmark", keymgr::client::utc_ms()).map_err(text)
     }

@@ -7,6 +7,7 @@ use gateway::BackendFactory;
 use gateway::config::{Resolved, TokenSource};
 use gateway::worker::Refusal;
 use hsm::Backend;
+use hsm_pkcs11::Token;
 use hsm_sim::{LmkSet, Options, Simulator};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -145,18 +146,27 @@ impl Source {
     /// Makes the backend of a core as often as one is needed. What can fail is tried here, before any port is
     /// taken.
     pub fn factory(&self) -> Result<Arc<BackendFactory>, Failure> {
+        Ok(self.factory_and_token()?.0)
+    }
+
+    /// The same, with the token that the backends are of, if they are of one.
+    pub fn factory_and_token(&self) -> Result<(Arc<BackendFactory>, Option<Token>), Failure> {
         let lmks = match self.prepare()? {
             Prepared::Simulator(lmks) => lmks,
             Prepared::Token(prepared) => {
                 let token = prepared.open(false).map_err(NoBackend::from)?;
-                return Ok(Arc::new(move || Box::new(token.backend())));
+                let of = token.clone();
+                return Ok((Arc::new(move || Box::new(of.backend())), Some(token)));
             }
         };
         Simulator::new(&lmks, Options::default()).map_err(Failure::environment)?;
-        Ok(Arc::new(move || match Simulator::new(&lmks, Options::default()) {
-            Ok(simulator) => Box::new(simulator),
-            Err(error) => unreachable!("the same LMKs were taken before: {error}"),
-        }))
+        let factory = move || -> Box<dyn Backend> {
+            match Simulator::new(&lmks, Options::default()) {
+                Ok(simulator) => Box::new(simulator),
+                Err(error) => unreachable!("the same LMKs were taken before: {error}"),
+            }
+        };
+        Ok((Arc::new(factory), None))
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// What the token must offer.
 const NEEDED: [MechanismType; 2] = [MechanismType::EDDSA, MechanismType::ECC_EDWARDS_KEY_PAIR_GEN];
-const WHAT: &str = "Ed25519 (CKM_EDDSA and CKM_EC_EDWARDS_KEY_PAIR_GEN)";
+pub(crate) const NEEDED_WHAT: &str = "Ed25519 (CKM_EDDSA and CKM_EC_EDWARDS_KEY_PAIR_GEN)";
 
 /// The curve by object identifier (RFC 8410), and by name as modules before PKCS#11 3.0 have it.
 const CURVES: [&[u8]; 2] = [&[0x06, 0x03, 0x2B, 0x65, 0x70], b"\x13\x0cedwards25519"];
@@ -41,7 +41,7 @@ impl TokenSigner {
         if !session.find_objects(&wanted(ObjectClass::PRIVATE_KEY, label))?.is_empty() {
             return Err(TokenError::KeyExists(label.to_owned()));
         }
-        generate(&session, label)?;
+        generate(&session, label, true)?;
         drop(session);
         Self::find(token, label)
     }
@@ -58,12 +58,8 @@ impl TokenSigner {
         };
         let (private, public) = (one(ObjectClass::PRIVATE_KEY)?, one(ObjectClass::PUBLIC_KEY)?);
         let unsound = || TokenError::NoKey(label.to_owned());
-        for attribute in
-            session.get_attributes(private, &[AttributeType::Sensitive, AttributeType::Extractable])?
-        {
-            if matches!(attribute, Attribute::Sensitive(false) | Attribute::Extractable(true)) {
-                return Err(unsound());
-            }
+        if !sound(&session, private)? {
+            return Err(unsound());
         }
         let point = session.get_attributes(public, &[AttributeType::EcPoint])?;
         let point = point.into_iter().find_map(|attribute| match attribute {
@@ -84,36 +80,55 @@ impl TokenSigner {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let pure = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
         let signature = session.sign(&pure, self.private, message)?;
-        signature.try_into().map_err(|_| TokenError::NotOffered(WHAT))
+        signature.try_into().map_err(|_| TokenError::NotOffered(NEEDED_WHAT))
     }
 }
 
-fn offered(token: &Token) -> Result<(), TokenError> {
+pub(crate) fn offered(token: &Token) -> Result<(), TokenError> {
     let all = token.mechanisms()?;
-    if NEEDED.iter().all(|needed| all.contains(needed)) { Ok(()) } else { Err(TokenError::NotOffered(WHAT)) }
+    if NEEDED.iter().all(|needed| all.contains(needed)) {
+        Ok(())
+    } else {
+        Err(TokenError::NotOffered(NEEDED_WHAT))
+    }
 }
 
 fn wanted(class: ObjectClass, label: &str) -> [Attribute; 2] {
     [Attribute::Class(class), Attribute::Label(label.as_bytes().to_vec())]
 }
 
-fn generate(session: &Session, label: &str) -> Result<(), TokenError> {
+/// False for a private half that could leave the token.
+pub(crate) fn sound(session: &Session, private: ObjectHandle) -> Result<bool, TokenError> {
+    let facts = session.get_attributes(private, &[AttributeType::Sensitive, AttributeType::Extractable])?;
+    Ok(!facts.iter().any(|fact| matches!(fact, Attribute::Sensitive(false) | Attribute::Extractable(true))))
+}
+
+/// Makes a pair, public half first; on the token, or for this session only.
+pub(crate) fn generate(
+    session: &Session,
+    label: &str,
+    on_token: bool,
+) -> Result<(ObjectHandle, ObjectHandle), TokenError> {
     let name = || Attribute::Label(label.as_bytes().to_vec());
     let private = [
         name(),
-        Attribute::Token(true),
+        Attribute::Token(on_token),
         Attribute::Private(true),
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
-        Attribute::Modifiable(false),
+        Attribute::Modifiable(!on_token),
         Attribute::Sign(true),
     ];
-    let mut last = TokenError::NotOffered(WHAT);
+    let mut last = TokenError::NotOffered(NEEDED_WHAT);
     for curve in CURVES {
-        let public =
-            [name(), Attribute::Token(true), Attribute::Verify(true), Attribute::EcParams(curve.to_vec())];
+        let public = [
+            name(),
+            Attribute::Token(on_token),
+            Attribute::Verify(true),
+            Attribute::EcParams(curve.to_vec()),
+        ];
         match session.generate_key_pair(&Mechanism::EccEdwardsKeyPairGen, &public, &private) {
-            Ok(_) => return Ok(()),
+            Ok(pair) => return Ok(pair),
             Err(error) => last = error.into(),
         }
     }
@@ -121,7 +136,7 @@ fn generate(session: &Session, label: &str) -> Result<(), TokenError> {
 }
 
 // Bare, or as a DER octet string.
-fn point_of(point: &[u8]) -> Option<[u8; 32]> {
+pub(crate) fn point_of(point: &[u8]) -> Option<[u8; 32]> {
     match point {
         [0x04, 0x20, rest @ ..] => rest.try_into().ok(),
         bare => bare.try_into().ok(),

@@ -42,6 +42,29 @@ pub trait Sign {
     fn sign(&self, message: &[u8]) -> [u8; 64];
 }
 
+/// Whoever holds the signature key was asked, and has not signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not signed: what holds the signature key does not answer")]
+pub struct NotSigned;
+
+/// Whoever holds a signature key that may be out of reach for a while: in a token.
+pub trait TrySign: Send + Sync {
+    /// Its verifying key.
+    fn public(&self) -> PublicKey;
+    /// An Ed25519 signature. May wait for a bounded time.
+    fn try_sign(&self, message: &[u8]) -> Result<[u8; 64], NotSigned>;
+}
+
+impl<T: Sign + Send + Sync> TrySign for T {
+    fn public(&self) -> PublicKey {
+        self.key()
+    }
+
+    fn try_sign(&self, message: &[u8]) -> Result<[u8; 64], NotSigned> {
+        Ok(self.sign(message))
+    }
+}
+
 /// A signature key in memory; wiped on drop.
 pub struct SoftSigner(SigningKey);
 
@@ -149,6 +172,21 @@ impl Signed {
     pub fn seal_bytes(kind: &str, payload: Vec<u8>, signer: &(impl Sign + ?Sized)) -> Self {
         let signature = signer.sign(&pae(kind, &payload));
         Self { kind: kind.to_owned(), payload, key_id: signer.key().id(), signature, known: Known::default() }
+    }
+
+    /// Signs a body with a key that may be out of reach.
+    pub fn try_seal<B: Body>(body: &B, signer: &(impl TrySign + ?Sized)) -> Result<Self, NotSigned> {
+        Self::try_seal_bytes(B::KIND, bytes_of(body), signer)
+    }
+
+    /// The same for bytes that were made before.
+    pub fn try_seal_bytes(
+        kind: &str,
+        payload: Vec<u8>,
+        signer: &(impl TrySign + ?Sized),
+    ) -> Result<Self, NotSigned> {
+        let (signature, known) = (signer.try_sign(&pae(kind, &payload))?, Known::default());
+        Ok(Self { kind: kind.to_owned(), payload, key_id: signer.public().id(), signature, known })
     }
 
     /// Reads a message as it travels.

@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod action;
+pub mod authority;
 pub mod endpoint;
 pub mod envelope;
 pub mod ids;
@@ -29,7 +30,7 @@ pub mod succession;
 mod time;
 pub mod wire;
 
-pub use envelope::{Body, Sign, Signed, SoftSigner};
+pub use envelope::{Body, NotSigned, Sign, Signed, SoftSigner, TrySign};
 pub use ids::{
     ActionId, CampaignId, CeremonyId, CommandId, CredentialId, Digest, Generation, KeyId, KeySetId, KmcId,
     NodeId, PersonId, PolicyId, PublicKey, TokenId, ZoneId,

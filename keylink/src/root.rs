@@ -5,6 +5,7 @@
 use crate::action::ActionClass;
 use crate::envelope::{Body, EnvelopeError, Sign, bytes_of, pae, strict};
 use crate::ids::{CredentialId, Digest, KeyId, KmcId, PersonId, PublicKey};
+use crate::succession::CentreKey;
 use crate::wire::{Blob, Hex, U64};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -63,8 +64,9 @@ pub struct RootDocument {
     pub manifest_keys: Vec<PublicKey>,
     /// Keys that sign checkpoints of the log.
     pub checkpoint_keys: Vec<PublicKey>,
-    /// SHA-256 of the certificate (DER) of the authority that issues transport certificates.
-    pub transport_ca: Option<Digest>,
+    /// Keys of the authorities whose transport certificates count, the one that comes last. Without any, nobody reaches
+    /// anybody.
+    pub transport_keys: Vec<PublicKey>,
     /// Approval keys.
     pub officers: Vec<Officer>,
     /// Quorums; a class that is missing has its compiled minimum.
@@ -95,6 +97,24 @@ impl RootDocument {
     /// The manifest key of this name.
     pub fn manifest_key(&self, key: &KeyId) -> Option<&PublicKey> {
         self.manifest_keys.iter().find(|own| own.id() == *key)
+    }
+
+    /// The centre's own keys of a kind.
+    pub fn keys(&self, key: CentreKey) -> &[PublicKey] {
+        match key {
+            CentreKey::Manifest => &self.manifest_keys,
+            CentreKey::Checkpoint => &self.checkpoint_keys,
+            CentreKey::Transport => &self.transport_keys,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn keys_mut(&mut self, key: CentreKey) -> &mut Vec<PublicKey> {
+        match key {
+            CentreKey::Manifest => &mut self.manifest_keys,
+            CentreKey::Checkpoint => &mut self.checkpoint_keys,
+            CentreKey::Transport => &mut self.transport_keys,
+        }
     }
 
     /// Number of different persons.

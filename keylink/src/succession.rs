@@ -2,7 +2,7 @@
 //! documents; whoever reads the log later finds in it that the holder of the old key named the new one, and that the
 //! new one was there.
 
-use crate::envelope::{Body, bytes_of, pae, strict};
+use crate::envelope::{Body, NotSigned, TrySign, bytes_of, pae, strict};
 use crate::ids::{KmcId, PublicKey};
 use crate::wire::{Blob, Hex, U64};
 use serde::{Deserialize, Serialize};
@@ -16,17 +16,20 @@ pub enum CentreKey {
     Manifest,
     /// Signs checkpoints of the log.
     Checkpoint,
+    /// Signs transport certificates: the key of the transport authority.
+    Transport,
 }
 
 impl CentreKey {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Manifest, Self::Checkpoint];
+    pub const ALL: [Self; 3] = [Self::Manifest, Self::Checkpoint, Self::Transport];
 
     /// The word for paths, files and lists.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Manifest => "manifest",
             Self::Checkpoint => "checkpoint",
+            Self::Transport => "transport",
         }
     }
 }
@@ -76,6 +79,18 @@ impl SignedSuccession {
         let payload = bytes_of(body);
         let pae = pae(Succession::KIND, &payload);
         Self { by_old: Hex(old.sign(&pae)), by_new: Hex(new.sign(&pae)), payload: Blob(payload) }
+    }
+
+    /// The same with keys that may be out of reach.
+    pub fn try_seal(
+        body: &Succession,
+        old: &(impl TrySign + ?Sized),
+        new: &(impl TrySign + ?Sized),
+    ) -> Result<Self, NotSigned> {
+        let payload = bytes_of(body);
+        let pae = pae(Succession::KIND, &payload);
+        let [by_old, by_new] = [old.try_sign(&pae)?, new.try_sign(&pae)?].map(Hex);
+        Ok(Self { by_old, by_new, payload: Blob(payload) })
     }
 
     /// What it says, when both keys that it names have signed it.

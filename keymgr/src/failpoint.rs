@@ -43,6 +43,17 @@ pub const SERVICE: &[&str] = &[
     "api.after_write",
 ];
 
+/// Places of a change of the centre's own keys: before and after each step of it, when the old key is gone, and around the
+/// moment from which checkpoints are signed by another key.
+#[cfg(feature = "failpoints")]
+pub const KEYS: &[&str] = &[
+    "labour.before_key_step",
+    "labour.after_key_step",
+    "labour.after_key_erased",
+    "writer.before_key",
+    "writer.after_key",
+];
+
 /// Kills the process if it is told to die here.
 #[cfg(feature = "failpoints")]
 pub fn pass(name: &str) {

@@ -2,7 +2,7 @@
 //! the caller has opened, since this crate does not choose backends.
 
 use crate::api;
-use crate::channel::{Room, ServerKey, Share, node_tls, serve, server_tls};
+use crate::channel::{ListenerKey, Room, Share, Tls, serve};
 use crate::core::Core;
 use crate::core::input::Input;
 use crate::house::{Genesis, GenesisError, House, HouseError, HouseKeys, Limits, Settings};
@@ -64,9 +64,9 @@ pub enum ServerError {
     /// A port cannot be taken.
     #[error("{0}: {1}")]
     Listen(String, std::io::Error),
-    /// Keys that TLS does not take.
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    /// The listeners cannot be certified.
+    #[error(transparent)]
+    Transport(#[from] crate::service::TransportProblem),
     /// The store is of another centre than the folder.
     #[error("the store belongs to another centre than this folder")]
     OtherCentre,
@@ -100,9 +100,6 @@ pub struct Server {
     manager: Manager,
     api: TcpListener,
     link: TcpListener,
-    api_tls: Arc<ServerConfig>,
-    link_tls: Arc<ServerConfig>,
-    channel: ServerKey,
     key: Digest,
     limits: Limits,
 }
@@ -129,20 +126,18 @@ impl Server {
         clock: Clock,
         house: &House,
         settings: &Settings,
-        mut keys: HouseKeys,
+        keys: HouseKeys,
         vault: VaultThread,
     ) -> Result<Self, ServerError> {
         let genesis = Genesis::read(&house.read(GENESIS)?)?;
         let founding = genesis.founding()?;
+        keys.ring.belongs_to(genesis.kmc())?;
         if !settings.limits.hold() {
             return Err(ServerError::Setting("limits: a limit of nothing lets nobody in".to_owned()));
         }
         let (api, link) = (listen(&settings.listen).await?, listen(&settings.link).await?);
         let link_url = url(settings, &link)?;
         let location = location(house, settings)?;
-        if house.renew_channel(&mut keys, &settings.names, clock.now().utc_ms)? {
-            tracing::info!("the listeners' certificate was near its end and is made anew");
-        }
         let options =
             writer_options(location.clone(), &keys, &genesis, settings.name.clone(), clock.clone())?;
         // Stores are plain blocking code, and one that is behind a connection waits for it within a runtime of its own.
@@ -150,15 +145,14 @@ impl Server {
         let opened: Result<_, crate::store::Error> =
             tokio::task::spawn_blocking(open).await.map_err(|e| std::io::Error::other(e).into()).flatten();
         let (writer, sent) = opened?;
-        let (api_tls, link_tls) =
-            (server_tls(&keys.channel)?, node_tls(&keys.channel, keys.authority.certificate())?);
         let key = digest(&keys.channel)?;
         let manager = Manager::new(Parts {
             writer,
             sent,
             vault,
             ring: keys.ring,
-            authority: keys.authority,
+            channel: keys.channel,
+            names: settings.names.clone(),
             link_url,
             clock,
         });
@@ -177,16 +171,8 @@ impl Server {
             return Err(ServerError::OtherMaster);
         }
         manager.keep_epoch().await;
-        Ok(Self {
-            manager,
-            api,
-            link,
-            api_tls,
-            link_tls,
-            channel: keys.channel,
-            key,
-            limits: settings.limits,
-        })
+        manager.keep_transport().await?;
+        Ok(Self { manager, api, link, key, limits: settings.limits })
     }
 
     /// The manager, to look at.
@@ -211,7 +197,7 @@ impl Server {
 
     /// Serves until `stop` is ready; then what is open may end.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { manager, api, link, api_tls, link_tls, channel, limits, .. } = self;
+        let Self { manager, api, link, limits, .. } = self;
         let (ending, _) = watch::channel(false);
         let ended = || {
             let mut ended = ending.subscribe();
@@ -220,12 +206,18 @@ impl Server {
             }
         };
         let (persons, units) = (api::known_person(manager.clone()), api::known_node(manager.clone()));
-        let people = serve(api, api_tls, api::router(manager.clone()), (people(&limits), persons), ended());
-        let nodes =
-            serve(link, link_tls, api::link_router(manager.clone()), (nodes(&limits), units), ended());
+        let people = serve(
+            api,
+            tls(&manager, Manager::people_tls),
+            api::router(manager.clone()),
+            (people(&limits), persons),
+            ended(),
+        );
+        let router = api::link_router(manager.clone());
+        let nodes = serve(link, tls(&manager, Manager::link_tls), router, (nodes(&limits), units), ended());
         let (people, nodes) = (tokio::spawn(people), tokio::spawn(nodes));
         let (pusher, stopped) = (manager.clone(), ended());
-        let pushes = tokio::spawn(async move { pusher.push(&channel, stopped).await });
+        let pushes = tokio::spawn(async move { pusher.push(stopped).await });
         let worker = manager.clone();
         let work = tokio::spawn(async move { worker.work().await });
         stop.await;
@@ -254,8 +246,8 @@ fn writer_options(
     let origin = crate::service::origin(genesis.kmc());
     let keys = Arc::clone(&keys.ring);
     let of = move || {
-        let secrets = keys.secrets(CentreKey::Checkpoint).into_iter();
-        secrets.map(|secret| CheckpointKey::new(&origin, secret)).collect::<Result<Vec<_>, _>>()
+        let signers = keys.signers(CentreKey::Checkpoint).into_iter();
+        signers.map(|signer| CheckpointKey::by(&origin, Arc::new(signer))).collect::<Result<Vec<_>, _>>()
     };
     of().map_err(|e| ServerError::Setting(e.to_string()))?;
     let key = move || of().unwrap_or_default();
@@ -274,6 +266,12 @@ fn url(settings: &Settings, link: &TcpListener) -> Result<String, ServerError> {
     Ok(format!("https://{name}:{port}"))
 }
 
-fn digest(key: &ServerKey) -> Result<Digest, ServerError> {
-    key.digest().ok_or_else(|| ServerError::Setting("the channel certificate cannot be read".to_owned()))
+// As the manager has it at the moment; a manager that runs has some.
+fn tls(manager: &Manager, of: impl Fn(&Manager) -> Option<Arc<ServerConfig>> + Send + Sync + 'static) -> Tls {
+    let manager = manager.clone();
+    Arc::new(move || of(&manager).unwrap_or_else(|| unreachable!("made at the start")))
+}
+
+fn digest(key: &ListenerKey) -> Result<Digest, ServerError> {
+    key.digest().ok_or_else(|| ServerError::Setting("the key of the listeners cannot be read".to_owned()))
 }

@@ -35,7 +35,7 @@ async fn listen_in(
         get(|Extension(peer): Extension<Peer>| async move { format!("{} {:?}", peer.channel, peer.person) }),
     );
     let app = app.route("/long", get(async || vec![b'x'; 32 << 20]));
-    tokio::spawn(serve(listener, tls, app, room, async {
+    tokio::spawn(serve(listener, Arc::new(move || Arc::clone(&tls)), app, room, async {
         let _ = stopped.await;
     }));
     (url, key.digest().unwrap(), stop)

@@ -2,8 +2,13 @@
 //! that a request says besides.
 
 use keylink::succession::CentreKey;
+use keylink::{NodeId, NotSigned, PublicKey, Sign, SoftSigner, TrySign};
 use keymgr::FolderError;
-use keymgr::house::{Authority, AuthorityError, House, HouseError, Limits, Settings, certificate_end};
+use keymgr::channel::{ListenerKey, is_of_node};
+use keymgr::house::{
+    Authority, AuthorityError, House, HouseError, Limits, RingSigner, Settings, certificate_end,
+    certificate_issuer,
+};
 use keymgr::person::{KeyFileError, spki_digest};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -30,8 +35,8 @@ fn a_house_is_made_once_and_opens_by_its_passphrase() {
     let folder = tempfile::tempdir().unwrap();
     let house = House::at(folder.path().join("kmc"));
     assert!(matches!(house.settings(), Err(HouseError::Empty(_))));
-    let made = house.create(&settings(), PASSPHRASE, NOW).unwrap();
-    assert!(matches!(house.create(&settings(), PASSPHRASE, NOW), Err(HouseError::Taken(_))));
+    let made = house.create(&settings(), PASSPHRASE).unwrap();
+    assert!(matches!(house.create(&settings(), PASSPHRASE), Err(HouseError::Taken(_))));
     assert_eq!(house.settings().unwrap(), settings());
     let opened = house.open(PASSPHRASE).unwrap();
     let [manifest, checkpoint] = [CentreKey::Manifest, CentreKey::Checkpoint];
@@ -44,33 +49,75 @@ fn a_house_is_made_once_and_opens_by_its_passphrase() {
     assert!(matches!(house.open(PASSPHRASE), Err(HouseError::Folder(FolderError::Open(_)))));
 }
 
+// Goes by the name of a key that it has not.
+struct Another(PublicKey, Option<SoftSigner>);
+
+impl TrySign for Another {
+    fn public(&self) -> PublicKey {
+        self.0
+    }
+
+    fn try_sign(&self, message: &[u8]) -> Result<[u8; 64], NotSigned> {
+        Ok(self.1.as_ref().ok_or(NotSigned)?.sign(message))
+    }
+}
+
+fn authority(seed: u8) -> Authority {
+    Authority::new(RingSigner::here(SoftSigner::new(&[seed; 32])), NOW).unwrap()
+}
+
 #[test]
-fn the_listeners_certificate_is_made_anew_before_it_ends_for_the_same_key() {
+fn an_authority_is_made_of_its_key_and_ends_what_it_certifies() {
     const DAY: u64 = 86_400_000;
-    let folder = tempfile::tempdir().unwrap();
-    let house = House::at(folder.path().join("kmc"));
-    let names = settings().names;
-    let mut keys = house.create(&settings(), PASSPHRASE, NOW).unwrap();
-    let (first, key) = (keys.channel.certificate.clone(), keys.channel.digest());
-    assert_eq!(certificate_end(&first).map(|end| (end - NOW) / DAY), Some(824));
-    assert!(!house.renew_channel(&mut keys, &names, NOW + 549 * DAY).unwrap());
-    assert_eq!(keys.channel.certificate, first);
-    assert!(house.renew_channel(&mut keys, &names, NOW + 551 * DAY).unwrap());
-    assert!(certificate_end(&keys.channel.certificate).is_some_and(|end| end > NOW + 1_375 * DAY));
-    assert_eq!(keys.channel.digest(), key, "people's programs know the key");
-    // Found again, and once is enough.
-    let mut again = house.open(PASSPHRASE).unwrap();
-    assert_eq!(again.channel.certificate, keys.channel.certificate);
-    assert!(!house.renew_channel(&mut again, &names, NOW + 552 * DAY).unwrap());
-    // Also one that has ended already.
-    assert!(house.renew_channel(&mut again, &names, NOW + 3_000 * DAY).unwrap());
-    assert_eq!(certificate_end(b"none"), None);
+    let (one, again) = (authority(1), authority(1));
+    assert_eq!(one.certificate(), again.certificate());
+    assert_ne!(one.certificate(), authority(2).certificate());
+    assert_eq!(certificate_issuer(one.certificate()), Some(one.key()));
+    assert_eq!(certificate_end(one.certificate()).map(|end| (end - NOW) / DAY), Some(3_649));
+    let (key, names) = (ListenerKey::generate().unwrap(), settings().names);
+    let made = one.listener(&key, &names, NOW, 825).unwrap();
+    assert_eq!(
+        (spki_digest(&made.certificate), certificate_issuer(&made.certificate)),
+        (key.digest(), Some(one.key()))
+    );
+    assert_eq!(certificate_end(&made.certificate).map(|end| (end - NOW) / DAY), Some(824));
+    let last = one.listener(&key, &names, NOW + 3_600 * DAY, 825).unwrap();
+    assert_eq!(certificate_end(&last.certificate), certificate_end(one.certificate()));
+    assert_eq!((certificate_end(b"none"), certificate_issuer(b"none")), (None, None));
+    let silent = Authority::new(RingSigner::here(Another(one.key(), None)), NOW);
+    assert_eq!(silent.err(), Some(AuthorityError::Key));
+}
+
+#[test]
+fn a_certificate_is_judged_by_the_keys_of_authorities_alone() {
+    const DAY: u64 = 86_400_000;
+    let (one, two) = (authority(1), authority(2));
+    let forger = Another(one.key(), Some(SoftSigner::new(&[3; 32])));
+    let forged = Authority::new(RingSigner::here(forger), NOW).unwrap();
+    let node = NodeId([5; 32]);
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let request = rcgen::CertificateParams::new(vec![]).unwrap().serialize_request(&pair).unwrap();
+    let of = |authority: &Authority, name: &str| authority.certify(request.der(), name, NOW, 90).unwrap();
+    let (name, at) = (node.to_string(), NOW + DAY);
+    let own = of(&one, &name);
+    let (one, two) = (&[one.key()][..], &[two.key()][..]);
+    assert!(is_of_node(one, &own, node, at) && is_of_node(&[two, one].concat(), &own, node, at));
+    for (what, authorities, der, node, at) in [
+        ("another authority counts", two, &own, node, at),
+        ("none counts", &[][..], &own, node, at),
+        ("another node", one, &own, NodeId([6; 32]), at),
+        ("it has ended", one, &own, node, NOW + 91 * DAY),
+        ("signed by another", one, &of(&forged, &name), node, at),
+        ("no certificate", one, &b"none".to_vec(), node, at),
+        ("the authority's own", one, &authority(1).certificate().to_vec(), node, at),
+    ] {
+        assert!(!is_of_node(authorities, der, node, at), "{what}");
+    }
 }
 
 #[test]
 fn a_certificate_takes_the_key_of_a_request_and_nothing_else() {
-    let (certificate, key) = Authority::generate("c", NOW).unwrap();
-    let authority = Authority::new(certificate, &key).unwrap();
+    let authority = authority(1);
     let pair = rcgen::KeyPair::generate().unwrap();
     let mut asked = rcgen::CertificateParams::new(vec!["kmc.example".to_owned()]).unwrap();
     asked.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

@@ -305,7 +305,7 @@ fn a_log_goes_on_under_another_key() {
             CheckpointKey::new(common::ORIGIN, ed25519_dalek::SigningKey::from_bytes(&[seed; 32])).unwrap()
         };
         ledger.commit(vec![(entry("zone.make"), Vec::new()); 3], BEGIN_MS, false).unwrap();
-        ledger.change_key(next(43), "anna", BEGIN_MS).unwrap();
+        assert!(ledger.change_key(next(43), "anna", BEGIN_MS).unwrap());
         ledger.commit(vec![(entry("zone.make"), Vec::new()); 3], BEGIN_MS, false).unwrap();
         ledger.checkpoint().unwrap();
         drop(ledger);
@@ -314,5 +314,54 @@ fn a_log_goes_on_under_another_key() {
         drop(Ledger::lead(Store::lead(&place.location()).unwrap(), next(43), "m", BEGIN_MS).unwrap());
         place.run("UPDATE checkpoint_keys SET body = key WHERE from_size > 0");
         assert!(place.verify().findings.iter().any(|finding| finding.kind == "key"));
+    }
+}
+
+/// Signs while it is said to.
+struct Wayward(keylink::SoftSigner, std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl keylink::TrySign for Wayward {
+    fn public(&self) -> keylink::PublicKey {
+        keylink::Sign::key(&self.0)
+    }
+
+    fn try_sign(&self, message: &[u8]) -> Result<[u8; 64], keylink::NotSigned> {
+        if self.1.load(std::sync::atomic::Ordering::Relaxed) {
+            Ok(keylink::Sign::sign(&self.0, message))
+        } else {
+            Err(keylink::NotSigned)
+        }
+    }
+}
+
+#[test]
+fn a_log_goes_on_without_signatures_and_is_signed_when_its_key_is_back() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    for place in Place::all() {
+        let signs = Arc::new(AtomicBool::new(true));
+        let key = |seed| {
+            let signer = Wayward(keylink::SoftSigner::new(&[seed; 32]), signs.clone());
+            CheckpointKey::by(common::ORIGIN, Arc::new(signer)).unwrap()
+        };
+        let store = Store::lead(&place.location()).unwrap();
+        let mut ledger = Ledger::lead(store, key(42), "m", BEGIN_MS).unwrap();
+        let signed = ledger.newest_checkpoint().cloned();
+        signs.store(false, Ordering::Relaxed);
+        for _ in 0..3 {
+            ledger.commit(vec![(entry("zone.make"), Vec::new())], BEGIN_MS, true).unwrap();
+        }
+        ledger.checkpoint().unwrap();
+        assert!(ledger.waits_for_key() && ledger.uncovered() == 3);
+        assert_eq!(ledger.newest_checkpoint().cloned(), signed, "what was signed stays the newest");
+        let size = ledger.size();
+        assert!(!ledger.change_key(key(43), "anna", BEGIN_MS).unwrap(), "both keys have to sign");
+        assert_eq!((ledger.size(), ledger.uncovered()), (size, 3), "nothing is written");
+        signs.store(true, Ordering::Relaxed);
+        ledger.checkpoint().unwrap();
+        assert!(!ledger.waits_for_key() && ledger.uncovered() == 0);
+        assert!(ledger.change_key(key(43), "anna", BEGIN_MS).unwrap());
+        drop(ledger);
+        assert!(place.verify().holds, "{:?}", place.verify().findings);
     }
 }

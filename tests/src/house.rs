@@ -196,8 +196,13 @@ impl House {
 
     /// Starts a node that has enrolled before.
     pub fn node_back(&self, name: &str) -> Process {
+        self.node_back_with(name, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn node_back_with(&self, name: &str, more: &[&str]) -> Process {
         let args = ["serve", "--insecure-test-lmk", "--listen", "127.0.0.1:0", "--data", name];
-        let mut command = self.command("admin", &args);
+        let mut command = self.command("admin", &[&args[..], more].concat());
         Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts"))
     }
 

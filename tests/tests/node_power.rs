@@ -42,7 +42,7 @@ fn root() -> SignedRoot {
         name: "power".to_owned(),
         manifest_keys: vec![PublicKey([1; 32])],
         checkpoint_keys: vec![PublicKey([2; 32])],
-        transport_ca: None,
+        transport_keys: Vec::new(),
         officers: Vec::new(),
         quorums: Vec::new(),
         recovery: Recovery::default(),
@@ -71,7 +71,7 @@ fn identity(version: u64) -> Identity {
         "seed": hex::encode([4; 32]),
         "transport_key": "k".repeat(300),
         "certificate": format!("{version} ").repeat(400),
-        "authorities": "a".repeat(900),
+        "authorities": (0..6).map(|n| PublicKey([n; 32])).collect::<Vec<_>>(),
     });
     serde_json::from_value(identity).unwrap()
 }

@@ -9,13 +9,18 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use keylink::endpoint::{EXPORTER, Endpoint, MEDIA_TYPE, PULL_WAIT_S};
 use keylink::wire::MESSAGE_MAX;
+use keylink::{PublicKey, authority};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -23,15 +28,15 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-/// Certificates and key of one side, PEM.
+/// Certificates and key of one side, PEM, and whom it believes.
 #[derive(Clone)]
 pub struct TlsIdentity {
     /// Own certificate and its issuers; empty for a client without one.
     pub certificate: String,
     /// Its key.
     pub key: Zeroizing<String>,
-    /// Authorities of the other side.
-    pub authorities: String,
+    /// Keys of the transport authorities that count.
+    pub authorities: Vec<PublicKey>,
 }
 
 impl std::fmt::Debug for TlsIdentity {
@@ -45,12 +50,14 @@ fn unusable(why: impl std::fmt::Display) -> TransportError {
 }
 
 impl TlsIdentity {
-    fn roots(&self) -> Result<RootCertStore, TransportError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(self.authorities.as_bytes()) {
-            roots.add(certificate.map_err(unusable)?).map_err(unusable)?;
-        }
-        Ok(roots)
+    // Made of nothing but the keys.
+    fn roots(&self) -> Arc<RootCertStore> {
+        let anchor = |key: &PublicKey| TrustAnchor {
+            subject: authority::subject(key).into(),
+            subject_public_key_info: authority::key_info(key).into(),
+            name_constraints: None,
+        };
+        Arc::new(RootCertStore { roots: self.authorities.iter().map(anchor).collect() })
     }
 
     fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TransportError> {
@@ -63,24 +70,28 @@ impl TlsIdentity {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(unusable)
     }
 
-    /// As a client: shows its certificate when it has one.
+    /// As a client: shows its certificate when it has one, and says which authorities it knows.
     pub fn client(&self) -> Result<ClientConfig, TransportError> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        let provider = Arc::new(default_provider());
+        let inner = WebPkiServerVerifier::builder_with_provider(self.roots(), Arc::clone(&provider))
+            .build()
+            .map_err(unusable)?;
+        let known = self.authorities.iter().map(|key| authority::name(key).into()).collect();
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
             .map_err(unusable)?
-            .with_root_certificates(self.roots()?);
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Knows { inner, known }));
         if self.certificate.is_empty() {
             return Ok(builder.with_no_client_auth());
         }
         builder.with_client_auth_cert(self.chain()?, self.private_key()?).map_err(unusable)
     }
 
-    /// Judges certificates that the authorities of the other side have issued for clients.
+    /// Judges certificates that the authorities have issued for clients.
     pub(super) fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, TransportError> {
         let provider = Arc::new(default_provider());
-        WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), provider)
-            .build()
-            .map_err(unusable)
+        WebPkiClientVerifier::builder_with_provider(self.roots(), provider).build().map_err(unusable)
     }
 
     /// As a server: asks for the other side's certificate.
@@ -91,6 +102,53 @@ impl TlsIdentity {
             .with_client_cert_verifier(self.verifier()?)
             .with_single_cert(self.chain()?, self.private_key()?)
             .map_err(unusable)
+    }
+}
+
+// Judges as usual, and says in the hello which authorities count (RFC 8446 section 4.2.4): the other end may have
+// certificates of several.
+#[derive(Debug)]
+struct Knows {
+    inner: Arc<WebPkiServerVerifier>,
+    known: Vec<DistinguishedName>,
+}
+
+impl ServerCertVerifier for Knows {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        Some(&self.known)
     }
 }
 

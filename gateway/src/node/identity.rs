@@ -2,7 +2,7 @@
 //! only the service can read; the signature key signs receipts, the transport key nothing but handshakes.
 
 use keylink::wire::{Blob, Hex};
-use keylink::{KmcId, NodeId, Sign, SoftSigner};
+use keylink::{KmcId, NodeId, PublicKey, Sign, SoftSigner};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 use std::path::Path;
@@ -22,8 +22,8 @@ pub struct Identity {
     pub(super) transport_key: Zeroizing<String>,
     /// Its certificate and issuers, PEM; empty before enrolment.
     pub(super) certificate: String,
-    /// Authorities of the manager's certificate, PEM.
-    pub(super) authorities: String,
+    /// Transport authorities: of the token, then those of the pinned root document when this was written.
+    pub(super) authorities: Vec<PublicKey>,
     /// The certificate request that this node asks with, PKCS #10 in DER; none once it is enrolled. It is kept as it
     /// is, since its signature would be another each time, and officers approve it by its hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -24,6 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use x509_cert::Certificate;
+use x509_cert::der::{Decode, Encode};
 
 /// A handshake must be over by then.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -179,10 +181,16 @@ fn is_node(stream: &TlsStream<TcpStream>) -> bool {
 /// Common name (RFC 5280 appendix A.1), before the tag of its text.
 const COMMON_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
 
-// Whether a common name of a certificate (DER) is a node's id.
+// Whether a common name of the subject of a certificate (DER) is a node's id; the issuer's is its key, which reads the
+// same. Whoever shows what is no certificate is no manager either.
 fn names_node(certificate: &[u8]) -> bool {
+    let read = Certificate::from_der(certificate).and_then(|read| read.tbs_certificate().subject().to_der());
+    read.map_or(true, |subject| has_id(&subject))
+}
+
+fn has_id(name: &[u8]) -> bool {
     let is_id = |text: &[u8]| core::str::from_utf8(text).is_ok_and(|text| text.parse::<NodeId>().is_ok());
-    let mut rest = certificate;
+    let mut rest = name;
     while let Some((_, next)) = rest.split_first() {
         // Any kind of text, 64 characters of it.
         if let Some([_, 64, text @ ..]) = rest.strip_prefix(COMMON_NAME)
@@ -213,25 +221,29 @@ mod tests {
 
     #[test]
     fn a_node_is_told_from_its_manager() {
+        assert!(names_node(&[]), "no certificate");
         assert!(names_node(&named(&NodeId([0xA5; 32]).to_string())));
         for name in ["manager", &"z".repeat(64), &"a".repeat(63), &"a".repeat(65)] {
             assert!(!names_node(&named(name)), "{name}");
         }
-        assert!(
-            !names_node(&[]) && !names_node(COMMON_NAME) && !names_node(&[COMMON_NAME, &[12, 64]].concat())
-        );
+        assert!(!has_id(&[]) && !has_id(COMMON_NAME) && !has_id(&[COMMON_NAME, &[12, 64]].concat()));
     }
 
     fn identity() -> TlsIdentity {
+        let own = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("key");
+        let authority = keylink::PublicKey(own.public_key_raw().try_into().expect("32 bytes"));
         let mut params = CertificateParams::new(vec![]).expect("params");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, keylink::authority::ORGANIZATION);
+        params.distinguished_name.push(DnType::CommonName, authority.to_string());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("key")).expect("CA");
+        let ca = CertifiedIssuer::self_signed(params, own).expect("CA");
         let key = KeyPair::generate().expect("key");
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("params");
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &ca).expect("signed").pem();
-        TlsIdentity { certificate, key: key.serialize_pem().into(), authorities: ca.pem() }
+        TlsIdentity { certificate, key: key.serialize_pem().into(), authorities: vec![authority] }
     }
 
     // Whoever is let in and asks nothing is not kept either.

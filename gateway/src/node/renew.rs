@@ -1,5 +1,6 @@
-//! The transport certificate of a node is made anew before it ends, for the same key. The one in use stays in its file
-//! until the new one is judged and stored in its place, and is valid until its own end whatever happens in between.
+//! The transport certificate of a node is made anew before it ends, and when the pinned root document names another
+//! authority than the one that issued it, for the same key. The one in use stays in its file until the new one is judged
+//! and stored in its place, and goes on whatever happens in between.
 //!
 //! A node that asks its manager does it over a connection of its own. One that is pushed to or carried to asks in its
 //! parcel, and finds the answer in later mail; what it has asked is kept in a file, since whoever carries may be on the
@@ -12,11 +13,12 @@ use super::transport::TransportError;
 use keylink::message::{Audience, CERTIFICATE_RENEW_MS, Head, PROTOCOL, Renew, Renewed};
 use keylink::root::RootDocument;
 use keylink::wire::{Blob, U64};
-use keylink::{Digest, NodeId, Signed};
+use keylink::{Digest, NodeId, PublicKey, Signed, authority};
 use rcgen::KeyPair;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use x509_cert::Certificate;
@@ -24,6 +26,9 @@ use x509_cert::der::{Decode, Encode};
 
 /// Between two tries, milliseconds.
 const AGAIN_MS: u64 = 3_600_000;
+/// Between two tries when another authority is to issue, milliseconds: at first, and at last. It does not issue before
+/// the nodes that are waited for know it.
+const FOLLOW_MS: (u64, u64) = (1_000, 300_000);
 /// Life of a request that is answered at once, milliseconds.
 const REQUEST_MS: u64 = 120_000;
 /// Life of a request in a parcel that somebody carries, milliseconds: as of everything that a node writes into a file.
@@ -37,7 +42,8 @@ pub enum RenewError {
     /// The answer is not from the pinned manager, or answers something else.
     #[error("the answer is not the manager's to this request: {0}")]
     Stranger(&'static str),
-    /// It is not this node's, ends no later than the one in use, or was issued by somebody else.
+    /// It is not this node's, ends no later than the one in use, or was issued by an authority that does not count or that
+    /// another has followed.
     #[error("not a certificate for this node: {0}")]
     Certificate(&'static str),
     /// The transport key or certificate cannot be used.
@@ -63,7 +69,10 @@ pub struct Renewal {
     identity: Identity,
     path: PathBuf,
     until_ms: u64,
+    issuer: Option<PublicKey>,
     asked: Asked,
+    // Asked in vain for a certificate of another authority.
+    tries: u32,
     shows: bool,
     used: Box<Use>,
 }
@@ -90,12 +99,12 @@ impl Renewal {
         used: impl Fn(&TlsIdentity) -> Result<(), TransportError> + Send + Sync + 'static,
     ) -> Result<Self, RenewError> {
         let (_, in_use) = first(&identity.certificate)?;
-        let until_ms = end_of(&in_use);
+        let (until_ms, issuer) = (end_of(&in_use), issuer_of(&in_use));
         let used = Box::new(used);
         // Without it the manager is asked again.
         let asked = std::fs::read(asked_file(path)).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let asked = asked.unwrap_or_default();
-        Ok(Self { identity, path: path.to_owned(), until_ms, asked, shows: false, used })
+        Ok(Self { identity, path: path.to_owned(), until_ms, issuer, asked, tries: 0, shows: false, used })
     }
 
     /// When the certificate in use ends, UTC milliseconds.
@@ -103,14 +112,43 @@ impl Renewal {
         self.until_ms
     }
 
-    /// Whether the manager is to be asked now.
-    pub const fn is_due(&self, utc_ms: u64) -> bool {
-        self.until_ms.saturating_sub(utc_ms) <= CERTIFICATE_RENEW_MS && utc_ms >= self.asked.not_before_ms.0
+    /// Goes by the authorities of the pinned root document from now on: by no others are connections made and taken, and
+    /// the last of them is to have issued the certificate in use.
+    pub fn follow(&mut self, document: &RootDocument) -> Result<(), RenewError> {
+        if self.identity.authorities == document.transport_keys {
+            return Ok(());
+        }
+        self.identity.authorities.clone_from(&document.transport_keys);
+        (self.asked.not_before_ms, self.tries) = (U64(0), 0);
+        (self.used)(&self.identity.tls())?;
+        // The document says it again at the next start.
+        self.identity.save(&self.path).map_err(|source| RenewError::Kept { path: self.path.clone(), source })
     }
 
-    /// What the manager is asked. It is not due again before an hour has passed.
+    // Another authority than the one that issued it is to issue it.
+    fn follows(&self) -> bool {
+        self.identity.authorities.last().is_some_and(|newest| self.issuer != Some(*newest))
+    }
+
+    /// Whether the manager is to be asked now.
+    pub fn is_due(&self, utc_ms: u64) -> bool {
+        let due = self.follows() || self.until_ms.saturating_sub(utc_ms) <= CERTIFICATE_RENEW_MS;
+        due && utc_ms >= self.asked.not_before_ms.0
+    }
+
+    fn pause(&mut self, utc_ms: u64) {
+        let (first, last) = FOLLOW_MS;
+        let wait = match self.follows() {
+            true => first.saturating_mul(1 << self.tries.min(16)).min(last),
+            false => AGAIN_MS,
+        };
+        self.tries = self.tries.saturating_add(1);
+        self.asked.not_before_ms = U64(utc_ms.saturating_add(wait));
+    }
+
+    /// What the manager is asked. It is not due again before an hour has passed, or less where another authority issues.
     pub fn request(&mut self, utc_ms: u64) -> Result<Signed, RenewError> {
-        self.asked.not_before_ms = U64(utc_ms.saturating_add(AGAIN_MS));
+        self.pause(utc_ms);
         let signed = self.ask(None, utc_ms.saturating_add(REQUEST_MS))?;
         self.note(&signed);
         Ok(signed)
@@ -119,14 +157,16 @@ impl Renewal {
     /// What goes into a parcel, if anything: the request when one is due, or the certificate that was taken from mail.
     pub fn in_parcel(&mut self, utc_ms: u64, carried: bool) -> Result<Option<Signed>, RenewError> {
         let due = self.is_due(utc_ms);
-        if !due && !std::mem::take(&mut self.shows) {
+        // While authorities change, the manager waits to see it.
+        let shows = std::mem::take(&mut self.shows) || self.identity.authorities.len() > 1;
+        if !due && !shows {
             return Ok(None);
         }
         let (in_use, _) = first(&self.identity.certificate)?;
         let life_ms = if carried { CARRIED_MS } else { REQUEST_MS };
         let signed = self.ask(Some(Blob(in_use.to_vec())), utc_ms.saturating_add(life_ms))?;
         if due {
-            self.asked.not_before_ms = U64(utc_ms.saturating_add(AGAIN_MS));
+            self.pause(utc_ms);
             self.note(&signed);
             let text = serde_json::to_vec(&self.asked).map_err(unusable)?;
             let path = asked_file(&self.path);
@@ -187,44 +227,55 @@ impl Renewal {
             return Err(RenewError::Stranger("answers another request"));
         }
         let certificate = renewed.certificates.iter().map(|der| pem(&der.0)).collect();
-        let identity = Identity { certificate, ..self.identity.clone() };
-        let until_ms = self.judge(&identity, utc_ms)?;
+        let authorities = document.transport_keys.clone();
+        let identity = Identity { certificate, authorities, ..self.identity.clone() };
+        let (until_ms, issuer) = judge(&identity, utc_ms)?;
+        // The newest comes last; one that is not named comes before all.
+        let place = |by: Option<PublicKey>| identity.authorities.iter().position(|key| Some(*key) == by);
+        match place(issuer).cmp(&place(self.issuer)) {
+            Ordering::Less => {
+                return Err(RenewError::Certificate("another authority has followed its issuer"));
+            }
+            Ordering::Equal if until_ms <= self.until_ms => {
+                return Err(RenewError::Certificate("ends no later than the one in use"));
+            }
+            _ => {}
+        }
         let failed = |source| RenewError::Kept { path: self.path.clone(), source };
         identity.save(&self.path).map_err(failed)?;
-        (self.identity, self.until_ms, self.asked) = (identity, until_ms, Asked::default());
+        (self.identity, self.until_ms, self.issuer) = (identity, until_ms, issuer);
+        (self.asked, self.tries) = (Asked::default(), 0);
         // What is left there would be asked again at worst.
         let _ = std::fs::remove_file(asked_file(&self.path));
         (self.used)(&self.identity.tls())?;
         Ok(until_ms)
     }
+}
 
-    fn judge(&self, identity: &Identity, utc_ms: u64) -> Result<u64, RenewError> {
-        let (der, certificate) = first(&identity.certificate)?;
-        let about = certificate.tbs_certificate();
-        let key = about.subject_public_key_info().to_der().map_err(unusable)?;
-        let pair = KeyPair::from_pem(&identity.transport_key).map_err(unusable)?;
-        if key != rcgen::PublicKeyData::subject_public_key_info(&pair) {
-            return Err(RenewError::Certificate("another key"));
-        }
-        let named = about.subject().to_string();
-        let named = named.strip_prefix("CN=").and_then(|id| id.parse::<NodeId>().ok());
-        if named != Some(identity.node()) {
-            return Err(RenewError::Certificate("another name"));
-        }
-        let until_ms = end_of(&certificate);
-        if until_ms <= self.until_ms {
-            return Err(RenewError::Certificate("ends no later than the one in use"));
-        }
-        let now = UnixTime::since_unix_epoch(Duration::from_millis(utc_ms));
-        let verifier = identity.tls().verifier().map_err(unusable)?;
-        let issued = verifier.verify_client_cert(&der, &[], now);
-        issued.map_err(|_| {
-            RenewError::Certificate("not issued by the transport authority, or not valid now")
-        })?;
-        // What does not open a connection does not take the place of what does.
-        identity.tls().client().and_then(|_| identity.tls().server()).map_err(unusable)?;
-        Ok(until_ms)
+/// Whether the certificate of an identity is that node's, for its key, by one of the authorities; gives its end, UTC
+/// milliseconds, and its issuer.
+pub(super) fn judge(identity: &Identity, utc_ms: u64) -> Result<(u64, Option<PublicKey>), RenewError> {
+    let (der, certificate) = first(&identity.certificate)?;
+    let about = certificate.tbs_certificate();
+    let key = about.subject_public_key_info().to_der().map_err(unusable)?;
+    let pair = KeyPair::from_pem(&identity.transport_key).map_err(unusable)?;
+    if key != rcgen::PublicKeyData::subject_public_key_info(&pair) {
+        return Err(RenewError::Certificate("another key"));
     }
+    let named = about.subject().to_string();
+    let named = named.strip_prefix("CN=").and_then(|id| id.parse::<NodeId>().ok());
+    if named != Some(identity.node()) {
+        return Err(RenewError::Certificate("another name"));
+    }
+    let now = UnixTime::since_unix_epoch(Duration::from_millis(utc_ms));
+    let verifier = identity.tls().verifier().map_err(unusable)?;
+    let issued = verifier.verify_client_cert(&der, &[], now);
+    issued.map_err(|_| {
+        RenewError::Certificate("not issued by a transport authority that counts, or not valid now")
+    })?;
+    // What does not open a connection does not take the place of what does.
+    identity.tls().client().and_then(|_| identity.tls().server()).map_err(unusable)?;
+    Ok((end_of(&certificate), issuer_of(&certificate)))
 }
 
 // Beside the identity.
@@ -240,6 +291,10 @@ fn first(certificates: &str) -> Result<(CertificateDer<'static>, Certificate), R
     let der = CertificateDer::from_pem_slice(certificates.as_bytes()).map_err(unusable)?;
     let certificate = Certificate::from_der(&der).map_err(unusable)?;
     Ok((der, certificate))
+}
+
+fn issuer_of(certificate: &Certificate) -> Option<PublicKey> {
+    authority::named(&certificate.tbs_certificate().issuer().to_der().ok()?)
 }
 
 fn end_of(certificate: &Certificate) -> u64 {

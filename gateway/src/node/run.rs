@@ -315,6 +315,10 @@ async fn handle(
             match answer {
                 Ok(Got::Answer(Answer::Taken(body))) => side.renewed(&body),
                 Ok(_) => tracing::warn!("the transport certificate was not made anew: no answer"),
+                // The authority that is to follow does not issue yet.
+                Err(TransportError::Refused(409, text)) if text.contains("not_due") => {
+                    tracing::debug!(text, "the transport certificate was not made anew");
+                }
                 Err(error) => tracing::warn!(%error, "the transport certificate was not made anew"),
             }
             Ok(())

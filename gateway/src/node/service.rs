@@ -244,7 +244,7 @@ pub async fn open(
     stored: Option<Stored>,
 ) -> Result<(Identity, NodeSide), ServiceError> {
     let path = identity_file(data);
-    let identity = Identity::load(&path).map_err(|source| ServiceError::Identity { path, source })?;
+    let mut identity = Identity::load(&path).map_err(|source| ServiceError::Identity { path, source })?;
     let installer = Installer::start(backend, lmks);
     let installer = installer.ok_or_else(|| ServiceError::Lmk(lmks.kek.to_string(), "an AES root KEK"))?;
     let clock = SystemClock::new().map_err(|error| ServiceError::System(error.to_string()))?;
@@ -262,6 +262,8 @@ pub async fn open(
     };
     let skew_max_ms = table.skew_max_ms.unwrap_or(Rules::default().skew_max_ms);
     let side = NodeSide::start(&identity, parts, Rules { skew_max_ms }).await?;
+    // The pinned document goes before what the file says.
+    identity.authorities.clone_from(&side.machine().document().transport_keys);
     Ok((identity, side))
 }
 

@@ -109,9 +109,19 @@ impl NodeSide {
         &self.machine
     }
 
-    /// Has its transport certificate made anew before it ends.
+    /// Has its transport certificate made anew before it ends, or when another authority issues.
     pub fn renew_by(&mut self, renewal: Renewal) {
         self.renewal = Some(renewal);
+        self.follow_authorities();
+    }
+
+    // The pinned root document says which authorities count.
+    fn follow_authorities(&mut self) {
+        if let Some(renewal) = &mut self.renewal
+            && let Err(error) = renewal.follow(self.machine.document())
+        {
+            tracing::error!(%error, "transport authorities");
+        }
     }
 
     /// What the manager is asked when a certificate is due.
@@ -214,6 +224,7 @@ impl NodeSide {
             let effects = self.machine.root(self.parts.clock.now(), root);
             said.extend(self.follow(effects).await?);
         }
+        self.follow_authorities();
         for signed in &mail.messages {
             if signed.kind == Renewed::KIND {
                 self.renewed_by_mail(signed);

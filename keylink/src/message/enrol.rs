@@ -24,8 +24,8 @@ pub struct EnrolmentToken {
     pub root: Digest,
     /// Where the manager is.
     pub url: String,
-    /// Certificates of the authorities of the manager's own certificate, each DER.
-    pub authorities: Vec<Blob>,
+    /// Keys of the authorities by which the manager proves itself until the node has its root document.
+    pub authorities: Vec<PublicKey>,
     /// The token.
     pub token: TokenId,
     /// Its secret.
@@ -121,10 +121,8 @@ pub struct Enrolled {
     pub head: Head,
     /// The root document of the token, and those behind it, in order.
     pub roots: Vec<SignedRoot>,
-    /// Transport certificate of the node and its issuers, each DER.
+    /// Transport certificate of the node and its issuers, each DER. Which issuers count is in the root document.
     pub certificates: Vec<Blob>,
-    /// Certificates of authorities that issue the manager's own certificate, each DER.
-    pub authorities: Vec<Blob>,
     /// Who approved it.
     pub evidence: Evidence,
 }

@@ -1,6 +1,7 @@
-//! How a node's transport certificate is made anew before it ends, for the same key. The message is signed by the node,
-//! and the answer by the manager. What proves the key is the connection of the certificate in use, or, where mail is
-//! pushed or carried, that certificate itself beside a request that its key has signed.
+//! How a node's transport certificate is made anew before it ends, or when another authority takes the place of the one
+//! that issued it, for the same key. The message is signed by the node, and the answer by the manager. What proves the
+//! key is the connection of the certificate in use, or, where mail is pushed or carried, that certificate itself beside a
+//! request that its key has signed.
 
 use super::Head;
 use crate::envelope::Body;
@@ -43,7 +44,7 @@ pub struct Renewed {
     pub head: Head,
     /// Hash of the [`Renew`] that it answers.
     pub request: Digest,
-    /// The certificate and its issuers, each DER.
+    /// The certificate and its issuers, each DER. Which issuers count is in the root document.
     pub certificates: Vec<Blob>,
 }
 

@@ -50,7 +50,7 @@ pub fn centre() -> Centre {
         name: "test centre".into(),
         manifest_keys: vec![manifest.key()],
         checkpoint_keys: vec![SoftSigner::new(&[101; 32]).key()],
-        transport_ca: None,
+        transport_keys: vec![SoftSigner::new(&[102; 32]).key()],
         officers: officers_of(&officers),
         quorums: Vec::new(),
         recovery: Recovery { keys: (200..203).map(|n| SoftSigner::new(&[n; 32]).key()).collect(), needed: 2 },

@@ -6,7 +6,7 @@ use crate::channel::{Known, Peer};
 use crate::service::{Line, LinkAnswer, LinkProblem, Manager, mail_bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
@@ -23,7 +23,7 @@ pub fn link_router(manager: Manager) -> Router {
         .route(Endpoint::Receipts.path(), post(receipts))
         .route(Endpoint::Beat.path(), post(beat))
         .route(Endpoint::Renew.path(), post(renew))
-        .route_layer(from_fn(certified))
+        .route_layer(from_fn_with_state(manager.clone(), certified))
         .route(Endpoint::Enrol.path(), post(enrol))
         .method_not_allowed_fallback(no_method)
         .fallback(no_path)
@@ -40,12 +40,15 @@ pub fn known_node(manager: Manager) -> Known {
 }
 
 // Only a node that asks to be known comes without a certificate. The listener takes no certificate of another
-// authority, and the authority certifies nodes by their ids.
-async fn certified(mut request: Request, next: Next) -> Response {
+// authority, and the authority certifies nodes by their ids. A connection that was opened by one that counts no more
+// carries nothing.
+async fn certified(State(manager): State<Manager>, mut request: Request, next: Next) -> Response {
     let line = request.extensions().get::<Peer>().and_then(|peer| {
         let node = peer.node.filter(|_| peer.person.is_none())?;
         let Peer { channel, until_utc_ms, exporter, .. } = *peer;
-        Some(Line { node, channel, until_utc_ms, exporter })
+        let authority = peer.authority?;
+        let counts = manager.transport().is_ok_and(|now| now.counts().contains(&authority));
+        counts.then_some(Line { node, channel, authority, until_utc_ms, exporter })
     });
     let Some(line) = line else {
         let detail = "a certificate of the transport authority for a node is needed";

@@ -31,7 +31,7 @@ pub struct SigningKeyView {
     pub public: PublicKey,
     /// Since when it signs, UTC milliseconds.
     pub since_ms: U64,
-    /// Where its secret half is.
+    /// Where its secret half is: `sealed file`, or `token` and the label of the key there.
     pub place: String,
     /// The change on its way.
     pub change: Option<KeyChangeView>,
@@ -106,7 +106,7 @@ pub(super) fn keys(manager: &Manager) -> Vec<SigningKeyView> {
         };
         let view = |key| {
             let (public, since) = core.signing_key(key)?;
-            let place = crate::house::KEYS_PLACE.to_owned();
+            let place = manager.ring().place(key, &public).unwrap_or_default();
             Some(SigningKeyView { key, public, since_ms: U64(since), place, change: change(key) })
         };
         CentreKey::ALL.into_iter().filter_map(view).collect()

@@ -38,8 +38,8 @@ pub struct StatusView {
     pub master_key_check_value: String,
     /// The master key is a public test key, which protects nothing.
     pub test_master_key: bool,
-    /// Where the keys are that sign manifests, checkpoints and certificates of nodes: `sealed file`, opened in the
-    /// memory of the manager.
+    /// Where the keys are made that sign manifests and checkpoints: `token`, which they never leave, or `sealed file`,
+    /// opened in the memory of the manager.
     pub signing_keys_place: String,
     /// The keys that sign manifests and checkpoints, and how far the change of one is.
     pub signing_keys: Vec<super::SigningKeyView>,
@@ -420,6 +420,8 @@ pub struct NodeView {
     pub wipe: Option<Wipe>,
     /// When its transport certificate ends, UTC milliseconds; 0 while that is not known.
     pub certificate_until_utc_ms: u64,
+    /// Key of the transport authority that issued it.
+    pub certificate_by: Option<PublicKey>,
     /// Last sign of life, UTC milliseconds; 0 for none.
     pub seen_utc_ms: u64,
     /// Its clock minus ours, milliseconds.
@@ -460,6 +462,7 @@ impl NodeView {
             next_root_kek_number: node.next_kek_number(),
             wipe: node.wipe,
             certificate_until_utc_ms: node.certificate_until_utc_ms,
+            certificate_by: node.certificate_by,
             seen_utc_ms: node.seen_utc_ms,
             skew_ms: node.skew_ms,
             serving_utc_ms: node.serving_utc_ms,

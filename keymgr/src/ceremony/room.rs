@@ -302,7 +302,9 @@ impl Manager {
             })
             .await?;
         let utc_ms = self.now().utc_ms;
-        let transcript = self.sign(&transcript(&approved, id, generation, &parts, &formed, utc_ms));
+        let transcript = self.sign(&transcript(&approved, id, generation, &parts, &formed, utc_ms)).await;
+        // The components stay: it is formed again when the key answers.
+        let transcript = transcript.map_err(|_| VaultError::Backend)?;
         let evidence = parts.values().map(|part| part.name).collect();
         let input = match approved.what {
             What::Key(_) => {

@@ -1,13 +1,12 @@
 //! The calling end: an HTTPS client that takes the one server key it was told, and shows its own certificate.
 
 use super::pinned::{OneKey, OneNode};
-use super::{ServerKey, provider};
+use super::provider;
+use super::shown::{Shown, of_authorities};
 use crate::person::named_node;
-use keylink::ids::{Digest, NodeId};
+use keylink::ids::{Digest, NodeId, PublicKey};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::{ClientConfig, RootCertStore, version::TLS13};
+use rustls::{ClientConfig, version::TLS13};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -35,16 +34,19 @@ pub fn client_tls(certificate: &[u8], key: &[u8], server: Digest) -> Result<Clie
         .with_client_auth_cert(vec![CertificateDer::from(certificate.to_vec())], private)
 }
 
-/// An HTTPS client towards one node's own listener: it shows `key` and its certificate, and takes only a certificate of
-/// `authority` (DER) that names this node.
-pub fn node_client(key: &ServerKey, authority: &[u8], node: NodeId) -> Result<reqwest::Client, ClientError> {
-    let of_authority = of_authority(authority)?;
-    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.key.to_vec()));
+/// An HTTPS client towards one node's own listener: it shows the certificate that the node knows the issuer of, and takes
+/// only a certificate of one of the authorities that names this node.
+pub fn node_client(
+    shown: &Arc<Shown>,
+    authorities: &[PublicKey],
+    node: NodeId,
+) -> Result<reqwest::Client, ClientError> {
+    let of_authority = of_authorities(authorities, false)?;
     let tls = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(OneNode { of_authority, node }))
-        .with_client_auth_cert(vec![CertificateDer::from(key.certificate.clone())], private)?;
+        .with_client_cert_resolver(Arc::<Shown>::clone(shown));
     Ok(reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
@@ -55,20 +57,13 @@ pub fn node_client(key: &ServerKey, authority: &[u8], node: NodeId) -> Result<re
         .build()?)
 }
 
-fn of_authority(authority: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(authority.to_vec()))?;
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-        .build()
-        .map_err(|error| rustls::Error::General(error.to_string()))
-}
-
-/// True when `authority` (DER) has issued the certificate for this node, and it is valid now: what a connection would
+/// True when one of the authorities has issued the certificate for this node, and it is valid now: what a connection would
 /// have to show.
-pub fn is_of_node(authority: &[u8], certificate: &[u8], node: NodeId, utc_ms: u64) -> bool {
+pub fn is_of_node(authorities: &[PublicKey], certificate: &[u8], node: NodeId, utc_ms: u64) -> bool {
     let now = UnixTime::since_unix_epoch(Duration::from_millis(utc_ms));
     let certificate = CertificateDer::from(certificate);
-    let valid = of_authority(authority).and_then(|own| own.verify_client_cert(&certificate, &[], now));
+    let valid =
+        of_authorities(authorities, false).and_then(|own| own.verify_client_cert(&certificate, &[], now));
     valid.is_ok() && named_node(&certificate) == Some(node)
 }
 

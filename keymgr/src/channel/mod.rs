@@ -8,11 +8,13 @@ mod client;
 mod pinned;
 mod places;
 mod server;
+mod shown;
 mod stall;
 
 pub use client::{ClientError, client, client_tls, is_of_node, node_client};
 pub use places::Share;
-pub use server::{Known, Peer, Room, ServerKey, node_tls, serve, server_tls};
+pub use server::{Known, ListenerKey, Peer, Room, ServerKey, Tls, node_tls, serve, server_tls};
+pub use shown::Shown;
 
 /// The one provider of primitives that this program uses.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {

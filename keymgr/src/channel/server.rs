@@ -3,8 +3,9 @@
 use super::pinned::AnyKey;
 use super::places::{Place, Places, Share, WhenFull, network};
 use super::provider;
+use super::shown::{Shown, of_authorities};
 use super::stall::Stalling;
-use crate::house::certificate_end;
+use crate::house::{certificate_end, certificate_issuer};
 use crate::person::{channel_issuer, named_node, spki_digest};
 use axum::Router;
 use hyper::server::conn::http1;
@@ -13,9 +14,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use keylink::endpoint::EXPORTER;
 use keylink::ids::{Digest, NodeId, PublicKey};
-use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, version::TLS13};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -45,6 +44,9 @@ pub struct Room {
 /// Tells whether the other end counts as known, and as whom.
 pub type Known = Arc<dyn Fn(&Peer) -> Option<[u8; 32]> + Send + Sync>;
 
+/// Gives the settings by which the next connection is taken.
+pub type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
 /// Longest time in which the other end takes nothing of what waits for it.
 const STALL: Duration = Duration::from_secs(5);
 
@@ -60,6 +62,8 @@ pub struct Peer {
     pub person: Option<PublicKey>,
     /// The node that the certificate names. Proved only where certificates are those of the transport authority.
     pub node: Option<NodeId>,
+    /// The transport authority that the certificate names as its issuer. Proved where `node` is.
+    pub authority: Option<PublicKey>,
     /// When the certificate ends, UTC milliseconds.
     pub until_utc_ms: u64,
     /// Exporter value of the connection, to which a hello is bound.
@@ -94,6 +98,39 @@ impl ServerKey {
     }
 }
 
+/// The key of listeners whose certificates come and go: P-256.
+pub struct ListenerKey(Zeroizing<Vec<u8>>);
+
+impl core::fmt::Debug for ListenerKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("ListenerKey")
+    }
+}
+
+impl ListenerKey {
+    /// A new one.
+    pub fn generate() -> Result<Self, rcgen::Error> {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        Ok(Self(Zeroizing::new(pair.serialize_der())))
+    }
+
+    /// From PKCS#8 in DER.
+    pub const fn from_der(der: Zeroizing<Vec<u8>>) -> Self {
+        Self(der)
+    }
+
+    /// PKCS#8 in DER.
+    pub fn der(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What clients know the listener by, whatever its certificate is: SHA-256 of the SubjectPublicKeyInfo.
+    pub fn digest(&self) -> Option<Digest> {
+        let pair = rcgen::KeyPair::try_from(self.der()).ok()?;
+        Some(Digest::of(&rcgen::PublicKeyData::subject_public_key_info(&pair)))
+    }
+}
+
 /// Settings of a listener: TLS 1.3 only, a client certificate needed.
 pub fn server_tls(key: &ServerKey) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = provider();
@@ -106,37 +143,30 @@ pub fn server_tls(key: &ServerKey) -> Result<Arc<ServerConfig>, rustls::Error> {
     Ok(Arc::new(config))
 }
 
-/// Settings of a listener for nodes: TLS 1.3 only. Certificates are those of `authority` (DER); a node that asks
-/// to be known has none yet.
-pub fn node_tls(key: &ServerKey, authority: &[u8]) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let provider = provider();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(authority.to_vec()))?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| rustls::Error::General(error.to_string()))?;
-    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.key.to_vec()));
-    let mut config = ServerConfig::builder_with_provider(provider)
+/// Settings of a listener for nodes: TLS 1.3 only. Certificates are those of the authorities; a node that asks to be known
+/// has none yet.
+pub fn node_tls(shown: &Arc<Shown>, authorities: &[PublicKey]) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![CertificateDer::from(key.certificate.clone())], private)?;
+        .with_client_cert_verifier(of_authorities(authorities, true)?)
+        .with_cert_resolver(Arc::<Shown>::clone(shown));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-/// Serves `app` until `stop` is ready; then open requests may end. Connections are counted in three shares, so that
+/// Serves `app` until `stop` is ready; then open requests may end. `tls` is asked at every connection; those that are open
+/// stay as they are. Connections are counted in three shares, so that
 /// whoever is known finds a place however many come who are not.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: Tls,
     app: Router,
     (limits, known): (Room, Known),
     stop: impl Future<Output = ()>,
 ) {
     let greeting = Places::new(limits.greeting, WhenFull::OldestGoes);
     let doors = Arc::new(Doors {
-        acceptor: TlsAcceptor::from(tls),
+        tls,
         app,
         head: limits.head,
         strangers: Places::new(limits.strangers, WhenFull::OldestGoes),
@@ -167,7 +197,7 @@ pub async fn serve(
 type Stream = TlsStream<Stalling<TcpStream>>;
 
 struct Doors {
-    acceptor: TlsAcceptor,
+    tls: Tls,
     app: Router,
     head: Duration,
     strangers: Arc<Places<IpAddr>>,
@@ -186,7 +216,7 @@ impl Doors {
         let _ = socket.set_nodelay(true);
         let socket = Stalling::new(socket, STALL);
         let (stream, peer) = tokio::select! {
-            done = handshake(&self.acceptor, socket) => match done { Some(done) => done, None => return },
+            done = handshake((self.tls)().into(), socket) => match done { Some(done) => done, None => return },
             () = greeting.displaced() => return,
         };
         drop(greeting);
@@ -229,7 +259,7 @@ async fn until(connection: impl Future<Output = hyper::Result<()>>, displaced: i
     }
 }
 
-async fn handshake(acceptor: &TlsAcceptor, socket: Stalling<TcpStream>) -> Option<(Stream, Option<Peer>)> {
+async fn handshake(acceptor: TlsAcceptor, socket: Stalling<TcpStream>) -> Option<(Stream, Option<Peer>)> {
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await.ok()?.ok()?;
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first);
@@ -237,7 +267,8 @@ async fn handshake(acceptor: &TlsAcceptor, socket: Stalling<TcpStream>) -> Optio
     let peer = |certificate: &CertificateDer<'_>| {
         let (person, node) = (channel_issuer(certificate), named_node(certificate));
         let until_utc_ms = certificate_end(certificate)?;
-        Some(Peer { channel: spki_digest(certificate)?, person, node, until_utc_ms, exporter })
+        let authority = certificate_issuer(certificate);
+        Some(Peer { channel: spki_digest(certificate)?, person, node, authority, until_utc_ms, exporter })
     };
     let peer = certificate.and_then(peer);
     Some((stream, peer))

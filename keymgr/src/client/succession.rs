@@ -27,6 +27,7 @@ fn only_keys(next: &RootDocument, before: &RootDocument) -> bool {
         created_ms: before.created_ms,
         manifest_keys: before.manifest_keys.clone(),
         checkpoint_keys: before.checkpoint_keys.clone(),
+        transport_keys: before.transport_keys.clone(),
         officers: before.officers.clone(),
         quorums: before.quorums.clone(),
         ..next.clone()
@@ -37,11 +38,10 @@ fn only_keys(next: &RootDocument, before: &RootDocument) -> bool {
         && next.number == before.number + 1
 }
 
-fn keys(document: &RootDocument, key: CentreKey) -> (&[PublicKey], &[PublicKey]) {
-    match key {
-        CentreKey::Manifest => (&document.manifest_keys, &document.checkpoint_keys),
-        CentreKey::Checkpoint => (&document.checkpoint_keys, &document.manifest_keys),
-    }
+// The keys of one kind, and all of the others.
+fn keys(document: &RootDocument, key: CentreKey) -> (&[PublicKey], Vec<&[PublicKey]>) {
+    let others = CentreKey::ALL.into_iter().filter(|other| *other != key);
+    (document.keys(key), others.map(|other| document.keys(other)).collect())
 }
 
 /// What a change does to the root document in force: judged by the officer's own program.

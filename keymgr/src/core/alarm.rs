@@ -44,7 +44,7 @@ pub enum AlarmKind {
     Recovery,
     /// A key may be known to others: a key that wrapped it is, or a node that it was sent to was revoked.
     KeySuspect,
-    /// The backend could not make a key.
+    /// The backend could not make a key, or does not sign with the centre's own.
     Backend,
     /// The root KEK of a node is not the one that the centre has, or its change does not end.
     RootKek,
@@ -63,6 +63,9 @@ pub enum AlarmKind {
     /// The clock of the manager's machine has stepped. Time is told as before for an hour.
     Clock,
 }
+
+/// Subject of the alarm that the centre's own keys do not sign.
+pub const OWN_KEYS: &str = "signing keys";
 
 /// An alarm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

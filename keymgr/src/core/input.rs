@@ -176,13 +176,18 @@ pub enum Input {
         node: NodeId,
         /// SHA-256 of the certificate.
         certificate: Digest,
+        /// The authority that issued it.
+        authority: PublicKey,
         /// When it ends, UTC milliseconds.
         until_utc_ms: u64,
     },
-    /// The connection of a node shows a certificate that ends later than the one on record.
+    /// The connection of a node shows a certificate that ends later than the one on record, or one of the authority that
+    /// issues now where that one is not.
     CertificateShown {
         /// Which node.
         node: NodeId,
+        /// The authority that issued it.
+        authority: PublicKey,
         /// When it ends, UTC milliseconds.
         until_utc_ms: u64,
     },
@@ -391,6 +396,11 @@ pub enum Input {
         node: NodeId,
         /// What it has seen.
         text: String,
+    },
+    /// The token with the centre's own keys does not sign, or does again.
+    KeysAway {
+        /// It does not.
+        away: bool,
     },
     /// The clock of the manager's machine has stepped, by so many milliseconds, or has not any more.
     Clock {

@@ -11,7 +11,7 @@ pub mod alarm;
 pub mod approval;
 pub mod campaign;
 pub mod centre;
-mod certificate;
+pub(crate) mod certificate;
 pub mod due;
 pub mod enrolment;
 mod evidence;

@@ -175,6 +175,9 @@ pub struct Node {
     /// When its transport certificate ends, UTC milliseconds; 0 while the centre has not issued or seen one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub certificate_until_utc_ms: u64,
+    /// The authority that issued it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_by: Option<PublicKey>,
     /// Last sign of life, UTC milliseconds; 0 for none.
     pub seen_utc_ms: u64,
     /// When it last said that it serves hosts, UTC milliseconds; 0 if its last beat did not.

@@ -104,20 +104,6 @@ impl SigningKeys {
     }
 }
 
-fn listed(document: &RootDocument, key: CentreKey) -> &[PublicKey] {
-    match key {
-        CentreKey::Manifest => &document.manifest_keys,
-        CentreKey::Checkpoint => &document.checkpoint_keys,
-    }
-}
-
-fn listed_mut(document: &mut RootDocument, key: CentreKey) -> &mut Vec<PublicKey> {
-    match key {
-        CentreKey::Manifest => &mut document.manifest_keys,
-        CentreKey::Checkpoint => &mut document.checkpoint_keys,
-    }
-}
-
 impl Centre {
     /// The key that signs now, and since when, UTC milliseconds; none where the root document names none.
     pub fn signing_key(&self, key: CentreKey) -> Option<(PublicKey, u64)> {
@@ -126,14 +112,14 @@ impl Centre {
         }
         let document = self.root.document().ok()?;
         let since = self.former.first().unwrap_or(&self.root).document().ok()?.created_ms.0;
-        listed(&document, key).first().map(|first| (*first, since))
+        document.keys(key).first().map(|first| (*first, since))
     }
 }
 
 /// The keys that the next root document names: as the last did, with one that comes and without one whose time is over.
 pub(super) fn name(centre: &Centre, document: &mut RootDocument) {
     let Some(change) = &centre.signing.change else { return };
-    let keys = listed_mut(document, change.key);
+    let keys = document.keys_mut(change.key);
     match change.phase {
         KeyPhase::Approved => keys.push(change.new),
         KeyPhase::Learning => {}
@@ -154,8 +140,7 @@ pub(super) fn is_behind(tx: &Change<'_>, centre: &Centre) -> bool {
 pub(super) fn judge(centre: &Centre, old: &RootDocument, document: &RootDocument) -> Result<(), Refusal> {
     let mut wanted = old.clone();
     name(centre, &mut wanted);
-    let same = |key| listed(&wanted, key) == listed(document, key);
-    if CentreKey::ALL.into_iter().all(same) && wanted.transport_ca == document.transport_ca {
+    if CentreKey::ALL.into_iter().all(|key| wanted.keys(key) == document.keys(key)) {
         return Ok(());
     }
     Err(Refusal::Value("the centre's own keys in the root document are those that sign now"))
@@ -166,7 +151,7 @@ pub(super) fn judge(centre: &Centre, old: &RootDocument, document: &RootDocument
 pub(super) fn followed(tx: &mut Change<'_>, document: &RootDocument, now: u64) -> Result<(), Refusal> {
     let slot = &mut tx.edit::<Centre>(&())?.signing.change;
     let Some(change) = slot else { return Ok(()) };
-    let keys = listed(document, change.key);
+    let keys = document.keys(change.key);
     match change.phase {
         KeyPhase::Approved if keys.contains(&change.new) => {
             (change.phase, change.since, change.number) = (KeyPhase::Learning, U64(now), document.number);
@@ -185,13 +170,13 @@ pub fn draft(
     now: u64,
 ) -> Result<[RootDocument; 2], Refusal> {
     let mut both = root::draft(tx, now)?;
-    listed_mut(&mut both, key).push(new);
+    both.keys_mut(key).push(new);
     let mut alone = RootDocument {
         number: both.number + 1,
         previous: Some(SignedRoot::new(&both).hash()),
         ..both.clone()
     };
-    listed_mut(&mut alone, key).retain(|known| *known == new);
+    alone.keys_mut(key).retain(|known| *known == new);
     Ok([both, alone])
 }
 
@@ -224,7 +209,7 @@ pub(super) fn begin(
         .flat_map(|d| {
             let officers = d.officers.iter().map(|officer| officer.key);
             officers
-                .chain(CentreKey::ALL.into_iter().flat_map(|key| listed(&d, key).to_vec()))
+                .chain(CentreKey::ALL.into_iter().flat_map(|key| d.keys(key).to_vec()))
                 .collect::<Vec<_>>()
         })
         .collect();
@@ -300,13 +285,18 @@ fn next(tx: &Change<'_>, centre: &Centre, change: &KeyChange) -> Option<SignedRo
     (by == keylink::root::Succession::Officers).then_some(root)
 }
 
-/// Nodes that the change waits for: served, in traffic, and without the root document that names the new key; or, once
-/// it signs, not heard of since.
-pub fn waits_for(tx: &Change<'_>, centre: &Centre, change: &KeyChange, now: u64) -> Vec<NodeId> {
-    let knows = |node: &Node| match change.phase {
+/// Whether a node has done its part of the change.
+pub fn knows(node: &Node, change: &KeyChange) -> bool {
+    match change.phase {
+        KeyPhase::Signing if change.key == CentreKey::Transport => node.certificate_by == Some(change.new),
         KeyPhase::Signing => node.seen_utc_ms > change.since.0,
-        _ => node.link.root >= change.number,
-    };
+        KeyPhase::Approved | KeyPhase::Learning => node.link.root >= change.number,
+    }
+}
+
+/// Nodes that the change waits for: served, in traffic, and without the root document that names the new key; or, once
+/// it signs, not heard of since; or, where it signs certificates, without one that it has signed.
+pub fn waits_for(tx: &Change<'_>, centre: &Centre, change: &KeyChange, now: u64) -> Vec<NodeId> {
     let ids = tx.keys_in::<Node>(..);
     let waited = |node: &&Node| {
         node.standing == Standing::Active
@@ -314,7 +304,7 @@ pub fn waits_for(tx: &Change<'_>, centre: &Centre, change: &KeyChange, now: u64)
             && node.is_waited_for(now, centre.limits.silent_after_ms)
     };
     let nodes = ids.iter().filter_map(|id| tx.find::<Node>(id));
-    nodes.filter(waited).filter(|node| !knows(node)).map(|node| node.id).collect()
+    nodes.filter(waited).filter(|node| !knows(node, change)).map(|node| node.id).collect()
 }
 
 /// What a step did, for the log.

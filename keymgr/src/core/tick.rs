@@ -142,6 +142,7 @@ fn bring(tx: &mut Change<'_>, watch: &Watch, part: Part, now: u64) -> Result<(),
         }
         Part::Certificates => {
             certificate::tell(tx, &watch.certificates, now);
+            certificate::tell_of_authority(tx, now);
             Ok(())
         }
         Part::Recovery => root::recover(tx, now),

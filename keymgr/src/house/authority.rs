@@ -1,16 +1,22 @@
-//! The authority that certifies transport keys: those of nodes, and the manager's own towards nodes. Its word
-//! opens connections; what a node may have is decided by signatures.
+//! The authority that certifies transport keys: those of nodes, and the manager's own towards nodes. Its word opens
+//! connections; what a node may have is decided by signatures. Its key is one of the centre's own (Ed25519), and may be
+//! out of this process: it is asked for signatures.
 
-use crate::channel::ServerKey;
+use super::hand::RingSigner;
+use super::ring::KeyRing;
+use crate::channel::{ListenerKey, ServerKey};
+use crate::core::certificate::AUTHORITY_DAYS;
+use keylink::succession::CentreKey;
+use keylink::{PublicKey, TrySign, authority};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
 };
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use rustls::pki_types::CertificateSigningRequestDer;
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use x509_cert::Certificate;
-use x509_cert::der::Decode;
+use x509_cert::der::{Decode, Encode};
 use zeroize::Zeroizing;
 
 /// Why nothing was certified.
@@ -19,46 +25,63 @@ pub enum AuthorityError {
     /// The request cannot be read, or does not prove its key.
     #[error("not a certificate request, or its signature does not hold")]
     Request,
-    /// The authority's own key or certificate cannot be used.
-    #[error("the authority's key cannot be used")]
+    /// The authority's own key cannot be used, or has not signed.
+    #[error("the authority's key has not signed")]
     Key,
     /// A time that a certificate cannot state.
     #[error("not a time that a certificate can state")]
     Time,
 }
 
-/// The authority, opened.
+/// An authority. Its name is made of its key, and its certificate of the key and the time since when it issues, so that
+/// it is the same whenever it is made.
 pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, RingSigner>,
     certificate: Vec<u8>,
+    ends: OffsetDateTime,
 }
 
 impl core::fmt::Debug for Authority {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Authority")
+        write!(f, "Authority({})", self.key())
     }
 }
 
 impl Authority {
-    /// A new authority: its certificate in DER, and its private key as PKCS#8 in DER. Valid ten years from
-    /// `utc_ms`; a centre that is older makes a new one beside it.
-    pub fn generate(name: &str, utc_ms: u64) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>), AuthorityError> {
-        let pair = pair()?;
+    /// By a key that is asked for signatures, and issues since `since_ms`, UTC milliseconds. Its certificate is valid for
+    /// [`AUTHORITY_DAYS`]; nodes judge by the key, which root documents name.
+    pub fn new(signer: RingSigner, since_ms: u64) -> Result<Self, AuthorityError> {
+        let key = signer.public();
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, format!("{name} transport authority"));
+        let mut name = DistinguishedName::new();
+        name.push(DnType::OrganizationName, authority::ORGANIZATION);
+        name.push(DnType::CommonName, key.to_string());
+        params.distinguished_name = name;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        (params.not_before, params.not_after) = span(utc_ms, 3650)?;
-        let certificate = params.self_signed(&pair).map_err(|_| AuthorityError::Key)?;
-        Ok((certificate.der().to_vec(), Zeroizing::new(pair.serialize_der())))
+        let mut number = key.id().0;
+        number[0] = number[0] & 0x7F | 0x40;
+        params.serial_number = Some(SerialNumber::from_slice(&number[..16]));
+        (params.not_before, params.not_after) = span(since_ms, AUTHORITY_DAYS)?;
+        let ends = params.not_after;
+        let certificate = params.self_signed(&signer).map_err(|_| AuthorityError::Key)?.der().to_vec();
+        Ok(Self { issuer: Issuer::new(params, signer), certificate, ends })
     }
 
-    /// From certificate and key.
-    pub fn new(certificate: Vec<u8>, key: &[u8]) -> Result<Self, AuthorityError> {
-        let pair = KeyPair::try_from(key).map_err(|_| AuthorityError::Key)?;
-        let issuer = Issuer::from_ca_cert_der(&CertificateDer::from(certificate.as_slice()), pair)
-            .map_err(|_| AuthorityError::Key)?;
-        Ok(Self { issuer, certificate })
+    /// By a key of the ring; none if it is not there.
+    pub fn of(ring: &KeyRing, key: &PublicKey, since_ms: u64) -> Result<Self, AuthorityError> {
+        let signer = ring.signer(CentreKey::Transport, key).ok_or(AuthorityError::Key)?;
+        Self::new(signer, since_ms)
+    }
+
+    /// Whether a signature is waited for: it is asked for where nobody else has to wait then.
+    pub fn waits(&self) -> bool {
+        self.issuer.key().waits()
+    }
+
+    /// Its key.
+    pub fn key(&self) -> PublicKey {
+        self.issuer.key().public()
     }
 
     /// Its certificate, DER.
@@ -84,54 +107,47 @@ impl Authority {
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         params.serial_number = Some(serial()?);
-        (params.not_before, params.not_after) = span(utc_ms, days)?;
+        (params.not_before, params.not_after) = self.span(utc_ms, days)?;
         let signed = CertificateSigningRequestParams { params, public_key: asked.public_key };
         let certificate = signed.signed_by(&self.issuer).map_err(|_| AuthorityError::Key)?;
         Ok(certificate.der().to_vec())
     }
 
-    /// A listener's key with a certificate for `names` (host names and addresses).
-    pub fn listener(&self, names: &[String], utc_ms: u64, days: u32) -> Result<ServerKey, AuthorityError> {
-        self.for_listener(&pair()?, names, utc_ms, days)
-    }
-
-    /// Another certificate for a listener's key: nodes and people's programs go on knowing the key.
-    pub fn listener_again(
+    /// A certificate for a listener's key and `names` (host names and addresses).
+    pub fn listener(
         &self,
-        own: &ServerKey,
+        own: &ListenerKey,
         names: &[String],
         utc_ms: u64,
         days: u32,
     ) -> Result<ServerKey, AuthorityError> {
-        let pair = KeyPair::try_from(own.key.as_slice()).map_err(|_| AuthorityError::Key)?;
-        self.for_listener(&pair, names, utc_ms, days)
-    }
-
-    fn for_listener(
-        &self,
-        pair: &KeyPair,
-        names: &[String],
-        utc_ms: u64,
-        days: u32,
-    ) -> Result<ServerKey, AuthorityError> {
+        let pair = KeyPair::try_from(own.der()).map_err(|_| AuthorityError::Key)?;
         let mut params = CertificateParams::new(names.to_vec()).map_err(|_| AuthorityError::Request)?;
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.serial_number = Some(serial()?);
-        (params.not_before, params.not_after) = span(utc_ms, days)?;
-        let certificate = params.signed_by(pair, &self.issuer).map_err(|_| AuthorityError::Key)?;
-        Ok(ServerKey { certificate: certificate.der().to_vec(), key: Zeroizing::new(pair.serialize_der()) })
+        (params.not_before, params.not_after) = self.span(utc_ms, days)?;
+        let certificate = params.signed_by(&pair, &self.issuer).map_err(|_| AuthorityError::Key)?;
+        Ok(ServerKey { certificate: certificate.der().to_vec(), key: Zeroizing::new(own.der().to_vec()) })
     }
+
+    // No certificate outlives that of its issuer.
+    fn span(&self, utc_ms: u64, days: u32) -> Result<(OffsetDateTime, OffsetDateTime), AuthorityError> {
+        let (from, until) = span(utc_ms, days)?;
+        Ok((from, until.min(self.ends)))
+    }
+}
+
+/// The authority that a certificate (DER) names as its issuer. Whether it has signed it is judged elsewhere.
+pub fn certificate_issuer(der: &[u8]) -> Option<PublicKey> {
+    let read = Certificate::from_der(der).ok()?;
+    authority::named(&read.tbs_certificate().issuer().to_der().ok()?)
 }
 
 /// When a certificate ends, UTC milliseconds; none if it cannot be read.
 pub fn certificate_end(der: &[u8]) -> Option<u64> {
     let read = Certificate::from_der(der).ok()?;
     u64::try_from(read.tbs_certificate().validity().not_after.to_unix_duration().as_millis()).ok()
-}
-
-fn pair() -> Result<KeyPair, AuthorityError> {
-    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|_| AuthorityError::Key)
 }
 
 fn serial() -> Result<SerialNumber, AuthorityError> {

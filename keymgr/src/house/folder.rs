@@ -1,25 +1,23 @@
 //! Making and opening the folder.
 
-use super::authority::{Authority, AuthorityError, certificate_end};
+use super::authority::{Authority, AuthorityError};
+use super::custody::{Custody, CustodyError};
 use super::ring::KeyRing;
 use super::settings::Settings;
-use crate::channel::ServerKey;
+use crate::channel::ListenerKey;
 use crate::key_folder::{FolderError, KeyFolder};
 use ed25519_dalek::SigningKey;
+use keylink::succession::CentreKey;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 const SETTINGS: &str = "kmc.toml";
-const AUTHORITY: &str = "authority.pem";
-const AUTHORITY_CERTIFICATE: &str = "authority.der";
 const CHANNEL: &str = "channel.pem";
-const CHANNEL_CERTIFICATE: &str = "channel.der";
 
 /// Days that the manager's own certificate towards nodes and people is valid.
-const CHANNEL_DAYS: u32 = 825;
-const DAY_MS: u64 = 24 * 3_600_000;
+pub const CHANNEL_DAYS: u32 = 825;
 
 /// Why the folder cannot be used.
 #[derive(Debug, Error)]
@@ -44,6 +42,40 @@ pub enum HouseError {
     /// The authority cannot be made or used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The key lies in a token, and the folder was opened without it.
+    #[error(
+        "the {key} key {public} of this centre is in a token: serve it with `--backend pkcs11 --token URI`"
+    )]
+    InToken {
+        /// Which.
+        key: CentreKey,
+        /// Beginning of its public half.
+        public: String,
+    },
+    /// The key lies in a sealed file, and the folder was opened with a token.
+    #[error(
+        "the {key} key of this centre is in {path}: its keys were made without a token, and are used without one"
+    )]
+    InFile {
+        /// Which.
+        key: CentreKey,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The token does not hold the key.
+    #[error("the token does not hold the {key} key {public} of this centre, or does not sign with it")]
+    NotInToken {
+        /// Which.
+        key: CentreKey,
+        /// Beginning of its public half.
+        public: String,
+    },
+    /// The token did not do what it was asked.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// It is not known yet whose keys these are.
+    #[error("the centre of these keys has not begun")]
+    Nobody,
     /// No randomness.
     #[error("the operating system gave no random bytes")]
     Random,
@@ -51,12 +83,17 @@ pub enum HouseError {
 
 /// The manager's keys, opened; wiped on drop.
 pub struct HouseKeys {
-    /// Sign manifests and checkpoints of the log.
+    /// Sign manifests, checkpoints of the log, and transport certificates.
     pub ring: Arc<KeyRing>,
-    /// Certifies transport keys.
-    pub authority: Authority,
     /// Key of both listeners.
-    pub channel: ServerKey,
+    pub channel: ListenerKey,
+}
+
+impl HouseKeys {
+    /// The transport authority of the beginning, which issues since then, UTC milliseconds.
+    pub fn first_authority(&self, utc_ms: u64) -> Result<Authority, AuthorityError> {
+        Authority::of(&self.ring, &self.ring.first(CentreKey::Transport), utc_ms)
+    }
 }
 
 impl core::fmt::Debug for HouseKeys {
@@ -85,28 +122,28 @@ impl House {
     }
 
     /// Makes folder and keys. Refuses a folder in which a manager lives.
-    pub fn create(
+    pub fn create(&self, settings: &Settings, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
+        self.create_with(settings, passphrase, None)
+    }
+
+    /// The same with signature keys in a token. They are kept there once the ring knows whose they are.
+    pub fn create_with(
         &self,
         settings: &Settings,
         passphrase: &[u8],
-        utc_ms: u64,
+        custody: Option<Custody>,
     ) -> Result<HouseKeys, HouseError> {
         if self.0.holds(SETTINGS) {
             return Err(HouseError::Taken(self.0.path().to_owned()));
         }
         self.0.make()?;
-        let ring = KeyRing::create(&self.0, passphrase)?;
-        let (certificate, key) = Authority::generate(&settings.name, utc_ms)?;
-        let authority = Authority::new(certificate, &key)?;
-        let channel = authority.listener(&settings.names, utc_ms, CHANNEL_DAYS)?;
-        self.seal(AUTHORITY, &key, passphrase)?;
-        self.seal(CHANNEL, &channel.key, passphrase)?;
-        self.write(AUTHORITY_CERTIFICATE, authority.certificate())?;
-        self.write(CHANNEL_CERTIFICATE, &channel.certificate)?;
+        let ring = KeyRing::create(&self.0, passphrase, custody)?;
+        let channel = ListenerKey::generate().map_err(|_| HouseError::Random)?;
+        self.seal(CHANNEL, channel.der(), passphrase)?;
         let text = toml::to_string_pretty(settings).map_err(|e| self.unreadable(SETTINGS, e.to_string()))?;
         // Last: a folder with settings is whole.
         self.write(SETTINGS, text.as_bytes())?;
-        Ok(HouseKeys { ring: Arc::new(ring), authority, channel })
+        Ok(HouseKeys { ring: Arc::new(ring), channel })
     }
 
     /// Reads the settings.
@@ -120,37 +157,18 @@ impl House {
 
     /// Opens the keys.
     pub fn open(&self, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
-        // A passphrase is made costly to try; the files are tried side by side.
-        let (ring, [authority, channel]) = std::thread::scope(|scope| {
-            let ring = scope.spawn(|| KeyRing::open(&self.0, passphrase));
-            let others = [AUTHORITY, CHANNEL]
-                .map(|file| scope.spawn(move || self.0.unseal(file, passphrase)))
-                .map(|opening| opening.join().map_err(|_| HouseError::Random).and_then(|opened| Ok(opened?)));
-            (ring.join().map_err(|_| HouseError::Random).flatten(), others)
-        });
-        Ok(HouseKeys {
-            ring: Arc::new(ring?),
-            authority: Authority::new(self.read(AUTHORITY_CERTIFICATE)?, &authority?)?,
-            channel: ServerKey { certificate: self.read(CHANNEL_CERTIFICATE)?, key: channel? },
-        })
+        self.open_with(passphrase, None)
     }
 
-    /// Certifies the listeners' key anew when a third of its certificate's time is left, or less: with the authority that
-    /// nodes know, for the key that people's programs know. True when it did.
-    pub fn renew_channel(
-        &self,
-        keys: &mut HouseKeys,
-        names: &[String],
-        utc_ms: u64,
-    ) -> Result<bool, HouseError> {
-        let left = certificate_end(&keys.channel.certificate).unwrap_or(0).saturating_sub(utc_ms);
-        if left > u64::from(CHANNEL_DAYS) * DAY_MS / 3 {
-            return Ok(false);
-        }
-        let fresh = keys.authority.listener_again(&keys.channel, names, utc_ms, CHANNEL_DAYS)?;
-        self.write(CHANNEL_CERTIFICATE, &fresh.certificate)?;
-        keys.channel = fresh;
-        Ok(true)
+    /// The same with the token in which its signature keys are.
+    pub fn open_with(&self, passphrase: &[u8], custody: Option<Custody>) -> Result<HouseKeys, HouseError> {
+        // A passphrase is made costly to try; the files are tried side by side.
+        let (ring, channel) = std::thread::scope(|scope| {
+            let ring = scope.spawn(|| KeyRing::open(&self.0, passphrase, custody));
+            let channel = self.0.unseal(CHANNEL, passphrase);
+            (ring.join().map_err(|_| HouseError::Random).flatten(), channel)
+        });
+        Ok(HouseKeys { ring: Arc::new(ring?), channel: ListenerKey::from_der(channel?) })
     }
 
     /// Writes a file that only the manager's user reads, whole or not at all.

@@ -8,7 +8,7 @@ use crate::person::{PersonRequest, RequestError};
 use keylink::action::ActionClass;
 use keylink::envelope::{EnvelopeError, Sign, bytes_of, strict};
 use keylink::root::{Officer, Recovery, RootDocument, RootError, SignedRoot};
-use keylink::{CredentialId, Digest, KmcId, PersonId, PublicKey, Signed};
+use keylink::{CredentialId, KmcId, PersonId, PublicKey, Signed};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use thiserror::Error;
@@ -71,8 +71,8 @@ pub struct Beginning<'a> {
     pub manifest: PublicKey,
     /// Key that signs checkpoints.
     pub checkpoint: PublicKey,
-    /// Certificate of the transport authority, DER.
-    pub authority: &'a [u8],
+    /// Key of the transport authority.
+    pub transport: PublicKey,
     /// Requests, and which roles they shall have.
     pub persons: &'a [(Signed, BTreeSet<Role>)],
     /// Recovery keys and how many of them must sign.
@@ -106,7 +106,7 @@ impl Genesis {
             name: beginning.name.to_owned(),
             manifest_keys: vec![beginning.manifest],
             checkpoint_keys: vec![beginning.checkpoint],
-            transport_ca: Some(Digest::of(beginning.authority)),
+            transport_keys: vec![beginning.transport],
             officers,
             quorums: Vec::new(),
             recovery: beginning.recovery.clone(),

@@ -1,35 +1,84 @@
-//! The signature keys of a centre that runs: those that sign, and those that come or go. Each lies sealed in the folder
-//! before anybody is told of it, and a key whose time is over is erased there and here. Which of them signs is not
-//! decided here: the centre's state says it, so that a crash between file and log leaves nothing undecided.
+//! The signature keys of a centre that runs: those that sign, and those that come or go. Each lies sealed in the folder,
+//! or in the token of which the folder keeps the public half, before anybody is told of it; a key whose time is over is
+//! erased there and here. Which of them signs is not decided here: the centre's state says it, so that a crash between
+//! file and log leaves nothing undecided.
+//!
+//! All keys of a centre lie in one place. What enrolment tokens are made from is a secret that is reckoned with, not
+//! signed with: it lies in a sealed file wherever the keys do.
 
+use super::custody::{Custody, TokenKey, label_of};
 use super::folder::{House, HouseError, signing_key};
+use super::hand::RingSigner;
+use super::key_files::{
+    ENROLMENT, IN_TOKEN, SEALED, file_of, files, first_file, record, seal, short, unseal, wanted_files,
+};
 use crate::key_folder::KeyFolder;
-use crate::person::KeyFileError;
 use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use keylink::succession::{CentreKey, SignedSuccession, Succession};
 use keylink::wire::U64;
-use keylink::{KmcId, PublicKey, SoftSigner};
+use keylink::{KmcId, NotSigned, PublicKey, SoftSigner, TrySign};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// What enrolment tokens are made from, once it is not the first manifest key any more.
-const ENROLMENT: &str = "enrolment.pem";
+/// Words for where keys are.
+const SEALED_FILE: &str = "sealed file";
+const TOKEN: &str = "token";
 
+/// So long the writer waits for a checkpoint's signature; the next one covers what this one would have.
+const CHECKPOINT_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a key of the token signs to show that it is there.
+const CHECK: &[u8] = b"payhsm/key-check/v1";
+
+// Where a secret half lies.
+#[derive(Clone)]
+enum At {
+    File,
+    // Made, and gone with this process if it is not kept.
+    Token,
+    Kept(Arc<str>),
+}
+
+#[derive(Clone)]
 struct Held {
     key: CentreKey,
-    secret: SigningKey,
+    signer: RingSigner,
     file: String,
+    at: At,
     /// Made in this run, for a change that nobody may have asked for yet.
     prepared: bool,
 }
 
 impl Held {
-    fn public(&self) -> PublicKey {
-        PublicKey(self.secret.verifying_key().to_bytes())
+    fn sealed(key: CentreKey, secret: &SigningKey, file: String) -> Self {
+        let seed = Zeroizing::new(secret.to_bytes());
+        let signer = RingSigner::here(SoftSigner::new(&seed));
+        Self { key, signer, file, at: At::File, prepared: false }
     }
+
+    fn in_token(key: CentreKey, custody: &Custody, public: PublicKey, file: String, at: At) -> Self {
+        let within = match key {
+            CentreKey::Checkpoint => CHECKPOINT_WITHIN,
+            _ => custody.patience(),
+        };
+        let signer = RingSigner::there(TokenKey { custody: custody.clone(), public, within });
+        Self { key, signer, file, at, prepared: false }
+    }
+
+    fn public(&self) -> PublicKey {
+        self.signer.public()
+    }
+}
+
+// Tokens of an older folder were made from its first manifest key.
+fn enrolment_of(first: &SigningKey) -> Zeroizing<[u8; 32]> {
+    let mut secret = Sha256::new();
+    secret.update(b"payhsm/enrolment-secret/v1");
+    secret.update(Zeroizing::new(first.to_bytes()).as_ref());
+    Zeroizing::new(secret.finalize().into())
 }
 
 /// The keys, opened; wiped on drop.
@@ -38,7 +87,11 @@ pub struct KeyRing {
     // Seals the keys to come. What it opens is in this memory anyway.
     passphrase: Zeroizing<Vec<u8>>,
     enrolment: Zeroizing<[u8; 32]>,
+    custody: Option<Custody>,
+    kmc: OnceLock<KmcId>,
     held: Mutex<Vec<Held>>,
+    // Held while keys are made or erased. The list itself is free meanwhile: others sign.
+    changing: Mutex<()>,
 }
 
 impl core::fmt::Debug for KeyRing {
@@ -47,34 +100,49 @@ impl core::fmt::Debug for KeyRing {
     }
 }
 
-/// The file of the first key, and what files of later ones begin with.
-pub(super) fn first_file(key: CentreKey) -> String {
-    format!("{key}.pem")
+// All keys lie in the place in which the folder is opened; one that lies elsewhere is named.
+fn judge_place(folder: &KeyFolder, key: CentreKey, custody: Option<&Custody>) -> Result<(), HouseError> {
+    let elsewhere = files(folder, key, if custody.is_some() { SEALED } else { IN_TOKEN })?;
+    match (elsewhere.into_iter().next(), custody) {
+        (None, _) => Ok(()),
+        (Some(file), Some(_)) => Err(HouseError::InFile { key, path: folder.path().join(file) }),
+        (Some(file), None) => Err(HouseError::InToken { key, public: short(&record(folder, &file)?) }),
+    }
 }
 
-fn file_of(key: CentreKey, public: &PublicKey) -> String {
-    let name = hex::encode(public.0);
-    format!("{key}-{}.pem", name.get(..16).unwrap_or(&name))
-}
-
-// Files with keys of this kind, the first one before those that were named after their keys.
-fn files(folder: &KeyFolder, key: CentreKey) -> Result<Vec<String>, HouseError> {
-    let (first, begin) = (first_file(key), format!("{key}-"));
-    let mut files: Vec<String> = folder.files()?;
-    files.retain(|file| *file == first || (file.starts_with(&begin) && file.ends_with(".pem")));
-    files.sort_by_key(|file| (*file != first, file.clone()));
-    // Where there is none, the first is missed by its name.
-    Ok(if files.is_empty() { vec![first] } else { files })
+// Every key that the folder names, found in the token by its public half; each shows that it signs.
+fn find_all(folder: &KeyFolder, custody: &Custody) -> Result<Vec<Held>, HouseError> {
+    let mut held = Vec::new();
+    for key in CentreKey::ALL {
+        for file in wanted_files(folder, key, IN_TOKEN)? {
+            let public = record(folder, &file)?;
+            let label = custody.call(custody.patience(), move |token| token.label(&public))?;
+            let missing = || HouseError::NotInToken { key, public: short(&public) };
+            let at = At::Kept(label.ok_or_else(missing)?.into());
+            let own = Held::in_token(key, custody, public, file, at);
+            own.signer.try_sign(CHECK).map_err(|_| missing())?;
+            held.push(own);
+        }
+    }
+    Ok(held)
 }
 
 impl KeyRing {
     /// Opens every key of the folder. A passphrase is made costly to try; the files are tried side by side.
-    pub(super) fn open(folder: &KeyFolder, passphrase: &[u8]) -> Result<Self, HouseError> {
+    pub(super) fn open(
+        folder: &KeyFolder,
+        passphrase: &[u8],
+        custody: Option<Custody>,
+    ) -> Result<Self, HouseError> {
         let mut wanted = Vec::new();
         for key in CentreKey::ALL {
-            wanted.extend(files(folder, key)?.into_iter().map(|file| (Some(key), file)));
+            judge_place(folder, key, custody.as_ref())?;
+            if custody.is_none() {
+                let files = wanted_files(folder, key, SEALED)?;
+                wanted.extend(files.into_iter().map(|file| (Some(key), file)));
+            }
         }
-        if folder.holds(ENROLMENT) {
+        if custody.is_some() || folder.holds(ENROLMENT) {
             wanted.push((None, ENROLMENT.to_owned()));
         }
         let opened = std::thread::scope(|scope| {
@@ -86,53 +154,110 @@ impl KeyRing {
             ended.collect::<Result<Vec<_>, HouseError>>()
         })?;
         let (mut held, mut enrolment) = (Vec::new(), None);
-        for (key, secret, file) in opened {
+        for (key, secret, file) in &opened {
             match key {
-                Some(key) => held.push(Held { key, secret, file, prepared: false }),
+                Some(key) => held.push(Held::sealed(*key, secret, file.clone())),
                 None => enrolment = Some(Zeroizing::new(secret.to_bytes())),
             }
         }
-        Ok(Self::of(folder, passphrase, held, enrolment))
+        if let Some(custody) = &custody {
+            held = find_all(folder, custody)?;
+        }
+        let first = opened.iter().find(|(key, ..)| *key == Some(CentreKey::Manifest));
+        let enrolment = enrolment.or_else(|| first.map(|(_, secret, _)| enrolment_of(secret)));
+        Ok(Self::of(folder, passphrase, held, enrolment.unwrap_or_default(), custody))
     }
 
-    /// Makes the first keys of a folder.
-    pub(super) fn create(folder: &KeyFolder, passphrase: &[u8]) -> Result<Self, HouseError> {
+    /// Makes the first keys of a folder. Those in a token are lost if the ring is not told whose they are.
+    pub(super) fn create(
+        folder: &KeyFolder,
+        passphrase: &[u8],
+        custody: Option<Custody>,
+    ) -> Result<Self, HouseError> {
+        if let Some(custody) = custody {
+            return Self::create_in(folder, passphrase, custody);
+        }
+        let (mut held, mut enrolment) = (Vec::new(), Zeroizing::default());
+        for key in CentreKey::ALL {
+            let (secret, file) = (signing_key()?, first_file(key, SEALED));
+            seal(folder, &file, &secret, passphrase)?;
+            if key == CentreKey::Manifest {
+                enrolment = enrolment_of(&secret);
+            }
+            held.push(Held::sealed(key, &secret, file));
+        }
+        Ok(Self::of(folder, passphrase, held, enrolment, None))
+    }
+
+    fn create_in(folder: &KeyFolder, passphrase: &[u8], custody: Custody) -> Result<Self, HouseError> {
         let mut held = Vec::new();
         for key in CentreKey::ALL {
-            let (secret, file) = (signing_key()?, first_file(key));
-            seal(folder, &file, &secret, passphrase)?;
-            held.push(Held { key, secret, file, prepared: false });
+            let public = custody.call(custody.patience(), |token| token.make())?;
+            held.push(Held::in_token(key, &custody, public, first_file(key, IN_TOKEN), At::Token));
         }
-        Ok(Self::of(folder, passphrase, held, None))
+        let enrolment = signing_key()?;
+        seal(folder, ENROLMENT, &enrolment, passphrase)?;
+        let enrolment = Zeroizing::new(enrolment.to_bytes());
+        Ok(Self::of(folder, passphrase, held, enrolment, Some(custody)))
+    }
+
+    /// Whose keys these are: their labels in a token say it. What was made there is kept when this returns.
+    pub fn belongs_to(&self, kmc: KmcId) -> Result<(), HouseError> {
+        let kmc = *self.kmc.get_or_init(|| kmc);
+        let Some(custody) = &self.custody else { return Ok(()) };
+        let _alone = self.changing();
+        let made: Vec<Held> = self.held().iter().filter(|own| matches!(own.at, At::Token)).cloned().collect();
+        for own in made {
+            let at = self.keep(custody, kmc, own.key, own.public(), &own.file)?;
+            let mut held = self.held();
+            let known = held.iter_mut().filter(|known| known.public() == own.public());
+            known.for_each(|own| own.at = at.clone());
+        }
+        Ok(())
+    }
+
+    // On the token, and then known by the folder: a key that nobody knows of is no key of anybody.
+    fn keep(
+        &self,
+        custody: &Custody,
+        kmc: KmcId,
+        key: CentreKey,
+        public: PublicKey,
+        file: &str,
+    ) -> Result<At, HouseError> {
+        let label = label_of(kmc, key, &public);
+        let name = label.clone();
+        custody.call(custody.patience(), move |token| token.keep(&public, &name))?;
+        self.folder.write(file, format!("{}\n", hex::encode(public.0)).as_bytes())?;
+        Ok(At::Kept(label.into()))
     }
 
     /// Keys that were opened elsewhere, one of each kind.
-    pub fn opened(house: &House, manifest: SigningKey, checkpoint: SigningKey) -> Self {
-        let held = [(CentreKey::Manifest, manifest), (CentreKey::Checkpoint, checkpoint)];
-        let held = held.map(|(key, secret)| Held { key, secret, file: first_file(key), prepared: false });
-        Self::of(house.folder(), b"", held.into(), None)
+    pub fn opened(house: &House, keys: [&SigningKey; CentreKey::ALL.len()]) -> Self {
+        let held = CentreKey::ALL.into_iter().zip(keys);
+        let held = held.map(|(key, secret)| Held::sealed(key, secret, first_file(key, SEALED))).collect();
+        Self::of(house.folder(), b"", held, enrolment_of(keys[0]), None)
     }
 
     fn of(
         folder: &KeyFolder,
         passphrase: &[u8],
         held: Vec<Held>,
-        enrolment: Option<Zeroizing<[u8; 32]>>,
+        enrolment: Zeroizing<[u8; 32]>,
+        custody: Option<Custody>,
     ) -> Self {
-        let enrolment = enrolment.unwrap_or_else(|| {
-            let first = held.iter().find(|own| own.key == CentreKey::Manifest);
-            let seed = Zeroizing::new(first.map(|own| own.secret.to_bytes()).unwrap_or_default());
-            let mut secret = Sha256::new();
-            secret.update(b"payhsm/enrolment-secret/v1");
-            secret.update(seed.as_ref());
-            Zeroizing::new(secret.finalize().into())
-        });
         let passphrase = Zeroizing::new(passphrase.to_vec());
-        Self { folder: folder.clone(), passphrase, enrolment, held: Mutex::new(held) }
+        let (folder, held) = (folder.clone(), Mutex::new(held));
+        let (kmc, changing) = (OnceLock::new(), Mutex::default());
+        Self { folder, passphrase, enrolment, custody, kmc, held, changing }
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What enrolment tokens are made from: it outlives the manifest key that it was first derived from.
@@ -151,39 +276,84 @@ impl KeyRing {
         self.held().iter().filter(|own| own.key == key).map(Held::public).collect()
     }
 
-    /// The secret half of a key, if it is here.
-    pub fn secret(&self, key: CentreKey, public: &PublicKey) -> Option<SigningKey> {
+    /// Signs with a key, if it is here.
+    pub fn signer(&self, key: CentreKey, public: &PublicKey) -> Option<RingSigner> {
         let held = self.held();
-        held.iter().find(|own| own.key == key && own.public() == *public).map(|own| own.secret.clone())
+        held.iter().find(|own| own.key == key && own.public() == *public).map(|own| own.signer.clone())
     }
 
-    /// All secret halves of a kind.
-    pub fn secrets(&self, key: CentreKey) -> Vec<SigningKey> {
-        self.held().iter().filter(|own| own.key == key).map(|own| own.secret.clone()).collect()
+    /// All of a kind.
+    pub fn signers(&self, key: CentreKey) -> Vec<RingSigner> {
+        self.held().iter().filter(|own| own.key == key).map(|own| own.signer.clone()).collect()
     }
 
-    /// The same, to sign messages with.
-    pub fn signer(&self, key: CentreKey, public: &PublicKey) -> Option<SoftSigner> {
-        let seed = Zeroizing::new(self.secret(key, public)?.to_bytes());
-        Some(SoftSigner::new(&seed))
+    /// Where the secret half of a key is, in words.
+    pub fn place(&self, key: CentreKey, public: &PublicKey) -> Option<String> {
+        let held = self.held();
+        let own = held.iter().find(|own| own.key == key && own.public() == *public)?;
+        Some(match &own.at {
+            At::File => SEALED_FILE.to_owned(),
+            At::Token => TOKEN.to_owned(),
+            At::Kept(label) => format!("{TOKEN} {label}"),
+        })
+    }
+
+    /// Where keys are that are made.
+    pub const fn places(&self) -> &'static str {
+        if self.custody.is_some() { TOKEN } else { SEALED_FILE }
+    }
+
+    /// False while a token with the keys does not do what it is asked.
+    pub fn answers(&self) -> bool {
+        self.custody.as_ref().is_none_or(Custody::answers)
+    }
+
+    /// True when a token with the keys was not asked for a while, or was away.
+    pub fn wants_a_look(&self) -> bool {
+        self.custody.as_ref().is_some_and(Custody::wants_a_look)
+    }
+
+    /// Finds out whether it signs. May wait.
+    pub fn look(&self) {
+        if let Some(own) = self.signers(CentreKey::Manifest).first() {
+            let _ = own.try_sign(CHECK);
+        }
     }
 
     /// A key to take the place of one: one that was prepared before and not used, or a new one, which is sealed in the
-    /// folder when this returns.
+    /// folder or kept in the token when this returns.
     pub fn prepare(&self, key: CentreKey) -> Result<PublicKey, HouseError> {
-        let mut held = self.held();
-        if let Some(own) = held.iter().find(|own| own.key == key && own.prepared) {
-            return Ok(own.public());
+        let _alone = self.changing();
+        let waits = self.held().iter().find(|own| own.key == key && own.prepared).map(Held::public);
+        if let Some(waits) = waits {
+            return Ok(waits);
         }
+        let made = match &self.custody {
+            Some(custody) => self.make_in(custody, key)?,
+            None => self.make_sealed(key)?,
+        };
+        let public = made.public();
+        self.held().push(Held { prepared: true, ..made });
+        Ok(public)
+    }
+
+    fn make_in(&self, custody: &Custody, key: CentreKey) -> Result<Held, HouseError> {
+        let kmc = *self.kmc.get().ok_or(HouseError::Nobody)?;
+        let public = custody.call(custody.patience(), |token| token.make())?;
+        let file = file_of(key, &public, IN_TOKEN);
+        let at = self.keep(custody, kmc, key, public, &file)?;
+        Ok(Held::in_token(key, custody, public, file, at))
+    }
+
+    fn make_sealed(&self, key: CentreKey) -> Result<Held, HouseError> {
         if key == CentreKey::Manifest && !self.folder.holds(ENROLMENT) {
             seal(&self.folder, ENROLMENT, &SigningKey::from_bytes(&self.enrolment), &self.passphrase)?;
         }
         let secret = signing_key()?;
         let public = PublicKey(secret.verifying_key().to_bytes());
-        let file = file_of(key, &public);
+        let file = file_of(key, &public, SEALED);
         seal(&self.folder, &file, &secret, &self.passphrase)?;
-        held.push(Held { key, secret, file, prepared: true });
-        Ok(public)
+        Ok(Held::sealed(key, &secret, file))
     }
 
     /// States that `new` follows `old`, signed by both; none if one of them is not here.
@@ -193,9 +363,9 @@ impl KeyRing {
         key: CentreKey,
         (old, new): (PublicKey, PublicKey),
         utc_ms: u64,
-    ) -> Option<SignedSuccession> {
+    ) -> Option<Result<SignedSuccession, NotSigned>> {
         let body = Succession { kmc, key, old, new, made_ms: U64(utc_ms) };
-        Some(SignedSuccession::seal(&body, &self.signer(key, &old)?, &self.signer(key, &new)?))
+        Some(SignedSuccession::try_seal(&body, &self.signer(key, &old)?, &self.signer(key, &new)?))
     }
 
     /// Whether there are others than one of each kind.
@@ -210,36 +380,30 @@ impl KeyRing {
         known: &BTreeSet<PublicKey>,
         wanted: &BTreeSet<PublicKey>,
     ) -> Result<(), HouseError> {
-        let mut held = self.held();
-        let mut at = 0;
-        while let Some(own) = held.get_mut(at) {
+        let _alone = self.changing();
+        let mut over = Vec::new();
+        for own in self.held().iter_mut() {
             let (known, wanted) = (known.contains(&own.public()), wanted.contains(&own.public()));
             own.prepared = !known && !wanted;
-            if own.prepared || wanted {
-                at += 1;
-                continue;
+            if known && !wanted {
+                over.push(own.clone());
+            }
+        }
+        for own in over {
+            let public = own.public();
+            if let (Some(custody), At::Token | At::Kept(_)) = (&self.custody, &own.at) {
+                custody.call(custody.patience(), move |token| token.destroy(&public))?;
             }
             self.folder.erase(&own.file)?;
-            held.remove(at);
+            self.held().retain(|held| held.key != own.key || held.public() != public);
         }
         Ok(())
     }
 }
 
-fn seal(folder: &KeyFolder, file: &str, key: &SigningKey, passphrase: &[u8]) -> Result<(), HouseError> {
-    let der = key.to_pkcs8_der().map_err(|_| HouseError::Random)?;
-    let text = folder.seal(file, der.as_bytes(), passphrase)?;
-    Ok(folder.write(file, text.as_bytes())?)
-}
-
-fn unseal(folder: &KeyFolder, file: &str, passphrase: &[u8]) -> Result<SigningKey, HouseError> {
-    let der = folder.unseal(file, passphrase)?;
-    let broken = |_| HouseError::from(folder.key_failed(file, KeyFileError::Format));
-    SigningKey::from_pkcs8_der(&der).map_err(broken)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::custody::tests::Soft;
     use super::*;
 
     const PASSPHRASE: &[u8] = b"a passphrase of a test";
@@ -248,7 +412,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let own = KeyFolder::at(folder.path().join("kmc"));
         own.make().expect("made");
-        let ring = KeyRing::create(&own, PASSPHRASE).expect("created");
+        let ring = KeyRing::create(&own, PASSPHRASE, None).expect("created");
         (folder, ring)
     }
 
@@ -261,28 +425,103 @@ mod tests {
         let checkpoint = ring.public(CentreKey::Checkpoint)[0];
         let signing = [old, checkpoint].into();
         ring.erase_unwanted(&signing, &signing).expect("nothing to do");
-        assert!(ring.secret(CentreKey::Manifest, &new).is_some(), "somebody may ask for it yet");
-        let again = KeyRing::open(&ring.folder, PASSPHRASE).expect("opens");
+        assert!(ring.signer(CentreKey::Manifest, &new).is_some(), "somebody may ask for it yet");
+        let again = KeyRing::open(&ring.folder, PASSPHRASE, None).expect("opens");
         assert_eq!(again.public(CentreKey::Manifest), [old, new]);
         assert_eq!(*again.enrolment_secret(), *ring.enrolment_secret());
         again.erase_unwanted(&signing, &signing).expect("nothing to do");
         assert_eq!(again.prepare(CentreKey::Manifest).expect("the same"), new, "nobody knows it");
         let known = [old, new, checkpoint].into();
         again.erase_unwanted(&known, &[new, checkpoint].into()).expect("erased");
-        assert!(!again.folder.holds("manifest.pem") && again.secret(CentreKey::Manifest, &old).is_none());
-        let last = KeyRing::open(&ring.folder, PASSPHRASE).expect("opens");
+        assert!(!again.folder.holds("manifest.pem") && again.signer(CentreKey::Manifest, &old).is_none());
+        let last = KeyRing::open(&ring.folder, PASSPHRASE, None).expect("opens");
         assert_eq!(last.public(CentreKey::Manifest), [new]);
         assert_eq!(*last.enrolment_secret(), *ring.enrolment_secret(), "tokens are judged as before");
         assert!(!last.has_spare());
         last.erase_unwanted(&known, &[new, checkpoint].into()).expect("again");
     }
 
+    fn in_token() -> (tempfile::TempDir, KeyRing, Soft, Custody) {
+        let folder = tempfile::tempdir().expect("folder");
+        let own = KeyFolder::at(folder.path().join("kmc"));
+        own.make().expect("made");
+        let token = Soft::default();
+        let custody = Custody::start(Duration::from_millis(400), Box::new(token.clone())).expect("a thread");
+        let ring = KeyRing::create(&own, PASSPHRASE, Some(custody.clone())).expect("created");
+        (folder, ring, token, custody)
+    }
+
+    #[test]
+    fn keys_in_a_token_are_found_changed_and_destroyed_there() {
+        let (_place, ring, token, custody) = in_token();
+        assert!(matches!(ring.prepare(CentreKey::Manifest), Err(HouseError::Nobody)));
+        assert!(token.state().kept.is_empty(), "kept when it is known whose they are");
+        ring.belongs_to(KmcId([1; 32])).expect("kept");
+        ring.belongs_to(KmcId([1; 32])).expect("once");
+        let (old, checkpoint) = (ring.first(CentreKey::Manifest), ring.first(CentreKey::Checkpoint));
+        let place = ring.place(CentreKey::Manifest, &old).expect("known");
+        assert_eq!(place, format!("token payhsm/kmc/0101010101010101/manifest/{}", short(&old)));
+        assert_eq!(ring.places(), "token");
+        let open = || KeyRing::open(&ring.folder, PASSPHRASE, Some(custody.clone()));
+        let again = open().expect("found");
+        assert_eq!(again.place(CentreKey::Manifest, &old), Some(place));
+        assert_eq!(*again.enrolment_secret(), *ring.enrolment_secret());
+        again.belongs_to(KmcId([1; 32])).expect("known");
+        let new = again.prepare(CentreKey::Manifest).expect("made");
+        let said = again.state(KmcId([1; 32]), CentreKey::Manifest, (old, new), 7).expect("both");
+        assert!(said.expect("signed").open().is_some());
+        let known = [old, new, checkpoint].into();
+        again.erase_unwanted(&known, &[new, checkpoint].into()).expect("erased");
+        assert!(!token.state().kept.contains_key(&old) && !again.folder.holds("manifest.token"));
+        let last = open().expect("found");
+        assert_eq!(last.public(CentreKey::Manifest), [new]);
+        assert_eq!(*last.enrolment_secret(), *ring.enrolment_secret(), "tokens are judged as before");
+    }
+
+    #[test]
+    fn a_ring_is_opened_where_its_keys_are_or_a_key_is_named() {
+        let (_place, ring, token, custody) = in_token();
+        ring.belongs_to(KmcId([1; 32])).expect("kept");
+        let refused = |folder: &KeyFolder, custody| {
+            KeyRing::open(folder, PASSPHRASE, custody).expect_err("refused").to_string()
+        };
+        let said = refused(&ring.folder, None);
+        let name = short(&ring.first(CentreKey::Manifest));
+        assert!(said.contains(&format!("manifest key {name}")) && said.contains("is in a token"), "{said}");
+        token.state().kept.remove(&ring.first(CentreKey::Checkpoint));
+        let said = refused(&ring.folder, Some(custody.clone()));
+        assert!(said.contains("does not hold the checkpoint key"), "{said}");
+        ring.folder.erase("enrolment.pem").expect("erased");
+        assert!(refused(&ring.folder, Some(custody.clone())).contains("enrolment.pem"));
+        let (_other, sealed) = self::ring();
+        let said = refused(&sealed.folder, Some(custody));
+        assert!(said.contains("manifest key") && said.contains("manifest.pem"), "{said}");
+    }
+
+    #[test]
+    fn a_token_that_is_away_makes_and_destroys_nothing_and_signs_again_later() {
+        let (_place, ring, token, _) = in_token();
+        ring.belongs_to(KmcId([1; 32])).expect("kept");
+        let (manifest, checkpoint) = (ring.first(CentreKey::Manifest), ring.first(CentreKey::Checkpoint));
+        token.state().fails = true;
+        assert!(matches!(ring.prepare(CentreKey::Manifest), Err(HouseError::Custody(_))));
+        let known = [manifest, checkpoint].into();
+        assert!(ring.erase_unwanted(&known, &[checkpoint].into()).is_err());
+        assert!(ring.folder.holds("manifest.token") && !ring.answers());
+        token.state().fails = false;
+        ring.look();
+        assert!(ring.answers() && ring.signer(CentreKey::Manifest, &manifest).is_some());
+        token.state().hang = Duration::from_millis(1200);
+        let signer = ring.signer(CentreKey::Checkpoint, &checkpoint).expect("here");
+        assert!(signer.waits() && signer.try_sign(b"text").is_err() && !ring.answers());
+    }
+
     #[test]
     fn a_key_that_is_missing_or_cannot_be_opened_is_named() {
         let (_place, ring) = ring();
-        assert!(KeyRing::open(&ring.folder, b"wrong").is_err());
+        assert!(KeyRing::open(&ring.folder, b"wrong", None).is_err());
         ring.folder.erase("checkpoint.pem").expect("erased");
-        let error = KeyRing::open(&ring.folder, PASSPHRASE).expect_err("missing");
+        let error = KeyRing::open(&ring.folder, PASSPHRASE, None).expect_err("missing");
         assert!(error.to_string().contains("checkpoint.pem"), "{error}");
     }
 
@@ -291,7 +530,10 @@ mod tests {
         let (_place, ring) = ring();
         let old = ring.public(CentreKey::Checkpoint)[0];
         let new = ring.prepare(CentreKey::Checkpoint).expect("made");
-        let said = ring.state(KmcId([1; 32]), CentreKey::Checkpoint, (old, new), 7).expect("both are here");
+        let said = ring
+            .state(KmcId([1; 32]), CentreKey::Checkpoint, (old, new), 7)
+            .expect("both are here")
+            .expect("signed");
         assert_eq!(said.open().map(|body| (body.old, body.new)), Some((old, new)));
         assert!(ring.state(KmcId([1; 32]), CentreKey::Manifest, (old, new), 7).is_none());
         assert_eq!(format!("{ring:?}"), "KeyRing");

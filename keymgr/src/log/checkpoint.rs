@@ -6,7 +6,10 @@ use super::note::{self, NoteError, VerifierKey};
 use crate::store::Hash;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use keylink::{NotSigned, SoftSigner, TrySign};
+use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// What a checkpoint says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,16 +46,23 @@ impl Checkpoint {
     }
 }
 
-/// Signs checkpoints: the secret half of the log's key.
+/// Signs checkpoints with the log's key, wherever its secret half is.
 pub struct CheckpointKey {
     public: VerifierKey,
-    secret: SigningKey,
+    signer: Arc<dyn TrySign>,
 }
 
 impl CheckpointKey {
     /// The key under the origin of the log, which names it.
     pub fn new(origin: &str, secret: SigningKey) -> Result<Self, NoteError> {
-        Ok(Self { public: VerifierKey::new(origin, secret.verifying_key())?, secret })
+        let seed = Zeroizing::new(secret.to_bytes());
+        Self::by(origin, Arc::new(SoftSigner::new(&seed)))
+    }
+
+    /// The same for a key that lies elsewhere.
+    pub fn by(origin: &str, signer: Arc<dyn TrySign>) -> Result<Self, NoteError> {
+        let public = VerifyingKey::from_bytes(&signer.public().0).map_err(|_| NoteError::Key)?;
+        Ok(Self { public: VerifierKey::new(origin, public)?, signer })
     }
 
     /// The public half.
@@ -62,7 +72,7 @@ impl CheckpointKey {
 
     /// Its bytes, Ed25519.
     pub fn public_bytes(&self) -> [u8; 32] {
-        self.secret.verifying_key().to_bytes()
+        self.signer.public().0
     }
 
     /// The origin of the log.
@@ -71,15 +81,15 @@ impl CheckpointKey {
     }
 
     /// Signs a size and its root.
-    pub fn sign(&self, size: u64, root: Hash) -> String {
+    pub fn sign(&self, size: u64, root: Hash) -> Result<String, NotSigned> {
         let checkpoint = Checkpoint { origin: self.origin().to_owned(), size, root };
-        note::sign(&checkpoint.text(), &[(&self.public, &self.secret)])
+        note::sign(&checkpoint.text(), &[(&self.public, self.signer.as_ref())])
     }
 
     /// Endorses the key that follows this one: a note signed by both.
-    pub fn endorse(&self, next: &Self, from_size: u64) -> String {
+    pub fn endorse(&self, next: &Self, from_size: u64) -> Result<String, NotSigned> {
         let text = succession(next.public(), from_size);
-        note::sign(&text, &[(&self.public, &self.secret), (&next.public, &next.secret)])
+        note::sign(&text, &[(&self.public, self.signer.as_ref()), (&next.public, next.signer.as_ref())])
     }
 }
 
@@ -102,7 +112,7 @@ mod tests {
     #[test]
     fn a_checkpoint_opens_under_its_key_and_says_what_was_signed() {
         let key = CheckpointKey::new("kmc.example/log", SigningKey::from_bytes(&[1; 32])).unwrap();
-        let note = key.sign(3, [9; 32]);
+        let note = key.sign(3, [9; 32]).unwrap();
         let opened = Checkpoint::open(&note, &[key.public().clone()]).unwrap();
         assert_eq!(opened, Checkpoint { origin: "kmc.example/log".into(), size: 3, root: [9; 32] });
         assert!(!format!("{key:?}").contains(&hex::encode([1; 32])));

@@ -13,6 +13,7 @@ use super::state::{StateTree, Undo};
 use super::tree::Tree;
 use crate::failpoint::failpoint;
 use crate::store::{Change, Error, Fence, Hash, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
+use keylink::NotSigned;
 
 /// The row that names the log.
 pub(super) const ORIGIN_KEY: &[u8] = b"origin";
@@ -27,12 +28,13 @@ pub struct Ledger {
     pub(super) prev: Hash,
     pub(super) epoch: i64,
     pub(super) signed: Option<(u64, String)>,
+    unsigned: bool,
 }
 
 impl Ledger {
     pub(super) fn new(store: Store, key: CheckpointKey) -> Self {
         let (tree, state) = (Tree::default(), StateTree::default());
-        Self { store, key, tree, state, prev: [0; 32], epoch: 0, signed: None }
+        Self { store, key, tree, state, prev: [0; 32], epoch: 0, signed: None, unsigned: false }
     }
 
     /// Leads on a store: makes it if it is empty, brings its schema up to date, raises the epoch, and logs
@@ -115,6 +117,11 @@ impl Ledger {
         self.signed.as_ref()
     }
 
+    /// True when the key of the log was asked to sign last, and did not: what was committed since waits for it.
+    pub const fn waits_for_key(&self) -> bool {
+        self.unsigned
+    }
+
     /// How many committed entries no checkpoint covers.
     pub fn uncovered(&self) -> u64 {
         self.size() - self.signed.as_ref().map_or(0, |(size, _)| *size)
@@ -142,11 +149,15 @@ impl Ledger {
         if self.uncovered() == 0 { Ok(()) } else { self.commit(Vec::new(), 0, true) }
     }
 
-    /// Signs with another key from here on. The old key endorses the new one, and both sign that.
-    pub fn change_key(&mut self, next: CheckpointKey, actor: &str, utc_ms: u64) -> Result<(), Error> {
+    /// Signs with another key from here on. The old key endorses the new one, and both sign that. False when one of
+    /// them did not sign: then nothing is changed.
+    pub fn change_key(&mut self, next: CheckpointKey, actor: &str, utc_ms: u64) -> Result<bool, Error> {
         self.checkpoint()?;
         let from_size = self.size() + 1;
-        let endorsement = self.key.endorse(&next, from_size);
+        let endorsed =
+            if self.uncovered() == 0 { self.key.endorse(&next, from_size) } else { Err(NotSigned) };
+        self.unsigned = endorsed.is_err();
+        let Ok(endorsement) = endorsed else { return Ok(false) };
         let entry = Entry {
             actor: actor.to_owned(),
             action: "log.key".to_owned(),
@@ -156,7 +167,8 @@ impl Ledger {
         };
         self.commit(vec![(entry, vec![key_row(next.public(), from_size, endorsement)])], utc_ms, false)?;
         self.key = next;
-        self.checkpoint()
+        self.checkpoint()?;
+        Ok(true)
     }
 
     // One checkpoint is kept for so many entries; the newest always.
@@ -177,8 +189,15 @@ impl Ledger {
         let mut write = Write { migrate_from, ..Write::default() };
         if sign && self.uncovered() > 0 {
             failpoint!("checkpoint.before_sign");
-            write.checkpoint = Some((self.size(), self.key.sign(self.size(), self.root())));
-            write.superseded = self.superseded();
+            // What happens is written down whether it can be signed now or not; it is signed when the key is back.
+            let signed = self.key.sign(self.size(), self.root());
+            self.unsigned = signed.is_err();
+            if let Ok(note) = signed {
+                write.checkpoint = Some((self.size(), note));
+                write.superseded = self.superseded();
+            } else if batch.is_empty() {
+                return Ok(());
+            }
         }
         let checkpoint = write.checkpoint.clone();
         let (mut tree, mut prev) = (self.tree.clone(), self.prev);

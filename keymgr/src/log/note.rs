@@ -4,7 +4,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, VerifyingKey};
+use keylink::{NotSigned, TrySign};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
@@ -86,14 +87,14 @@ impl FromStr for VerifierKey {
 }
 
 /// Signs a text under the name of the key. The text ends with a line feed.
-pub fn sign(text: &str, signers: &[(&VerifierKey, &SigningKey)]) -> String {
+pub fn sign(text: &str, signers: &[(&VerifierKey, &dyn TrySign)]) -> Result<String, NotSigned> {
     let mut note = format!("{text}\n");
     for (public, key) in signers {
         let mut bytes = public.id.to_vec();
-        bytes.extend(key.sign(text.as_bytes()).to_bytes());
+        bytes.extend(key.try_sign(text.as_bytes())?);
         note.push_str(&format!("\u{2014} {} {}\n", public.name, STANDARD.encode(bytes)));
     }
-    note
+    Ok(note)
 }
 
 /// Opens a note: its text, if at least one of the keys signed it and none of their signatures is wrong.
@@ -144,6 +145,7 @@ fn signature(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keylink::SoftSigner;
 
     // The example of the format's reference implementation (Go, sumdb/note), and a head that the Go checksum
     // database published.
@@ -202,9 +204,10 @@ mod tests {
 
     #[test]
     fn what_is_signed_opens_also_beside_a_foreign_signature() {
-        let secret = SigningKey::from_bytes(&[7; 32]);
-        let public = VerifierKey::new("log.example", secret.verifying_key()).unwrap();
-        let note = sign("one\n\ntwo\n", &[(&public, &secret)]);
+        let secret = SoftSigner::new(&[7; 32]);
+        let half = VerifyingKey::from_bytes(&secret.public().0).unwrap();
+        let public = VerifierKey::new("log.example", half).unwrap();
+        let note = sign("one\n\ntwo\n", &[(&public, &secret)]).unwrap();
         let both = note.clone() + "\u{2014} PeterNeumann x08goAAAA\n";
         assert_eq!(open(&note, std::slice::from_ref(&public)).unwrap(), "one\n\ntwo\n");
         assert_eq!(open(&both, &[public.clone(), key(KEY)]), Err(NoteError::Malformed));

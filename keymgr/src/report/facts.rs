@@ -15,7 +15,7 @@ pub fn facts(status: &StatusView, made_by: &str) -> Vec<Fact> {
         ("backend class", status.backend_class.clone()),
         ("master key in", status.master_key_place.clone()),
         ("master key", master),
-        ("manifest, checkpoint and authority keys in", status.signing_keys_place.clone()),
+        ("manifest, checkpoint and transport keys in", status.signing_keys_place.clone()),
         ("test master key", status.test_master_key.to_string()),
         ("log entries", status.log_size.to_string()),
     ]
@@ -27,7 +27,7 @@ pub fn facts(status: &StatusView, made_by: &str) -> Vec<Fact> {
 
 // Which key signs, since when, and what is taking its place.
 fn signing_key(key: &SigningKeyView) -> Fact {
-    let since = format!("{} since {}", key.public, when(key.since_ms.0));
+    let since = format!("{} since {}, in {}", key.public, when(key.since_ms.0), key.place);
     let change = key.change.as_ref().map(|change| format!(", is being changed to {}", change.new));
     (format!("{} key", key.key), since + &change.unwrap_or_default())
 }

@@ -114,9 +114,9 @@ impl Manager {
         let link = self.view(|core| core.node(&node).map(|record| record.link.clone()));
         let link = link.ok_or(LinkProblem::Unknown)?;
         self.order_wipe(node).await;
-        let mut mail = self.mail_for(node, link.taken, link.root).await;
+        let mut mail = self.mail_for(node, link.taken, link.root).await?;
         if let Some(last) = link.last_receipt().filter(|_| confirm) {
-            mail.messages.push(self.counter_receipt(node, last)?);
+            mail.messages.push(self.counter_receipt(node, last).await?);
         }
         if prove {
             mail.messages.extend(self.proof_for(node).await);

@@ -6,8 +6,8 @@ use crate::core::names;
 use crate::core::rows::TokenVoid;
 use keylink::envelope::Signed;
 use keylink::message::{Audience, Enrol, EnrolmentToken, HeadError, proof_holds};
-use keylink::wire::{Blob, Hex, U64};
-use keylink::{Digest, KmcId, NodeId, TokenId};
+use keylink::wire::{Hex, U64};
+use keylink::{Digest, KmcId, NodeId, PublicKey, TokenId};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -85,13 +85,19 @@ impl Enrolments {
         Self { secret, asked: Mutex::default() }
     }
 
-    /// The token of this name; `place` is where the manager is, and the certificate of its authority.
-    pub fn token(&self, kmc: KmcId, root: Digest, place: (&str, &[u8]), token: TokenId) -> EnrolmentToken {
+    /// The token of this name; `place` is where the manager is, and its authorities.
+    pub fn token(
+        &self,
+        kmc: KmcId,
+        root: Digest,
+        place: (&str, &[PublicKey]),
+        token: TokenId,
+    ) -> EnrolmentToken {
         EnrolmentToken {
             kmc,
             root,
             url: place.0.to_owned(),
-            authorities: vec![Blob(place.1.to_vec())],
+            authorities: place.1.to_vec(),
             token,
             secret: Hex(*self.secret_of(token)),
             not_after: U64(until_ms(token)),

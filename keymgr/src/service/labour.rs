@@ -4,19 +4,20 @@
 use super::keys::{Held, kcv_method, label, label_of, spec_of};
 use super::manager::Manager;
 use crate::core::action::KeyRef;
-use crate::core::alarm::AlarmKind;
+use crate::core::alarm::{AlarmKind, OWN_KEYS};
 use crate::core::campaign::Campaign;
 use crate::core::due::Work;
 use crate::core::input::{Input, Outcome, WrappedFor};
 use crate::core::key::{Material, Wrapper};
 use crate::core::target::Draft;
 use crate::failpoint::failpoint;
+use crate::house::RingSigner;
 use crate::vault::{KeySpec, Vault, VaultError};
 use hostcmd::managed::possession::{PossessionFault, make_throw_away};
 use hsm::HsmError;
 use keylink::manager::challenge_of;
 use keylink::message::{Audience, KeyKind, Manifest};
-use keylink::{CampaignId, KmcId, NodeId, Signed};
+use keylink::{CampaignId, KmcId, NodeId, NotSigned, Signed, TrySign};
 use std::time::Duration;
 
 /// Keys to wrap and manifests to sign in one round: enough for a batch of the writer, little enough that
@@ -36,6 +37,7 @@ impl Manager {
                 ticked = tokio::time::Instant::now();
                 self.keep_epoch().await;
                 self.tell_clock().await;
+                self.tell_keys().await;
                 failpoint!("labour.tick");
                 let done = self.submit(None, Input::Tick).await;
                 if let Err(problem) = &done
@@ -68,6 +70,22 @@ impl Manager {
         };
         if self.view(|core| core.alarms().any(open)) != (step_ms != 0) {
             let _ = self.submit(None, Input::Clock { step_ms }).await;
+        }
+    }
+
+    // A token that is not used, or is away, is asked, so that somebody finds out.
+    async fn tell_keys(&self) {
+        let parts = &self.0.parts;
+        if parts.ring.wants_a_look() {
+            let ring = std::sync::Arc::clone(&parts.ring);
+            drop(tokio::task::spawn_blocking(move || ring.look()));
+        }
+        let away = !parts.ring.answers() || parts.writer.standing().waits_for_key;
+        let open = |alarm: &crate::core::alarm::Alarm| {
+            alarm.kind == AlarmKind::Backend && alarm.subject == OWN_KEYS && alarm.ended_utc_ms.is_none()
+        };
+        if self.view(|core| core.alarms().any(open)) != away {
+            let _ = self.submit(None, Input::KeysAway { away }).await;
         }
     }
 
@@ -176,13 +194,17 @@ impl Manager {
         if drafts.is_empty() {
             return false;
         }
-        let signer = self.signer();
-        let mut signed: Vec<Signed> = drafts.iter().map(|draft| Signed::seal(&draft.body, &signer)).collect();
-        // Here rather than by the writer. Whether they hold, the core says.
-        let key = keylink::Sign::key(&signer);
-        for one in &mut signed {
-            let _ = one.prove(&key);
-        }
+        let seal = move |signer: &RingSigner| {
+            let one = |draft: &Draft| {
+                let mut signed = Signed::try_seal(&draft.body, signer)?;
+                // Here rather than by the writer. Whether they hold, the core says.
+                let _ = signed.prove(&signer.public());
+                Ok(signed)
+            };
+            drafts.iter().map(one).collect::<Result<Vec<_>, NotSigned>>()
+        };
+        // They are due again.
+        let Ok(signed) = self.signing(seal).await else { return false };
         failpoint!("labour.before_issue");
         match self.submit(None, Input::Issue(signed.clone())).await {
             // What was not taken is drafted anew; it is not sent, since only what is stored is sent.

@@ -1,6 +1,7 @@
 //! What nodes say to the manager, and what they are answered. Every message proves itself; the connection it
 //! came over must be that node's own, and a hello is for one connection.
 
+use super::certificate::issue_certificate;
 use super::keys::{Held, label, label_of};
 use super::manager::{Manager, RequestName, SubmitProblem};
 use super::rates;
@@ -23,7 +24,7 @@ use keylink::message::{
     Receipt, ReceiptKind, RootKekAccept, StatusBeat,
 };
 use keylink::wire::{Blob, U64};
-use keylink::{Digest, KmcId, NodeId, Signed, TokenId};
+use keylink::{Digest, KmcId, NodeId, NotSigned, PublicKey, Signed, TokenId};
 use paytypes::CipherError;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -43,6 +44,8 @@ pub struct Line {
     pub node: NodeId,
     /// SHA-256 of the SubjectPublicKeyInfo of its certificate.
     pub channel: Digest,
+    /// The transport authority that issued it.
+    pub authority: PublicKey,
     /// When the certificate ends, UTC milliseconds.
     pub until_utc_ms: u64,
     /// Exporter value (RFC 8446 section 7.5).
@@ -103,6 +106,12 @@ pub enum LinkProblem {
     Unready(String),
 }
 
+impl From<NotSigned> for LinkProblem {
+    fn from(problem: NotSigned) -> Self {
+        Self::Unready(problem.to_string())
+    }
+}
+
 impl From<SubmitProblem> for LinkProblem {
     fn from(problem: SubmitProblem) -> Self {
         Self::Refused(problem)
@@ -136,18 +145,18 @@ impl Manager {
             (record.csr == asked.csr).then(|| (evidence, core.roots(), core.epoch()))
         });
         let Some((evidence, roots, epoch)) = known else { return Ok(LinkAnswer::Wait) };
-        let certificate = self.issue_certificate(&asked.enrol.csr.0, node, now)?;
-        self.certified(node, &certificate).await?;
-        let authority = Blob(self.0.parts.authority.certificate().to_vec());
+        let transport = self.transport()?;
+        let certificate = issue_certificate(&transport, asked.enrol.csr.0.clone(), node, now).await?;
+        self.certified(node, &transport, &certificate).await?;
+        let authority = Blob(transport.authority().certificate().to_vec());
         let enrolled = Enrolled {
             head: self.head(kmc, node, epoch, 0, now),
             roots,
-            certificates: vec![Blob(certificate), authority.clone()],
-            authorities: vec![authority],
+            certificates: vec![Blob(certificate), authority],
             evidence,
         };
         self.0.enrolments.forget(node);
-        Ok(LinkAnswer::Bytes(self.sign(&enrolled).to_bytes()))
+        Ok(LinkAnswer::Bytes(self.sign(&enrolled).await?.to_bytes()))
     }
 
     // Said to the node at once, and before its token is used: officers could not let it in under this name. One that
@@ -233,7 +242,7 @@ impl Manager {
         self.note_certificate(line).await;
         self.offer_root_kek(hello.node, hello.taken).await;
         self.order_wipe(hello.node).await;
-        let mail = self.mail_for(hello.node, hello.taken, hello.root).await;
+        let mail = self.mail_for(hello.node, hello.taken, hello.root).await?;
         Ok(self.with_recovery(mail, hello.root))
     }
 
@@ -250,14 +259,14 @@ impl Manager {
         self.order_wipe(node).await;
         let bell = self.0.mail.bell(node);
         let ring = bell.notified();
-        let mail = self.mail_for(node, pull.taken, pull.root).await;
+        let mail = self.mail_for(node, pull.taken, pull.root).await?;
         if !mail.is_empty() || pull.wait_s == 0 {
             return Ok(self.with_recovery(mail, pull.root));
         }
         let most = u64::from(pull.wait_s).min(keylink::endpoint::PULL_WAIT_S);
         let _ = tokio::time::timeout(Duration::from_secs(most), ring).await;
         debug_assert!(taken.1 < u64::MAX);
-        let mut mail = self.mail_for(node, pull.taken, pull.root).await;
+        let mut mail = self.mail_for(node, pull.taken, pull.root).await?;
         if mail.is_empty() {
             mail.messages.extend(self.proof_for(node).await);
         }
@@ -317,7 +326,7 @@ impl Manager {
         }
         failpoint!("link.after_parcel");
         let messages = match (node, last) {
-            (Some(node), Some(last)) => vec![self.counter_receipt(node, last)?],
+            (Some(node), Some(last)) => vec![self.counter_receipt(node, last).await?],
             _ => Vec::new(),
         };
         Ok(Mail { roots: Vec::new(), messages })
@@ -336,7 +345,11 @@ impl Manager {
         Ok(Mail::default())
     }
 
-    pub(super) fn counter_receipt(&self, node: NodeId, last: (U64, Digest)) -> Result<Signed, LinkProblem> {
+    pub(super) async fn counter_receipt(
+        &self,
+        node: NodeId,
+        last: (U64, Digest),
+    ) -> Result<Signed, LinkProblem> {
         let (kmc, now) = (self.kmc()?, self.now().utc_ms);
         let epoch = self.view(crate::core::Core::epoch);
         // Read before the checkpoint: what covers this many entries covers the receipt.
@@ -344,7 +357,7 @@ impl Manager {
         let checkpoint = self.checkpoint().filter(|c| c.size.0 >= size).map(|c| (c.size, c.root));
         let body =
             CounterReceipt { head: self.head(kmc, node, epoch, last.0.0, now), receipt: last.1, checkpoint };
-        Ok(self.sign(&body))
+        Ok(self.sign(&body).await?)
     }
 
     pub(super) fn head(&self, kmc: KmcId, node: NodeId, epoch: u64, seq: u64, now: u64) -> Head {
@@ -359,7 +372,12 @@ impl Manager {
     }
 
     // What the box has; after a restart of ours, what the store has.
-    pub(super) async fn mail_for(&self, node: NodeId, taken: (U64, U64), root: u32) -> Mail {
+    pub(super) async fn mail_for(
+        &self,
+        node: NodeId,
+        taken: (U64, U64),
+        root: u32,
+    ) -> Result<Mail, LinkProblem> {
         let taken = (taken.0.0, taken.1.0);
         self.post_confirmation(node, taken);
         let (roots, newest) = self.view(|core| {
@@ -378,9 +396,8 @@ impl Manager {
         {
             self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
         }
-        let mut mail = self.0.mail.take(node, taken, roots);
-        self.sign_anew(&mut mail);
-        mail
+        let mail = self.0.mail.take(node, taken, roots);
+        Ok(self.sign_anew(mail).await?)
     }
 
     // A receipt that is in the store byte for byte is confirmed again and not written again: a node that repeats itself

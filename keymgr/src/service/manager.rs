@@ -10,11 +10,13 @@ use super::proofs::Proofs;
 use super::rates::Rates;
 use super::renewals::Renewals;
 use super::sent::SentStore;
+use super::transport::Present;
 use crate::ceremony::Ceremonies;
+use crate::channel::ListenerKey;
 use crate::core::ids::Fresh;
 use crate::core::input::{Input, Outcome, Told};
 use crate::core::{Core, Refusal};
-use crate::house::{Authority, KeyRing};
+use crate::house::KeyRing;
 use crate::log;
 use crate::vault::VaultThread;
 use crate::writer::{self, Recalled, SubmitError, Writer};
@@ -34,8 +36,10 @@ pub struct Parts {
     pub vault: VaultThread,
     /// Signs manifests.
     pub ring: Arc<KeyRing>,
-    /// Certifies nodes' transport keys.
-    pub authority: Authority,
+    /// Key of both listeners.
+    pub channel: ListenerKey,
+    /// Host names and addresses of the listeners.
+    pub names: Vec<String>,
     /// Where nodes reach the manager, as enrolment tokens say it.
     pub link_url: String,
     /// The clocks.
@@ -64,6 +68,7 @@ pub(super) struct Inner {
     pub enrolments: Enrolments,
     pub offers: Offers,
     pub renewals: Renewals,
+    pub transport: Present,
     pub turns: Turns,
     pub rates: Rates,
     pub labour: Notify,
@@ -88,6 +93,7 @@ impl Manager {
             enrolments,
             offers: Offers::default(),
             renewals: Renewals::default(),
+            transport: Present::default(),
             turns: Turns::default(),
             rates: Rates::default(),
             labour: Notify::new(),
@@ -136,9 +142,9 @@ impl Manager {
         &self.0.ceremonies
     }
 
-    /// Signs with the manifest key in use.
-    pub(crate) fn sign<B: keylink::Body>(&self, body: &B) -> keylink::Signed {
-        keylink::Signed::seal(body, &self.signer())
+    /// The centre's own keys.
+    pub fn ring(&self) -> &KeyRing {
+        &self.0.parts.ring
     }
 
     /// The backend.
@@ -154,7 +160,8 @@ impl Manager {
     /// The token of this name, for one node to ask by. It begins with the root document of this hash.
     pub fn enrolment_token(&self, token: TokenId, root: Digest) -> Option<EnrolmentToken> {
         let kmc = self.view(Core::kmc)?;
-        let place = (self.0.parts.link_url.as_str(), self.0.parts.authority.certificate());
+        let transport = self.transport().ok()?;
+        let place = (self.0.parts.link_url.as_str(), transport.counts());
         Some(self.0.enrolments.token(kmc, root, place, token))
     }
 

@@ -22,6 +22,7 @@ mod renewals;
 mod root_kek;
 mod sent;
 mod signing;
+mod transport;
 mod wipe;
 
 pub use carrier::{CARRIED_MAX, Fate, Verdict, Way};
@@ -33,3 +34,4 @@ pub use manager::{Manager, Parts, RequestName, SubmitProblem};
 pub use sent::SentStore;
 pub use signing::SuccessorProblem;
 pub(crate) use signing::origin;
+pub use transport::{Transport, TransportProblem};

@@ -72,14 +72,16 @@ impl Manager {
         };
         let found = self.store().read(find).await??;
         let found = found.inspect_err(|error| tracing::error!(%error, "no proof of a receipt")).ok()?;
-        self.proof(node, found, checkpoint)
+        self.proof(node, found, checkpoint).await
     }
 
-    fn proof(&self, node: NodeId, found: Found, checkpoint: Checkpoint) -> Option<Signed> {
+    async fn proof(&self, node: NodeId, found: Found, checkpoint: Checkpoint) -> Option<Signed> {
         let Found { receipt: (number, receipt), index, entry, path } = found;
         let (kmc, epoch) = (self.kmc().ok()?, self.view(crate::core::Core::epoch));
         let head = self.head(kmc, node, epoch, number.0, self.now().utc_ms);
-        Some(self.sign(&InclusionProof { head, receipt, index: U64(index), entry, path, checkpoint }))
+        let body = InclusionProof { head, receipt, index: U64(index), entry, path, checkpoint };
+        // One that is not signed now is due again.
+        self.sign(&body).await.ok()
     }
 }
 

@@ -4,7 +4,8 @@
 use super::carrier::Way;
 use super::link::{LinkProblem, mail_bytes};
 use super::manager::Manager;
-use crate::channel::{ClientError, ServerKey, node_client};
+use super::transport::Transport;
+use crate::channel::{ClientError, node_client};
 use crate::core::node::{Node, Zone};
 use crate::core::people::Standing;
 use crate::core::table::{State, Table};
@@ -15,6 +16,7 @@ use keylink::message::{Mail, Parcel};
 use keylink::wire::{MESSAGE_MAX, U64};
 use keylink::{Digest, NodeId};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::task::{AbortHandle, JoinSet};
@@ -60,15 +62,15 @@ fn pause(failures: u32, random: u64) -> Duration {
 struct Target {
     node: NodeId,
     url: String,
-    http: reqwest::Client,
+    // Of the authorities of that moment.
+    http: Option<(Arc<Transport>, reqwest::Client)>,
     // The last receipt that a push has confirmed.
     confirmed: Option<(U64, Digest)>,
 }
 
 impl Manager {
-    /// Pushes to whoever takes pushes, over connections by `key` to certificates of the transport authority, until
-    /// `stop` is ready.
-    pub async fn push(&self, key: &ServerKey, stop: impl Future<Output = ()>) {
+    /// Pushes to whoever takes pushes, over connections to certificates of the transport authority, until `stop` is ready.
+    pub async fn push(&self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let (mut tasks, mut running) = (JoinSet::new(), HashMap::<NodeId, (String, AbortHandle)>::new());
         loop {
@@ -85,15 +87,10 @@ impl Manager {
                 if running.contains_key(&node) {
                     continue;
                 }
-                match node_client(key, self.0.parts.authority.certificate(), node) {
-                    Ok(http) => {
-                        let url = format!("https://{address}{PUSH_PATH}");
-                        let target = Target { node, url, http, confirmed: None };
-                        let task = tasks.spawn(self.clone().push_to(target));
-                        running.insert(node, (address, task));
-                    }
-                    Err(error) => tracing::error!(%node, %error, "not pushed to"),
-                }
+                let url = format!("https://{address}{PUSH_PATH}");
+                let target = Target { node, url, http: None, confirmed: None };
+                let task = tasks.spawn(self.clone().push_to(target));
+                running.insert(node, (address, task));
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
@@ -154,7 +151,8 @@ impl Manager {
             let news = last != target.confirmed;
             self.bundle(node, news, !news).await?
         };
-        let request = target.http.post(&target.url).header("content-type", MEDIA_TYPE);
+        let http = self.client_of(target)?;
+        let request = http.post(&target.url).header("content-type", MEDIA_TYPE);
         let mut answer = request.body(mail_bytes(&mail)).send().await?;
         if !answer.status().is_success() {
             return Err(PushProblem::Status(answer.status().as_u16()));
@@ -176,6 +174,19 @@ impl Manager {
         Ok(if self.is_busy(node, target.confirmed) { BUSY } else { IDLE })
     }
 
+    // The one that is there, unless authorities have changed since: what is open ends with it.
+    fn client_of(&self, target: &mut Target) -> Result<reqwest::Client, PushProblem> {
+        let transport = self.transport()?;
+        if let Some((of, http)) = &target.http
+            && Arc::ptr_eq(of, &transport)
+        {
+            return Ok(http.clone());
+        }
+        let http = node_client(transport.shown(), transport.counts(), target.node)?;
+        target.http = Some((transport, http.clone()));
+        Ok(http)
+    }
+
     // Something of the node is awaited: an answer, a step of a rotation, receipts that are not confirmed.
     fn is_busy(&self, node: NodeId, confirmed: Option<(U64, Digest)>) -> bool {
         self.view(|core| {
@@ -183,7 +194,10 @@ impl Manager {
             let zones = <State as Table<Zone>>::rows(core.state());
             let sets = record.zones.iter().filter_map(|zone| zones.get(zone)).flat_map(|zone| &zone.key_sets);
             let mut live = sets.filter_map(|set| core.key_set(set)).map(|set| set.live_campaign.is_some());
-            !record.has_answered() || record.link.last_receipt() != confirmed || live.any(|live| live)
+            !record.has_answered()
+                || core.key_change_concerns(record)
+                || record.link.last_receipt() != confirmed
+                || live.any(|live| live)
         })
     }
 }

@@ -16,7 +16,7 @@ use keylink::message::{
 };
 use keylink::root_kek::{Transcript, formed_challenge};
 use keylink::wire::{Blob, Hex, U64};
-use keylink::{NodeId, Signed};
+use keylink::{Body, NodeId, Signed};
 use paytypes::CipherError;
 
 /// How often a message is signed anew because another took its number.
@@ -67,7 +67,7 @@ impl Manager {
             node,
             |head| {
                 let (public, evidence) = (public.clone(), evidence.clone());
-                self.sign(&RootKekOffer { head, number, public, nonce, evidence })
+                RootKekOffer { head, number, public, nonce, evidence }
             },
             |signed| Input::Post { node, signed },
         )
@@ -75,17 +75,17 @@ impl Manager {
     }
 
     // Another message may take the number that this one was signed with; then it is signed anew.
-    pub(super) async fn post_next(
+    pub(super) async fn post_next<B: Body>(
         &self,
         node: NodeId,
-        seal: impl Fn(Head) -> Signed,
+        body: impl Fn(Head) -> B,
         input: impl Fn(Signed) -> Input,
     ) -> Result<Signed, LinkProblem> {
         let _held = self.0.mail.hold(node);
         let mut tries = 0;
         loop {
             let head = self.next_head(node, self.now().utc_ms)?;
-            let signed = seal(head);
+            let signed = self.sign(&body(head)).await?;
             match self.submit(None, input(signed.clone())).await {
                 Ok(_) => {
                     self.0.mail.put(node, (head.epoch.0, head.seq.0), signed.clone());
@@ -125,7 +125,7 @@ impl Manager {
             RootKek { number, strength_bits: 256, block: sealed.block, kcv: sealed.kcv, since_utc_ms: now };
         self.post_next(
             node,
-            |head| self.sign(&RootKekConfirm { head, accept: hash, confirm }),
+            |head| RootKekConfirm { head, accept: hash, confirm },
             |confirm| Input::KekAgreed { node, kek: kek.clone(), confirm },
         )
         .await?;

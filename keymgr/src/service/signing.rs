@@ -7,13 +7,12 @@ use crate::core::input::Input;
 use crate::core::refusal::Refusal;
 use crate::core::signing::KeySuccession;
 use crate::failpoint::failpoint;
-use crate::house::HouseError;
+use crate::house::{HouseError, RingSigner};
 use crate::log::CheckpointKey;
-use keylink::envelope::{Sign, SoftSigner};
 use keylink::message::Mail;
 use keylink::root::SignedRoot;
 use keylink::succession::CentreKey;
-use keylink::{PublicKey, Signed};
+use keylink::{Body, NotSigned, PublicKey, Signed, TrySign};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -26,6 +25,9 @@ pub enum SuccessorProblem {
     /// The centre would not take it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A key did not sign.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// The manager ends.
     #[error("the manager ends")]
     Ends,
@@ -36,13 +38,13 @@ impl Manager {
     pub fn missing_key(&self) -> Option<CentreKey> {
         let signs = |key: &CentreKey| self.view(|core| core.signing_key(*key));
         let here = |key: &CentreKey| {
-            signs(key).is_none_or(|(public, _)| self.0.parts.ring.secret(*key, &public).is_some())
+            signs(key).is_none_or(|(public, _)| self.0.parts.ring.signer(*key, &public).is_some())
         };
         CentreKey::ALL.into_iter().find(|key| !here(key))
     }
 
     /// Signs manifests and all other messages to nodes.
-    pub(super) fn signer(&self) -> SoftSigner {
+    fn signer(&self) -> RingSigner {
         let ring = &self.0.parts.ring;
         let used = self.view(|core| core.signing_key(CentreKey::Manifest)).map(|(public, _)| public);
         let public = used.or_else(|| ring.public(CentreKey::Manifest).first().copied());
@@ -51,17 +53,39 @@ impl Manager {
         found.unwrap_or_else(|| unreachable!("the manifest key that signs was here at the start"))
     }
 
+    /// Signs with the manifest key in use.
+    pub(crate) async fn sign<B: Body>(&self, body: &B) -> Result<Signed, NotSigned> {
+        let payload = keylink::envelope::bytes_of(body);
+        self.signing(move |signer| Signed::try_seal_bytes(B::KIND, payload, signer)).await
+    }
+
+    /// Work with that key, where nobody else has to wait for it.
+    pub(super) async fn signing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&RingSigner) -> Result<T, NotSigned> + Send + 'static,
+    ) -> Result<T, NotSigned> {
+        let signer = self.signer();
+        if !signer.waits() {
+            return work(&signer);
+        }
+        tokio::task::spawn_blocking(move || work(&signer)).await.unwrap_or(Err(NotSigned))
+    }
+
     // A node may have dropped the key by which something was signed for it before. The name of a message does not change
     // with the signature, so it is signed by the key in use; that the node knows from the root documents beside it.
-    pub(super) fn sign_anew(&self, mail: &mut Mail) {
-        if mail.messages.is_empty() {
-            return;
+    pub(super) async fn sign_anew(&self, mut mail: Mail) -> Result<Mail, NotSigned> {
+        let used = self.signer().public().id();
+        if mail.messages.iter().all(|signed| signed.key_id == used) {
+            return Ok(mail);
         }
-        let signer = self.signer();
-        for signed in mail.messages.iter_mut().filter(|signed| signed.key_id != signer.key().id()) {
-            let kind = std::mem::take(&mut signed.kind);
-            *signed = Signed::seal_bytes(&kind, std::mem::take(&mut signed.payload), &signer);
-        }
+        let anew = |signer: &RingSigner| {
+            let old = mail.messages.iter_mut().filter(|signed| signed.key_id != signer.public().id());
+            for signed in old {
+                *signed = Signed::try_seal_bytes(&signed.kind, signed.payload.clone(), signer)?;
+            }
+            Ok(mail)
+        };
+        self.signing(anew).await
     }
 
     /// What officers would be asked for, so that another key takes the place of this one. The key is made, and sealed in
@@ -80,7 +104,7 @@ impl Manager {
         });
         let made: Result<_, HouseError> = made.await.map_err(|_| SuccessorProblem::Ends)?;
         let (new, statement) = made?;
-        let statement = statement.ok_or(Refusal::Outdated("another key signs now"))?;
+        let statement = statement.ok_or(Refusal::Outdated("another key signs now"))??;
         let documents = self.view(|core| core.key_documents(key, new, now))?;
         let [both, alone] = documents.map(|document| SignedRoot::new(&document).payload);
         Ok(Act::ChangeSigningKey(KeySuccession { statement, both, alone }))
@@ -90,6 +114,7 @@ impl Manager {
     pub(super) async fn key_steps(&self) {
         let (ring, now) = (&self.0.parts.ring, self.now().utc_ms);
         let standing = self.0.parts.writer.standing();
+        self.look_at_transport().await;
         if !standing.leading || !ring.has_spare() {
             return;
         }
@@ -100,28 +125,45 @@ impl Manager {
         }
         if self.view(|core| core.key_step_due(signs, now)) {
             failpoint!("labour.before_key_step");
-            if let Err(problem) = self.submit(None, Input::KeyStep { checkpoints: signs }).await {
-                tracing::warn!(%problem, "the change of a signing key does not go on");
+            match self.submit(None, Input::KeyStep { checkpoints: signs }).await {
+                // Whoever waits for mail is given the root document at once.
+                Ok(_) => {
+                    let nodes =
+                        self.view(|core| core.state().nodes().map(|node| node.id).collect::<Vec<_>>());
+                    nodes.into_iter().for_each(|node| self.0.mail.ring(node));
+                }
+                Err(problem) => tracing::warn!(%problem, "the change of a signing key does not go on"),
             }
             failpoint!("labour.after_key_step");
+            self.look_at_transport().await;
         }
         let mut wanted = self.view(crate::core::Core::wanted_keys);
         // The log may still be signed by the key before.
         wanted.extend(self.0.parts.writer.standing().checkpoint_key.map(PublicKey));
         let known = self.view(crate::core::Core::known_keys);
-        if let Err(error) = ring.erase_unwanted(&known, &wanted) {
+        let ring = Arc::clone(ring);
+        // A token may let it wait.
+        let erased = tokio::task::spawn_blocking(move || ring.erase_unwanted(&known, &wanted)).await;
+        if let Ok(Err(error)) = erased {
             tracing::error!(%error, "a signing key that is out of use is not erased");
         }
         failpoint!("labour.after_key_erased");
     }
 
+    // What cannot be made leaves what is shown and believed as it was.
+    async fn look_at_transport(&self) {
+        if let Err(error) = self.keep_transport().await {
+            tracing::error!(%error, "the listeners' certificates are not made anew");
+        }
+    }
+
     fn sign_checkpoints_with(&self, next: PublicKey) {
         let Some(kmc) = self.view(crate::core::Core::kmc) else { return };
-        let secret = self.0.parts.ring.secret(CentreKey::Checkpoint, &next);
-        let key = secret.and_then(|secret| CheckpointKey::new(&origin(kmc), secret).ok());
+        let signer = self.0.parts.ring.signer(CentreKey::Checkpoint, &next);
+        let key = signer.and_then(|signer| CheckpointKey::by(&origin(kmc), Arc::new(signer)).ok());
         match key {
             Some(key) => self.0.parts.writer.sign_with(key),
-            None => tracing::error!("the checkpoint key that signs from now on is not in the folder"),
+            None => tracing::error!("the checkpoint key that signs from now on is not at hand"),
         }
     }
 }

@@ -38,7 +38,7 @@ impl Manager {
                 node,
                 |head| {
                     let evidence = vec![evidence.clone()];
-                    self.sign(&Command { head, command, order: Order::Zeroise, evidence })
+                    Command { head, command, order: Order::Zeroise, evidence }
                 },
                 |signed| Input::Post { node, signed },
             )

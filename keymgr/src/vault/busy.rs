@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Since when something is being done; clones of its owner share it.
 #[derive(Debug)]
-pub(super) struct Busy {
+pub(crate) struct Busy {
     start: Instant,
     // Milliseconds after the start, from 1; 0 at rest.
     since: AtomicU64,

@@ -6,7 +6,7 @@
 //! docs/security.md). This module refuses to know rows, campaigns and people.
 
 mod agree;
-mod busy;
+pub(crate) mod busy;
 mod components;
 mod deliver;
 mod error;

@@ -96,6 +96,7 @@ impl<M: Machine> Driver<M> {
             settings: self.settings.clone(),
             epoch: ledger.map_or(standing.epoch, Ledger::epoch),
             log_size: ledger.map_or(standing.log_size, Ledger::size),
+            waits_for_key: ledger.map_or(standing.waits_for_key, Ledger::waits_for_key),
             checkpoint_key: ledger.map_or(standing.checkpoint_key, |ledger| Some(ledger.key())),
             checkpoint: ledger
                 .map_or_else(|| standing.checkpoint.clone(), |ledger| ledger.newest_checkpoint().cloned()),
@@ -280,7 +281,11 @@ impl<M: Machine> Driver<M> {
         let now = (self.options.clock)();
         failpoint!("writer.before_key");
         match ledger.change_key(next, "manager", now.utc_ms) {
-            Ok(()) => self.ledger = Some(ledger),
+            Ok(true) => self.ledger = Some(ledger),
+            Ok(false) => {
+                self.ledger = Some(ledger);
+                tracing::error!("the checkpoint key is not changed: a key has not signed");
+            }
             Err(error) => tracing::error!(%error, "the checkpoint key is not changed"),
         }
         failpoint!("writer.after_key");

@@ -131,6 +131,8 @@ pub struct Standing {
     pub checkpoint: Option<(u64, String)>,
     /// The key that signs them.
     pub checkpoint_key: Option<[u8; 32]>,
+    /// It was asked to sign last and did not: checkpoints wait for it.
+    pub waits_for_key: bool,
     /// Commits since the start.
     pub commits: u64,
     /// What durability rests on, as the writing session has it: name and value.

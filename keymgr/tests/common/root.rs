@@ -20,7 +20,7 @@ pub fn first(manager: &SoftSigner, officers: &[SoftSigner]) -> RootDocument {
         name: "centre".into(),
         manifest_keys: vec![manager.key()],
         checkpoint_keys: vec![],
-        transport_ca: None,
+        transport_keys: Vec::new(),
         officers: (1..).zip(officers).map(officer).collect(),
         quorums: vec![],
         recovery: Recovery::default(),

@@ -15,11 +15,11 @@ use keylink::message::{Audience, CERTIFICATE_RENEW_MS, Mail, Package, Parcel, Re
 use keylink::root::RootDocument;
 use keylink::succession::CentreKey;
 use keylink::wire::{Blob, U64};
-use keylink::{Signed, SoftSigner};
+use keylink::{NotSigned, PublicKey, Sign, Signed, SoftSigner, TrySign};
 use keymgr::api::{NodeView, Problem};
 use keymgr::client::utc_ms;
 use keymgr::core::alarm::{Alarm, AlarmKind};
-use keymgr::house::{Authority, House, HouseKeys, certificate_end};
+use keymgr::house::{Authority, House, HouseKeys, RingSigner, certificate_end};
 use keymgr::service::{Clock, Fate, Verdict};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -29,15 +29,15 @@ use tokio::task::JoinHandle;
 
 const DAY: u64 = 86_400_000;
 
-struct Place {
-    centre: Centre,
+pub(crate) struct Place {
+    pub centre: Centre,
     keys: HouseKeys,
     asking: Vec<Asking>,
-    identities: Vec<Identity>,
+    pub identities: Vec<Identity>,
 }
 
 impl Place {
-    async fn begin(names: &[&str]) -> Self {
+    pub async fn begin(names: &[&str]) -> Self {
         let centre = Centre::begin().await;
         let asking = enrolled(&centre, names).await;
         centre.approve_all().await;
@@ -50,24 +50,24 @@ impl Place {
     }
 
     /// The node's certificate as if it had been issued so many days ago, for 397.
-    fn aged(&self, n: usize, days: u64) -> Identity {
+    pub fn aged(&self, n: usize, days: u64) -> Identity {
         let identity = &self.identities[n];
         let signed = self.asking[n].enrolment.request("n", "C", utc_ms());
         let csr = signed.peek::<keylink::message::Enrol>().unwrap().csr;
         let issued = utc_ms() - days * DAY;
-        let certificate =
-            self.keys.authority.certify(&csr.0, &identity.node().to_string(), issued, 397).unwrap();
-        with_certificates(identity, &[certificate, self.keys.authority.certificate().to_vec()])
+        let authority = self.authority();
+        let certificate = authority.certify(&csr.0, &identity.node().to_string(), issued, 397).unwrap();
+        with_certificates(identity, &[certificate, authority.certificate().to_vec()])
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.centre.folder.path().join(name)
     }
 
-    fn answer(&self, request: &Signed, n: usize, change: impl Fn(&mut Renewed)) -> Vec<u8> {
+    pub fn answer(&self, request: &Signed, n: usize, change: impl Fn(&mut Renewed)) -> Vec<u8> {
         let asked: Renew = request.peek().unwrap();
         let node = self.identities[n].node();
-        let fresh = self.keys.authority.certify(&asked.csr.0, &node.to_string(), utc_ms(), 397).unwrap();
+        let fresh = self.authority().certify(&asked.csr.0, &node.to_string(), utc_ms(), 397).unwrap();
         let head = keylink::message::Head {
             audience: Audience::Node(node),
             not_after: U64(utc_ms() + DAY),
@@ -75,20 +75,29 @@ impl Place {
         };
         let mut body = Renewed { head, request: request.hash(), certificates: vec![Blob(fresh)] };
         change(&mut body);
-        Signed::seal(&body, &self.manifest_signer()).to_bytes()
+        Signed::try_seal(&body, &self.manifest_signer()).unwrap().to_bytes()
     }
 
-    fn manifest_signer(&self) -> SoftSigner {
+    fn manifest_signer(&self) -> RingSigner {
         let ring = &self.keys.ring;
         ring.signer(CentreKey::Manifest, &ring.first(CentreKey::Manifest)).unwrap()
     }
 
-    async fn document(&self, n: usize) -> RootDocument {
+    /// An authority of another key.
+    pub fn foreign(&self, seed: [u8; 32]) -> Authority {
+        Authority::new(RingSigner::here(SoftSigner::new(&seed)), utc_ms()).unwrap()
+    }
+
+    pub fn authority(&self) -> Authority {
+        self.keys.first_authority(utc_ms()).unwrap()
+    }
+
+    pub async fn document(&self, n: usize) -> RootDocument {
         let side = nodes::side(&self.identities[n], &self.asking[n].store, Box::new(Nowhere)).await;
         side.machine().document().clone()
     }
 
-    async fn view(&self, n: usize) -> NodeView {
+    pub async fn view(&self, n: usize) -> NodeView {
         let all: Vec<NodeView> = self.centre.operator.all("/nodes").await.unwrap();
         all.into_iter().find(|node| node.id == self.identities[n].node()).unwrap()
     }
@@ -109,6 +118,24 @@ impl Place {
     }
 }
 
+// Goes by the authority's name, and has another key.
+struct Forger(PublicKey, SoftSigner);
+
+impl TrySign for Forger {
+    fn public(&self) -> PublicKey {
+        self.0
+    }
+
+    fn try_sign(&self, message: &[u8]) -> Result<[u8; 64], NotSigned> {
+        Ok(self.1.sign(message))
+    }
+}
+
+fn foreign(authority: &Authority) -> Authority {
+    let forger = Forger(authority.key(), SoftSigner::new(&[0xF0; 32]));
+    Authority::new(RingSigner::here(forger), utc_ms()).unwrap()
+}
+
 fn with_certificates(identity: &Identity, certificates: &[Vec<u8>]) -> Identity {
     let pem = |der: &Vec<u8>| {
         use base64::Engine as _;
@@ -120,17 +147,17 @@ fn with_certificates(identity: &Identity, certificates: &[Vec<u8>]) -> Identity 
     serde_json::from_value(value).unwrap()
 }
 
-fn way(identity: &Identity) -> HttpsTransport {
+pub(crate) fn way(identity: &Identity) -> HttpsTransport {
     HttpsTransport::new(&identity.url, &identity.tls()).unwrap()
 }
 
-fn renewal(identity: &Identity, path: &Path, https: &HttpsTransport) -> Renewal {
+pub(crate) fn renewal(identity: &Identity, path: &Path, https: &HttpsTransport) -> Renewal {
     let https = https.clone();
     Renewal::new(identity.clone(), path, move |tls| https.identify(tls)).unwrap()
 }
 
 // As `serve` runs it.
-async fn start(place: &Place, n: usize, identity: &Identity, path: &Path) -> JoinHandle<()> {
+pub(crate) async fn start(place: &Place, n: usize, identity: &Identity, path: &Path) -> JoinHandle<()> {
     let https = way(identity);
     let mut side = nodes::side(identity, &place.asking[n].store, Box::new(Nowhere)).await;
     side.renew_by(renewal(identity, path, &https));
@@ -143,7 +170,7 @@ async fn start(place: &Place, n: usize, identity: &Identity, path: &Path) -> Joi
     })
 }
 
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !so().await {
         assert!(began.elapsed() < Duration::from_secs(40), "{what}");
@@ -151,7 +178,7 @@ async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     }
 }
 
-fn code(answer: Result<Answer, TransportError>) -> (u16, String) {
+pub(crate) fn code(answer: Result<Answer, TransportError>) -> (u16, String) {
     match answer.unwrap_err() {
         TransportError::Refused(status, text) => {
             (status, serde_json::from_str::<Problem>(&text).unwrap().code)
@@ -160,7 +187,7 @@ fn code(answer: Result<Answer, TransportError>) -> (u16, String) {
     }
 }
 
-async fn ask(https: &HttpsTransport, request: &Signed) -> Result<Answer, TransportError> {
+pub(crate) async fn ask(https: &HttpsTransport, request: &Signed) -> Result<Answer, TransportError> {
     https.post(Endpoint::Renew, request.to_bytes()).await
 }
 
@@ -275,9 +302,8 @@ async fn what_a_node_does_not_take_leaves_it_what_it_had() {
     }
     let csr = request.peek::<Renew>().unwrap().csr;
     let second = place.asking[1].enrolment.request("n", "C", utc_ms()).peek::<keylink::message::Enrol>();
-    let (id, authority) = (old.node().to_string(), &place.keys.authority);
-    let (_, key) = Authority::generate("another", utc_ms()).unwrap();
-    let foreign = Authority::new(authority.certificate().to_vec(), &key).unwrap();
+    let (id, authority) = (old.node().to_string(), place.authority());
+    let foreign = foreign(&authority);
     for (what, der) in [
         ("another key", authority.certify(&second.unwrap().csr.0, &id, utc_ms(), 397).unwrap()),
         ("another name", authority.certify(&csr.0, "n1", utc_ms(), 397).unwrap()),
@@ -368,9 +394,13 @@ async fn a_node_that_is_pushed_to_has_its_certificate_made_anew() {
 }
 
 // What `payhsm node carry` does: everything is read from files, and the process ends.
-async fn carry_once(place: &Place, path: &Path, package: &[u8]) -> Vec<u8> {
+pub(crate) async fn carry_once(place: &Place, path: &Path, package: &[u8]) -> Vec<u8> {
+    carry_to(place, 0, path, package).await
+}
+
+pub(crate) async fn carry_to(place: &Place, n: usize, path: &Path, package: &[u8]) -> Vec<u8> {
     let identity = Identity::load(path).unwrap();
-    let mut side = nodes::side(&identity, &place.asking[0].store, Box::new(Nowhere)).await;
+    let mut side = nodes::side(&identity, &place.asking[n].store, Box::new(Nowhere)).await;
     side.renew_by(Renewal::new(identity, path, |_| Ok(())).unwrap());
     side.settle().await.unwrap();
     carry(&mut side, package).await.unwrap().unwrap()
@@ -441,8 +471,7 @@ async fn no_parcel_brings_a_certificate_for_another_key_or_node_or_time() {
         signed.peek::<Renew>().unwrap().certificate
     };
     let (fresh, ended, other) = (&place.identities[0], place.aged(0, 398), place.aged(1, 390));
-    let (_, key) = Authority::generate("another", utc_ms()).unwrap();
-    let foreign = Authority::new(place.keys.authority.certificate().to_vec(), &key).unwrap();
+    let foreign = foreign(&place.authority());
     let forged = foreign.certify(&body.csr.0, &node.to_string(), utc_ms() - 390 * DAY, 397).unwrap();
     let pair = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(vec![node.to_string()]).unwrap();

@@ -106,12 +106,12 @@ impl Centre {
             limits: Limits::default(),
         };
         let utc_ms = keymgr::client::utc_ms();
-        let keys = house.create(&settings, PASSPHRASE, utc_ms).unwrap();
+        let keys = house.create(&settings, PASSPHRASE).unwrap();
         let mut genesis = Genesis::draft(&Beginning {
             name: &settings.name,
             manifest: keys.ring.first(CentreKey::Manifest),
             checkpoint: keys.ring.first(CentreKey::Checkpoint),
-            authority: keys.authority.certificate(),
+            transport: keys.ring.first(CentreKey::Transport),
             persons: &persons,
             recovery: Recovery { keys: recovery_keys().map(|key| key.key()).to_vec(), needed: 2 },
             utc_ms,

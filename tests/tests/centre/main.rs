@@ -2,6 +2,7 @@
 //! `serve` uses, one zone, one rotation, and the log verified at the end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod authorities;
 mod campaigns;
 mod ceremony;
 mod certificates;

@@ -134,7 +134,7 @@ async fn each_node_gets_proof_of_its_receipts_by_every_way() {
     let held = evidence(&centre, "asks", node);
     let mut proof: InclusionProof = held.proof.unwrap().peek().unwrap();
     proof.head.seq = U64(proof.head.seq.0 + 1);
-    let bad = Signed::seal(&proof, &signer);
+    let bad = Signed::try_seal(&proof, &signer).unwrap();
     let mail = Mail { roots: Vec::new(), messages: vec![bad.clone()] };
     *own.1.lock().unwrap() = Some(bytes_of(&mail));
     until("disputed", || state(&centre, "asks", node).disputed).await;

@@ -15,7 +15,7 @@ use keylink::message::{
 };
 use keylink::root_kek::{Ephemeral, Transcript, derive};
 use keylink::wire::{Blob, Hex, U64};
-use keylink::{CampaignId, Digest, Generation, KeySetId, NodeId, Signed, TokenId};
+use keylink::{CampaignId, Digest, Generation, KeySetId, NodeId, PublicKey, Signed, TokenId};
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{CipherKind, ClearKey, now};
 use std::collections::HashMap;
@@ -47,7 +47,7 @@ pub struct State {
     pub peers: HashMap<NodeId, Peer>,
     pub approve_enrolment: bool,
     pub certify: Option<Certify>,
-    pub authorities: Vec<Vec<u8>>,
+    pub authorities: Vec<PublicKey>,
     /// The manager does not answer.
     pub away: bool,
 }
@@ -84,7 +84,7 @@ impl Manager {
             kmc: state.centre.kmc,
             root: state.centre.root.hash(),
             url: url.to_owned(),
-            authorities: state.authorities.iter().cloned().map(Blob).collect(),
+            authorities: state.authorities.clone(),
             token: TokenId([4; 16]),
             secret: Hex(SECRET),
             not_after: U64(utc_ms() + 3_600_000),
@@ -329,7 +329,6 @@ impl State {
             },
             roots: vec![self.centre.root.clone()],
             certificates,
-            authorities: self.authorities.iter().cloned().map(Blob).collect(),
             evidence: approved(&self.centre, ActionClass::Enrol, &grants),
         };
         Some(Signed::seal(&enrolled, &self.centre.manifest).to_bytes())

@@ -14,6 +14,8 @@ use keylink::endpoint::Endpoint;
 use keylink::envelope::{bytes_of, strict};
 use keylink::message::{Parcel, ReceiptKind, Step};
 use keylink::node::Rules;
+use keylink::{SoftSigner, TrySign};
+use keymgr::house::RingSigner;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
     ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -29,13 +31,19 @@ use tokio::sync::oneshot;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-type Issuer = CertifiedIssuer<'static, KeyPair>;
+type Issuer = CertifiedIssuer<'static, RingSigner>;
 
-fn authority(name: &str) -> Issuer {
+// The root document of these tests names the one of seed 102.
+const NAMED: u8 = 102;
+
+fn authority(seed: u8) -> Issuer {
+    let signer = RingSigner::here(SoftSigner::new(&[seed; 32]));
     let mut params = CertificateParams::new(vec![]).unwrap();
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, keylink::authority::ORGANIZATION);
+    params.distinguished_name.push(rcgen::DnType::CommonName, signer.public().to_string());
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    CertifiedIssuer::self_signed(params, signer).unwrap()
 }
 
 fn of_manager(ca: &Issuer) -> TlsIdentity {
@@ -44,7 +52,8 @@ fn of_manager(ca: &Issuer) -> TlsIdentity {
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     let certificate = params.signed_by(&key, ca).unwrap();
-    TlsIdentity { certificate: certificate.pem(), key: key.serialize_pem().into(), authorities: ca.pem() }
+    let authorities = vec![ca.key().public()];
+    TlsIdentity { certificate: certificate.pem(), key: key.serialize_pem().into(), authorities }
 }
 
 struct Tls(TcpListener, TlsAcceptor);
@@ -105,7 +114,6 @@ async fn serve(manager: Manager, identity: &TlsIdentity, ca: &Issuer) -> String 
 
 struct Net {
     manager: Manager,
-    ca: Arc<Issuer>,
     tls: TlsIdentity,
     url: String,
     folder: tempfile::TempDir,
@@ -113,10 +121,10 @@ struct Net {
 
 async fn net() -> Net {
     let manager = Manager::new();
-    let ca = Arc::new(authority("test CA"));
+    let ca = Arc::new(authority(NAMED));
     let issuer = Arc::clone(&ca);
     manager.with(|state| {
-        state.authorities = vec![ca.der().to_vec()];
+        state.authorities = vec![ca.key().public()];
         state.certify = Some(Box::new(move |csr| {
             let csr = CertificateSigningRequestDer::from(csr.to_vec());
             let mut request = CertificateSigningRequestParams::from_der(&csr).unwrap();
@@ -128,7 +136,7 @@ async fn net() -> Net {
     });
     let tls = of_manager(&ca);
     let url = serve(manager.clone(), &tls, &ca).await;
-    Net { manager, ca, tls, url, folder: tempfile::tempdir().unwrap() }
+    Net { manager, tls, url, folder: tempfile::tempdir().unwrap() }
 }
 
 async fn enrol(net: &Net, store: &gateway::node::Store) -> Identity {
@@ -215,8 +223,8 @@ async fn pushed_over_its_own_listener() {
     // Without a certificate, and with one of another authority.
     let bare = TlsIdentity { certificate: String::new(), ..net.tls.clone() };
     assert_eq!(push(&net, address, &bare, b"{}").await, None);
-    let stranger = of_manager(&authority("other CA"));
-    let stranger = TlsIdentity { authorities: net.ca.pem(), ..stranger };
+    let stranger = of_manager(&authority(7));
+    let stranger = TlsIdentity { authorities: net.tls.authorities.clone(), ..stranger };
     assert_eq!(push(&net, address, &stranger, b"{}").await, None);
     // Another node's is of the right authority, and no manager's.
     assert_eq!(push(&net, address, &identity.tls(), b"{}").await, None);
@@ -263,7 +271,7 @@ async fn a_manager_that_is_not_the_tokens() {
     let store = store(net.folder.path());
     // Another authority: the handshake ends it.
     let mut token = net.manager.token(&net.url);
-    token.authorities = vec![keylink::wire::Blob(authority("other CA").der().to_vec())];
+    token.authorities = vec![authority(7).key().public()];
     let enrolment = Enrolment::new(token).unwrap();
     let transport = HttpsTransport::new(&net.url, &enrolment.identity().tls()).unwrap();
     let ended = join(&enrolment, "n", "C", &transport, &store, utc_ms()).await;

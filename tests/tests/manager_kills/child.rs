@@ -4,8 +4,8 @@
 use ed25519_dalek::SigningKey;
 use hsm::LmkId;
 use hsm_sim::{LmkSet, Options, Simulator};
-use keymgr::channel::ServerKey;
-use keymgr::house::{Authority, House, HouseKeys, KeyRing};
+use keymgr::channel::ListenerKey;
+use keymgr::house::{House, HouseKeys, KeyRing};
 use keymgr::server::Server;
 use keymgr::vault::{Vault, VaultThread};
 use serde::{Deserialize, Serialize};
@@ -14,27 +14,25 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use zeroize::Zeroizing;
 
+/// Of folders with sealed keys.
+pub const PASSPHRASE: &[u8] = b"a centre that is killed";
+
 const FOLDER: &str = "PAYHSM_TEST_KILL_FOLDER";
 
 /// The keys of a house, plain.
 #[derive(Serialize, Deserialize)]
 pub struct Plain {
-    pub manifest: [u8; 32],
-    pub checkpoint: [u8; 32],
-    pub authority: (Vec<u8>, Vec<u8>),
-    pub channel: (Vec<u8>, Vec<u8>),
+    /// Of manifests, checkpoints and the transport authority.
+    pub signing: [[u8; 32]; 3],
+    pub channel: Vec<u8>,
 }
 
 impl Plain {
     pub fn keys(&self, house: &House) -> HouseKeys {
-        let [manifest, checkpoint] = [&self.manifest, &self.checkpoint].map(SigningKey::from_bytes);
+        let signing = self.signing.each_ref().map(SigningKey::from_bytes);
         HouseKeys {
-            ring: KeyRing::opened(house, manifest, checkpoint).into(),
-            authority: Authority::new(self.authority.0.clone(), &self.authority.1).unwrap(),
-            channel: ServerKey {
-                certificate: self.channel.0.clone(),
-                key: Zeroizing::new(self.channel.1.clone()),
-            },
+            ring: KeyRing::opened(house, signing.each_ref()).into(),
+            channel: ListenerKey::from_der(Zeroizing::new(self.channel.clone())),
         }
     }
 
@@ -65,7 +63,9 @@ fn child() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let settings = house.settings().unwrap();
-        let server = Server::start(&house, &settings, Plain::read(folder).keys(&house), vault.unwrap()).await;
+        let plain = folder.join("plain").exists();
+        let keys = if plain { Plain::read(folder).keys(&house) } else { house.open(PASSPHRASE).unwrap() };
+        let server = Server::start(&house, &settings, keys, vault.unwrap()).await;
         let server = server.unwrap();
         println!("\nready");
         server.run(std::future::pending()).await;

@@ -22,7 +22,7 @@ mod shown;
 mod tail;
 mod world;
 
-use keymgr::failpoint::{SERVICE, STORE};
+use keymgr::failpoint::{KEYS, SERVICE, STORE};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use world::World;
@@ -130,6 +130,21 @@ fn many() -> u64 {
 #[tokio::test]
 async fn nothing_that_the_manager_has_told_is_lost_when_it_is_killed() {
     all(|| None, many()).await;
+}
+
+#[tokio::test]
+async fn every_key_of_the_centre_is_changed_through_kills_at_each_step() {
+    let mut world = World::begin_sealed().await;
+    let labour: Vec<&str> = KEYS.iter().copied().filter(|place| place.starts_with("labour.")).collect();
+    // Each of three steps is met: what was done before the kill is done, and goes on from there.
+    for which in ["manifest", "transport"] {
+        let places = [&labour[..2], &labour[..2], &labour[..]].concat();
+        let died = world.change_through(which, &places).await;
+        assert!(died >= 5, "{which}: {died} of {} kills", places.len());
+    }
+    let died = world.change_through("checkpoint", &KEYS[2..]).await;
+    assert!(died >= 2, "checkpoint: {died} kills");
+    world.settle().await;
 }
 
 #[test]

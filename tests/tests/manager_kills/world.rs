@@ -1,18 +1,20 @@
 //! Officers, an operator, nodes, zones, and the manager that dies under them.
 
-use crate::child::{self, Plain};
+use crate::child::{self, PASSPHRASE, Plain};
 use crate::journal::{Journal, Told, Written, lost};
 use crate::nodes::{Asking, installer};
 use crate::tail::Tail;
 use gateway::node::{
-    HttpsTransport, Identity, NodeSide, Nowhere, Pace, Parts, SideHandle, Store as NodeStore, SystemClock,
-    Transport, run,
+    HttpsTransport, Identity, NodeSide, Nowhere, Pace, Parts, Renewal, SideHandle, Store as NodeStore,
+    SystemClock, Transport, run,
 };
 use keylink::message::{EnrolmentToken, KeyKind, Overlap, Shape};
 use keylink::node::{About, Rules};
 use keylink::root::Recovery;
 use keylink::succession::CentreKey;
+use keymgr::api::SuccessorView;
 use keymgr::audit::{Head, Options, Report, verify_store};
+use keymgr::channel::ListenerKey;
 use keymgr::client::{
     Client, ClientProblem, ManagerAddress, RotateWishes, ZoneWishes, plan_rotation, plan_zone,
 };
@@ -20,7 +22,7 @@ use keymgr::core::action::Act;
 use keymgr::core::campaign::{Campaign, Mark, Phase};
 use keymgr::core::node::{BackendClass, NewNode, Zone};
 use keymgr::core::people::Role;
-use keymgr::house::{Authority, Beginning, Genesis, House, Limits, Settings};
+use keymgr::house::{Beginning, Genesis, House, Limits, Settings};
 use keymgr::person::{Home, PersonRequest};
 use keymgr::server::GENESIS;
 use keymgr::store::{Location, Store};
@@ -61,9 +63,16 @@ fn free_address() -> String {
 impl World {
     /// A centre with zones whose nodes hold their first keys.
     pub async fn begin(store: Option<String>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (world, plain) = Self::found(folder, store);
-        plain.write(world.folder.path());
+        Self::begin_in(tempfile::tempdir().unwrap(), store, false).await
+    }
+
+    /// The same with keys in sealed files, as they are wherever one of them is changed.
+    pub async fn begin_sealed() -> Self {
+        Self::begin_in(tempfile::tempdir().unwrap(), None, true).await
+    }
+
+    async fn begin_in(folder: tempfile::TempDir, store: Option<String>, sealed: bool) -> Self {
+        let world = Self::found(folder, store, sealed);
         let mut manager = child::start(world.folder.path(), "").await;
         world.enrol().await;
         let ended = Instant::now() + Duration::from_secs(120);
@@ -80,7 +89,7 @@ impl World {
         world
     }
 
-    fn found(folder: tempfile::TempDir, store: Option<String>) -> (Self, Plain) {
+    fn found(folder: tempfile::TempDir, store: Option<String>, sealed: bool) -> Self {
         let names = ["Ada", "Ben", "Cleo", "Otto"];
         let make = |name: &&str| Home::at(folder.path().join(name)).create(name, b"twelve or more").unwrap();
         let identities: Vec<_> = names.iter().map(make).collect();
@@ -97,33 +106,33 @@ impl World {
             limits: Limits::default(),
         };
         let utc_ms = keymgr::client::utc_ms();
-        let (certificate, key) = Authority::generate("killed centre", utc_ms).unwrap();
-        let authority = Authority::new(certificate.clone(), &key).unwrap();
-        let channel = authority.listener(&settings.names, utc_ms, 30).unwrap();
-        let plain = Plain {
-            manifest: [0x31; 32],
-            checkpoint: [0x32; 32],
-            authority: (certificate, key.to_vec()),
-            channel: (channel.certificate.clone(), channel.key.to_vec()),
-        };
         let house = House::at(folder.path().join("kmc"));
-        let keys = plain.keys(&house);
+        let keys = if sealed {
+            house.create(&settings, PASSPHRASE).unwrap()
+        } else {
+            std::fs::create_dir(folder.path().join("kmc")).unwrap();
+            let channel = ListenerKey::generate().unwrap().der().to_vec();
+            let plain = Plain { signing: [[0x31; 32], [0x32; 32], [0x33; 32]], channel };
+            plain.write(folder.path());
+            plain.keys(&house)
+        };
         let mut genesis = Genesis::draft(&Beginning {
             name: &settings.name,
             manifest: keys.ring.first(CentreKey::Manifest),
             checkpoint: keys.ring.first(CentreKey::Checkpoint),
-            authority: keys.authority.certificate(),
+            transport: keys.ring.first(CentreKey::Transport),
             persons: &persons,
             recovery: Recovery::default(),
             utc_ms,
         })
         .unwrap();
         identities.iter().take(3).for_each(|officer| genesis.sign(officer).unwrap());
-        std::fs::create_dir(folder.path().join("kmc")).unwrap();
         house.write(GENESIS, &genesis.to_bytes()).unwrap();
         house.write("kmc.toml", toml_of(&settings).as_bytes()).unwrap();
-        let address =
-            ManagerAddress { url: format!("https://{}", settings.listen), key: channel.digest().unwrap() };
+        let address = ManagerAddress {
+            url: format!("https://{}", settings.listen),
+            key: keys.channel.digest().unwrap(),
+        };
         let mut officers: Vec<Client> =
             identities.into_iter().map(|identity| Client::new(&address, identity).unwrap()).collect();
         let operator = officers.pop().unwrap();
@@ -132,7 +141,7 @@ impl World {
             None => Location::Sqlite(folder.path().join("kmc").join("store.db")),
         };
         let (journal, tail, sides) = (Arc::default(), Tail::default(), Mutex::default());
-        (Self { folder, location, officers, operator, journal, checked: 0, tail, sides }, plain)
+        Self { folder, location, officers, operator, journal, checked: 0, tail, sides }
     }
 
     pub fn name(&self) -> &'static str {
@@ -195,8 +204,12 @@ impl World {
             ready: Arc::new(|| true),
             stored: None,
         };
-        let side = NodeSide::start(identity, parts, Rules::default()).await.unwrap();
+        let mut side = NodeSide::start(identity, parts, Rules::default()).await.unwrap();
         let https = HttpsTransport::new(&identity.url, &identity.tls()).unwrap();
+        let path = self.folder.path().join(format!("{}.json", identity.node()));
+        identity.save(&path).unwrap();
+        let shown = https.clone();
+        side.renew_by(Renewal::new(identity.clone(), &path, move |tls| shown.identify(tls)).unwrap());
         let transport: Arc<dyn Transport> =
             Arc::new(Written { node: identity.node(), https, journal: Arc::clone(&self.journal) });
         let (handle, requests) = SideHandle::new();
@@ -278,6 +291,72 @@ impl World {
             let _ = tokio::time::timeout(Duration::from_secs(1), self.step()).await;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    // Asks for another key in the place of one, unless that is asked for already; true once it signs alone.
+    async fn change(&self, which: &str, old: &Value) -> Result<bool, ClientProblem> {
+        let keys: Vec<Value> = self.operator.get("/signing-keys").await?;
+        let own = keys.iter().find(|key| key["key"] == which).unwrap();
+        if own["public"] != *old {
+            return Ok(own["change"].is_null());
+        }
+        let waiting = self.operator.pending().await?;
+        if own["change"].is_null() && waiting.is_empty() {
+            let path = format!("/signing-keys/{which}/successor");
+            let seen: SuccessorView = self.operator.post(&path, &json!({})).await?;
+            let proposed = self.operator.propose(&seen.act).await?;
+            self.told(Told::Proposed(proposed.action, proposed.hash));
+        }
+        self.approve().await?;
+        Ok(false)
+    }
+
+    /// A key is changed by managers that die at these places, then by one that lives. Gives how often they died there.
+    pub async fn change_through(&mut self, which: &str, places: &[&str]) -> usize {
+        let mut manager = child::start(self.folder.path(), "").await;
+        let keys: Vec<Value> = self.operator.get("/signing-keys").await.unwrap();
+        let old = keys.iter().find(|key| key["key"] == which).unwrap()["public"].clone();
+        let (mut died, mut places) = (0, places.iter());
+        manager.kill().unwrap();
+        manager.wait().unwrap();
+        let until = Instant::now() + Duration::from_secs(420);
+        loop {
+            let place = places.next().map_or(String::new(), |place| format!("{place}:1"));
+            let mut manager = child::start(self.folder.path(), &place).await;
+            let longest = Duration::from_secs(if place.is_empty() { 240 } else { 15 });
+            let began = Instant::now();
+            let ended = loop {
+                if let Some(status) = manager.try_wait().unwrap() {
+                    assert_eq!(status.signal(), Some(9), "{place}: it ended by itself: {status}");
+                    died += 1;
+                    break false;
+                }
+                let step = tokio::time::timeout(Duration::from_secs(2), self.change(which, &old)).await;
+                if matches!(step, Ok(Ok(true))) && place.is_empty() && self.key_files() == 3 {
+                    break true;
+                }
+                if began.elapsed() > longest {
+                    break false;
+                }
+                assert!(Instant::now() < until, "the change of the {which} key does not end: {step:?}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            };
+            let _ = manager.kill();
+            manager.wait().unwrap();
+            self.check(ended).await;
+            if ended {
+                return died;
+            }
+        }
+    }
+
+    // Sealed keys that sign: those of the centre, without that of its listeners and the secret of tokens.
+    fn key_files(&self) -> usize {
+        let names = std::fs::read_dir(self.folder.path().join("kmc")).unwrap().flatten();
+        let names = names.map(|file| file.file_name().to_string_lossy().into_owned());
+        let of =
+            |name: &String| ["manifest", "checkpoint", "transport"].iter().any(|key| name.starts_with(key));
+        names.filter(|name| name.ends_with(".pem") && of(name)).count()
     }
 
     /// The journal against the store, as the dead manager left it.

@@ -134,3 +134,97 @@ fn a_change_that_nobody_approved_changes_nothing_and_leaves_no_key() {
     assert_eq!(key(&house, "checkpoint")["public"], before);
     assert_eq!(house.attempt("otto", &["kmc", "key", "rotate", "channel", "--yes"]).code, 2);
 }
+
+fn node(house: &House, name: &str) -> Value {
+    let nodes = house.json("otto", &["node", "list"]);
+    nodes.as_array().unwrap().iter().find(|node| node["name"] == name).unwrap().clone()
+}
+
+fn seen(house: &House, name: &str) -> u64 {
+    let seen = &node(house, name)["seen_utc_ms"];
+    seen.as_u64().or_else(|| seen.as_str()?.parse().ok()).unwrap()
+}
+
+fn package(house: &House, name: &str, args: &[&str]) -> Value {
+    house.json("otto", &[&["node", "package", name], args].concat())
+}
+
+fn carried(house: &House, name: &str) {
+    let carry = ["node", "carry", "there", "back", "--data", name, "--insecure-test-lmk"];
+    assert_eq!(house.attempt("admin", &carry).code, 0);
+}
+
+fn free() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn the_authority_is_changed_under_nodes_that_ask_are_pushed_to_or_are_away() {
+    let (mut house, manager) = house();
+    let (one, first) = house.node("n1");
+    let (two, second) = house.node("n2");
+    let (three, third) = house.node("n3");
+    house.until("all ask", |house| house.json("otto", &["node", "asking"]).as_array().unwrap().len() == 3);
+    let enrol = ["--enrol", &first, "--enrol", &second, "--enrol", &third];
+    let new = ["zone", "new", "east", "--overlap", "2s", "--lead", "1s"];
+    house.approved("otto", &[&new[..], &enrol].concat());
+    house.until("root KEKs", |house| {
+        ["n1", "n2", "n3"].iter().all(|name| node(house, name)["root_kek"]["kcv"].is_string())
+    });
+    // One asks, one is pushed to, one is away.
+    drop((two, three));
+    let address = free();
+    std::fs::write(house.path("push.toml"), format!("[node]\npull = false\npush = \"{address}\"\n")).unwrap();
+    let pushed = ["--config", "push.toml"];
+    let two = house.node_back_with("n2", &pushed);
+    house.run("otto", &["node", "push", "n2", &address]);
+    house.run("otto", &["node", "traffic", "n3", "offline"]);
+    let before = seen(&house, "n2");
+    house.until("it is pushed to", |house| seen(house, "n2") > before);
+    for name in ["n1", "n2"] {
+        house.until("in traffic", |house| house.attempt("otto", &["node", "traffic", name, "in"]).code == 0);
+    }
+    let early = house.path("early");
+    house.run("otto", &["kmc", "verify", "--to", early.to_str().unwrap()]);
+
+    let (old, new) = rotated(&house, "transport");
+    let root = house.json("otto", &["root", "show"]);
+    assert_eq!(root["document"]["transport_keys"], serde_json::json!([new]));
+    let by = |house: &House, name: &str| node(house, name)["certificate_by"].clone();
+    assert_eq!((by(&house, "n1"), by(&house, "n2"), by(&house, "n3")), (new.clone(), new.clone(), old));
+    house.until("the old key is erased", |house| files(house, "transport") == 1);
+    assert!(!house.path("kmc/transport.pem").exists());
+    assert!(house.run("otto", &["kmc", "status"]).contains("transport_key"));
+    // Without a start of anybody, and after one of all.
+    zone_rotated(&house);
+    drop((manager, one, two));
+    let _manager = house.serve(&[]);
+    let (_one, _two) = (house.node_back("n1"), house.node_back_with("n2", &pushed));
+    let before = seen(&house, "n1").max(seen(&house, "n2"));
+    house.until("both are back", |house| seen(house, "n1") > before && seen(house, "n2") > before);
+    zone_rotated(&house);
+
+    // The one that was away knows nobody and is known by nobody, until somebody has carried to it.
+    let gone = seen(&house, "n3");
+    let three = house.node_back("n3");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(seen(&house, "n3"), gone);
+    drop(three);
+    package(&house, "n3", &["--out", "there"]);
+    carried(&house, "n3");
+    let answered = package(&house, "n3", &["--take", "back", "--out", "there"]);
+    assert!(answered["messages"].as_array().unwrap().contains(&"renewed".into()), "{answered}");
+    carried(&house, "n3");
+    package(&house, "n3", &["--take", "back"]);
+    assert_eq!(by(&house, "n3"), new);
+    let gone = seen(&house, "n3");
+    let _three = house.node_back("n3");
+    house.until("it is back", |house| seen(house, "n3") > gone);
+    house.until("in traffic", |house| house.attempt("otto", &["node", "traffic", "n3", "in"]).code == 0);
+    zone_rotated(&house);
+    let last = house.path("last");
+    house.run("otto", &["kmc", "verify", "--to", last.to_str().unwrap()]);
+    verified(&house, &last, &early);
+    let alarms = house.run("otto", &["kmc", "alarms"]);
+    assert!(!alarms.contains("NodeRefuses") && !alarms.contains("SigningKey"), "{alarms}");
+}

@@ -7,6 +7,7 @@
 mod lmks;
 mod made;
 mod operations;
+mod signing;
 mod simulator;
 mod support;
 
@@ -46,4 +47,6 @@ each_on_its_own_token! {
     an_lmk_with_attributes_of_others_is_refused in lmks,
     keys_of_user_storage_may_live_on_the_token in made,
     backends_share_a_login_side_by_side in operations,
+    a_signing_key_is_made_in_two_steps_and_found_by_its_public_half in signing,
+    what_was_made_and_not_kept_goes_with_its_session in signing,
 }

@@ -15,7 +15,7 @@ use keymgr::core::people::Role;
 use keymgr::house::{Beginning, Genesis, House, Limits, Settings};
 use keymgr::person::PersonRequest;
 use keymgr::server::{GENESIS, Server};
-use keymgr::vault::{MasterFacts, Vault, VaultThread};
+use keymgr::vault::{MasterFacts, PATIENCE, Vault, VaultThread};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -223,7 +223,8 @@ fn init(args: &Init) -> Exit {
     let master = if args.master.is_named() { Some(args.master.open(None, args.live)?) } else { None };
     let utc_ms = keymgr::client::utc_ms();
     let passphrase = args.folder.passphrase()?;
-    let made = house.create(&settings, passphrase.as_bytes(), utc_ms).map_err(Failure::check)?;
+    let custody = master.as_ref().map(|opened| opened.custody(PATIENCE)).transpose()?.flatten();
+    let made = house.create_with(&settings, passphrase.as_bytes(), custody).map_err(Failure::check)?;
     if let Some(opened) = &master {
         house.keep_master(&opened.record).map_err(Failure::environment)?;
     }
@@ -231,12 +232,13 @@ fn init(args: &Init) -> Exit {
         name: &settings.name,
         manifest: made.ring.first(CentreKey::Manifest),
         checkpoint: made.ring.first(CentreKey::Checkpoint),
-        authority: made.authority.certificate(),
+        transport: made.ring.first(CentreKey::Transport),
         persons: &persons,
         recovery,
         utc_ms,
     })
     .map_err(Failure::usage)?;
+    made.ring.belongs_to(genesis.kmc()).map_err(Failure::check)?;
     house.write(GENESIS, &genesis.to_bytes()).map_err(Failure::environment)?;
     let key = made.channel.digest();
     let draft = house.path(GENESIS);
@@ -273,9 +275,10 @@ fn serve(args: Serve) -> Exit {
     if master.lmk.test {
         tracing::warn!("the master key is a public test LMK: everybody knows it, it protects nothing");
     }
-    let keys = house.open(args.folder.passphrase()?.as_bytes()).map_err(Failure::check)?;
-    let (factory, id) = (master.factory, master.lmk.id);
     let patience = Duration::from_millis(args.backend_deadline_ms);
+    let passphrase = args.folder.passphrase()?;
+    let keys = house.open_with(passphrase.as_bytes(), master.custody(patience)?).map_err(Failure::check)?;
+    let (factory, id) = (master.factory.clone(), master.lmk.id);
     let vault =
         VaultThread::start_with(patience, move || Vault::new(factory(), id)).map_err(Failure::check)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

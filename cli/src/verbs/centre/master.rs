@@ -2,13 +2,17 @@
 
 use crate::backend::Source;
 use crate::exit::Failure;
+use crate::token;
 use clap::Args;
 use gateway::BackendFactory;
 use gateway::config::TokenSource;
 use hsm::{LmkId, LmkInfo, LmkScheme};
-use keymgr::house::Master;
+use hsm_pkcs11::{SigningKeys, Token, TokenError};
+use keylink::PublicKey;
+use keymgr::house::{Custody, KeyToken, KeyTokenError, Master};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Under which the master key is made by itself and looked for.
 const USUAL: LmkId = LmkId(2);
@@ -48,6 +52,44 @@ pub struct Opened {
     pub lmk: LmkInfo,
     /// What the folder is to remember.
     pub record: Master,
+    token: Option<Token>,
+}
+
+impl Opened {
+    /// Where the centre's own keys lie: in the token with the master key, if there is one.
+    pub fn custody(&self, patience: Duration) -> Result<Option<Custody>, Failure> {
+        let Some(token) = &self.token else { return Ok(None) };
+        let keys = InToken(SigningKeys::new(token).map_err(token::failure)?);
+        Custody::start(patience, Box::new(keys)).map(Some).map_err(Failure::environment)
+    }
+}
+
+struct InToken(SigningKeys);
+
+fn said(error: TokenError) -> KeyTokenError {
+    KeyTokenError(error.to_string())
+}
+
+impl KeyToken for InToken {
+    fn make(&mut self) -> Result<PublicKey, KeyTokenError> {
+        self.0.make().map(PublicKey).map_err(said)
+    }
+
+    fn keep(&mut self, key: &PublicKey, label: &str) -> Result<(), KeyTokenError> {
+        self.0.keep(&key.0, label).map_err(said)
+    }
+
+    fn label(&mut self, key: &PublicKey) -> Result<Option<String>, KeyTokenError> {
+        self.0.label(&key.0).map_err(said)
+    }
+
+    fn sign(&mut self, key: &PublicKey, message: &[u8]) -> Result<[u8; 64], KeyTokenError> {
+        self.0.sign(&key.0, message).map_err(said)
+    }
+
+    fn destroy(&mut self, key: &PublicKey) -> Result<(), KeyTokenError> {
+        self.0.destroy(&key.0).map_err(said)
+    }
 }
 
 impl MasterOptions {
@@ -63,7 +105,7 @@ impl MasterOptions {
             return Err(test_key());
         }
         let source = self.source(known)?;
-        let factory = source.factory()?;
+        let (factory, own) = source.factory_and_token()?;
         let lmk = self.choose(factory().lmks(), known)?;
         if live && lmk.test {
             return Err(test_key());
@@ -82,7 +124,7 @@ impl MasterOptions {
             record.pin_file = token.pin_file.as_deref().map(absolute).transpose()?;
             record.token = Some(token.uri);
         }
-        Ok(Opened { factory, lmk, record })
+        Ok(Opened { factory, lmk, record, token: own })
     }
 
     fn source(&self, known: Option<&Master>) -> Result<Source, Failure> {

@@ -26,6 +26,8 @@ enum Which {
     Manifest,
     /// Signs checkpoints of the log.
     Checkpoint,
+    /// Signs transport certificates: the key of the transport authority.
+    Transport,
 }
 
 impl From<Which> for CentreKey {
@@ -33,6 +35,7 @@ impl From<Which> for CentreKey {
         match which {
             Which::Manifest => Self::Manifest,
             Which::Checkpoint => Self::Checkpoint,
+            Which::Transport => Self::Transport,
         }
     }
 }

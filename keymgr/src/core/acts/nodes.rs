@@ -40,6 +40,7 @@ fn enrol_node(tx: &mut Change<'_>, action: ActionId, new: &NewNode) -> Result<()
         root_kek: None,
         kek_change: Default::default(),
         certificate_until_utc_ms: 0,
+        certificate_by: None,
         seen_utc_ms: 0,
         serving_utc_ms: 0,
         skew_ms: 0,

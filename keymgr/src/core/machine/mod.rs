@@ -184,16 +184,16 @@ impl Request<'_> {
                 enrolment::turn_away(tx, note, by, (token, node), reason)?;
             }
             Input::TokenUsed { token, node, csr } => enrolment::used(tx, note, (token, node, csr), now),
-            Input::Certified { node, certificate: hash, until_utc_ms } => {
+            Input::Certified { node, certificate: hash, authority, until_utc_ms } => {
                 note.word = "node.certificate";
                 note.objects.push(node.to_string());
                 note.objects.push(hash.to_string());
-                certificate::issued(tx, &node, until_utc_ms)?;
+                certificate::issued(tx, &node, (authority, until_utc_ms))?;
             }
-            Input::CertificateShown { node, until_utc_ms } => {
+            Input::CertificateShown { node, authority, until_utc_ms } => {
                 note.word = "node.certificate_shown";
                 note.objects.push(node.to_string());
-                certificate::shown(tx, &node, until_utc_ms, now)?;
+                certificate::shown(tx, &node, (authority, until_utc_ms), now)?;
             }
             Input::Approve(approval) => return self.approve(tx, &approval, note),
             Input::SignDocuments { by, action, signatures } => {
@@ -393,6 +393,17 @@ impl Request<'_> {
             Input::LogDiffers { node, text } => {
                 note.node("log.differs", &node);
                 tx.alarm(AlarmKind::LogDiffers, &node, text, now);
+            }
+            Input::KeysAway { away } => {
+                note.word = "centre.keys";
+                let subject = crate::core::alarm::OWN_KEYS;
+                if away {
+                    let text =
+                        "the token with the centre's own keys does not sign: manifests and checkpoints wait";
+                    tx.alarm(AlarmKind::Backend, &subject, text.to_owned(), now);
+                } else {
+                    tx.calm(AlarmKind::Backend, &subject, now);
+                }
             }
             Input::Clock { step_ms } => {
                 note.word = "centre.clock";

@@ -12,7 +12,7 @@ use crate::core::node::{Copy, Node};
 use crate::core::refusal::Refusal;
 use crate::core::signing::{self, KeyChange};
 use crate::core::table::Change;
-use crate::core::{root, target};
+use crate::core::{certificate, root, target};
 use keylink::PublicKey;
 use keylink::root::{RootDocument, SignedRoot};
 use keylink::succession::CentreKey;
@@ -41,6 +41,12 @@ impl Core {
         Some((change, signing::waits_for(&Change::new(&self.state), centre, change, now_utc_ms)))
     }
 
+    /// Whether a node has still its part to do in a change of the centre's keys.
+    pub fn key_change_concerns(&self, node: &Node) -> bool {
+        let change = self.state.centre.get(&()).and_then(|centre| centre.signing.change.as_ref());
+        change.is_some_and(|change| !signing::knows(node, change))
+    }
+
     /// Whether a change of the centre's keys can go on.
     pub fn key_step_due(&self, checkpoints: Option<PublicKey>, now_utc_ms: u64) -> bool {
         let changes = self.state.centre.get(&()).is_some_and(|centre| centre.signing.change.is_some());
@@ -67,8 +73,32 @@ impl Core {
     /// about.
     pub fn known_keys(&self) -> BTreeSet<PublicKey> {
         let named = self.roots().into_iter().filter_map(|root| root.document().ok());
-        let named = named.flat_map(|document| [document.manifest_keys, document.checkpoint_keys].concat());
+        let named = named.flat_map(|document| CentreKey::ALL.map(|key| document.keys(key).to_vec()).concat());
         named.chain(signing::asked(&self.state, |_| true)).collect()
+    }
+
+    /// What says that the centre's own keys may be others: how many root documents there were, and which keys sign.
+    pub fn key_state(&self) -> Option<(usize, signing::SigningKeys)> {
+        let centre = self.state.centre.get(&())?;
+        Some((centre.former.len(), centre.signing.clone()))
+    }
+
+    /// Whether a certificate that a node shows says more than the one on record.
+    pub fn is_certificate_news(&self, node: &NodeId, certificate: (PublicKey, u64)) -> bool {
+        let found = self.state.centre.get(&()).zip(self.state.nodes.get(node));
+        found.is_some_and(|(centre, node)| certificate::is_news(centre, node, certificate))
+    }
+
+    /// Transport authorities that nodes shall go by, the one that comes last; and those that counted once.
+    pub fn authorities(&self) -> (Vec<PublicKey>, Vec<PublicKey>) {
+        let documents = self.roots().into_iter().filter_map(|root| root.document().ok());
+        let mut all: Vec<Vec<PublicKey>> = documents.map(|document| document.transport_keys).collect();
+        let present = all.pop().unwrap_or_default();
+        let mut former = all.concat();
+        former.sort_unstable();
+        former.dedup();
+        former.retain(|key| !present.contains(key));
+        (present, former)
     }
 
     /// The fencing epoch.

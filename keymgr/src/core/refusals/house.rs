@@ -94,6 +94,11 @@ pub fn create(definition: Definition, policy: PolicyId, holders: Holders) -> Act
     Act::CreateKeySet { definition, exportable: false, live: false, policy, holders }
 }
 
+/// The transport authority of the beginning.
+pub fn transport() -> SoftSigner {
+    SoftSigner::new(&[0xCA; 32])
+}
+
 /// Keys that may replace officers.
 pub fn recovery_keys() -> [SoftSigner; 2] {
     [0xF1, 0xF2].map(|seed| SoftSigner::new(&[seed; 32]))
@@ -120,11 +125,11 @@ impl House {
             number: 1,
             kmc: None,
             previous: None,
-            created_ms: U64(0),
+            created_ms: U64(NOW),
             name: "house".into(),
             manifest_keys: vec![manager.key()],
             checkpoint_keys: vec![],
-            transport_ca: None,
+            transport_keys: vec![transport().key()],
             officers: officers.clone().map(Human::officer).collect(),
             quorums: vec![],
             recovery: Recovery { keys: recovery_keys().map(|key| key.key()).to_vec(), needed: 2 },

@@ -13,8 +13,9 @@ use crate::core::rows::{Token, TokenVoid};
 use crate::core::table::{State, Table};
 use keylink::action::Grant;
 use keylink::message::{Audience, GenerationUse, Hello, Manifest, Pull, Receipt, ReceiptKind, StatusBeat};
+use keylink::succession::CentreKey;
 use keylink::wire::U64;
-use keylink::{KmcId, NodeId, Sign, Signed, SoftSigner, TokenId};
+use keylink::{KmcId, NodeId, PublicKey, Sign, Signed, SoftSigner, TokenId};
 
 pub const CASES: &[Case] = &[
     ("a node let in twice", "exists", |house| {
@@ -170,6 +171,10 @@ pub const CASES: &[Case] = &[
     ("a certificate shown that ends no later", "not_due", |house| {
         house.must(house.certified(397));
         house.refused(house.shown(397))
+    }),
+    ("a later certificate shown, of an authority that does not issue", "not_due", |house| {
+        house.must(house.certified(397));
+        house.refused(house.shown_by(PublicKey([7; 32]), 500))
     }),
     // ---- what nodes say ----
     ("a message that another key has signed", "message_signature", |house| {
@@ -460,6 +465,18 @@ fn people_are_told_once_of_a_certificate_that_ends_and_no_more_when_another_is_s
     assert_eq!(told(&mut house, 700), vec![]);
 }
 
+#[test]
+fn people_are_told_when_the_authority_is_to_be_followed_by_another() {
+    let told = |house: &mut House, days: u64| {
+        house.now = NOW + days * DAY_MS;
+        house.must(Input::Tick);
+        let alarms = house.core.alarms().filter(|alarm| alarm.kind == AlarmKind::CertificateEnds);
+        alarms.filter(|alarm| alarm.subject == "transport authority").count()
+    };
+    let mut house = House::founded();
+    assert_eq!((told(&mut house, 3_219), told(&mut house, 3_221), told(&mut house, 3_650)), (0, 1, 1));
+}
+
 // A revoked node is heard until it has said, under its own key, that it holds no keys any more; nothing else counts.
 #[test]
 fn a_revoked_node_is_told_to_erase_its_keys_and_says_so() {
@@ -517,11 +534,20 @@ fn a_revoked_node_is_told_to_erase_its_keys_and_says_so() {
 impl House {
     fn certified(&self, days: u64) -> Input {
         let until_utc_ms = NOW + days * DAY_MS;
-        Input::Certified { node: self.node(0), certificate: Digest([1; 32]), until_utc_ms }
+        let authority = self.authority();
+        Input::Certified { node: self.node(0), certificate: Digest([1; 32]), authority, until_utc_ms }
     }
 
     fn shown(&self, days: u64) -> Input {
-        Input::CertificateShown { node: self.node(0), until_utc_ms: NOW + days * DAY_MS }
+        self.shown_by(self.authority(), days)
+    }
+
+    fn authority(&self) -> PublicKey {
+        self.core.signing_key(CentreKey::Transport).expect("one issues").0
+    }
+
+    fn shown_by(&self, authority: PublicKey, days: u64) -> Input {
+        Input::CertificateShown { node: self.node(0), authority, until_utc_ms: NOW + days * DAY_MS }
     }
 
     /// The receipt of the first node that comes so many after the last one, and answers nothing.

@@ -1,7 +1,7 @@
 //! Another of the centre's own keys: what is not asked for, what does not count, and that the whole of it goes its way.
 
 use super::Case;
-use super::house::{House, OPERATOR};
+use super::house::{House, OPERATOR, transport};
 use crate::core::action::Act;
 use crate::core::ids::{ActionId, Digest};
 use crate::core::input::Input;
@@ -18,15 +18,18 @@ const NEXT: [u8; 32] = [0x77; 32];
 type Asked = (ActionId, Digest, Hex<16>);
 
 fn change(house: &House, new: &SoftSigner, alter: impl FnOnce(&mut RootDocument)) -> KeySuccession {
-    let body = Succession {
-        kmc: house.kmc(),
-        key: CentreKey::Manifest,
-        old: house.manager.key(),
-        new: new.key(),
-        made_ms: U64(house.now),
-    };
-    let statement = SignedSuccession::seal(&body, &house.manager, new);
-    let drafted = house.core.key_documents(CentreKey::Manifest, new.key(), house.now).expect("a draft");
+    change_of(house, CentreKey::Manifest, (&house.manager, new), alter)
+}
+
+fn change_of(
+    house: &House,
+    key: CentreKey,
+    (old, new): (&SoftSigner, &SoftSigner),
+    alter: impl FnOnce(&mut RootDocument),
+) -> KeySuccession {
+    let body = Succession { kmc: house.kmc(), key, old: old.key(), new: new.key(), made_ms: U64(house.now) };
+    let statement = SignedSuccession::seal(&body, old, new);
+    let drafted = house.core.key_documents(key, new.key(), house.now).expect("a draft");
     let [mut both, mut alone] = drafted;
     alter(&mut both);
     alone.previous = Some(SignedRoot::new(&both).hash());
@@ -75,6 +78,19 @@ pub const CASES: &[Case] = &[
         let mut act = sound(house);
         act.statement.by_new = act.statement.by_old;
         unasked(house, act)
+    }),
+    ("an authority that only the one before says follows it", "value", |house| {
+        let [old, new] = [transport(), SoftSigner::new(&NEXT)];
+        let mut act = change_of(house, CentreKey::Transport, (&old, &new), |_| {});
+        act.statement.by_new = act.statement.by_old;
+        unasked(house, act)
+    }),
+    ("an officers' root document that names another authority", "value", |house| {
+        let mut document = house.core.next_root(house.now).expect("a draft");
+        document.transport_keys.push(SoftSigner::new(&NEXT).key());
+        let mut next = SignedRoot::new(&document);
+        house.people[..4].iter().for_each(|human| next.sign(human.signer.as_ref()));
+        house.refused(Input::InstallRoot { by: house.by(OPERATOR), root: next })
     }),
     ("a key that signs already", "value", |house| {
         let officer = SoftSigner::new(&NEXT);
@@ -129,6 +145,58 @@ pub const CASES: &[Case] = &[
         house.refused(Input::InstallRoot { by: house.by(OPERATOR), root: next })
     }),
 ];
+
+#[test]
+fn an_authority_goes_when_every_node_has_a_certificate_of_the_next() {
+    let mut house = House::founded();
+    let (old, new) = (transport(), SoftSigner::new(&NEXT));
+    let act = change_of(&house, CentreKey::Transport, (&old, &new), |_| {});
+    let asked = house.propose(Act::ChangeSigningKey(act.clone())).expect("asked");
+    for officer in [0, 1] {
+        house.must(signed(&house, officer, asked.0, &act));
+        house.must(house.approval(officer, asked, |_| ()));
+    }
+    let listed = |house: &House| house.core.authorities();
+    let until = house.now + 1_000_000;
+    let shown = |house: &House, n: usize, by: &SoftSigner, until_utc_ms: u64| Input::CertificateShown {
+        node: house.node(n),
+        authority: by.key(),
+        until_utc_ms,
+    };
+    for n in 0..2 {
+        house.must(shown(&house, n, &old, until));
+    }
+    // Before it issues, nothing of it counts for more.
+    house.must(Input::KeyStep { checkpoints: None });
+    assert_eq!(listed(&house), (vec![old.key(), new.key()], vec![]));
+    let early = shown(&house, 0, &new, until);
+    assert_eq!(house.refused(early).code(), "not_due");
+    house.now += 3_600_000;
+    let mut root = house.core.key_change(house.now).unwrap().0.number;
+    for n in 0..3 {
+        let (by, node) = (house.by(OPERATOR), house.node(n));
+        house.must(Input::Traffic { by, node, to: Traffic::Offline });
+    }
+    house.must(Input::KeyStep { checkpoints: None });
+    assert_eq!(house.core.signing_key(CentreKey::Transport).unwrap(), (new.key(), house.now));
+    for n in 0..2 {
+        let (by, node) = (house.by(OPERATOR), house.node(n));
+        house.must(Input::Traffic { by, node, to: Traffic::Drained });
+    }
+    let waits = |house: &House| house.core.key_change(house.now).unwrap().1.len();
+    // A sign of life is not enough.
+    assert_eq!((waits(&house), house.core.key_step_due(None, house.now)), (2, false));
+    house.must(shown(&house, 0, &new, until - 10));
+    assert_eq!(house.refused(shown(&house, 0, &old, until + 10)).code(), "not_due");
+    assert_eq!(waits(&house), 1);
+    house.must(shown(&house, 1, &new, until));
+    assert_eq!(waits(&house), 0);
+    house.must(Input::KeyStep { checkpoints: None });
+    root += 1;
+    assert_eq!(listed(&house), (vec![new.key()], vec![old.key()]));
+    assert_eq!(house.core.roots().last().unwrap().document().unwrap().number, root);
+    assert!(!house.core.wanted_keys().contains(&old.key()) && house.core.known_keys().contains(&old.key()));
+}
 
 #[test]
 fn a_key_comes_is_learnt_signs_and_the_old_one_goes() {

@@ -64,12 +64,12 @@ pub fn found(folder: &Path, store: Option<&str>) -> Result<(Manager, People), Fa
         limits: Limits::default(),
     };
     let utc_ms = keymgr::client::utc_ms();
-    let keys = house.create(&settings, pass, utc_ms).map_err(Failure::environment)?;
+    let keys = house.create(&settings, pass).map_err(Failure::environment)?;
     let mut genesis = Genesis::draft(&Beginning {
         name: &settings.name,
         manifest: keys.ring.first(CentreKey::Manifest),
         checkpoint: keys.ring.first(CentreKey::Checkpoint),
-        authority: keys.authority.certificate(),
+        transport: keys.ring.first(CentreKey::Transport),
         persons: &persons,
         recovery: Recovery::default(),
         utc_ms,

@@ -115,7 +115,7 @@ impl World {
             name: "simulated".into(),
             manifest_keys: vec![signer.key()],
             checkpoint_keys: vec![],
-            transport_ca: None,
+            transport_keys: Vec::new(),
             officers: humans.iter().filter(|h| h.role == Role::SecurityOfficer).map(Human::officer).collect(),
             quorums: vec![],
             recovery: Recovery { keys: recovery_keys().map(|key| key.key()).to_vec(), needed: 2 },
