@@ -188,7 +188,7 @@ impl Manager {
         match own(&record) {
             Ok(true) => Ok(()),
             refused => {
-                tracing::warn!(%token, node = %node, "a token was used twice and is void");
+                tracing::warn!(%token, node = %node, "a node asks by a token that is void");
                 self.0.enrolments.forget_token(token);
                 refused?;
                 Err(super::EnrolmentError::Void.into())
