@@ -226,8 +226,8 @@ impl Signed {
         strict(&self.payload)
     }
 
-    /// Judges the signature ahead of [`Signed::open`] under the same key, which does not judge it again: on a thread that
-    /// holds up nobody.
+    /// Judges the signature ahead of [`Signed::open`] under the same key, which does not judge it again: where there are
+    /// many threads, for one of whom there is one.
     pub fn prove(&mut self, key: &PublicKey) -> Result<(), EnvelopeError> {
         self.known = Known(Some(self.judge(key)?));
         Ok(())

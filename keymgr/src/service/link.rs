@@ -291,8 +291,6 @@ impl Manager {
         let mut last = None;
         let key = self.view(|core| core.node(&line.node).map(|node| node.link.key));
         for mut signed in parcel.messages.into_iter().take(PARCEL_MAX) {
-            // Here rather than by the writer, of whom there is one. Whether it holds, the core says.
-            let _ = key.as_ref().map(|key| signed.prove(key));
             let speaker = speaker(&signed)?;
             line.carries(speaker)?;
             if *node.get_or_insert(speaker) != speaker {
@@ -306,6 +304,8 @@ impl Manager {
                 last = Some(counted);
                 continue;
             }
+            // Here rather than by the writer, of whom there is one. Whether it holds, the core says.
+            let _ = key.as_ref().map(|key| signed.prove(key));
             let judged = self.judge(&signed).await?;
             let seen = signed.peek::<Receipt>().ok().and_then(|receipt| receipt.checkpoint);
             failpoint!("link.before_receipt");
