@@ -151,8 +151,11 @@ impl World {
         let returned: Vec<_> = core.state().campaigns().filter(returned).map(|c| c.plan.key_set).collect();
         let mut changed = false;
         for set in order.key_sets.iter_mut().filter(|set| !returned.contains(&set.definition.key_set)) {
+            // Where the node has not switched yet it is none, and may be believed.
+            let switched = self.nodes[n].protects(&set.definition.key_set);
             if let [.., before, last] = &mut set.generations[..]
                 && (before.step, last.step) == (Step::Accept, Step::Protect)
+                && switched == Some(last.generation)
             {
                 (before.step, last.step) = (Step::Protect, Step::Accept);
                 (before.protect_from, changed) = (None, true);
