@@ -23,6 +23,11 @@ pub(crate) fn holds(checkpoint: &Checkpoint, keys: &[PublicKey]) -> bool {
             .any(|signature| keys.iter().any(|key| key.verify(text.as_bytes(), &signature).is_ok()))
 }
 
+/// True when the keys have signed two states of one size that differ: no log that only grows has both.
+pub(crate) fn fork(one: &Checkpoint, other: &Checkpoint, keys: &[PublicKey]) -> bool {
+    one.size == other.size && one.root != other.root && holds(one, keys) && holds(other, keys)
+}
+
 // Origin, size, root; lines behind them are extensions.
 fn says(text: &str, size: u64, root: Digest) -> bool {
     let mut lines = text.lines().skip(1);

@@ -5,8 +5,8 @@
 use crate::envelope::{Body, Signed, bytes_of, strict};
 use crate::ids::{Digest, KmcId, NodeId, PublicKey};
 use crate::message::{Audience, Checkpoint, CounterReceipt, Head, InclusionProof, ProofFault, Receipt};
+use crate::note;
 use crate::root::{RootDocument, RootError, SignedRoot};
-use crate::wire::U64;
 use serde::{Deserialize, Serialize};
 
 /// The file.
@@ -29,6 +29,19 @@ pub struct ReceiptFile {
     pub proof: Option<Signed>,
     /// Proofs of the centre that do not hold.
     pub disputed: Vec<Signed>,
+    /// Proofs of another tree than the one that the node knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forks: Vec<Forked>,
+}
+
+/// A proof with a state of the log that is not the one that the node had been told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forked {
+    /// The proof, and in it one state.
+    pub proof: Signed,
+    /// The other state, of the same size.
+    pub other: Checkpoint,
 }
 
 /// Why a file shows nothing.
@@ -74,6 +87,31 @@ pub struct Shown {
     pub proved: Option<Proved>,
     /// Proofs under the centre's signature that do not hold: number of the receipt, and why.
     pub disputed: Vec<(u64, ProofFault)>,
+    /// Two states of one size that the log's keys have signed.
+    pub forks: Vec<Fork>,
+    /// Proofs that the node disputed, by the numbers of their receipts, of which this file does not show why: they are
+    /// about a receipt that is not here, or the centre's keys have not signed the other state.
+    pub unshown: Vec<u64>,
+    /// The proof is about a receipt that is not here, of this number: it proves nothing.
+    pub strayed: Option<u64>,
+}
+
+/// The log had two trees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// Number of the receipt whose proof shows it.
+    pub number: u64,
+    /// Size of both trees.
+    pub size: u64,
+    /// Their roots.
+    pub roots: [Digest; 2],
+}
+
+impl Shown {
+    /// True when the centre is convicted by what it has signed.
+    pub const fn convicts(&self) -> bool {
+        !self.disputed.is_empty() || !self.forks.is_empty()
+    }
 }
 
 /// The receipts up to this one are in the centre's log.
@@ -164,31 +202,38 @@ impl ReceiptFile {
         }
         let keys: Vec<PublicKey> =
             centre.documents.iter().flat_map(|document| document.checkpoint_keys.iter().copied()).collect();
-        let head = |proof: &InclusionProof| -> U64 { proof.head.seq };
-        let proved = self.proof.as_ref().map(|signed| {
-            let proof: InclusionProof =
-                centre.open(signed, self.node, |p: &InclusionProof| &p.head, "proof")?;
-            let (hash, receipt) = place(&proof.receipt).ok_or(FileFault::Other("proof"))?;
-            proof.judge(self.node, (receipt.head.seq, *hash), &keys)?;
-            Ok::<_, FileFault>(Proved {
-                number: head(&proof).0,
-                index: proof.index.0,
-                checkpoint: proof.checkpoint,
-            })
-        });
-        let proved = proved.transpose()?;
-        let mut disputed = Vec::new();
-        for signed in &self.disputed {
-            let proof: InclusionProof =
-                centre.open(signed, self.node, |p: &InclusionProof| &p.head, "proof")?;
-            let number = head(&proof);
-            let own = receipts.iter().find(|(_, receipt)| receipt.head.seq == number);
-            let hash = own.map_or(proof.receipt, |(hash, _)| *hash);
-            if let Err(fault) = proof.judge(self.node, (number, hash), &keys) {
-                disputed.push((number.0, fault));
+        let open =
+            |signed: &Signed| centre.open::<InclusionProof>(signed, self.node, |proof| &proof.head, "proof");
+        let (mut proved, mut strayed) = (None, None);
+        if let Some(signed) = &self.proof {
+            let proof = open(signed)?;
+            let number = proof.head.seq;
+            if let Some((hash, receipt)) = place(&proof.receipt) {
+                proof.judge(self.node, (receipt.head.seq, *hash), &keys)?;
+                let (index, checkpoint) = (proof.index.0, proof.checkpoint);
+                proved = Some(Proved { number: number.0, index, checkpoint });
+            } else {
+                strayed = Some(number.0);
             }
         }
-        Ok(Shown { receipts, confirmed, proved, disputed })
+        let (mut disputed, mut unshown, mut forks) = (Vec::new(), Vec::new(), Vec::new());
+        let others = self.forks.iter().map(|forked| (&forked.proof, Some(&forked.other)));
+        for (signed, other) in self.disputed.iter().map(|signed| (signed, None)).chain(others) {
+            let proof = open(signed)?;
+            let number = proof.head.seq;
+            if let Some(other) = other.filter(|other| note::fork(&proof.checkpoint, other, &keys)) {
+                let roots = [proof.checkpoint.root, other.root];
+                forks.push(Fork { number: number.0, size: other.size.0, roots });
+                continue;
+            }
+            let own = receipts.iter().find(|(_, receipt)| receipt.head.seq == number);
+            let hash = own.map_or(proof.receipt, |(hash, _)| *hash);
+            match proof.judge(self.node, (number, hash), &keys) {
+                Err(fault) => disputed.push((number.0, fault)),
+                Ok(()) => unshown.push(number.0),
+            }
+        }
+        Ok(Shown { receipts, confirmed, proved, disputed, forks, unshown, strayed })
     }
 
     fn chain(&self) -> Result<Vec<(Digest, Receipt)>, FileFault> {

@@ -741,8 +741,18 @@ fn a_recipient_period_that_ends_stops_processing_only_where_the_policy_says_so()
         // To the last millisecond.
         assert_eq!(tick(&mut side, until), (false, vec![]));
         assert_eq!(held(&side), (true, 1, false));
-        assert_eq!(tick(&mut side, until + 1), (hard_stop, vec![Alarm::RecipientPeriod]));
+        // A store that fails at that very moment puts it off to the next tick, and with it what people are told.
+        side.now = side.now.after(1);
+        let lost = side.machine.tick(side.now);
+        assert_eq!((lost.publish.is_some(), lost.alarms), (hard_stop, vec![Alarm::RecipientPeriod]));
+        let stored = side.stored.clone();
+        side.machine.reload(&stored).unwrap();
+        let again = side.machine.tick(side.now);
+        assert_eq!(again.alarms, [Alarm::RecipientPeriod]);
+        assert!(again.publish.is_some() && again.persist, "what was not published is");
+        side.follow(again);
         assert_eq!(held(&side), (true, usize::from(!hard_stop), false));
+        assert_eq!(tick(&mut side, until + 2), (false, vec![Alarm::RecipientPeriod]));
         let late = vec![Alarm::OriginatorPeriod, Alarm::RecipientPeriod];
         let stale = vec![Alarm::OriginatorPeriod, Alarm::RecipientPeriod, Alarm::Stale];
         let standing = if hard_stop { &stale } else { &late };

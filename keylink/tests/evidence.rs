@@ -10,7 +10,7 @@ use keylink::message::{
     Alarm, Checkpoint, CounterReceipt, Head, InclusionProof, ProofFault, Reason, ReceiptKind, Step,
 };
 use keylink::node::Kept;
-use keylink::receipt_file::{CentreKeys, FileFault, ReceiptFile};
+use keylink::receipt_file::{CentreKeys, FileFault, Fork, Forked, ReceiptFile};
 use keylink::root::SignedRoot;
 use keylink::wire::U64;
 use keylink::{Digest, KmcId, NodeId, Sign, Signed, SoftSigner};
@@ -97,10 +97,11 @@ fn a_node_keeps_what_proves_its_receipts() {
         })
         .collect();
     assert_eq!(numbers, (1..=last).rev().map(|n| (n, n == last)).collect::<Vec<_>>());
-    // An older one is not remembered any more: nothing is said to its proof.
-    let older = Signed::seal(&log.proof(&mut side, &centre, 0), &centre.manifest);
+    // One before it does as well: the manager proves what it can.
+    let older = Signed::seal(&log.proof(&mut side, &centre, receipts.len() - 2), &centre.manifest);
     let effects = side.machine.message(side.now, &older, [0; 16]);
-    assert!(!effects.persist && effects.send.is_empty());
+    assert_eq!(effects.keep, [Kept::Proved { number: U64(last - 1), proof: older }]);
+    assert_eq!(side.machine.state().proved, U64(last - 1));
     let newest = log.proof(&mut side, &centre, receipts.len() - 1);
     let proof = Signed::seal(&newest, &centre.manifest);
     let effects = side.machine.message(side.now, &proof, [0; 16]);
@@ -166,7 +167,8 @@ fn a_proof_that_does_not_hold_is_an_alarm_and_is_kept() {
         let signed = Signed::seal(&proof, &centre.manifest);
         let effects = side.machine.message(side.now, &signed, [0; 16]);
         assert_eq!(effects.alarms, [Alarm::LogDiffers], "{what}");
-        assert_eq!(effects.keep, [Kept::Disputed { number, proof: signed.clone() }], "{what}");
+        let kept = Kept::Disputed { number, proof: signed.clone(), other: None };
+        assert_eq!(effects.keep, [kept], "{what}");
         assert!(effects.persist && side.machine.state().proved == U64(0), "{what}");
         assert_eq!(side.reason(&effects.send[0]), Reason::Proof, "{what}");
         assert!(side.machine.alarms(side.now).contains(&Alarm::LogDiffers), "{what}");
@@ -189,6 +191,54 @@ fn a_proof_that_does_not_hold_is_an_alarm_and_is_kept() {
     assert_eq!(side.refused(&signed), Reason::Signature);
 }
 
+// The node remembers the last eight that were confirmed, however many came with one answer.
+#[test]
+fn one_of_the_last_receipts_may_be_proved() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let mut places = Vec::new();
+    let mut lines = Vec::new();
+    for rounds in [1, 2, 9, 1] {
+        for _ in 0..rounds {
+            let manifest = side.manifest(&centre, vec![set(vec![target(1, Step::Protect)])], vec![]);
+            let signed = side.seal(&centre, &manifest);
+            side.give(&signed);
+        }
+        for (receipt, signed) in side.receipts().iter().zip(side.machine.outbox()) {
+            places.push((receipt.head.seq.0, signed.hash(), lines.len()));
+            lines.push(entry(lines.len(), side.node(), receipt.head.seq.0, signed.hash()));
+        }
+        side.deliver();
+        let counter = counter(&mut side, &centre);
+        side.machine.message(side.now, &counter, [0; 16]);
+        assert!(side.machine.outbox().is_empty());
+    }
+    let log = Log { lines, places };
+    let newest = log.places.len() - 1;
+    for back in [8, 7, 4, 1, 0] {
+        let proof = log.proof(&mut side, &centre, newest - back);
+        let number = proof.head.seq;
+        let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]);
+        assert!(effects.send.is_empty() && effects.alarms.is_empty(), "{back}");
+        assert_eq!(side.machine.state().proved == number, back < 8, "{back}");
+    }
+}
+
+// Its hash is nothing that the manager could guess, either.
+#[test]
+fn a_receipt_that_was_never_given_is_not_proved() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let mut log = Log::of(&side);
+    let (number, none) = (u64::MAX, Digest::default());
+    log.places.push((number, none, log.lines.len()));
+    log.lines.push(entry(log.lines.len(), side.node(), number, none));
+    let proof = log.proof(&mut side, &centre, log.places.len() - 1);
+    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]);
+    assert_eq!((effects.alarms.as_slice(), side.machine.state().proved), (&[Alarm::LogDiffers][..], U64(0)));
+    assert!(matches!(effects.keep.as_slice(), [Kept::Disputed { .. }]));
+}
+
 #[test]
 fn two_roots_of_one_size_are_a_fork() {
     let centre = centre();
@@ -201,8 +251,28 @@ fn two_roots_of_one_size_are_a_fork() {
     let signed = side.seal(&centre, &manifest);
     side.give(&signed);
     let proof = log.proof(&mut side, &centre, 0);
-    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]);
+    let signed = Signed::seal(&proof, &centre.manifest);
+    let effects = side.machine.message(side.now, &signed, [0; 16]);
     assert_eq!(effects.alarms, [Alarm::LogDiffers]);
+    // Both states are kept, and whoever has the root document sees that both are signed.
+    let known = checkpoint(&other, &log_key());
+    let kept = Kept::Disputed { number: U64(1), proof: signed.clone(), other: Some(known.clone()) };
+    assert_eq!(effects.keep, [kept]);
+    let keys = CentreKeys::of(std::slice::from_ref(&centre.root)).unwrap();
+    let (mut file, _) = file(&mut side, &centre);
+    file.forks = vec![Forked { proof: signed.clone(), other: known.clone() }];
+    let shown = ReceiptFile::from_bytes(&file.to_bytes()).unwrap().judge(&keys).unwrap();
+    let roots = [proof.checkpoint.root, known.root];
+    assert_eq!(shown.forks, [Fork { number: 1, size: known.size.0, roots }]);
+    assert!(shown.convicts() && shown.disputed.is_empty() && shown.unshown.is_empty());
+    // What the log's keys have not signed convicts nobody, nor does one and the same state; it is not passed over.
+    let forged = checkpoint(&other, &SoftSigner::new(&[77; 32]));
+    for other in [forged, proof.checkpoint.clone()] {
+        file.forks = vec![Forked { proof: signed.clone(), other }];
+        let shown = file.judge(&keys).unwrap();
+        assert!(shown.forks.is_empty() && !shown.convicts());
+        assert_eq!(shown.unshown, [1]);
+    }
 }
 
 fn file(side: &mut Side, centre: &Centre) -> (ReceiptFile, Log) {
@@ -216,6 +286,7 @@ fn file(side: &mut Side, centre: &Centre) -> (ReceiptFile, Log) {
         counters: vec![counter(side, centre)],
         proof: Some(Signed::seal(&proof, &centre.manifest)),
         disputed: Vec::new(),
+        forks: Vec::new(),
         receipts,
     };
     (file, log)
@@ -260,11 +331,13 @@ fn a_file_that_does_not_show_it_is_refused() {
     assert_eq!(judged(&|file| drop(file.receipts.remove(1))), Err(FileFault::Chain(3)));
     assert_eq!(judged(&|file| file.receipts.swap(0, 1)), Err(FileFault::Chain(1)));
     assert_eq!(judged(&|file| drop(file.receipts.pop())), Err(FileFault::Other("counter-receipt")));
-    let short = judged(&|file| {
-        file.receipts.pop();
-        file.counters.clear();
-    });
-    assert_eq!(short, Err(FileFault::Other("proof")));
+    // A proof of a receipt that is not here proves nothing, and takes nothing from the rest.
+    let mut short = good.clone();
+    let last = short.receipts.len() as u64;
+    short.receipts.pop();
+    short.counters.clear();
+    let shown = short.judge(&keys).unwrap();
+    assert_eq!((shown.proved, shown.strayed, shown.receipts.len() as u64), (None, Some(last), last - 1));
     assert_eq!(judged(&|file| file.counters[0].signature[0] ^= 1), Err(FileFault::Centre("counter-receipt")));
     assert_eq!(with(&|_| (), &stranger), Err(FileFault::Centre("proof")));
     assert_eq!(with(&|p| p.path[0].0[0] ^= 1, &centre.manifest), Err(ProofFault::Path.into()));

@@ -5,7 +5,7 @@ use super::table::TableImage;
 use crate::envelope::Signed;
 use crate::ids::{Generation, KeySetId};
 use crate::label::Label;
-use crate::message::{Alarm, Definition, Possession};
+use crate::message::{Alarm, Checkpoint, Definition, Possession};
 use crate::wire::{Blob, Hex, U64};
 
 /// A key to install: unwrap, compare, prove, wrap under the LMK.
@@ -94,10 +94,12 @@ pub enum Kept {
     },
     /// A proof that does not hold, signed by the manager.
     Disputed {
-        /// Number of the receipt.
+        /// Number of the receipt, as the proof claims it.
         number: U64,
         /// The proof.
         proof: Signed,
+        /// Another state of the log of the same size, which the manager has signed too.
+        other: Option<Checkpoint>,
     },
 }
 

@@ -5,20 +5,41 @@ use super::effects::{Effects, Kept};
 use super::judge;
 use super::machine::Machine;
 use super::plan::Refusal;
-use super::state::NodeState;
+use super::state::{CONFIRMED_KEPT, NodeState};
 use crate::envelope::Signed;
 use crate::ids::Digest;
 use crate::message::{Alarm, Checkpoint, CounterReceipt, Head, InclusionProof, Reason};
+use crate::note;
 use crate::time::Instant3;
 use crate::wire::U64;
 
 impl NodeState {
-    // The receipt of this number, as far as it is remembered: the last that was confirmed, and those that are not.
+    // The receipt of this number, as far as it is remembered: those that are not confirmed, and the last that are.
     fn receipt_hash(&self, number: U64) -> Option<Digest> {
-        let (last, _) = self.receipt;
-        let behind = usize::try_from(last.0.checked_sub(number.0)?).ok()?;
-        let waiting = self.outbox.iter().rev().nth(behind).map(Signed::hash);
-        waiting.or(self.confirmed.filter(|(confirmed, _)| *confirmed == number).map(|(_, hash)| hash))
+        let (last, newest) = self.receipt;
+        let behind = last.0.checked_sub(number.0)?;
+        if behind == 0 {
+            return newest;
+        }
+        if let Some(waiting) = self.outbox.iter().rev().nth(usize::try_from(behind).ok()?) {
+            return Some(waiting.hash());
+        }
+        let (confirmed, hash) = self.confirmed?;
+        match usize::try_from(confirmed.0.checked_sub(number.0)?).ok()?.checked_sub(1) {
+            None => Some(hash),
+            Some(before) => self.confirmed_before.get(before).copied(),
+        }
+    }
+
+    // All receipts of the outbox up to this one are confirmed; gives them, newest first.
+    fn confirm(&mut self, at: usize, number: U64, hash: Digest) -> Vec<Signed> {
+        let before = self.confirmed.take().map(|(_, hash)| hash);
+        let known = before.into_iter().chain(self.confirmed_before.drain(..));
+        let drained: Vec<Signed> = self.outbox.drain(..=at).rev().collect();
+        let hashes = drained.iter().skip(1).take(CONFIRMED_KEPT).map(Signed::hash);
+        let hashes: Vec<Digest> = hashes.chain(known).take(CONFIRMED_KEPT.saturating_sub(1)).collect();
+        (self.confirmed, self.confirmed_before) = (Some((number, hash)), hashes);
+        drained
     }
 }
 
@@ -37,8 +58,7 @@ impl Machine {
         };
         let behind = state.outbox.len().saturating_sub(at).saturating_sub(1);
         let mut number = state.receipt.0.0.saturating_sub(u64::try_from(behind).unwrap_or_default());
-        state.confirmed = Some((U64(number), counter.receipt));
-        for (back, receipt) in state.outbox.drain(..=at).rev().enumerate() {
+        for (back, receipt) in state.confirm(at, U64(number), counter.receipt).into_iter().enumerate() {
             let counter = (back == 0).then(|| signed.clone());
             effects.keep.push(Kept::Confirmed { number: U64(number), receipt, counter });
             number = number.saturating_sub(1);
@@ -62,17 +82,21 @@ impl Machine {
         if keys.is_empty() || (number <= state.proved && !state.disputed) {
             return Ok(());
         }
-        let newest = state.receipt.0;
-        let Some(hash) = state.receipt_hash(number).or((number > newest).then(Digest::default)) else {
-            // Overtaken by receipts that were confirmed meanwhile: theirs is to come.
+        let hash = state.receipt_hash(number);
+        if hash.is_none() && number <= state.receipt.0 {
+            // Too old to be remembered.
             return Ok(());
-        };
-        let same_size = |own: &&Checkpoint| own.size == proof.checkpoint.size;
+        }
+        // A receipt that this node never gave is in no log.
+        let holds = hash.is_some_and(|hash| proof.judge(node, (number, hash), &keys).is_ok());
+        // Another root of one size: the state that this node knows convicts with it, and is not known for ever.
         let forked =
-            state.checkpoint.as_ref().filter(same_size).is_some_and(|own| own.root != proof.checkpoint.root);
-        if forked || proof.judge(node, (number, hash), &keys).is_err() {
+            |own: &Checkpoint| own.size == proof.checkpoint.size && own.root != proof.checkpoint.root;
+        let other =
+            state.checkpoint.clone().filter(|own| forked(own) && note::holds(&proof.checkpoint, &keys));
+        if !holds || other.is_some() {
             self.state_mut().disputed = true;
-            effects.keep.push(Kept::Disputed { number, proof: signed.clone() });
+            effects.keep.push(Kept::Disputed { number, proof: signed.clone(), other });
             effects.alarms.push(Alarm::LogDiffers);
             self.told.push(Alarm::LogDiffers);
             effects.persist = true;

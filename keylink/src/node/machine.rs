@@ -114,6 +114,9 @@ impl Machine {
         self.state = state;
         self.installing = None;
         self.offered = None;
+        // What should have been published and told with it was not: with the next tick it is.
+        self.stopped = usize::MAX;
+        self.told.clear();
         Ok(())
     }
 

@@ -107,9 +107,11 @@ impl Machine {
         let visible = TableImage { number: 0, ..self.table(now) };
         // What came meanwhile and does not touch keys is kept: confirmations of receipts.
         let before = core::mem::replace(&mut self.state, plan.next);
-        let NodeState { outbox, receipt, confirmed, proved, disputed, checkpoint, .. } = before;
+        let NodeState { outbox, receipt, confirmed, confirmed_before, proved, disputed, checkpoint, .. } =
+            before;
         let own = &mut self.state;
-        (own.outbox, own.receipt, own.confirmed) = (outbox, receipt, confirmed);
+        (own.outbox, own.receipt) = (outbox, receipt);
+        (own.confirmed, own.confirmed_before) = (confirmed, confirmed_before);
         (own.proved, own.disputed, own.checkpoint) = (proved, disputed, checkpoint);
         self.resynced = self.resync.take().or(self.resynced);
         self.floors(&manifest.head, hash);

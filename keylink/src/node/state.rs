@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How many manifests a node remembers, for [`crate::message::Manifest::previous`].
 pub(super) const MANIFESTS_KEPT: usize = 8;
 
+/// How many confirmed receipts a node remembers by their hashes. The manager proves one of so many.
+pub(super) const CONFIRMED_KEPT: usize = 8;
+
 /// A root KEK, wrapped under the node's own LMK.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +164,9 @@ pub struct NodeState {
     /// Number and hash of the last receipt that the manager has confirmed.
     #[serde(default)]
     pub confirmed: Option<(U64, Digest)>,
+    /// Hashes of those before it, newest first: a proof may be of one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) confirmed_before: Vec<Digest>,
     /// Number of the last receipt of which there is a proof that the manager's log holds it.
     #[serde(default)]
     pub proved: U64,
@@ -202,6 +208,7 @@ impl NodeState {
             receipt: (U64(0), None),
             outbox: Vec::new(),
             confirmed: None,
+            confirmed_before: Vec::new(),
             proved: U64(0),
             disputed: false,
             answered: Vec::new(),

@@ -4,6 +4,8 @@
 mod begin;
 mod birth;
 mod steer;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use begin::begin;
@@ -42,11 +44,7 @@ pub fn advance(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refu
             Phase::Overlap if goes_on && is_over(campaign, now) => retire(tx, id, now)?,
             Phase::Retiring => complete(tx, id, now)?,
             Phase::Withdrawing => end(tx, id, Phase::Aborted, now)?,
-            Phase::RollingBack if campaign.overlap_until.is_none() => {
-                // What was protected with the new key may still be on its way.
-                let until = now.saturating_add(campaign.plan.overlap_ms.0);
-                tx.edit::<Campaign>(&id)?.overlap_until = Some(until);
-            }
+            Phase::RollingBack if campaign.overlap_until.is_none() => returned(tx, id, now)?,
             Phase::RollingBack if is_over(campaign, now) => rolled_back(tx, id, now)?,
             _ => return Ok(()),
         }
@@ -86,9 +84,10 @@ fn protect(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal>
     let (new, old) = keys(tx, id)?;
     let campaign = tx.get::<Campaign>(&id)?;
     let (planned, not_before) = (campaign.emergency.is_none(), campaign.plan.protect_not_before.0);
-    let policy = tx.get::<Policy>(&tx.get::<KeySet>(&new.key_set)?.policy)?;
+    let set = tx.get::<KeySet>(&new.key_set)?;
+    let (policy, hard_stop) = (tx.get::<Policy>(&set.policy)?, set.definition.hard_stop);
     let (lead, period) = (policy.protect_lead_ms, policy.originator_period_ms);
-    let extra = policy.extra_ms().max(campaign.plan.overlap_ms.0);
+    let extra = extra(policy, campaign);
     let earliest = now.saturating_add(lead);
     let from = if planned { policy.next_change_at(earliest.max(not_before)) } else { Some(earliest) };
     let Some(from) = from else {
@@ -103,8 +102,9 @@ fn protect(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal>
     if let Some(old) = old {
         let windows = &mut tx.edit::<Key>(&old)?.windows;
         let until = windows.originator_until.replace(from);
-        // A key that others may know is processed until it is retired and no longer: that follows at once.
-        windows.recipient_until = planned.then(|| from.saturating_add(extra));
+        // A key that others may know is processed until it is retired and no longer: that follows at once. And where
+        // nodes stop by themselves the end is told when no node protects with it any more.
+        windows.recipient_until = (planned && !hard_stop).then(|| from.saturating_add(extra));
         tx.edit::<Campaign>(&id)?.old_until = until;
         tick::protects_no_more(tx, &old, now)?;
     }
@@ -115,22 +115,59 @@ fn protect(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal>
     Ok(())
 }
 
+// How long keys of a campaign are processed after they have protected.
+fn extra(policy: &Policy, campaign: &Campaign) -> u64 {
+    policy.extra_ms().max(campaign.plan.overlap_ms.0)
+}
+
 // All gated nodes protect with it. What was protected with the old key before may still be on its way.
 fn overlap(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
     let skew = tx.get::<Centre>(&())?.limits.skew_max_ms;
     let campaign = tx.edit::<Campaign>(&id)?;
     let planned = campaign.protect_from.unwrap_or(now).saturating_add(campaign.plan.overlap_ms.0);
-    let least = if campaign.emergency.is_some() { now } else { now.saturating_add(skew.saturating_mul(2)) };
+    let (emergency, retiring) = (campaign.emergency.is_some(), campaign.retiring);
+    let least = if emergency { now } else { now.saturating_add(skew.saturating_mul(2)) };
     let until = planned.max(least);
     campaign.overlap_until = Some(until);
     campaign.phase = Phase::Overlap;
-    let old = campaign.retiring.map(|generation| KeyRef { key_set: campaign.plan.key_set, generation });
+    let (new, old) = keys(tx, id)?;
     // Nodes switched later than was thought: what they protected at last is processed by all.
-    let short = |old: &KeyRef| tx.find::<Key>(old)?.windows.recipient_until.filter(|end| *end < until);
-    if let Some(old) = old.filter(|old| short(old).is_some()) {
-        tx.edit::<Key>(&old)?.windows.recipient_until = Some(until);
+    let retiring = retiring.map(|generation| KeyRef { generation, ..new });
+    for key in [old, retiring.filter(|key| Some(*key) != old)].into_iter().flatten() {
+        processed_until(tx, id, &key, until)?;
     }
     tx.calm(AlarmKind::SwitchLate, &id, now);
+    Ok(())
+}
+
+// All gated nodes protect with the old key again. What was protected with the new one may still be on its way.
+fn returned(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
+    let campaign = tx.edit::<Campaign>(&id)?;
+    let until = now.saturating_add(campaign.plan.overlap_ms.0);
+    campaign.overlap_until = Some(until);
+    let (new, _) = keys(tx, id)?;
+    processed_until(tx, id, &new, until)
+}
+
+// No node protects with a key any more: it is processed for as long as was planned, and no shorter than until then. An
+// end that is not told yet is told now; in an emergency there is none.
+fn processed_until(tx: &mut Change<'_>, id: CampaignId, key: &KeyRef, until: u64) -> Result<(), Refusal> {
+    let campaign = tx.get::<Campaign>(&id)?;
+    let emergency = campaign.emergency.is_some();
+    let extra = extra(tx.get::<Policy>(&tx.get::<KeySet>(&key.key_set)?.policy)?, campaign);
+    // Of one that was revoked meanwhile the window says when.
+    let Some(windows) = tx.find::<Key>(key).filter(|key| key.is_live()).map(|key| key.windows) else {
+        return Ok(());
+    };
+    let protected = windows.originator_until.unwrap_or(until);
+    let end = match windows.recipient_until {
+        None if emergency => return Ok(()),
+        None => protected.saturating_add(extra).max(until),
+        Some(told) => told.max(until),
+    };
+    if windows.recipient_until != Some(end) {
+        tx.edit::<Key>(key)?.windows.recipient_until = Some(end);
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What people do to a campaign under way, and what a lost key does to it.
 
-use super::{advance, end, keys};
+use super::{advance, end, extra, keys};
 use crate::core::action::KeyRef;
 use crate::core::alarm::AlarmKind;
 use crate::core::campaign::{Campaign, Delivery, Phase};
@@ -117,14 +117,16 @@ pub fn roll_back(tx: &mut Change<'_>, action: ActionId, id: &CampaignId, now: u6
     if tx.get::<Key>(&old)?.state() != KeyState::Active || tx.get::<Key>(&new)?.state() != KeyState::Active {
         return Err(Refusal::Phase);
     }
-    let extra = tx.get::<Policy>(&tx.get::<KeySet>(&old.key_set)?.policy)?.extra_ms();
+    let set = tx.get::<KeySet>(&old.key_set)?;
+    let (extra, hard_stop) = (extra(tx.get::<Policy>(&set.policy)?, campaign), set.definition.hard_stop);
     let record = tx.edit::<Key>(&old)?;
     record.windows.originator_until = until;
     record.windows.recipient_until = until.map(|until| until.saturating_add(extra));
     record.by_right(action);
     let record = tx.edit::<Key>(&new)?;
     record.windows.originator_until = Some(now);
-    record.windows.recipient_until = Some(now.saturating_add(extra));
+    // Where nodes stop by themselves the end is told when the last one has come back.
+    record.windows.recipient_until = (!hard_stop).then(|| now.saturating_add(extra));
     record.by_right(action);
     tx.edit::<KeySet>(&old.key_set)?.protecting = Some(old.generation);
     tick::protects_anew(tx, &old, now)?;
