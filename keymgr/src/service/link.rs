@@ -20,8 +20,8 @@ use keylink::action::Grant;
 use keylink::envelope::{Body, EnvelopeError, bytes_of, strict};
 use keylink::manager::{challenge_of, possession_holds};
 use keylink::message::{
-    Audience, Command, CounterReceipt, Enrol, Enrolled, Head, Hello, Mail, PROTOCOL, Parcel, PossessionMethod, Pull,
-    Receipt, ReceiptKind, RootKekAccept, StatusBeat,
+    Audience, Command, CounterReceipt, Enrol, Enrolled, Head, Hello, Mail, PROTOCOL, Parcel,
+    PossessionMethod, Pull, Receipt, ReceiptKind, RootKekAccept, StatusBeat,
 };
 use keylink::wire::{Blob, U64};
 use keylink::{Digest, KmcId, NodeId, NotSigned, PublicKey, Signed, TokenId};
