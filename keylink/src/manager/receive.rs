@@ -89,6 +89,17 @@ impl Link {
         }
     }
 
+    /// A receipt of this node that answers a message which was sent to it behind this number, wherever it stands in the
+    /// chain: for the last word of a node that is not believed any more.
+    pub fn answer_behind(&self, after: U64, signed: &Signed) -> Option<Box<Receipt>> {
+        let receipt: Receipt = signed.open(&self.key).ok()?;
+        receipt.head.judge(self.kmc, Audience::Kmc, 1, 0).ok()?;
+        let asked = |sent: &super::Sent| {
+            sent.seq > after && sent.seq == receipt.message_seq && sent.hash == receipt.message
+        };
+        (receipt.node == self.node && self.sent.iter().any(asked)).then(|| Box::new(receipt))
+    }
+
     /// Judges the begin of a session.
     pub fn hello(&mut self, utc_ms: u64, signed: &Signed) -> Result<Hello, LinkError> {
         let hello = self.open::<Hello>(utc_ms, signed, |h| (&h.head, h.node))?;

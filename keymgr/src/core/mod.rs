@@ -47,6 +47,7 @@ mod tick;
 mod traffic;
 pub mod verdict;
 pub mod verified;
+mod wipe;
 
 pub use machine::{Core, Effects, Note};
 pub use refusal::Refusal;

@@ -5,9 +5,10 @@ use super::action::KeyRef;
 use super::ids::{ActionId, Digest, Generation, KeySetId, NodeId, PublicKey, ZoneId};
 use super::people::Standing;
 use super::root_kek::KekChange;
-use keylink::Signed;
 use keylink::manager::Link;
+use keylink::message::Command;
 use keylink::wire::{Hex, U64};
+use keylink::{Body as _, Signed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -207,6 +208,28 @@ pub const fn stopped(standing: Standing, suspended: bool, quarantined: bool) -> 
     }
 }
 
+/// An order to erase that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ordered {
+    /// Epoch of the manager that sent it: another one has nothing of it in its boxes.
+    pub epoch: U64,
+    /// Its number.
+    pub seq: U64,
+    /// Until when it holds, UTC milliseconds.
+    pub until_utc_ms: u64,
+}
+
+/// An order that holds for less than this is made anew: somebody may carry it. Milliseconds.
+const ORDER_LEFT_MS: u64 = 7 * 24 * 3_600_000;
+
+impl Ordered {
+    /// It is time for another.
+    pub const fn is_late(&self, now: u64) -> bool {
+        self.until_utc_ms <= now.saturating_add(ORDER_LEFT_MS)
+    }
+}
+
 /// The order to a revoked node to erase every managed key, for as long as it can still be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -215,8 +238,20 @@ pub enum Wipe {
     Owed {
         /// The action by whose right.
         by: ActionId,
-        /// Number of the command, once it was sent.
-        seq: Option<U64>,
+        /// Number of the last message before it was revoked: what came later are orders to erase.
+        after: U64,
+        /// The last order that was sent.
+        order: Option<Ordered>,
+        /// Messages that were taken from it since.
+        heard: u32,
+    },
+    /// It has not said that it did, and nobody can order it any more: the approvals are past their time, or by officers
+    /// who are none.
+    Lapsed {
+        /// When that was found, UTC milliseconds.
+        utc_ms: u64,
+        /// Number of the last message before it was revoked.
+        after: U64,
     },
     /// It has said that it did, under its own key.
     Done {
@@ -229,6 +264,20 @@ impl Node {
     /// It was revoked, and has not said that its keys are erased.
     pub const fn owes_wipe(&self) -> bool {
         matches!(self.wipe, Some(Wipe::Owed { .. }))
+    }
+
+    /// Mail is made for it, by whatever way.
+    pub const fn is_spoken_with(&self) -> bool {
+        match self.standing {
+            Standing::Active => self.quarantined.is_none(),
+            Standing::Revoked => self.owes_wipe(),
+        }
+    }
+
+    /// May be handed a numbered message of this kind, whenever that was made: a revoked node the order to erase its keys,
+    /// one in quarantine none.
+    pub fn may_be_handed(&self, kind: &str) -> bool {
+        self.is_spoken_with() && (self.standing == Standing::Active || kind == Command::KIND)
     }
 
     /// Every word of [`stopped`].

@@ -9,7 +9,7 @@ use super::ids::{CampaignId, Digest, NodeId};
 use super::input::{Judged, Outcome};
 use super::key::{Holders, Key, KeySet};
 use super::lifecycle::KeyState;
-use super::node::{Copy, Node, Progress, Traffic, Wipe, Zone};
+use super::node::{Copy, Node, Progress, Traffic, Zone};
 use super::people::Standing;
 use super::policy::Policy;
 use super::refusal::Refusal;
@@ -18,6 +18,7 @@ use super::rows;
 use super::steps;
 use super::table::{Change, Record};
 use super::target;
+use super::wipe;
 use keylink::manager::{Expected, LinkError, Quarantine, Said};
 use keylink::message::{
     GenerationUse, PossessionMethod, Reason, Receipt, ReceiptKind, Refused, Resync, Step,
@@ -38,6 +39,7 @@ pub fn hello(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Res
     if behind || counted.is_some_and(|(n, hash)| n == hello.receipt.0 && hello.receipt.1 != Some(hash)) {
         return quarantine(tx, id, Quarantine::Fork, now);
     }
+    wipe::lapse(tx, id, now)?;
     calm_seen(tx, id, now);
     Ok(Outcome::Done)
 }
@@ -51,6 +53,7 @@ pub fn pull(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Resu
     if node.link.proved > proved {
         tx.calm(AlarmKind::LogDisputed, id, now);
     }
+    wipe::lapse(tx, id, now)?;
     calm_seen(tx, id, now);
     Ok(Outcome::Done)
 }
@@ -114,7 +117,8 @@ fn used(tx: &mut Change<'_>, id: &NodeId, boot: U64, uses: &GenerationUse, now: 
     Ok(())
 }
 
-fn speaking<'t>(tx: &'t mut Change<'_>, id: &NodeId) -> Result<&'t mut Node, Refusal> {
+/// A node that may say something.
+pub fn speaking<'t>(tx: &'t mut Change<'_>, id: &NodeId) -> Result<&'t mut Node, Refusal> {
     let node = tx.get::<Node>(id)?;
     if node.standing == Standing::Revoked && !node.owes_wipe() {
         return Err(Refusal::Suspended);
@@ -126,7 +130,8 @@ fn calm_seen(tx: &mut Change<'_>, id: &NodeId, now: u64) {
     tx.calm(AlarmKind::NodeSilent, id, now);
 }
 
-fn quarantine(tx: &mut Change<'_>, id: &NodeId, why: Quarantine, now: u64) -> Result<Outcome, Refusal> {
+/// Its messages do not follow each other: from now on it is not believed.
+pub fn quarantine(tx: &mut Change<'_>, id: &NodeId, why: Quarantine, now: u64) -> Result<Outcome, Refusal> {
     let node = tx.edit::<Node>(id)?;
     node.link.quarantine = Some(why);
     node.quarantined.get_or_insert_with(|| format!("{why:?}"));
@@ -142,15 +147,15 @@ pub fn said(
     judged: Judged,
     now: u64,
 ) -> Result<Outcome, Refusal> {
+    if tx.get::<Node>(id)?.standing == Standing::Revoked {
+        return wipe::said(tx, id, signed, now);
+    }
     let before = tx.get::<Node>(id)?.link.quarantine;
     let said = match speaking(tx, id)?.link.receive(now, signed) {
         // What quarantines a node must be kept; what comes from a quarantined node is refused.
         Err(LinkError::Quarantined(why)) if before.is_none() => return quarantine(tx, id, why, now),
         said => said?,
     };
-    if tx.get::<Node>(id)?.standing == Standing::Revoked {
-        return revoked_said(tx, id, said, signed, now);
-    }
     match said {
         Said::Receipt(receipt, hash) => {
             let last = keep(tx, id, &receipt, signed, now)?;
@@ -178,39 +183,8 @@ pub fn said(
     }
 }
 
-// A node that was revoked is heard until it has said that it holds no keys. What it says counts for nothing else.
-fn revoked_said(
-    tx: &mut Change<'_>,
-    id: &NodeId,
-    said: Said,
-    signed: &Signed,
-    now: u64,
-) -> Result<Outcome, Refusal> {
-    match said {
-        Said::Receipt(receipt, hash) | Said::Unbound(receipt, hash) => {
-            let last = keep(tx, id, &receipt, signed, now)?;
-            let node = tx.edit::<Node>(id)?;
-            let asked =
-                matches!(node.wipe, Some(Wipe::Owed { seq: Some(seq), .. }) if seq == receipt.message_seq);
-            if receipt.kind == ReceiptKind::Zeroised && asked {
-                node.wipe = Some(Wipe::Done { utc_ms: now });
-            }
-            Ok(Outcome::Counted { hash, last, again: false })
-        }
-        Said::Duplicate(hash) => {
-            Ok(Outcome::Counted { hash, last: tx.get::<Node>(id)?.link.last_receipt(), again: true })
-        }
-        Said::Refused(refused) => {
-            let text = format!("does not erase its keys, although it was revoked: {:?}", refused.reason);
-            tx.alarm(AlarmKind::NodeRefuses, id, text, now);
-            Ok(Outcome::Done)
-        }
-        Said::Resync(..) | Said::Accept(..) => Ok(Outcome::Done),
-    }
-}
-
-// The next of the chain, as a row; gives number and hash of the last.
-fn keep(
+/// The next of the chain, as a row; gives number and hash of the last.
+pub fn keep(
     tx: &mut Change<'_>,
     id: &NodeId,
     receipt: &Receipt,
@@ -236,7 +210,6 @@ fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Res
         tx.edit::<Copy>(&(*id, KeyRef { key_set, generation }))?.refused =
             Some(format!("{:?}", refused.reason));
     }
-    // A refusal of an older message is of no interest once a later one was receipted.
     if refused.reason == Reason::Proof {
         let text =
             "it was shown a log that does not hold its receipt, under our signature: two histories are told";
@@ -248,6 +221,7 @@ fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Res
     if sent.is_some_and(|sent| !sent.manifest) && !node.kek_change.is_idle() {
         tx.calm(AlarmKind::RootKek, id, now);
         tx.alarm(AlarmKind::RootKek, id, format!("agrees on no root KEK: {:?}", refused.reason), now);
+    // A refusal of an older message is of no interest once a later one was receipted.
     } else if node.last_manifest() == Some(refused.message) && !node.has_answered() {
         let overtaken = matches!(refused.reason, Reason::Epoch | Reason::Replayed)
             && sent.is_some_and(|sent| sent.seq < node.link.seq);

@@ -20,8 +20,8 @@ use keylink::action::Grant;
 use keylink::envelope::{Body, EnvelopeError, bytes_of, strict};
 use keylink::manager::{challenge_of, possession_holds};
 use keylink::message::{
-    Audience, CounterReceipt, Enrol, Enrolled, Head, Hello, Mail, PROTOCOL, Parcel, PossessionMethod, Pull,
-    Receipt, ReceiptKind, RootKekAccept, StatusBeat,
+    Audience, Command, CounterReceipt, Enrol, Enrolled, Head, Hello, Mail, PROTOCOL, Parcel,
+    PossessionMethod, Pull, Receipt, ReceiptKind, RootKekAccept, StatusBeat,
 };
 use keylink::wire::{Blob, U64};
 use keylink::{Digest, KmcId, NodeId, NotSigned, PublicKey, Signed, TokenId};
@@ -125,7 +125,8 @@ impl Manager {
 
     // Before anything is written for it.
     pub(super) fn listen(&self, line: Line, messages: usize) -> Result<(), LinkProblem> {
-        let taken = self.0.rates.take(line.node, rates::cost(messages), self.now().mono_ms);
+        let cost = rates::cost(messages, self.is_revoked(line.node));
+        let taken = self.0.rates.take(line.node, cost, self.now().mono_ms);
         taken.map_err(LinkProblem::TooMany)
     }
 
@@ -290,13 +291,14 @@ impl Manager {
         let mut node = None;
         let mut last = None;
         let key = self.view(|core| core.node(&line.node).map(|node| node.link.key));
+        let revoked = self.is_revoked(line.node);
         for mut signed in parcel.messages.into_iter().take(PARCEL_MAX) {
             let speaker = speaker(&signed)?;
             line.carries(speaker)?;
             if *node.get_or_insert(speaker) != speaker {
                 return Err(LinkProblem::Unknown);
             }
-            if signed.kind == RootKekAccept::KIND {
+            if signed.kind == RootKekAccept::KIND && !revoked {
                 self.root_kek_accepted(speaker, signed).await?;
                 continue;
             }
@@ -319,7 +321,10 @@ impl Manager {
                 // A gap or a receipt of something unknown: what came before it was counted and is confirmed.
                 Err(SubmitError::Refused(refusal)) => {
                     tracing::debug!(node = %speaker, %refusal, "not counted");
-                    break;
+                    // The last word of a revoked node counts whatever came before it.
+                    if !self.view(|core| core.node(&speaker).is_some_and(Node::owes_wipe)) {
+                        break;
+                    }
                 }
                 Err(problem) => return Err(problem.into()),
             }
@@ -396,8 +401,22 @@ impl Manager {
         {
             self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
         }
+        // A revoked node is served never again; one in quarantine may be, with what is in its box.
+        if self.is_revoked(node) {
+            self.0.mail.keep_only(node, Command::KIND);
+        }
         let mail = self.0.mail.take(node, taken, roots);
-        Ok(self.sign_anew(mail).await?)
+        let mut mail = self.sign_anew(mail).await?;
+        // By what the node is now, not by what it was when its mail was made.
+        self.view(|core| {
+            let may = |kind: &str| core.node(&node).is_some_and(|record| record.may_be_handed(kind));
+            mail.messages.retain(|signed| may(&signed.kind));
+        });
+        Ok(mail)
+    }
+
+    fn is_revoked(&self, node: NodeId) -> bool {
+        self.view(|core| core.node(&node).is_some_and(|record| record.standing == Standing::Revoked))
     }
 
     // A receipt that is in the store byte for byte is confirmed again and not written again: a node that repeats itself
@@ -405,7 +424,8 @@ impl Manager {
     pub(super) async fn counted_before(&self, node: NodeId, signed: &Signed) -> Option<(U64, Digest)> {
         let receipt: Receipt = signed.peek().ok()?;
         let last = self.view(|core| {
-            let record = core.node(&node).filter(|record| record.is_served())?;
+            let heard = |node: &&Node| node.is_served() || (node.owes_wipe() && node.quarantined.is_none());
+            let record = core.node(&node).filter(heard)?;
             record.link.last_receipt().filter(|(number, _)| receipt.head.seq <= *number)
         })?;
         let key = [&node.0[..], &receipt.head.seq.0.to_be_bytes()].concat();
@@ -417,6 +437,9 @@ impl Manager {
     // What the backend says of a proof of possession.
     pub(super) async fn judge(&self, signed: &Signed) -> Result<Judged, LinkProblem> {
         let Ok(receipt) = signed.peek::<Receipt>() else { return Ok(Judged::None) };
+        if self.is_revoked(receipt.node) {
+            return Ok(Judged::None);
+        }
         if receipt.kind == ReceiptKind::KekInstalled {
             return self.judge_root_kek(&receipt).await;
         }

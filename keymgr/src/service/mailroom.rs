@@ -68,6 +68,11 @@ impl Mailroom {
         });
     }
 
+    /// Throws away what is not of this kind, for good.
+    pub fn keep_only(&self, node: NodeId, kind: &str) {
+        self.with(node, |own| own.numbered.retain(|waiting| waiting.signed.kind == kind));
+    }
+
     /// A message is about to get a number: until the answer is dropped, nothing is taken.
     pub fn hold(&self, node: NodeId) -> Held<'_> {
         self.with(node, |own| own.awaited += 1);

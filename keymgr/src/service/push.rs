@@ -7,7 +7,6 @@ use super::manager::Manager;
 use super::transport::Transport;
 use crate::channel::{ClientError, node_client};
 use crate::core::node::{Node, Zone};
-use crate::core::people::Standing;
 use crate::core::table::{State, Table};
 use crate::with_causes;
 use keylink::endpoint::{BEAT_S, MEDIA_TYPE, PUSH_PATH};
@@ -102,8 +101,7 @@ impl Manager {
 
     fn pushed_to(&self) -> HashMap<NodeId, String> {
         self.view(|core| {
-            let heard = |node: &Node| node.standing == Standing::Active || node.owes_wipe();
-            let counts = |node: &&Node| heard(node) && node.quarantined.is_none();
+            let counts = |node: &&Node| node.is_spoken_with();
             let nodes = <State as Table<Node>>::rows(core.state()).values().filter(counts);
             nodes.filter_map(|node| Some((node.id, node.reach.push.clone()?))).collect()
         })

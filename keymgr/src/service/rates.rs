@@ -16,9 +16,13 @@ const PARTS: u64 = 1_000;
 /// Messages of a parcel that cost one token.
 const MESSAGES: usize = 8;
 
-/// What one request costs, by the number of messages in it besides itself.
-pub fn cost(messages: usize) -> u64 {
-    u64::try_from(messages / MESSAGES).unwrap_or(BURST).saturating_add(1).min(BURST)
+/// A request of a revoked node costs as much as so many: it has one thing to say.
+const REVOKED: u64 = 10;
+
+/// What one request costs, by the number of messages in it besides itself, and whether its node was revoked.
+pub fn cost(messages: usize, revoked: bool) -> u64 {
+    let one = if revoked { REVOKED } else { 1 };
+    u64::try_from(messages / MESSAGES).unwrap_or(BURST).saturating_add(one).min(BURST)
 }
 
 struct Bucket {
@@ -76,8 +80,9 @@ mod tests {
 
     #[test]
     fn a_parcel_costs_by_its_messages_and_never_more_than_a_bucket_holds() {
-        assert_eq!([0, 1, 7, 8, 512].map(cost), [1, 1, 1, 2, 65]);
-        assert_eq!(cost(usize::MAX), BURST);
-        assert_eq!(Rates::default().take(ONE, cost(usize::MAX), 0), Ok(()));
+        assert_eq!([0, 1, 7, 8, 512].map(|messages| cost(messages, false)), [1, 1, 1, 2, 65]);
+        assert_eq!(cost(usize::MAX, false), BURST);
+        assert_eq!([0, 8, usize::MAX].map(|messages| cost(messages, true)), [10, 11, BURST]);
+        assert_eq!(Rates::default().take(ONE, cost(usize::MAX, false), 0), Ok(()));
     }
 }

@@ -19,6 +19,7 @@ mod raw;
 mod recovery;
 mod refusals;
 mod reports;
+mod revoked;
 mod root_keks;
 mod rotation;
 #[path = "../../../keymgr/tests/common/shown.rs"]

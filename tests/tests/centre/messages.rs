@@ -15,16 +15,16 @@ use keymgr::client::plan_zone;
 use keymgr::core::campaign::{Delivery, Phase};
 use std::sync::{Arc, Mutex};
 
-type Heard = Arc<Mutex<Vec<(Endpoint, Vec<u8>, Vec<u8>)>>>;
+pub type Heard = Arc<Mutex<Vec<(Endpoint, Vec<u8>, Vec<u8>)>>>;
 
 /// A node's own way to the manager that remembers what went over it, and on which somebody may answer instead.
-struct Tap {
-    inner: HttpsTransport,
-    heard: Heard,
-    lie: Lie,
+pub struct Tap {
+    pub inner: HttpsTransport,
+    pub heard: Heard,
+    pub lie: Lie,
 }
 
-type Lie = Arc<Mutex<Option<Vec<u8>>>>;
+pub type Lie = Arc<Mutex<Option<Vec<u8>>>>;
 
 impl Transport for Tap {
     fn session(&self) -> Opening<'_> {
@@ -46,11 +46,11 @@ impl Transport for Tap {
     }
 }
 
-fn way(identity: &Identity) -> HttpsTransport {
+pub fn way(identity: &Identity) -> HttpsTransport {
     HttpsTransport::new(&identity.url, &identity.tls()).unwrap()
 }
 
-fn refused(answer: Result<Answer, TransportError>) -> (u16, String) {
+pub fn refused(answer: Result<Answer, TransportError>) -> (u16, String) {
     match answer.unwrap_err() {
         TransportError::Refused(status, text) => {
             (status, serde_json::from_str::<Problem>(&text).unwrap().code)
@@ -59,7 +59,7 @@ fn refused(answer: Result<Answer, TransportError>) -> (u16, String) {
     }
 }
 
-fn said(heard: &Heard, wanted: Endpoint) -> Vec<Vec<u8>> {
+pub fn said(heard: &Heard, wanted: Endpoint) -> Vec<Vec<u8>> {
     heard.lock().unwrap().iter().filter(|(at, ..)| *at == wanted).map(|(_, body, _)| body.clone()).collect()
 }
 
@@ -97,7 +97,7 @@ async fn fleet() -> Fleet {
     Fleet { centre, identities, heard, lies, campaign }
 }
 
-fn changed<B: keylink::Body>(bytes: &[u8], by: &SoftSigner, change: impl Fn(&mut B)) -> Vec<u8> {
+pub fn changed<B: keylink::Body>(bytes: &[u8], by: &SoftSigner, change: impl Fn(&mut B)) -> Vec<u8> {
     let mut body: B = Signed::parse(bytes).unwrap().peek().unwrap();
     change(&mut body);
     Signed::seal(&body, by).to_bytes()

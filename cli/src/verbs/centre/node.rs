@@ -509,6 +509,9 @@ fn changing(node: &Record) -> String {
 fn wiped(node: &Record) -> &'static str {
     match node.wipe {
         Some(Wipe::Owed { .. }) => ", has not said that its keys are erased",
+        Some(Wipe::Lapsed { .. }) => {
+            ", has not said that its keys are erased, and cannot be ordered to any more"
+        }
         Some(Wipe::Done { .. }) => ", has said that its keys are erased",
         None => "",
     }

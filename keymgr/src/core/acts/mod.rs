@@ -17,11 +17,11 @@ use crate::core::approval::{Action, ActionState};
 use crate::core::ids::{ActionId, Generation};
 use crate::core::key::{Key, KeySet, Storage};
 use crate::core::lifecycle::KeyState;
-use crate::core::node::{Node, Traffic, Wipe};
+use crate::core::node::{Node, Traffic};
 use crate::core::people::{Person, Standing};
 use crate::core::refusal::Refusal;
 use crate::core::table::Change;
-use crate::core::{root_kek, signing, steps};
+use crate::core::{root_kek, signing, steps, wipe};
 use exchange::{may_export, may_form, may_import};
 use keys::{
     activate_at_centre, destroy_key, extend, not_in_campaign, not_protecting, resume_key, revoke_key, shift,
@@ -91,10 +91,7 @@ pub fn carry_out(tx: &mut Change<'_>, id: ActionId, act: &Act, now: u64) -> Resu
             let record = tx.edit::<Node>(node)?;
             record.standing = Standing::Revoked;
             record.traffic = Traffic::Offline;
-            // What it was never sent anything of it need not erase.
-            if record.link.seq.0 > 0 || record.root_kek.is_some() {
-                record.wipe = Some(Wipe::Owed { by: id, seq: None });
-            }
+            wipe::begin(tx, node, id, now)?;
             tx.calm(AlarmKind::CertificateEnds, node, now);
             root_kek::lost_with(tx, node, now)
         }

@@ -4,11 +4,11 @@ use crate::core::centre::Centre;
 use crate::core::ids::{Digest, NodeId};
 use crate::core::input::WrappedFor;
 use crate::core::key::{Key, KeySet};
-use crate::core::node::{Copy, Node, Progress, Wipe, is_address};
+use crate::core::node::{Copy, Node, Progress, is_address};
 use crate::core::people::Standing;
 use crate::core::refusal::Refusal;
 use crate::core::table::{Change, Record};
-use crate::core::{due, kind, rows, target};
+use crate::core::{due, kind, rows, target, wipe};
 use keylink::message::{Command, Manifest, RootKekConfirm, RootKekOffer, Scope};
 use keylink::{Body as _, Signed};
 
@@ -55,7 +55,7 @@ pub(super) fn wrapped(tx: &mut Change<'_>, new: WrappedFor) -> Result<(), Refusa
 }
 
 // An offer or a confirmation of a root KEK, and the command that ends a node, take the next number of their node.
-pub(super) fn post(tx: &mut Change<'_>, id: &NodeId, signed: &Signed) -> Result<(), Refusal> {
+pub(super) fn post(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Result<(), Refusal> {
     let head = match signed.kind.as_str() {
         <RootKekOffer as keylink::Body>::KIND => signed.peek::<RootKekOffer>().map(|offer| offer.head),
         <RootKekConfirm as keylink::Body>::KIND => {
@@ -66,13 +66,11 @@ pub(super) fn post(tx: &mut Change<'_>, id: &NodeId, signed: &Signed) -> Result<
     };
     let head = head.map_err(|_| Refusal::NotDue)?;
     let epoch = tx.get::<Centre>(&())?.epoch;
-    let ends = signed.kind == Command::KIND;
     let node = tx.edit::<Node>(id)?;
-    match &mut node.wipe {
-        Some(Wipe::Owed { seq, .. }) if ends => *seq = Some(head.seq),
-        _ if ends => return Err(Refusal::NotDue),
-        _ if node.standing == Standing::Revoked => return Err(Refusal::Suspended),
-        _ => {}
+    if signed.kind == Command::KIND {
+        wipe::order(node, &head, epoch, now)?;
+    } else if node.standing == Standing::Revoked {
+        return Err(Refusal::Suspended);
     }
     if node.link.next_head(epoch, head.not_after.0) != head {
         return Err(Refusal::NotDue);
@@ -84,11 +82,11 @@ pub(super) fn post(tx: &mut Change<'_>, id: &NodeId, signed: &Signed) -> Result<
 // Somebody goes to a node: what is due is drafted for it although it was not heard of, and what was not taken in its
 // time is drafted anew.
 pub(super) fn carry(tx: &mut Change<'_>, id: &NodeId, now: u64) -> Result<(), Refusal> {
-    let node = tx.edit::<Node>(id)?;
-    let gone = node.standing == Standing::Revoked && !node.owes_wipe();
-    if gone || node.quarantined.is_some() {
+    if !tx.get::<Node>(id)?.is_spoken_with() {
         return Err(Refusal::Suspended);
     }
+    wipe::lapse(tx, id, now)?;
+    let node = tx.edit::<Node>(id)?;
     node.reach.carried_utc_ms = now;
     if !node.has_answered() && node.reach.manifest_until_utc_ms <= now {
         node.ordered = Digest::default();

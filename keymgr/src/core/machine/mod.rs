@@ -268,7 +268,7 @@ impl Request<'_> {
                 note.word = "node.root_kek";
                 note.objects.push(node.to_string());
                 root_kek::agreed(tx, &node, kek, &confirm)?;
-                post(tx, &node, &confirm)?;
+                post(tx, &node, &confirm, now)?;
             }
             Input::Generated { campaign, material } => {
                 note.word = "key.generate";
@@ -347,7 +347,7 @@ impl Request<'_> {
             Input::Post { node, signed } => {
                 note.word = "node.message";
                 note.objects.push(node.to_string());
-                post(tx, &node, &signed)?;
+                post(tx, &node, &signed, now)?;
             }
             Input::Issue(manifests) => {
                 note.word = "manifest.issue";
