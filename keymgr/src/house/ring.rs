@@ -141,13 +141,15 @@ fn find_all(folder: &KeyFolder, custody: &Custody) -> Result<Vec<Held>, HouseErr
 
 // Destroys what came or went when something ended it: nobody was told of the one, and nobody wants the other.
 fn sweep(folder: &KeyFolder, custody: &Custody, what: &[&str]) -> Result<(), HouseError> {
-    for (_, file) in all_files(folder, what)? {
-        let public = record(folder, &file)?;
+    let one = |file: &str| -> Result<(), HouseError> {
+        let public = record(folder, file)?;
         custody.call(custody.patience(), move |token| token.destroy(&public))?;
         failpoint!("keys.destroyed");
-        folder.erase(&file)?;
-    }
-    Ok(())
+        Ok(folder.erase(file)?)
+    };
+    // One that cannot be destroyed keeps none of the others.
+    let all = all_files(folder, what)?;
+    all.iter().map(|(_, file)| one(file)).fold(Ok(()), |so_far, this| so_far.and(this))
 }
 
 // In a folder in which no centre has begun: what an earlier attempt has made is nobody's, if it is in this token.
@@ -459,9 +461,14 @@ impl KeyRing {
         for own in &over {
             if self.custody.is_none() {
                 self.folder.erase(&own.file)?;
-            } else if self.folder.holds(&own.file) {
+            } else {
+                let going = as_of(&own.file, GOING);
                 self.unswept.store(true, Ordering::Relaxed);
-                self.folder.rename(&own.file, &as_of(&own.file, GOING))?;
+                if self.folder.holds(&own.file) {
+                    self.folder.rename(&own.file, &going)?;
+                } else {
+                    keep_record(&self.folder, &going, &own.public())?;
+                }
                 failpoint!("keys.going");
             }
             // From here on it is out of use, and the file says so until it is destroyed.
