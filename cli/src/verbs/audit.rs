@@ -234,12 +234,18 @@ fn verify_receipt(args: &ReceiptArgs) -> Exit {
             receipt.head.seq.0 <= proved && fits(&hash.to_string(), receipt.head.seq.0)
         })
     });
-    let holds = proved > 0 && wanted != Some(false) && shown.disputed.is_empty();
+    let holds = proved > 0 && wanted != Some(false) && !shown.convicts();
     print_receipts(args, &file, &shown, holds);
-    match (shown.disputed.is_empty(), proved, wanted) {
-        (false, ..) => {
+    match (&shown, proved, wanted) {
+        (shown, ..) if !shown.forks.is_empty() => {
+            Err(Failure::check("the centre has signed two states of one size: its log has a fork"))
+        }
+        (shown, ..) if shown.convicts() => {
             Err(Failure::check("the centre has signed a proof that does not hold: its log differs"))
         }
+        (Shown { strayed: Some(_), .. }, 0, _) => Err(Failure::check(
+            "no receipt is proved: the proof is about one that the evidence does not have",
+        )),
         (_, 0, _) => Err(Failure::check("no receipt is proved: the evidence has no proof")),
         (.., Some(false)) => Err(Failure::check("this receipt is not among those that are proved")),
         _ => Ok(()),
@@ -269,9 +275,15 @@ fn print_receipts(args: &ReceiptArgs, file: &ReceiptFile, shown: &Shown, holds: 
             json!({ "number": proved.number, "entry": proved.index, "log_size": proved.checkpoint.size.0,
                 "root": proved.checkpoint.root, "checkpoint": proved.checkpoint.note })
         });
+        let forks: Vec<_> = shown
+            .forks
+            .iter()
+            .map(|fork| json!({ "number": fork.number, "log_size": fork.size, "roots": fork.roots }))
+            .collect();
         let all = json!({
             "holds": holds, "kmc": file.kmc, "node": file.node, "proof": proof, "confirmed": shown.confirmed,
-            "receipts": receipts, "disputed": disputed,
+            "receipts": receipts, "disputed": disputed, "forks": forks, "not_shown": shown.unshown,
+            "proof_of_another": shown.strayed,
         });
         println!("{all}");
         return;
@@ -292,6 +304,16 @@ fn print_receipts(args: &ReceiptArgs, file: &ReceiptFile, shown: &Shown, holds: 
     }
     for (number, fault) in &shown.disputed {
         println!("{:<12} {number}: {fault}", "DISPUTED");
+    }
+    for fork in &shown.forks {
+        let [one, other] = &fork.roots;
+        println!("{:<12} {}: a log of {} has the roots {one} and {other}", "FORK", fork.number, fork.size);
+    }
+    for number in &shown.unshown {
+        println!("{:<12} {number}: the node disputed a proof, and this file does not show why", "not shown");
+    }
+    if let Some(number) = shown.strayed {
+        println!("{:<12} the proof is about receipt {number}, which is not here", "not proved");
     }
     println!("{}", if holds { "holds" } else { "DOES NOT HOLD" });
 }

@@ -10,6 +10,7 @@ mod config;
 mod contact;
 mod declined;
 mod enrol;
+mod evidence;
 mod https;
 mod identity;
 mod installer;
@@ -29,6 +30,7 @@ pub use carry::carry;
 pub use clock::{Clock, SystemClock};
 pub use config::NodeTable;
 pub use enrol::{EnrolError, Enrolment, join};
+pub use evidence::{Confirmed, Evidence, receipt_file};
 pub use https::{HttpsTransport, TlsIdentity};
 pub use identity::Identity;
 pub use installer::{Installer, InstallerLmks};
@@ -41,6 +43,6 @@ pub use service::{
     store_file,
 };
 pub use side::{NodeSide, Parts, SideError, Stored};
-pub use store::{Confirmed, Evidence, Store, StoreError};
+pub use store::{Store, StoreError};
 pub use tables::Tables;
 pub use transport::{Answer, Opening, Sending, Transport, TransportError};

@@ -3,10 +3,11 @@
 //! node's receipts lies in a table of its own: no decision needs it, and a state that is read and written often stays
 //! small.
 
+use super::evidence::{Confirmed, Evidence};
 use keylink::node::Kept;
+use keylink::receipt_file::Forked;
 use keylink::{Digest, NodeId, Signed};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
-use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
@@ -17,29 +18,11 @@ const BATCH_MAX: usize = 1024;
 
 /// Receipts of a node that are kept with what the manager said of them: some hundred bytes to two kilobytes each.
 const CONFIRMED_KEPT: u64 = 256;
-/// Proofs that did not hold.
-const DISPUTED_KEPT: u64 = 8;
-
-/// A receipt, as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Confirmed {
-    /// The receipt.
-    pub receipt: Signed,
-    /// The manager's counter-receipt, where it names this one: it is for all before it, too.
-    pub counter: Option<Signed>,
-}
-
-/// What is kept of a node's receipts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
-    /// Receipts that the manager has confirmed, with their numbers, oldest first.
-    pub confirmed: Vec<(u64, Confirmed)>,
-    /// The newest proof that the log holds one of them.
-    pub proof: Option<Signed>,
-    /// Proofs that did not hold.
-    pub disputed: Vec<Signed>,
-}
+/// Most of them, for the sake of a proof: the receipt that it names stays, with those after it.
+const PROVABLE_KEPT: u64 = 4096;
+/// Proofs that did not hold: so many of the first, and so many of the last. The manager, whom they convict, makes them;
+/// so they are numbered as they come, and none takes the place of another.
+const DISPUTED_KEPT: u64 = 4;
 
 /// Why a state is not stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +141,8 @@ fn state(reads: &Connection, node: NodeId) -> Result<Option<Vec<u8>>, StoreError
 const CONFIRMED: i64 = 0;
 const PROVED: i64 = 1;
 const DISPUTED: i64 = 2;
+// Of two trees: nothing that is easier to sign crowds them out.
+const FORKED: i64 = 3;
 
 fn evidence(reads: &Connection, node: NodeId) -> Result<Evidence, StoreError> {
     let mut found = Evidence::default();
@@ -184,32 +169,93 @@ fn evidence(reads: &Connection, node: NodeId) -> Result<Evidence, StoreError> {
                 found.confirmed.push((number.cast_unsigned(), one));
             }
             PROVED => found.proof = Some(signed(&body)?),
+            FORKED => {
+                let one: Forked = serde_json::from_slice(&body).map_err(|_| damaged())?;
+                found.forks.push(one);
+            }
             _ => found.disputed.push(signed(&body)?),
         }
     }
     Ok(found)
 }
 
-// One proof is enough, since it is for all receipts before it; of the others the newest stay.
+// One proof is enough, since it is for all receipts before it.
 fn keep(transaction: &Transaction<'_>, node: NodeId, one: &Kept) -> rusqlite::Result<()> {
-    let (kind, number, most, body) = match one {
+    match one {
         Kept::Confirmed { number, receipt, counter } => {
             let body = Confirmed { receipt: receipt.clone(), counter: counter.clone() };
-            (CONFIRMED, number.0, CONFIRMED_KEPT, serde_json::to_vec(&body).unwrap_or_default())
+            let number = number.0.cast_signed();
+            insert(transaction, node, (CONFIRMED, number), &serde_json::to_vec(&body).unwrap_or_default())?;
+            let behind = |most: u64| number.saturating_sub(most.cast_signed());
+            transaction
+                .prepare_cached(
+                    "DELETE FROM evidence WHERE node = ?1 AND kind = ?2 AND (number <= ?3 OR (number <= ?4
+                     AND NOT EXISTS (SELECT 1 FROM evidence AS proof WHERE proof.node = ?1 AND proof.kind = ?5
+                     AND proof.number <= evidence.number)))",
+                )?
+                .execute(params![
+                    node.0.as_slice(),
+                    CONFIRMED,
+                    behind(PROVABLE_KEPT),
+                    behind(CONFIRMED_KEPT),
+                    PROVED
+                ])?;
         }
-        Kept::Proved { number, proof } => (PROVED, number.0, 1, proof.to_bytes()),
-        Kept::Disputed { number, proof } => (DISPUTED, number.0, DISPUTED_KEPT, proof.to_bytes()),
-    };
-    let (node_id, number) = (node.0.as_slice(), number.cast_signed());
+        Kept::Proved { number, proof } => {
+            let number = number.0.cast_signed();
+            insert(transaction, node, (PROVED, number), &proof.to_bytes())?;
+            transaction
+                .prepare_cached("DELETE FROM evidence WHERE node = ?1 AND kind = ?2 AND number < ?3")?
+                .execute(params![node.0.as_slice(), PROVED, number])?;
+        }
+        Kept::Disputed { proof, other: None, .. } => arrive(transaction, node, DISPUTED, &proof.to_bytes())?,
+        Kept::Disputed { proof, other: Some(other), .. } => {
+            let body = Forked { proof: proof.clone(), other: other.clone() };
+            arrive(transaction, node, FORKED, &serde_json::to_vec(&body).unwrap_or_default())?;
+        }
+    }
+    Ok(())
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    node: NodeId,
+    (kind, number): (i64, i64),
+    body: &[u8],
+) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO evidence (node, kind, number, body, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute(params![node_id, kind, number, body, checksum(node, &body).as_slice()])?;
-    let oldest = number.saturating_sub(most.cast_signed());
+        .execute(params![node.0.as_slice(), kind, number, body, checksum(node, body).as_slice()])?;
+    Ok(())
+}
+
+// Evidence against the manager, in the order in which it came. What came before and is sent again is not kept twice.
+fn arrive(transaction: &Transaction<'_>, node: NodeId, kind: i64, body: &[u8]) -> rusqlite::Result<()> {
+    let known: Vec<(i64, bool)> = transaction
+        .prepare_cached(
+            "SELECT number, body = ?3 FROM evidence WHERE node = ?1 AND kind = ?2 ORDER BY number",
+        )?
+        .query_map(params![node.0.as_slice(), kind, body], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    if known.iter().any(|(_, same)| *same) {
+        return Ok(());
+    }
+    let number = known.last().map_or(0, |(number, _)| *number).saturating_add(1);
+    insert(transaction, node, (kind, number), body)?;
+    let first = usize::try_from(DISPUTED_KEPT.saturating_sub(1)).ok().and_then(|at| known.get(at));
+    let Some((first, _)) = first else { return Ok(()) };
     transaction
-        .prepare_cached("DELETE FROM evidence WHERE node = ?1 AND kind = ?2 AND number <= ?3")?
-        .execute(params![node_id, kind, oldest])?;
+        .prepare_cached(
+            "DELETE FROM evidence WHERE node = ?1 AND kind = ?2 AND number > ?3 AND number <= ?4",
+        )?
+        .execute(params![
+            node.0.as_slice(),
+            kind,
+            first,
+            number.saturating_sub(DISPUTED_KEPT.cast_signed())
+        ])?;
     Ok(())
 }
 
@@ -265,6 +311,7 @@ fn commit(connection: &mut Connection, batch: &[Put]) -> Result<(), StoreError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keylink::message::Checkpoint;
     use keylink::wire::U64;
 
     fn message(n: u64) -> Signed {
@@ -284,8 +331,7 @@ mod tests {
         };
         for n in 1..=CONFIRMED_KEPT + 10 {
             let proof = Kept::Proved { number: U64(n), proof: message(n + 2_000) };
-            let bad = Kept::Disputed { number: U64(n), proof: message(n + 3_000) };
-            store.put_with(a, vec![1], vec![confirmed(n), proof, bad]).await.unwrap();
+            store.put_with(a, vec![1], vec![confirmed(n), proof]).await.unwrap();
         }
         store.put_with(b, vec![2], vec![confirmed(7)]).await.unwrap();
         let kept = Store::evidence(&path, a).unwrap();
@@ -293,12 +339,66 @@ mod tests {
         assert_eq!(numbers, (11..=CONFIRMED_KEPT + 10).collect::<Vec<_>>());
         assert_eq!(kept.confirmed[1].1, Confirmed { receipt: message(12), counter: Some(message(1_012)) });
         assert_eq!(kept.proof, Some(message(CONFIRMED_KEPT + 2_010)));
-        assert_eq!(kept.disputed.len() as u64, DISPUTED_KEPT);
         assert_eq!(Store::evidence(&path, b).unwrap().confirmed.len(), 1);
         assert_eq!(Store::evidence(&path, NodeId([3; 32])).unwrap(), Evidence::default());
         let other = Connection::open(&path).unwrap();
         other.execute("UPDATE evidence SET body = x'00' WHERE number = 7", []).unwrap();
         assert!(matches!(Store::evidence(&path, b), Err(StoreError::Damaged(node)) if node == b));
+    }
+
+    // The manager numbers its proofs; what convicts it stays, whatever it sends after it.
+    #[tokio::test]
+    async fn no_proof_takes_away_evidence_against_the_manager() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes.sqlite");
+        let node = NodeId([1; 32]);
+        let store = Store::open(&path).unwrap();
+        let other = Checkpoint { size: U64(9), root: Digest([3; 32]), note: "note".into() };
+        let put = async |number: u64, proof: u64, other: Option<&Checkpoint>| {
+            let kept = Kept::Disputed { number: U64(number), proof: message(proof), other: other.cloned() };
+            store.put_with(node, vec![1], vec![kept]).await.unwrap();
+        };
+        put(5, 5, None).await;
+        put(5, 6, Some(&other)).await;
+        // The same number, the highest, the same once more, and many.
+        put(5, 7, None).await;
+        put(i64::MAX.cast_unsigned(), 8, None).await;
+        put(u64::MAX, 9, None).await;
+        put(5, 5, None).await;
+        let texts = |all: &[Signed]| -> Vec<String> {
+            all.iter().map(|one| String::from_utf8(one.payload.clone()).unwrap()).collect()
+        };
+        let kept = Store::evidence(&path, node).unwrap();
+        assert_eq!(texts(&kept.disputed), ["5", "7", "8", "9"]);
+        for junk in 100..200 {
+            put(junk, junk, None).await;
+        }
+        let kept = Store::evidence(&path, node).unwrap();
+        assert_eq!(texts(&kept.disputed), ["5", "7", "8", "9", "196", "197", "198", "199"]);
+        assert_eq!(kept.forks, [Forked { proof: message(6), other }]);
+    }
+
+    // A node with many key sets gives more than are kept between two proofs.
+    #[tokio::test]
+    async fn the_receipt_that_a_proof_names_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes.sqlite");
+        let node = NodeId([1; 32]);
+        let store = Store::open(&path).unwrap();
+        let confirmed = |n: u64| Kept::Confirmed { number: U64(n), receipt: message(n), counter: None };
+        let numbers = || -> Vec<u64> {
+            Store::evidence(&path, node).unwrap().confirmed.iter().map(|(n, _)| *n).collect()
+        };
+        let proof = |n: u64| Kept::Proved { number: U64(n), proof: message(n) };
+        store.put_with(node, vec![1], (1..=10).map(confirmed).chain([proof(10)]).collect()).await.unwrap();
+        store.put_with(node, vec![1], (11..=600).map(confirmed).collect()).await.unwrap();
+        assert_eq!(numbers(), (10..=600).collect::<Vec<_>>());
+        // Not for ever, if no other proof comes; and when one does, as many as always.
+        store.put_with(node, vec![1], (601..=PROVABLE_KEPT + 50).map(confirmed).collect()).await.unwrap();
+        let last = PROVABLE_KEPT + 51;
+        assert_eq!(numbers().first(), Some(&51));
+        store.put_with(node, vec![1], vec![proof(last - 1), confirmed(last)]).await.unwrap();
+        assert_eq!(numbers(), (last - CONFIRMED_KEPT + 1..=last).collect::<Vec<_>>());
     }
 
     #[tokio::test]

@@ -18,14 +18,32 @@ const TRIED: usize = 8;
 /// A node that disputes a proof is shown another after so long, milliseconds.
 const AGAIN_MS: u64 = 3_600_000;
 
+/// A node that does not say that it has a proof is given it so often at once, since what was given may be lost on its
+/// way, and then once in [`AGAIN_MS`].
+const GIVEN: u32 = 3;
+
 /// What is known of the log's tree, and when nodes that dispute a proof were shown the last one.
 #[derive(Default)]
 pub(super) struct Proofs {
     nodes: Arc<Mutex<Nodes>>,
     disputed: Mutex<HashMap<NodeId, u64>>,
+    // Per node the receipt that was proved last, how often, and when.
+    given: Mutex<HashMap<NodeId, (u64, u32, u64)>>,
 }
 
 impl Proofs {
+    // True when a proof of this receipt may be given; counts it.
+    fn give(&self, node: NodeId, number: u64, mono_ms: u64) -> bool {
+        let mut all = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, times, since) = all.get(&node).copied().unwrap_or((number, 0, mono_ms));
+        let times = if last == number { times } else { 0 };
+        if times >= GIVEN && mono_ms.saturating_sub(since) < AGAIN_MS {
+            return false;
+        }
+        all.insert(node, (number, times.saturating_add(1), mono_ms));
+        true
+    }
+
     // True when it is time for a node that disputes one.
     fn again(&self, node: NodeId, mono_ms: u64) -> bool {
         let mut all = self.disputed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,6 +90,9 @@ impl Manager {
         };
         let found = self.store().read(find).await??;
         let found = found.inspect_err(|error| tracing::error!(%error, "no proof of a receipt")).ok()?;
+        if !self.0.proofs.give(node, found.receipt.0.0, self.now().mono_ms) {
+            return None;
+        }
         self.proof(node, found, checkpoint).await
     }
 
@@ -99,4 +120,24 @@ fn find(
     let Some(entry) = store.line(index)?.filter(|line| line.len() <= ENTRY_MAX) else { return Ok(None) };
     let path = inclusion_by(store, nodes, index, size)?.into_iter().map(Digest).collect();
     Ok(Some(Found { receipt, index, entry, path }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_that_a_node_does_not_take_is_not_given_for_ever() {
+        let proofs = Proofs::default();
+        let (one, other) = (NodeId([1; 32]), NodeId([2; 32]));
+        let given = |node, number, ms| proofs.give(node, number, ms);
+        let pulls: Vec<u64> = (0..10).map(|pull| 1_000 + pull * 30_000).collect();
+        let times = pulls.iter().filter(|&&ms| given(one, 7, ms)).count();
+        assert_eq!(times, GIVEN as usize);
+        // Another node and another receipt count for themselves; the same again after a while, and once.
+        assert!(given(other, 7, 300_000) && given(one, 8, 300_000));
+        let later = 300_000 + AGAIN_MS;
+        assert!(given(one, 8, 300_001) && given(one, 8, 300_002) && !given(one, 8, later));
+        assert!(given(one, 8, later + 2) && !given(one, 8, later + 3));
+    }
 }

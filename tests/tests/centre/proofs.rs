@@ -7,12 +7,14 @@ use crate::nodes::{self, Asking};
 use crate::packages::{Remote, fetch, hand_in};
 use crate::pushes::{Pushed, push_to};
 use crate::rotation::{enrolled, rotate, wishes};
-use gateway::node::{Answer, Evidence, HttpsTransport, Identity, Opening, Sending, Store, Transport};
+use gateway::node::{
+    Answer, Evidence, HttpsTransport, Identity, Opening, Sending, Store, Transport, receipt_file,
+};
 use keylink::endpoint::Endpoint;
-use keylink::envelope::{Sign, bytes_of};
+use keylink::envelope::bytes_of;
 use keylink::message::{InclusionProof, Mail};
 use keylink::node::NodeState;
-use keylink::receipt_file::{CentreKeys, ReceiptFile};
+use keylink::receipt_file::CentreKeys;
 use keylink::root::SignedRoot;
 use keylink::succession::CentreKey;
 use keylink::wire::U64;
@@ -62,20 +64,6 @@ async fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-// What `payhsm node evidence` writes.
-fn file(identity: &Identity, kept: Evidence) -> ReceiptFile {
-    ReceiptFile {
-        format: ReceiptFile::FORMAT.to_owned(),
-        kmc: identity.kmc,
-        node: identity.node(),
-        key: identity.signer().key(),
-        counters: kept.confirmed.iter().filter_map(|(_, one)| one.counter.clone()).collect(),
-        receipts: kept.confirmed.into_iter().map(|(_, one)| one.receipt).collect(),
-        proof: kept.proof,
-        disputed: kept.disputed,
-    }
-}
-
 #[tokio::test]
 async fn each_node_gets_proof_of_its_receipts_by_every_way() {
     let centre = Centre::begin().await;
@@ -114,8 +102,7 @@ async fn each_node_gets_proof_of_its_receipts_by_every_way() {
             state.outbox.is_empty() && state.proved == state.receipt.0
         })
         .await;
-        let evidence = evidence(&centre, name, node);
-        let file = file(identity, evidence);
+        let file = receipt_file(&centre.folder.path().join(format!("{name}.db")), identity).unwrap();
         let size = file.proof.as_ref().unwrap().to_bytes().len();
         println!("{name}: {} receipts, a proof of {size} bytes", file.receipts.len());
         let shown = file.judge(&keys).unwrap();

@@ -2,10 +2,8 @@
 
 use super::file;
 use crate::exit::{Exit, Failure};
-use gateway::node::{Confirmed, Identity, Store, identity_file, store_file};
-use keylink::Sign;
+use gateway::node::{Identity, identity_file, receipt_file, store_file};
 use keylink::message::{InclusionProof, Receipt};
-use keylink::receipt_file::ReceiptFile;
 use std::path::PathBuf;
 
 /// Arguments of `evidence`.
@@ -25,19 +23,7 @@ pub struct Evidence {
 pub(super) fn run(args: &Evidence) -> Exit {
     let path = identity_file(&args.data);
     let identity = Identity::load(&path).map_err(|error| file(&path, error))?;
-    let node = identity.node();
-    let kept = Store::evidence(&store_file(&args.data), node).map_err(Failure::environment)?;
-    let (receipts, counters) = chain(kept.confirmed);
-    let evidence = ReceiptFile {
-        format: ReceiptFile::FORMAT.to_owned(),
-        kmc: identity.kmc,
-        node,
-        key: identity.signer().key(),
-        receipts,
-        counters,
-        proof: kept.proof,
-        disputed: kept.disputed,
-    };
+    let evidence = receipt_file(&store_file(&args.data), &identity).map_err(Failure::environment)?;
     if let Some(to) = &args.to {
         std::fs::write(to, evidence.to_bytes()).map_err(|error| file(to, error))?;
     }
@@ -60,18 +46,8 @@ pub(super) fn run(args: &Evidence) -> Exit {
     if !evidence.disputed.is_empty() {
         println!("{} proofs of the centre DO NOT HOLD, and are signed by it", evidence.disputed.len());
     }
-    Ok(())
-}
-
-// The newest ones of which each follows the one before, oldest first, and what the centre answered.
-fn chain(mut confirmed: Vec<(u64, Confirmed)>) -> (Vec<keylink::Signed>, Vec<keylink::Signed>) {
-    let gap = confirmed.windows(2).rposition(|pair| match pair {
-        [(one, _), (next, _)] => one.checked_add(1) != Some(*next),
-        _ => true,
-    });
-    if let Some(gap) = gap {
-        confirmed.drain(..=gap);
+    if !evidence.forks.is_empty() {
+        println!("{} proofs of the centre are of ANOTHER TREE than it had shown", evidence.forks.len());
     }
-    let counters = confirmed.iter().filter_map(|(_, one)| one.counter.clone()).collect();
-    (confirmed.into_iter().map(|(_, one)| one.receipt).collect(), counters)
+    Ok(())
 }
