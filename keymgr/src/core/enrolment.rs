@@ -9,16 +9,27 @@ use super::input::{Caller, Outcome};
 use super::machine::Note;
 use super::names;
 use super::node::Node;
+use super::policy::DAY_MS;
 use super::refusal::Refusal;
 use super::rows::{Token, TokenUse, TokenVoid};
-use super::table::Change;
+use super::table::{Change, Record};
 use keylink::TokenId;
+use std::collections::BTreeSet;
 
 /// Life of a token, milliseconds.
 pub const TOKEN_LIFE_MS: u64 = 24 * 3_600_000;
 
 /// Tokens made at once.
 pub const TOKENS_MAX: u16 = 10_000;
+
+/// Tokens that are open at once: neither used nor void, and not over.
+pub const OPEN_MAX: usize = 20_000;
+
+/// So long after its end the record of a token that nobody asked by is kept, milliseconds. A clock may be set back.
+pub const FORGET_AFTER_MS: u64 = 7 * DAY_MS;
+
+/// Records of tokens forgotten in one tick, so that a change stays small.
+const FORGET_AT_ONCE: usize = 500;
 
 /// When a token was made, UTC milliseconds: the first 48 bits of a UUID of version 7 (RFC 9562 section 5.7).
 pub fn made_ms(token: TokenId) -> u64 {
@@ -42,6 +53,11 @@ pub fn make(
     if !(1..=TOKENS_MAX).contains(&count) {
         return Err(Refusal::Value("from 1 to 10000 tokens at once"));
     }
+    if open_tokens(tx, now).saturating_add(usize::from(count)) > OPEN_MAX {
+        return Err(Refusal::Value(
+            "more than 20000 open tokens; one is open for a day, until it is used or void",
+        ));
+    }
     let name = |number| {
         let mut random = [0; 10];
         random.copy_from_slice(&fresh.draw("token", number).0[..10]);
@@ -53,6 +69,25 @@ pub fn make(
     }
     note.objects.extend(tokens.iter().map(ToString::to_string));
     Ok(Outcome::Tokens { tokens, root: tx.get::<Centre>(&())?.root.hash() })
+}
+
+// Named after the moments at which they were made, those that may be open stand side by side.
+fn open_tokens(tx: &Change<'_>, now: u64) -> usize {
+    let first = TokenId::new(now.saturating_sub(TOKEN_LIFE_MS), [0; 10]);
+    tx.base().tokens.range(first..).filter(|(_, token)| is_open(token)).count()
+}
+
+/// Neither used nor void.
+pub fn is_open(token: &Token) -> bool {
+    token.used.is_none() && token.void.is_none()
+}
+
+/// Tokens by which nobody asked are forgotten some time after their end; of what became of the others the record stays.
+/// The log has the names of all.
+pub fn forget(tx: &mut Change<'_>, open: &BTreeSet<TokenId>, now: u64) {
+    let Some(before) = now.checked_sub(TOKEN_LIFE_MS + FORGET_AFTER_MS) else { return };
+    let over = open.range(..=TokenId::new(before, [0xFF; 10]));
+    over.take(FORGET_AT_ONCE).for_each(|token| tx.keep(Record::Forgotten(*token)));
 }
 
 /// A token was used, and its proof holds. The first use stays; any other voids the token for good.

@@ -288,6 +288,7 @@ impl Record {
             Self::Ceremony(r) => Change::put(r),
             Self::Component(r) => Change::put(r),
             Self::Token(r) => Change::put(r),
+            Self::Forgotten(token) => Change::Delete { table: Table::Enrolments, key: token.0.to_vec() },
         }
     }
 

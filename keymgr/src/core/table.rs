@@ -31,7 +31,7 @@ macro_rules! tables {
         #[derive(Clone, Debug, PartialEq)]
         #[allow(missing_docs, reason = "named by what they hold")]
         #[allow(clippy::large_enum_variant, reason = "short-lived")]
-        pub enum Record { $($record($record),)* Manifest(Manifest), Receipt(Receipt), Approval(Approval), Ceremony(Ceremony), Component(Component) }
+        pub enum Record { $($record($record),)* Manifest(Manifest), Receipt(Receipt), Approval(Approval), Ceremony(Ceremony), Component(Component), Forgotten(TokenId) }
 
         impl State {
             /// Takes a record in, over an older one.
@@ -44,6 +44,8 @@ macro_rules! tables {
                     // Evidence: kept by the store, not needed to decide.
                     Record::Manifest(_) | Record::Receipt(_) | Record::Approval(_) => {}
                     Record::Ceremony(_) | Record::Component(_) => {}
+                    // The one record that goes: a token by which nobody asked.
+                    Record::Forgotten(token) => _ = self.tokens.remove(&token),
                 }
             }
         }
@@ -179,7 +181,7 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Keeps evidence that is not needed to decide.
+    /// Keeps evidence that is not needed to decide, or says what is forgotten.
     pub fn keep(&mut self, record: Record) {
         self.evidence.push(record);
     }

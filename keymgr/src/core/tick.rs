@@ -7,6 +7,7 @@ use super::approval::{Action, ActionState};
 use super::campaign::Campaign;
 use super::centre::Centre;
 use super::certificate;
+use super::enrolment;
 use super::ids::{ActionId, CampaignId, NodeId};
 use super::key::{Key, KeySet};
 use super::lifecycle::{KeyState, transition_between};
@@ -16,9 +17,11 @@ use super::policy::{DAY_MS, Policy, warnings};
 use super::refusal::Refusal;
 use super::root;
 use super::root_kek;
+use super::rows::Token;
 use super::signing;
 use super::steps;
 use super::table::{Change, State};
+use keylink::TokenId;
 use std::collections::BTreeMap;
 
 /// What has to be looked at as time passes; derived from the records, so that a tick does not walk through all
@@ -34,6 +37,8 @@ pub struct Watch {
     pub(super) rekeyed: std::collections::BTreeSet<NodeId>,
     // When people are told that a node's certificate ends.
     pub(super) certificates: std::collections::BTreeSet<(u64, NodeId)>,
+    // Tokens by which nobody has asked, those that are over included.
+    pub(super) tokens: std::collections::BTreeSet<TokenId>,
 }
 
 /// When a key needs to be looked at next; none if never.
@@ -84,6 +89,7 @@ enum Part {
     Certificates,
     Recovery,
     SigningKeys,
+    Tokens,
 }
 
 impl std::fmt::Display for Part {
@@ -97,6 +103,7 @@ impl std::fmt::Display for Part {
             Self::Certificates => f.write_str("certificates"),
             Self::Recovery => f.write_str("root"),
             Self::SigningKeys => f.write_str("signing keys"),
+            Self::Tokens => f.write_str("tokens"),
         }
     }
 }
@@ -106,7 +113,8 @@ pub fn tick(tx: &mut Change<'_>, watch: &Watch, now: u64) {
     let actions = watch.pending.iter().chain(&watch.waiting).map(|id| Part::Action(*id));
     let due = watch.keys.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| Part::Key(*key));
     let campaigns = watch.campaigns.iter().map(|id| Part::Campaign(*id));
-    let rest = [Part::Silence, Part::RootKeks, Part::Certificates, Part::Recovery, Part::SigningKeys];
+    let rest =
+        [Part::Silence, Part::RootKeks, Part::Certificates, Part::Recovery, Part::SigningKeys, Part::Tokens];
     let parts: Vec<_> = actions.chain(due).chain(campaigns).chain(rest).collect();
     let before = tx.mark();
     let mut stuck = BTreeMap::new();
@@ -148,6 +156,10 @@ fn bring(tx: &mut Change<'_>, watch: &Watch, part: Part, now: u64) -> Result<(),
         Part::Recovery => root::recover(tx, now),
         Part::SigningKeys => {
             signing::late(tx, now);
+            Ok(())
+        }
+        Part::Tokens => {
+            enrolment::forget(tx, &watch.tokens, now);
             Ok(())
         }
     }
@@ -232,6 +244,7 @@ impl Watch {
         state.campaigns.values().for_each(|campaign| watch.campaign(campaign));
         state.nodes.values().for_each(|node| watch.node(None, node));
         state.keys.values().for_each(|key| watch.key(None, key));
+        state.tokens.values().for_each(|token| watch.token(token));
         watch
     }
 
@@ -244,6 +257,14 @@ impl Watch {
             ActionState::Pending => _ = self.pending.insert(new.id),
             ActionState::Approved => _ = self.waiting.insert(new.id),
             _ => {}
+        }
+    }
+
+    pub(super) fn token(&mut self, new: &Token) {
+        if enrolment::is_open(new) {
+            self.tokens.insert(new.token);
+        } else {
+            self.tokens.remove(&new.token);
         }
     }
 

@@ -117,6 +117,8 @@ impl Core {
             Record::Campaign(new) => self.watch.campaign(new),
             Record::Node(new) => self.watch.node(self.state.nodes.get(&new.id), new),
             Record::Key(new) => self.watch.key(self.state.keys.get(&new.name()), new),
+            Record::Token(new) => self.watch.token(new),
+            Record::Forgotten(token) => _ = self.watch.tokens.remove(token),
             _ => {}
         }
         self.due.note(&self.state, &record);

@@ -2,8 +2,10 @@
 
 use super::Case;
 use super::house::{House, NOW, OPERATOR, zone, zpk};
+use crate::core::Core;
 use crate::core::action::Act;
 use crate::core::alarm::AlarmKind;
+use crate::core::enrolment::{FORGET_AFTER_MS, TOKEN_LIFE_MS};
 use crate::core::ids::Digest;
 use crate::core::input::{Caller, Input, Judged, Outcome};
 use crate::core::node::{BackendClass, NewNode, Traffic};
@@ -305,6 +307,43 @@ fn asked(house: &mut House, node: NodeId) -> TokenId {
 
 fn turn_away(by: Caller, token: TokenId, reason: &str) -> Input {
     Input::TurnAway { by, node: asks(), token, reason: reason.into() }
+}
+
+#[test]
+fn tokens_by_which_nobody_asked_are_forgotten_after_a_week_and_the_others_are_not() {
+    let mut house = House::founded();
+    let (by, began) = (house.by(OPERATOR), house.now);
+    house.must(Input::MakeTokens { by, count: 600 });
+    let used = asked(&mut house, asks());
+    let void = made(&mut house);
+    house.must(Input::VoidToken { by, token: void });
+    let rows = |house: &House| <State as Table<Token>>::rows(house.core.state()).len();
+    house.now = began + TOKEN_LIFE_MS + FORGET_AFTER_MS - 1;
+    house.must(Input::Tick);
+    assert_eq!(rows(&house), 602, "somebody may look at them yet");
+    house.now += 60_000;
+    for left in [102, 2, 2] {
+        house.must(Input::Tick);
+        assert_eq!(rows(&house), left);
+    }
+    let tokens = <State as Table<Token>>::rows(house.core.state());
+    assert!(tokens.contains_key(&used) && tokens.contains_key(&void));
+    assert_eq!(Core::of(house.core.state().clone()), house.core, "a later start knows the same");
+}
+
+#[test]
+fn tokens_that_are_open_are_bounded() {
+    let mut house = House::founded();
+    let by = house.by(OPERATOR);
+    let one = made(&mut house);
+    house.must(Input::MakeTokens { by, count: 10_000 });
+    house.must(Input::MakeTokens { by, count: 9_999 });
+    assert_eq!(house.refused(Input::MakeTokens { by, count: 1 }).code(), "value");
+    house.must(Input::VoidToken { by, token: one });
+    house.must(Input::MakeTokens { by, count: 1 });
+    assert_eq!(house.refused(Input::MakeTokens { by, count: 1 }).code(), "value");
+    house.now += TOKEN_LIFE_MS + 1;
+    house.must(Input::MakeTokens { by, count: 10_000 });
 }
 
 #[test]
