@@ -89,8 +89,9 @@ impl SigningKeys {
             Attribute::Label(label.as_bytes().to_vec()),
             Attribute::Modifiable(false),
         ];
-        // The private half first: a public half alone finds nothing.
-        for half in pair.iter().rev() {
+        // The public half first: by it the other is found, also by whoever destroys what was not finished. Alone it is
+        // no key.
+        for half in pair {
             session.copy_object(*half, &on_token)?;
         }
         for half in pair {
@@ -139,7 +140,7 @@ impl SigningKeys {
         signature.try_into().map_err(|_| TokenError::NotOffered(NEEDED_WHAT))
     }
 
-    /// Destroys both halves of a key. One that is not there is no failure.
+    /// Destroys both halves of a key, or what is there of it. One that is not there is no failure.
     pub fn destroy(&mut self, key: &Public) -> Result<(), TokenError> {
         let done = self.destroy_on_token(key);
         self.judged(done)
@@ -147,6 +148,12 @@ impl SigningKeys {
 
     fn destroy_on_token(&mut self, key: &Public) -> Result<(), TokenError> {
         self.found.remove(key);
+        if let (Some(pair), Some(session)) = (self.waiting.remove(key), &self.made) {
+            for half in pair {
+                // What is left goes with the session.
+                let _ = session.destroy_object(half);
+            }
+        }
         let session = self.token.open_ceremony()?;
         let Some((label, public)) = public_half(&session, key)? else { return Ok(()) };
         let wanted = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Label(label.into_bytes())];

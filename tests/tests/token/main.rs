@@ -49,4 +49,5 @@ each_on_its_own_token! {
     backends_share_a_login_side_by_side in operations,
     a_signing_key_is_made_in_two_steps_and_found_by_its_public_half in signing,
     what_was_made_and_not_kept_goes_with_its_session in signing,
+    what_there_is_of_a_signing_key_is_destroyed in signing,
 }

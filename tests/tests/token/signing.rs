@@ -78,3 +78,23 @@ pub fn what_was_made_and_not_kept_goes_with_its_session() {
     let session = raw_session();
     assert!(session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)]).expect("found").is_empty());
 }
+
+// Something may end between the halves, when a key is kept as well as when it is destroyed.
+pub fn what_there_is_of_a_signing_key_is_destroyed() {
+    let token = open(Options::default());
+    let mut keys = SigningKeys::new(&token).expect("offered");
+    let session = raw_session();
+    let objects = || session.find_objects(&[Attribute::Token(true)]).expect("found");
+    let before = objects().len();
+    let half = keys.make().expect("made");
+    keys.keep(&half, "payhsm/kmc/1/manifest/half").expect("kept");
+    for private in session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)]).expect("found") {
+        session.destroy_object(private).expect("destroyed");
+    }
+    assert!(objects().len() == before + 1 && keys.label(&half).expect("asked").is_none(), "no key");
+    keys.destroy(&half).expect("destroyed");
+    let waits = keys.make().expect("made");
+    keys.destroy(&waits).expect("destroyed");
+    assert!(keys.sign(&waits, b"message").is_err() && keys.keep(&waits, "late").is_err());
+    assert_eq!(objects().len(), before);
+}
