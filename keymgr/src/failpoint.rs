@@ -54,6 +54,10 @@ pub const KEYS: &[&str] = &[
     "writer.after_key",
 ];
 
+/// Places of a key of the centre on its way into a token and out of it.
+#[cfg(feature = "failpoints")]
+pub const TOKEN: &[&str] = &["keys.coming", "keys.kept", "keys.going", "keys.destroyed"];
+
 /// Kills the process if it is told to die here.
 #[cfg(feature = "failpoints")]
 pub fn pass(name: &str) {

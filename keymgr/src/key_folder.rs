@@ -96,6 +96,13 @@ impl KeyFolder {
         names.collect::<Result<_, _>>().map_err(|e| self.failed("", e))
     }
 
+    /// Gives a file another name, over a file that had it; on disk when this returns.
+    pub(crate) fn rename(&self, file: &str, to: &str) -> Result<(), FolderError> {
+        fs::rename(self.0.join(file), self.0.join(to))
+            .and_then(|()| File::open(&self.0)?.sync_all())
+            .map_err(|e| self.failed(file, e))
+    }
+
     /// Takes a file away, if it is there; it is gone from disk when this returns.
     pub(crate) fn erase(&self, file: &str) -> Result<(), FolderError> {
         match fs::remove_file(self.0.join(file)) {

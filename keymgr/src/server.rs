@@ -1,6 +1,8 @@
 //! A manager as a process runs it: the folder opened, the store led, both listeners taken. Over a vault that
 //! the caller has opened, since this crate does not choose backends.
 
+pub use crate::house::GENESIS;
+
 use crate::api;
 use crate::channel::{ListenerKey, Room, Share, Tls, serve};
 use crate::core::Core;
@@ -22,8 +24,6 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// The draft of the centre in its folder.
-pub const GENESIS: &str = "genesis.json";
 // For people's programs. A handshake takes milliseconds; whoever is in one has to be displaced by hundreds meanwhile
 // to be kept out.
 fn people(limits: &Limits) -> Room {

@@ -181,6 +181,83 @@ fn keys_are_rotated_under_a_master_key_on_a_token() {
     assert!(house.path("kmc/master.toml").exists());
 }
 
+// Names of files of the folder that say that a key comes or goes.
+fn unfinished(house: &House, folder: &str) -> Vec<String> {
+    let names = house.files(folder).into_iter().map(|(file, _)| file);
+    names.filter(|file| file.ends_with(".coming") || file.ends_with(".going")).collect()
+}
+
+// The process ends in the midst of what it does with a key in the token: the next one starts, and nothing is left.
+#[test]
+fn a_manager_that_ends_while_a_key_comes_or_goes_starts_again_and_leaves_none_behind() {
+    let Some(token) = TempToken::new() else { return };
+    let (mut house, control) = begin(&token);
+    let objects = objects_on(&token);
+    // Between the halves of a key that comes; with both there; with one half of the old key gone.
+    for (rules, left, waits) in [
+        ("C_CopyObject segfault after 1 once", 1, ".coming"),
+        ("C_DestroyObject segfault once", 2, ".coming"),
+        ("C_DestroyObject segfault after 3 once", 1, ".going"),
+    ] {
+        let manager = house.serve(&[]);
+        let (before, _) = own_key(&house, "manifest");
+        let _ = std::fs::remove_file(control.with_extension("fired"));
+        rule(&control, rules);
+        let asked = house.attempt("otto", &["kmc", "key", "rotate", "manifest", "--yes"]);
+        if asked.code == 0 {
+            // The last of them may find it gone.
+            ["ada", "ben"].map(|officer| house.attempt(officer, &["approve", "sign", "--all", "--yes"]));
+        }
+        house.until("it is killed", |house| house.attempt("otto", &["kmc", "key", "list"]).code != 0);
+        drop(manager);
+        assert!(objects_on(&token) == objects + left, "{rules}: {}", objects_on(&token));
+        let files = unfinished(&house, "kmc");
+        assert!(files.len() == 1 && files[0].ends_with(waits), "{rules}: {files:?}");
+        rule(&control, "");
+        let manager = house.serve(&[]);
+        assert!(objects_on(&token) == objects && unfinished(&house, "kmc").is_empty(), "{rules}");
+        let (now, _) = own_key(&house, "manifest");
+        assert_eq!(now != before, waits == ".going", "{rules}");
+        drop(manager);
+    }
+}
+
+// The token fails in the midst of `kmc init`: that is no centre, and the next attempt leaves nothing of it behind.
+#[test]
+fn an_init_that_fails_at_the_token_is_done_again() {
+    let Some(token) = TempToken::new() else { return };
+    let (house, control) = begin(&token);
+    let objects = objects_on(&token);
+    let (uri, pin) = (format!("pkcs11:token=payhsm-test?module-path={}", shim().display()), token.pin_file());
+    let place = ["--backend", "pkcs11", "--token", &uri, "--pin-file", &pin];
+    let officers = ["--officer", "ada.person", "--officer", "ben.person", "--officer", "cleo.person"];
+    let init = [&["kmc", "init", "--kmc", "second", "--listen", "127.0.0.1:0"], &officers[..]].concat();
+    let with_token = [&init[..], &place].concat();
+    for (rules, left) in [("C_CopyObject device-error after 3", 3), ("C_CopyObject segfault after 4 once", 4)]
+    {
+        let _ = std::fs::remove_file(control.with_extension("fired"));
+        rule(&control, rules);
+        assert_ne!(house.attempt("admin", &with_token).code, 0, "{rules}");
+        assert_eq!(objects_on(&token), objects + left, "{rules}");
+        rule(&control, "");
+        let ended = house.attempt("admin", &["kmc", "serve", "--kmc", "second"]);
+        assert!(ended.code != 0 && ended.err.contains("holds no manager"), "{}", ended.err);
+        let elsewhere = house.attempt("admin", &[&init[..], &["--insecure-test-lmk"]].concat());
+        assert!(elsewhere.code == 1 && elsewhere.err.contains("did not end"), "{}", elsewhere.err);
+    }
+    house.run("admin", &with_token);
+    assert_eq!(objects_on(&token), objects + 2 * OWN_KEYS.len());
+    assert!(house.path("second/genesis.json").exists() && unfinished(&house, "second").is_empty());
+    let again = house.attempt("admin", &with_token);
+    assert!(again.code == 1 && again.err.contains("holds a manager already"), "{}", again.err);
+    // One file is lost of a centre that an officer has signed: its keys are not taken for those of an attempt.
+    house.run("ada", &["person", "sign-root", "second/genesis.json", "--yes"]);
+    std::fs::remove_file(house.path("second/kmc.toml")).unwrap();
+    let again = house.attempt("admin", &with_token);
+    assert!(again.code == 1 && again.err.contains("holds a manager already"), "{}", again.err);
+    assert_eq!(objects_on(&token), objects + 2 * OWN_KEYS.len());
+}
+
 // A call that does not return costs whoever asked for it a bounded time; the rest goes on meanwhile, and everything
 // when it has returned.
 #[test]

@@ -193,6 +193,11 @@ pub(super) mod tests {
         made: HashMap<PublicKey, u8>,
         pub kept: HashMap<PublicKey, (u8, String)>,
         pub hang: Duration,
+        pub hang_to_keep: Duration,
+        /// So many keys it still takes.
+        pub keeps_left: Option<u8>,
+        /// It destroys nothing.
+        pub lasting: bool,
         pub fails: bool,
         pub lies: bool,
     }
@@ -221,7 +226,13 @@ pub(super) mod tests {
         }
 
         fn keep(&mut self, key: &PublicKey, label: &str) -> Result<(), KeyTokenError> {
+            let hang = std::mem::take(&mut self.state().hang_to_keep);
+            std::thread::sleep(hang);
             let mut state = self.now()?;
+            state.keeps_left = match state.keeps_left {
+                Some(0) => return Err(KeyTokenError("CKR_DEVICE_MEMORY".to_owned())),
+                left => left.map(|left| left - 1),
+            };
             let seed = state.made.remove(key).ok_or_else(|| KeyTokenError("no such key".to_owned()))?;
             state.kept.insert(*key, (seed, label.to_owned()));
             Ok(())
@@ -241,7 +252,12 @@ pub(super) mod tests {
         }
 
         fn destroy(&mut self, key: &PublicKey) -> Result<(), KeyTokenError> {
-            self.now()?.kept.remove(key);
+            let mut state = self.now()?;
+            if state.lasting {
+                return Err(KeyTokenError("CKR_ACTION_PROHIBITED".to_owned()));
+            }
+            state.made.remove(key);
+            state.kept.remove(key);
             Ok(())
         }
     }

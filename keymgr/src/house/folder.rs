@@ -2,6 +2,7 @@
 
 use super::authority::{Authority, AuthorityError};
 use super::custody::{Custody, CustodyError};
+use super::genesis::Genesis;
 use super::ring::KeyRing;
 use super::settings::Settings;
 use crate::channel::ListenerKey;
@@ -15,6 +16,9 @@ use zeroize::Zeroizing;
 
 const SETTINGS: &str = "kmc.toml";
 const CHANNEL: &str = "channel.pem";
+
+/// The draft of the centre in its folder.
+pub const GENESIS: &str = "genesis.json";
 
 /// Days that the manager's own certificate towards nodes and people is valid.
 pub const CHANNEL_DAYS: u32 = 825;
@@ -70,6 +74,17 @@ pub enum HouseError {
         /// Beginning of its public half.
         public: String,
     },
+    /// An attempt to make a manager here did not end, and its keys are in another place than is asked for now.
+    #[error(
+        "an earlier `kmc init` did not end and may have left its {key} key in a token: run it again with that token, \
+         which destroys it; or remove {path}, and it is left there"
+    )]
+    Unfinished {
+        /// Which.
+        key: CentreKey,
+        /// The file that names it.
+        path: PathBuf,
+    },
     /// The token did not do what it was asked.
     #[error(transparent)]
     Custody(#[from] CustodyError),
@@ -123,27 +138,37 @@ impl House {
 
     /// Makes folder and keys. Refuses a folder in which a manager lives.
     pub fn create(&self, settings: &Settings, passphrase: &[u8]) -> Result<HouseKeys, HouseError> {
-        self.create_with(settings, passphrase, None)
+        let keys = self.begin(passphrase, None)?;
+        self.complete(settings)?;
+        Ok(keys)
     }
 
-    /// The same with signature keys in a token. They are kept there once the ring knows whose they are.
-    pub fn create_with(
-        &self,
-        settings: &Settings,
-        passphrase: &[u8],
-        custody: Option<Custody>,
-    ) -> Result<HouseKeys, HouseError> {
-        if self.0.holds(SETTINGS) {
+    /// Makes folder and keys, the signature keys in a token where there is one. They are kept there once the ring knows
+    /// whose they are. No manager lives here until that and everything else is done, and [`House::complete`] says so;
+    /// what an attempt before has left is taken away.
+    pub fn begin(&self, passphrase: &[u8], custody: Option<Custody>) -> Result<HouseKeys, HouseError> {
+        if self.0.holds(SETTINGS) || self.is_signed()? {
             return Err(HouseError::Taken(self.0.path().to_owned()));
         }
         self.0.make()?;
+        self.0.erase(GENESIS)?;
         let ring = KeyRing::create(&self.0, passphrase, custody)?;
         let channel = ListenerKey::generate().map_err(|_| HouseError::Random)?;
         self.seal(CHANNEL, channel.der(), passphrase)?;
-        let text = toml::to_string_pretty(settings).map_err(|e| self.unreadable(SETTINGS, e.to_string()))?;
-        // Last: a folder with settings is whole.
-        self.write(SETTINGS, text.as_bytes())?;
         Ok(HouseKeys { ring: Arc::new(ring), channel })
+    }
+
+    /// Writes the settings, last: a folder with settings is whole.
+    pub fn complete(&self, settings: &Settings) -> Result<(), HouseError> {
+        let text = toml::to_string_pretty(settings).map_err(|e| self.unreadable(SETTINGS, e.to_string()))?;
+        self.write(SETTINGS, text.as_bytes())
+    }
+
+    // A centre that an officer has signed, or something else that one does not write over, is no attempt.
+    fn is_signed(&self) -> Result<bool, HouseError> {
+        let draft = self.find(GENESIS)?;
+        Ok(draft
+            .is_some_and(|text| Genesis::read(&text).map_or(true, |draft| !draft.root.signatures.is_empty())))
     }
 
     /// Reads the settings.

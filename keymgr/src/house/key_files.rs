@@ -1,4 +1,5 @@
-//! Files of signature keys in the folder: a whole key, sealed, or the public half of one that is in a token.
+//! Files of signature keys in the folder: a whole key, sealed, or the public half of one that is in a token, or is on
+//! its way there or away from it.
 
 use super::folder::HouseError;
 use crate::key_folder::KeyFolder;
@@ -14,6 +15,18 @@ pub(super) const ENROLMENT: &str = "enrolment.pem";
 /// How names of files end that hold a key, or the public half of one in a token.
 pub(super) const SEALED: &str = "pem";
 pub(super) const IN_TOKEN: &str = "token";
+
+/// The same of a key that nobody has been told of yet, which may be in the token, and of one that is out of use there.
+/// The folder knows of a key before the token does, and until after the token does not: whatever happens in between,
+/// such a key is destroyed by the name of its file.
+pub(super) const COMING: &str = "coming";
+pub(super) const GOING: &str = "going";
+
+/// The file of the same key in another state.
+pub(super) fn as_of(file: &str, what: &str) -> String {
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    format!("{stem}.{what}")
+}
 
 /// The file of the first key, and what files of later ones begin with.
 pub(super) fn first_file(key: CentreKey, what: &str) -> String {
@@ -47,6 +60,21 @@ pub(super) fn wanted_files(
     let files = files(folder, key, what)?;
     // Where there is none, the first is missed by its name.
     Ok(if files.is_empty() { vec![first_file(key, what)] } else { files })
+}
+
+/// The files of any kind of key in one of these states.
+pub(super) fn all_files(folder: &KeyFolder, what: &[&str]) -> Result<Vec<(CentreKey, String)>, HouseError> {
+    let mut all = Vec::new();
+    for key in CentreKey::ALL {
+        for what in what {
+            all.extend(files(folder, key, what)?.into_iter().map(|file| (key, file)));
+        }
+    }
+    Ok(all)
+}
+
+pub(super) fn keep_record(folder: &KeyFolder, file: &str, public: &PublicKey) -> Result<(), HouseError> {
+    Ok(folder.write(file, format!("{}\n", hex::encode(public.0)).as_bytes())?)
 }
 
 /// The public half that a file names.

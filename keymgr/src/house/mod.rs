@@ -16,7 +16,7 @@ mod settings;
 
 pub use authority::{Authority, AuthorityError, certificate_end, certificate_issuer};
 pub use custody::{Custody, CustodyError, KeyToken, KeyTokenError};
-pub use folder::{CHANNEL_DAYS, House, HouseError, HouseKeys};
+pub use folder::{CHANNEL_DAYS, GENESIS, House, HouseError, HouseKeys};
 pub use genesis::{Beginning, Founder, Genesis, GenesisError};
 pub use hand::RingSigner;
 pub use master::Master;

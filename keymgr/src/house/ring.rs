@@ -3,6 +3,10 @@
 //! erased there and here. Which of them signs is not decided here: the centre's state says it, so that a crash between
 //! file and log leaves nothing undecided.
 //!
+//! Folder and token do not change in one step. So a key on its way into the token, or out of it, has a file that says so
+//! (`.coming`, `.going`) from before the token's step until after it. A key with such a file is nobody's: nothing signs
+//! with it after a start, and it is destroyed as soon as the token does that.
+//!
 //! All keys of a centre lie in one place. What enrolment tokens are made from is a secret that is reckoned with, not
 //! signed with: it lies in a sealed file wherever the keys do.
 
@@ -10,8 +14,10 @@ use super::custody::{Custody, TokenKey, label_of};
 use super::folder::{House, HouseError, signing_key};
 use super::hand::RingSigner;
 use super::key_files::{
-    ENROLMENT, IN_TOKEN, SEALED, file_of, files, first_file, record, seal, short, unseal, wanted_files,
+    COMING, ENROLMENT, GOING, IN_TOKEN, SEALED, all_files, as_of, file_of, files, first_file, keep_record,
+    record, seal, short, unseal, wanted_files,
 };
+use crate::failpoint::failpoint;
 use crate::key_folder::KeyFolder;
 use ed25519_dalek::SigningKey;
 use keylink::succession::{CentreKey, SignedSuccession, Succession};
@@ -19,6 +25,7 @@ use keylink::wire::U64;
 use keylink::{KmcId, NotSigned, PublicKey, SoftSigner, TrySign};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -32,6 +39,9 @@ const CHECKPOINT_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a key of the token signs to show that it is there.
 const CHECK: &[u8] = b"payhsm/key-check/v1";
+
+/// Files of keys that are nobody's.
+const UNFINISHED: &[&str] = &[COMING, GOING];
 
 // Where a secret half lies.
 #[derive(Clone)]
@@ -92,6 +102,8 @@ pub struct KeyRing {
     held: Mutex<Vec<Held>>,
     // Held while keys are made or erased. The list itself is free meanwhile: others sign.
     changing: Mutex<()>,
+    // Something may be in the token that is nobody's.
+    unswept: AtomicBool,
 }
 
 impl core::fmt::Debug for KeyRing {
@@ -125,6 +137,36 @@ fn find_all(folder: &KeyFolder, custody: &Custody) -> Result<Vec<Held>, HouseErr
         }
     }
     Ok(held)
+}
+
+// Destroys what came or went when something ended it: nobody was told of the one, and nobody wants the other.
+fn sweep(folder: &KeyFolder, custody: &Custody, what: &[&str]) -> Result<(), HouseError> {
+    let one = |file: &str| -> Result<(), HouseError> {
+        let public = record(folder, file)?;
+        custody.call(custody.patience(), move |token| token.destroy(&public))?;
+        failpoint!("keys.destroyed");
+        Ok(folder.erase(file)?)
+    };
+    // One that cannot be destroyed keeps none of the others.
+    let all = all_files(folder, what)?;
+    all.iter().map(|(_, file)| one(file)).fold(Ok(()), |so_far, this| so_far.and(this))
+}
+
+// In a folder in which no centre has begun: what an earlier attempt has made is nobody's, if it is in this token.
+fn sweep_attempt(folder: &KeyFolder, custody: Option<&Custody>) -> Result<(), HouseError> {
+    let left = all_files(folder, &[IN_TOKEN, COMING, GOING])?;
+    let Some(custody) = custody else {
+        let Some((key, file)) = left.into_iter().next() else { return Ok(()) };
+        return Err(HouseError::Unfinished { key, path: folder.path().join(file) });
+    };
+    for (key, file) in all_files(folder, &[IN_TOKEN])? {
+        let public = record(folder, &file)?;
+        if custody.call(custody.patience(), move |token| token.label(&public))?.is_none() {
+            return Err(HouseError::Unfinished { key, path: folder.path().join(file) });
+        }
+        folder.rename(&file, &as_of(&file, GOING))?;
+    }
+    sweep(folder, custody, UNFINISHED)
 }
 
 impl KeyRing {
@@ -165,7 +207,22 @@ impl KeyRing {
         }
         let first = opened.iter().find(|(key, ..)| *key == Some(CentreKey::Manifest));
         let enrolment = enrolment.or_else(|| first.map(|(_, secret, _)| enrolment_of(secret)));
-        Ok(Self::of(folder, passphrase, held, enrolment.unwrap_or_default(), custody))
+        let ring = Self::of(folder, passphrase, held, enrolment.unwrap_or_default(), custody);
+        // The token holds the keys of this folder, so it is the right one for this too. A centre is served without.
+        if let Err(error) = ring.sweep(UNFINISHED) {
+            tracing::warn!(%error, "a key that is out of use is still in the token; it is tried again");
+        }
+        Ok(ring)
+    }
+
+    // Whoever calls this changes keys, or nobody else has the ring yet.
+    fn sweep(&self, what: &[&str]) -> Result<(), HouseError> {
+        let Some(custody) = &self.custody else { return Ok(()) };
+        let swept = sweep(&self.folder, custody, what);
+        if swept.is_err() || what == UNFINISHED {
+            self.unswept.store(swept.is_err(), Ordering::Relaxed);
+        }
+        swept
     }
 
     /// Makes the first keys of a folder. Those in a token are lost if the ring is not told whose they are.
@@ -174,6 +231,7 @@ impl KeyRing {
         passphrase: &[u8],
         custody: Option<Custody>,
     ) -> Result<Self, HouseError> {
+        sweep_attempt(folder, custody.as_ref())?;
         if let Some(custody) = custody {
             return Self::create_in(folder, passphrase, custody);
         }
@@ -216,7 +274,7 @@ impl KeyRing {
         Ok(())
     }
 
-    // On the token, and then known by the folder: a key that nobody knows of is no key of anybody.
+    // The folder knows that it comes, then it is on the token, then it is a key of this centre.
     fn keep(
         &self,
         custody: &Custody,
@@ -226,9 +284,17 @@ impl KeyRing {
         file: &str,
     ) -> Result<At, HouseError> {
         let label = label_of(kmc, key, &public);
-        let name = label.clone();
-        custody.call(custody.patience(), move |token| token.keep(&public, &name))?;
-        self.folder.write(file, format!("{}\n", hex::encode(public.0)).as_bytes())?;
+        let (name, coming) = (label.clone(), as_of(file, COMING));
+        keep_record(&self.folder, &coming, &public)?;
+        failpoint!("keys.coming");
+        let kept = custody.call(custody.patience(), move |token| token.keep(&public, &name));
+        failpoint!("keys.kept");
+        let known = kept.map_err(HouseError::from).and_then(|()| Ok(self.folder.rename(&coming, file)?));
+        if known.is_err() {
+            // A token that was silent may do it yet.
+            self.unswept.store(true, Ordering::Relaxed);
+        }
+        known?;
         Ok(At::Kept(label.into()))
     }
 
@@ -249,7 +315,8 @@ impl KeyRing {
         let passphrase = Zeroizing::new(passphrase.to_vec());
         let (folder, held) = (folder.clone(), Mutex::new(held));
         let (kmc, changing) = (OnceLock::new(), Mutex::default());
-        Self { folder, passphrase, enrolment, custody, kmc, held, changing }
+        let unswept = AtomicBool::new(false);
+        Self { folder, passphrase, enrolment, custody, kmc, held, changing, unswept }
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<Held>> {
@@ -328,6 +395,8 @@ impl KeyRing {
         if let Some(waits) = waits {
             return Ok(waits);
         }
+        // One that did not get here in an earlier attempt goes before there is another.
+        self.sweep(&[COMING])?;
         let made = match &self.custody {
             Some(custody) => self.make_in(custody, key)?,
             None => self.make_sealed(key)?,
@@ -368,9 +437,9 @@ impl KeyRing {
         Some(SignedSuccession::try_seal(&body, &self.signer(key, &old)?, &self.signer(key, &new)?))
     }
 
-    /// Whether there are others than one of each kind.
+    /// Whether there are others than one of each kind, or may be.
     pub fn has_spare(&self) -> bool {
-        self.held().len() > CentreKey::ALL.len()
+        self.held().len() > CentreKey::ALL.len() || self.unswept.load(Ordering::Relaxed)
     }
 
     /// Erases keys that the records know and do not want any more. One that they do not know is at anybody's disposal; it
@@ -389,15 +458,26 @@ impl KeyRing {
                 over.push(own.clone());
             }
         }
-        for own in over {
-            let public = own.public();
-            if let (Some(custody), At::Token | At::Kept(_)) = (&self.custody, &own.at) {
-                custody.call(custody.patience(), move |token| token.destroy(&public))?;
+        for own in &over {
+            if self.custody.is_none() {
+                self.folder.erase(&own.file)?;
+            } else {
+                let going = as_of(&own.file, GOING);
+                self.unswept.store(true, Ordering::Relaxed);
+                if self.folder.holds(&own.file) {
+                    self.folder.rename(&own.file, &going)?;
+                } else {
+                    keep_record(&self.folder, &going, &own.public())?;
+                }
+                failpoint!("keys.going");
             }
-            self.folder.erase(&own.file)?;
-            self.held().retain(|held| held.key != own.key || held.public() != public);
+            // From here on it is out of use, and the file says so until it is destroyed.
+            self.held().retain(|held| held.key != own.key || held.public() != own.public());
         }
-        Ok(())
+        if !self.unswept.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.sweep(UNFINISHED)
     }
 }
 
@@ -506,14 +586,107 @@ mod tests {
         token.state().fails = true;
         assert!(matches!(ring.prepare(CentreKey::Manifest), Err(HouseError::Custody(_))));
         let known = [manifest, checkpoint].into();
-        assert!(ring.erase_unwanted(&known, &[checkpoint].into()).is_err());
-        assert!(ring.folder.holds("manifest.token") && !ring.answers());
+        assert!(ring.erase_unwanted(&known, &[checkpoint].into()).is_err() && !ring.answers());
+        assert!(token.state().kept.contains_key(&manifest) && ring.has_spare(), "it is tried again");
         token.state().fails = false;
-        ring.look();
-        assert!(ring.answers() && ring.signer(CentreKey::Manifest, &manifest).is_some());
-        token.state().hang = Duration::from_millis(1200);
+        ring.erase_unwanted(&known, &[checkpoint].into()).expect("erased");
+        assert!(!token.state().kept.contains_key(&manifest) && !ring.has_spare());
         let signer = ring.signer(CentreKey::Checkpoint, &checkpoint).expect("here");
+        assert!(ring.answers() && signer.try_sign(b"text").is_ok());
+        token.state().hang = Duration::from_millis(1200);
         assert!(signer.waits() && signer.try_sign(b"text").is_err() && !ring.answers());
+    }
+
+    // Every place between the steps of folder and token at which a manager may end, as the next start finds it.
+    #[test]
+    fn what_ends_between_token_and_folder_keeps_no_manager_from_starting_and_leaves_no_key() {
+        let (_place, ring, token, custody) = in_token();
+        ring.belongs_to(KmcId([1; 32])).expect("kept");
+        let own: BTreeSet<PublicKey> = token.state().kept.keys().copied().collect();
+        let write =
+            |file: &str, public: &PublicKey| keep_record(&ring.folder, file, public).expect("written");
+        let make = || {
+            let public = custody.call(custody.patience(), |token| token.make()).expect("made");
+            (public, file_of(CentreKey::Manifest, &public, IN_TOKEN))
+        };
+        let keep = |public: PublicKey| {
+            custody.call(custody.patience(), move |token| token.keep(&public, "label")).expect("kept");
+        };
+        // It was to come, and did not; it came, and nobody was told.
+        let (never, file) = make();
+        write(&as_of(&file, COMING), &never);
+        let (came, file) = make();
+        write(&as_of(&file, COMING), &came);
+        keep(came);
+        // It was to go, and did not; it went, and the folder was not told.
+        let (stays, file) = make();
+        keep(stays);
+        write(&as_of(&file, GOING), &stays);
+        let (gone, file) = make();
+        write(&as_of(&file, GOING), &gone);
+        let again = KeyRing::open(&ring.folder, PASSPHRASE, Some(custody.clone())).expect("it starts");
+        assert_eq!(token.state().kept.keys().copied().collect::<BTreeSet<_>>(), own);
+        assert!(all_files(&ring.folder, UNFINISHED).expect("listed").is_empty() && !again.has_spare());
+        assert_eq!(again.public(CentreKey::Manifest), ring.public(CentreKey::Manifest));
+    }
+
+    #[test]
+    fn a_token_that_cannot_destroy_keeps_no_manager_from_starting() {
+        let (_place, ring, token, custody) = in_token();
+        ring.belongs_to(KmcId([1; 32])).expect("kept");
+        let new = ring.prepare(CentreKey::Manifest).expect("made");
+        let known = [ring.first(CentreKey::Manifest), new].into();
+        token.state().lasting = true;
+        assert!(ring.erase_unwanted(&known, &[new].into()).is_err());
+        let again = KeyRing::open(&ring.folder, PASSPHRASE, Some(custody)).expect("it starts");
+        assert!(again.public(CentreKey::Manifest) == [new] && again.has_spare());
+        again.belongs_to(KmcId([1; 32])).expect("known");
+        again.prepare(CentreKey::Checkpoint).expect("what goes hinders nothing that comes");
+        token.state().lasting = false;
+        again.erase_unwanted(&known, &[new].into()).expect("at last");
+        assert!(
+            token.state().kept.len() == 4 && all_files(&again.folder, UNFINISHED).expect("listed").is_empty()
+        );
+    }
+
+    // The answer comes too late, and the key is on the token: however often it is tried, nothing of it stays.
+    #[test]
+    fn keys_that_a_slow_token_keeps_too_late_are_destroyed() {
+        let (_place, ring, token, custody) = in_token();
+        ring.belongs_to(KmcId([1; 32])).expect("kept");
+        for _ in 0..3 {
+            token.state().hang_to_keep = Duration::from_millis(700);
+            assert!(matches!(ring.prepare(CentreKey::Manifest), Err(HouseError::Custody(_))));
+            assert!(ring.has_spare(), "somebody looks after it");
+            std::thread::sleep(Duration::from_millis(500));
+            assert_eq!(token.state().kept.len(), 4, "one at most");
+        }
+        let own: BTreeSet<PublicKey> = CentreKey::ALL.map(|key| ring.first(key)).into();
+        ring.erase_unwanted(&own, &own).expect("swept");
+        assert!(token.state().kept.len() == 3 && !ring.has_spare());
+        let new = ring.prepare(CentreKey::Manifest).expect("made");
+        let again = KeyRing::open(&ring.folder, PASSPHRASE, Some(custody)).expect("opens");
+        assert_eq!(again.public(CentreKey::Manifest).last(), Some(&new));
+    }
+
+    #[test]
+    fn a_beginning_that_failed_halfway_is_begun_anew_and_its_keys_are_destroyed() {
+        let (_place, ring, token, custody) = in_token();
+        token.state().keeps_left = Some(1);
+        assert!(ring.belongs_to(KmcId([1; 32])).is_err());
+        assert_eq!(token.state().kept.len(), 1);
+        let before: Vec<PublicKey> = token.state().kept.keys().copied().collect();
+        let refused = KeyRing::create(&ring.folder, PASSPHRASE, None).expect_err("in a token");
+        assert!(matches!(&refused, HouseError::Unfinished { key: CentreKey::Manifest, .. }), "{refused}");
+        let other = Custody::start(Duration::from_secs(1), Box::new(Soft::default())).expect("a thread");
+        let refused = KeyRing::create(&ring.folder, PASSPHRASE, Some(other)).expect_err("another token");
+        assert!(matches!(refused, HouseError::Unfinished { .. }), "{refused}");
+        token.state().keeps_left = None;
+        let again = KeyRing::create(&ring.folder, PASSPHRASE, Some(custody.clone())).expect("created");
+        again.belongs_to(KmcId([2; 32])).expect("kept");
+        let kept: BTreeSet<PublicKey> = token.state().kept.keys().copied().collect();
+        assert!(kept.len() == 3 && !kept.contains(&before[0]), "none of the first attempt");
+        KeyRing::open(&ring.folder, PASSPHRASE, Some(custody)).expect("opens");
     }
 
     #[test]

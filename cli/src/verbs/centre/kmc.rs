@@ -224,7 +224,7 @@ fn init(args: &Init) -> Exit {
     let utc_ms = keymgr::client::utc_ms();
     let passphrase = args.folder.passphrase()?;
     let custody = master.as_ref().map(|opened| opened.custody(PATIENCE)).transpose()?.flatten();
-    let made = house.create_with(&settings, passphrase.as_bytes(), custody).map_err(Failure::check)?;
+    let made = house.begin(passphrase.as_bytes(), custody).map_err(Failure::check)?;
     if let Some(opened) = &master {
         house.keep_master(&opened.record).map_err(Failure::environment)?;
     }
@@ -240,6 +240,7 @@ fn init(args: &Init) -> Exit {
     .map_err(Failure::usage)?;
     made.ring.belongs_to(genesis.kmc()).map_err(Failure::check)?;
     house.write(GENESIS, &genesis.to_bytes()).map_err(Failure::environment)?;
+    house.complete(&settings).map_err(Failure::environment)?;
     let key = made.channel.digest();
     let draft = house.path(GENESIS);
     let report = json!({
