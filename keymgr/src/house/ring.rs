@@ -149,7 +149,12 @@ fn sweep(folder: &KeyFolder, custody: &Custody, what: &[&str]) -> Result<(), Hou
     };
     // One that cannot be destroyed keeps none of the others.
     let all = all_files(folder, what)?;
-    all.iter().map(|(_, file)| one(file)).fold(Ok(()), |so_far, this| so_far.and(this))
+    // Each is tried, whatever became of another.
+    let mut done = Ok(());
+    for (_, file) in &all {
+        done = done.and(one(file));
+    }
+    done
 }
 
 // In a folder in which no centre has begun: what an earlier attempt has made is nobody's, if it is in this token.
