@@ -206,7 +206,9 @@ fn a_manager_that_ends_while_a_key_comes_or_goes_starts_again_and_leaves_none_be
         let asked = house.attempt("otto", &["kmc", "key", "rotate", "manifest", "--yes"]);
         if asked.code == 0 {
             // The last of them may find it gone.
-            ["ada", "ben"].map(|officer| house.attempt(officer, &["approve", "sign", "--all", "--yes"]));
+            for officer in ["ada", "ben"] {
+                house.attempt(officer, &["approve", "sign", "--all", "--yes"]);
+            }
         }
         house.until("it is killed", |house| house.attempt("otto", &["kmc", "key", "list"]).code != 0);
         drop(manager);
