@@ -22,15 +22,15 @@ use keylink::wire::U64;
 /// what waited in its outbox. A node that is in wrong hands does not fill the log.
 pub const HEARD_MAX: u32 = 4_096;
 
-/// What people were told of the node, and what nobody but the node could end.
-const ENDED: [AlarmKind; 7] = [
+/// What people were told of the node, and what nobody but the node could end. What it says against the centre stands:
+/// whoever revokes it is not the one to end that.
+const ENDED: [AlarmKind; 6] = [
     AlarmKind::NodeSilent,
     AlarmKind::NodeStale,
     AlarmKind::Skew,
     AlarmKind::NodeReports,
     AlarmKind::ReceiptsBehind,
     AlarmKind::NodeRefuses,
-    AlarmKind::LogDisputed,
 ];
 
 /// Revoked: whoever was sent anything erases it.

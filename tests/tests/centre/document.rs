@@ -5,6 +5,7 @@ use crate::ceremony::{CUSTODIANS, formed, zmk_set};
 use crate::house::Centre;
 use crate::nodes;
 use crate::raw::ask;
+use crate::revoked::until;
 use crate::rotation::{enrolled, rotate, wishes};
 use jsonschema::Validator;
 use keymgr::api::{ROUTES, Watched};
@@ -177,21 +178,21 @@ async fn entries_receipts_and_ceremonies_by_pages() {
 
     proofs(&centre, &entries, &pages("/audit/checkpoints", 1).await).await;
 
-    let manifests = pages(&format!("/nodes/{}/manifests", identity.node()), 1).await;
-    assert!(manifests.len() >= 3, "{}", manifests.len());
-    let receipted: BTreeSet<String> = pages("/receipts", 100)
-        .await
-        .iter()
-        .map(|one| {
+    let receipted = async || -> BTreeSet<String> {
+        let told = pages("/receipts", 100).await;
+        let message = |one: &Value| {
             let signed: keylink::Signed = serde_json::from_value(one["signed"].clone()).unwrap();
             signed.peek::<keylink::message::Receipt>().unwrap().message.to_string()
-        })
-        .collect();
+        };
+        told.iter().map(message).collect()
+    };
+    // The exact bytes: their hash is what the node has receipted. The newest may be on its way.
+    let manifests = pages(&format!("/nodes/{}/manifests", identity.node()), 1).await;
+    assert!(manifests.len() >= 3, "{}", manifests.len());
     for one in &manifests {
-        // The exact bytes: their hash is what the node has receipted.
         let signed: keylink::Signed = serde_json::from_value(one["signed"].clone()).unwrap();
         assert_eq!(one["hash"], signed.hash().to_string());
-        assert!(receipted.contains(one["hash"].as_str().unwrap()));
+        until("it is receipted", async || receipted().await.contains(one["hash"].as_str().unwrap())).await;
     }
     assert!(pages(&format!("/nodes/{}/manifests", "0".repeat(64)), 5).await.is_empty());
 

@@ -25,7 +25,7 @@ async fn view(centre: &Centre, node: NodeId) -> NodeView {
     centre.operator.get(&format!("/nodes/{node}")).await.unwrap()
 }
 
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !holds().await {
         assert!(began.elapsed() < Duration::from_secs(60), "{what}");
