@@ -1,15 +1,15 @@
 //! Nodes that were away when they were revoked: what they are handed when they come back, and what they may still say.
 
 use crate::house::Centre;
-use crate::messages::{Heard, Tap, changed, refused, said, way};
+use crate::messages::{Heard, Tap, refused, said, way};
 use crate::nodes::{self, Asking};
 use crate::rotation::{enrolled, rotate, wishes};
 use gateway::node::{Identity, Transport as _, TransportError};
-use keylink::NodeId;
 use keylink::endpoint::Endpoint;
 use keylink::envelope::strict;
-use keylink::message::{Mail, Pull, Receipt, ReceiptKind, Step};
+use keylink::message::{Head, Hello, Mail, Pull, Receipt, ReceiptKind, Step};
 use keylink::wire::U64;
+use keylink::{NodeId, Signed};
 use keymgr::api::NodeView;
 use keymgr::client::{RotateWishes, plan_rotation, plan_zone};
 use keymgr::core::action::Act;
@@ -103,9 +103,19 @@ impl Away {
         tokio::time::sleep(Duration::from_secs(1)).await;
         side.abort();
         let _ = side.await;
-        let pull = said(heard, Endpoint::Pull).pop().unwrap();
-        let next = |pull: &mut Pull| (pull.head.seq, pull.wait_s) = (U64(1 << 40), 0);
-        let pull = changed::<Pull>(&pull, &self.identity.signer(), next);
+        // It need not have asked for mail: a hello is answered with what waits.
+        let hello = said(heard, Endpoint::Hello).pop().unwrap();
+        let hello: Hello = Signed::parse(&hello).unwrap().peek().unwrap();
+        let pull = Pull {
+            head: Head { seq: U64(1 << 40), ..hello.head },
+            node: self.node(),
+            boot_id: hello.boot_id,
+            taken: hello.taken,
+            root: hello.root,
+            proved: U64(0),
+            wait_s: 0,
+        };
+        let pull = Signed::seal(&pull, &self.identity.signer()).to_bytes();
         let own = way(&self.identity);
         let answer = loop {
             match own.post(Endpoint::Pull, pull.clone()).await {
