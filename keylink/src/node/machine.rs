@@ -51,6 +51,8 @@ pub struct Machine {
     pub(super) told: Vec<Alarm>,
     /// How much had stopped by its time when the last table was published.
     pub(super) stopped: usize,
+    /// The same of the table before that one.
+    pub(super) stopped_before: usize,
     /// Number of the last unchained message of this boot.
     pub(super) said: u64,
     /// Life of unchained messages.
@@ -85,6 +87,7 @@ impl Machine {
             offered: None,
             told: Vec::new(),
             stopped: 0,
+            stopped_before: 0,
             said: 0,
             life_ms: super::speak::MESSAGE_LIFE_MS,
         })
@@ -114,8 +117,8 @@ impl Machine {
         self.state = state;
         self.installing = None;
         self.offered = None;
-        // What should have been published and told with it was not: with the next tick it is.
-        self.stopped = usize::MAX;
+        // What should have been published and told with it may not have been: with the next tick it is.
+        self.stopped = self.stopped_before;
         self.told.clear();
         Ok(())
     }
@@ -161,7 +164,7 @@ impl Machine {
         self.state.table.0 = self.state.table.0.saturating_add(1);
         effects.persist = true;
         effects.publish = Some(self.table(now));
-        self.stopped = self.stopped(now);
+        (self.stopped_before, self.stopped) = (self.stopped, self.stopped(now));
     }
 
     /// A message came. `fresh` is random, for the request that may be needed.

@@ -26,6 +26,7 @@ impl Machine {
             self.told.push(Alarm::Clock);
         }
         self.stopped = self.stopped(now);
+        self.stopped_before = self.stopped;
         self.pass(now, &mut effects);
         effects.publish = Some(self.table(now));
         effects
