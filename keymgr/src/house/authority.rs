@@ -49,7 +49,7 @@ impl core::fmt::Debug for Authority {
 
 impl Authority {
     /// By a key that is asked for signatures, and issues since `since_ms`, UTC milliseconds. Its certificate is valid for
-    /// [`AUTHORITY_DAYS`]; nodes judge by the key, which root documents name.
+    /// ten years; nodes judge by the key, which root documents name.
     pub fn new(signer: RingSigner, since_ms: u64) -> Result<Self, AuthorityError> {
         let key = signer.public();
         let mut params = CertificateParams::default();
