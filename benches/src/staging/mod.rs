@@ -6,12 +6,14 @@ mod fleet;
 
 pub use fleet::{Fleet, Owed, installer};
 
-use crate::centre::Founded;
+use crate::centre::{Centre, Founded};
 use crate::host::Host;
 use crate::page;
 use crate::store::{Figure, Place, Settings, keep, print};
+use keylink::CampaignId;
 use keylink::message::{KeyKind, Overlap, Shape};
 use keymgr::client::{RotateWishes, ZoneWishes, plan_rotation, plan_zone};
+use keymgr::core::action::Act;
 use keymgr::core::campaign::{Campaign, Mark, Phase};
 use keymgr::store::{Store, Table};
 use std::io;
@@ -63,14 +65,10 @@ fn measure(args: &Args) -> io::Result<(Vec<Figure>, Settings)> {
     runtime.block_on(tell(args, &place)).map_err(io::Error::other)
 }
 
-async fn tell(args: &Args, place: &Place) -> Result<(Vec<Figure>, Settings), String> {
-    let folder = tempfile::TempDir::new_in(&args.folder).map_err(|error| error.to_string())?;
-    let began = Instant::now();
-    let centre = Founded::new(folder.path(), &place.location)?.serve().await?;
-    let mut fleet = Fleet::enrol(&centre, args.nodes.into(), folder.path(), args.connections).await?;
-    eprintln!("{} nodes are enrolled and have their root KEKs: {:.1} s", args.nodes, seconds(began));
+/// A zone with all nodes of the fleet, and what brings its first key: the campaign, and the act that begins it.
+pub async fn prepare(centre: &Centre, fleet: &mut Fleet, alias: &str) -> Result<(CampaignId, Act), String> {
     let wishes = ZoneWishes {
-        alias: "north".into(),
+        alias: alias.to_owned(),
         nodes: fleet.ids(),
         live: false,
         kind: KeyKind::Zpk,
@@ -78,7 +76,7 @@ async fn tell(args: &Args, place: &Place) -> Result<(Vec<Figure>, Settings), Str
         base: None,
         overlap: Overlap::Time,
         overlap_ms: None,
-        // The campaign stays where it is measured.
+        // The switch stays behind what is measured.
         lead_ms: Some(3_600_000),
         exportable: false,
     };
@@ -86,8 +84,17 @@ async fn tell(args: &Args, place: &Place) -> Result<(Vec<Figure>, Settings), Str
     centre.ask(&acts).await?;
     fleet.greet().await?;
     let wishes = RotateWishes::default();
-    let plan = plan_rotation(&centre.operator, "north", &wishes).await.map_err(|error| error.to_string())?;
-    let campaign = plan.targets.first().ok_or("no campaign")?.campaign;
+    let plan = plan_rotation(&centre.operator, alias, &wishes).await.map_err(|error| error.to_string())?;
+    Ok((plan.targets.first().ok_or("no campaign")?.campaign, plan.act))
+}
+
+async fn tell(args: &Args, place: &Place) -> Result<(Vec<Figure>, Settings), String> {
+    let folder = tempfile::TempDir::new_in(&args.folder).map_err(|error| error.to_string())?;
+    let began = Instant::now();
+    let centre = Founded::new(folder.path(), &place.location)?.serve().await?;
+    let mut fleet = Fleet::enrol(&centre, args.nodes.into(), folder.path(), args.connections).await?;
+    eprintln!("{} nodes are enrolled and have their root KEKs: {:.1} s", args.nodes, seconds(began));
+    let (campaign, rotate) = prepare(&centre, &mut fleet, "north").await?;
     eprintln!("the zone is there: {:.1} s", seconds(began));
 
     let (log, commits, cpu) = (centre.log_size(), centre.commits(), cpu_s());
@@ -96,7 +103,7 @@ async fn tell(args: &Args, place: &Place) -> Result<(Vec<Figure>, Settings), Str
     let (slowest, done) = {
         let fetch = fleet.stage();
         let asked = async {
-            centre.ask(&[plan.act]).await?;
+            centre.ask(&[rotate]).await?;
             let look = || async {
                 let found: Result<Campaign, _> = centre.operator.get(&format!("/campaigns/{campaign}")).await;
                 found.map_err(|error| error.to_string())

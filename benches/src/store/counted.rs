@@ -6,11 +6,10 @@
 //! Not in it, and in `staging`: connections, and what the backend says about proofs.
 
 use super::{Args, Figure, Place};
-use crate::centre::{Centre, Founded};
-use crate::staging::{Fleet, Owed};
-use keylink::message::{KeyKind, Overlap, Receipt, Shape};
-use keylink::{CampaignId, Signed};
-use keymgr::client::{RotateWishes, ZoneWishes, plan_rotation, plan_zone};
+use crate::centre::Founded;
+use crate::staging::{Fleet, Owed, prepare};
+use keylink::Signed;
+use keylink::message::Receipt;
 use keymgr::core::campaign::{Campaign, Mark};
 use keymgr::core::input::{Input, Judged, Outcome};
 use keymgr::service::Manager;
@@ -39,7 +38,8 @@ async fn tell(args: &Args, place: &Place) -> Result<Vec<Figure>, String> {
     let folder = tempfile::TempDir::new_in(&args.folder).map_err(text)?;
     let centre = Founded::new(folder.path(), &place.location)?.serve().await?;
     let mut fleet = Fleet::enrol(&centre, NODES.into(), folder.path(), CONNECTIONS).await?;
-    let campaign = begin(&centre, &mut fleet).await?;
+    let (campaign, rotate) = prepare(&centre, &mut fleet, "counted").await?;
+    centre.ask(&[rotate]).await?;
     let wanted = u64::from(NODES) * MARKS.len() as u64;
     let (mut done, mut took, mut slowest, mut idle) = (0u64, Duration::ZERO, Duration::ZERO, 0);
     let commits = centre.commits();
@@ -83,31 +83,6 @@ async fn tell(args: &Args, place: &Place) -> Result<Vec<Figure>, String> {
         "/s",
         5000.0,
     )])
-}
-
-// A zone with all nodes, and its first key on its way.
-async fn begin(centre: &Centre, fleet: &mut Fleet) -> Result<CampaignId, String> {
-    let wishes = ZoneWishes {
-        alias: "counted".to_owned(),
-        nodes: fleet.ids(),
-        live: false,
-        kind: KeyKind::Zpk,
-        shape: Shape::Tdes2,
-        base: None,
-        overlap: Overlap::Time,
-        overlap_ms: None,
-        // The switch stays behind what is measured.
-        lead_ms: Some(3_600_000),
-        exportable: false,
-    };
-    let (_, acts) = plan_zone(&centre.operator, &wishes).await.map_err(text)?;
-    centre.ask(&acts).await?;
-    fleet.greet().await?;
-    let plan =
-        plan_rotation(&centre.operator, &wishes.alias, &RotateWishes::default()).await.map_err(text)?;
-    let campaign = plan.targets.first().ok_or("no campaign")?.campaign;
-    centre.ask(&[plan.act]).await?;
-    Ok(campaign)
 }
 
 // All nodes at a time, each in its order; how many were counted.
