@@ -92,7 +92,11 @@ fn add_set(tx: &Change<'_>, node: &Node, set: &KeySet, target: &mut Target) -> R
             _ => step,
         };
         target.rights.extend(&key.rights);
-        generations.push(generation(node, key, copy, step));
+        let mut one = generation(node, key, copy, step);
+        if let Some(end) = protects_until(tx, set, name.generation)? {
+            one.originator_until.get_or_insert(U64(end));
+        }
+        generations.push(one);
     }
     if !generations.is_empty() {
         target.rights.insert(set.approved_by);
@@ -209,6 +213,14 @@ fn protects_already(tx: &Change<'_>, node: &Node, set: &KeySet) -> bool {
 
 fn usable(key: &Key) -> bool {
     key.suspect.is_none() && key.state() != KeyState::Destroyed
+}
+
+// A key that another follows by the clock protects until then, and for longer where clocks disagree. Its own period ends
+// when it was to end before: nodes that have not heard of the other key keep to that, and process it no longer.
+fn protects_until(tx: &Change<'_>, set: &KeySet, generation: Generation) -> Result<Option<u64>, Refusal> {
+    let campaign = set.live_campaign.map(|id| tx.get::<Campaign>(&id)).transpose()?;
+    let goes = campaign.filter(|c| c.phase == Phase::Protecting && c.old == Some(generation));
+    Ok(goes.and_then(|campaign| campaign.old_until))
 }
 
 fn in_use(set: &KeySet, key: &Key, campaign: Option<&Campaign>, is_new: bool) -> Wanted {

@@ -1,9 +1,10 @@
 //! What a node is told of a key set, for keys in states that take a history to reach.
 
 use super::*;
+use crate::core::action::Act;
 use crate::core::key::Origin;
 use crate::core::lifecycle::Transition;
-use crate::core::refusals::house::{House, key, material, zpk};
+use crate::core::refusals::house::{House, campaign, key, material, zpk};
 
 use Progress::{Accepting, Activated, Wrapped};
 use Transition::{T4, T6, T8};
@@ -96,6 +97,26 @@ fn a_node_is_told_how_long_it_processes() {
     assert_eq!(ends(&[T4, T8], Step::Protect), (Some(7), Some(9)));
     assert_eq!(ends(&[T4, T8], Step::Accept), (None, None));
     assert_eq!(ends(&[T4, T8], Step::Retire), (None, None));
+}
+
+#[test]
+fn a_node_is_told_until_when_the_key_protects_that_another_follows() {
+    let mut house = House::founded();
+    house.zone_key();
+    house.end(campaign(1));
+    let plan = house.plan(2);
+    house.carry(Act::Rotate(vec![plan.clone()]));
+    let mut one = house.core.campaign(&plan.campaign).unwrap().clone();
+    one.old_until = Some(7);
+    let mut tx = Change::new(house.core.state());
+    let of =
+        |tx: &Change<'_>, n| protects_until(tx, tx.get::<KeySet>(&zpk()).unwrap(), Generation(n)).unwrap();
+    let ends = |tx: &Change<'_>| [of(tx, 1), of(tx, 2)];
+    for phase in [Phase::Accepting, Phase::Protecting, Phase::Overlap, Phase::RollingBack] {
+        one.phase = phase;
+        tx.put(one.clone());
+        assert_eq!(ends(&tx), [(phase == Phase::Protecting).then_some(7), None], "{phase:?}");
+    }
 }
 
 #[test]
