@@ -2,6 +2,7 @@
 //! root documents that name it, first beside the old one and then alone. In between every node that is waited for
 //! learns it. What goes on by itself is one step at a time, each in the log.
 
+use super::action::Act;
 use super::alarm::AlarmKind;
 use super::approval::{Action, ActionState};
 use super::centre::Centre;
@@ -216,6 +217,12 @@ pub(super) fn begin(
     if known.contains(&said.new) {
         return Err(Refusal::Value("a key that signed before, or another's, does not come again"));
     }
+    // The secret half of a key that nobody waits for any more may be erased.
+    let ended = |id: &ActionId| tx.find::<Action>(id).filter(|other| other.state != ActionState::Pending);
+    let names = |other: &Action| matches!(other.act(), Some(Act::ChangeSigningKey(act)) if act.said().is_some_and(|before| before.new == said.new));
+    if tx.keys_in::<Action>(..).iter().filter(|id| **id != action).filter_map(ended).any(names) {
+        return Err(Refusal::Outdated("officers were asked about this key before: ask for another"));
+    }
     let both: RootDocument = strict(&act.both.0).map_err(|_| keylink::root::RootError::Malformed)?;
     let expected = draft(tx, said.key, said.new, both.created_ms.0)?;
     if both.created_ms.0 > now || act.documents() != expected.map(|d| SignedRoot::new(&d)) {
@@ -245,7 +252,7 @@ pub(super) fn sign(
     if action.state != ActionState::Pending {
         return Err(super::approval::ApprovalError::NotPending.into());
     }
-    let Some(super::action::Act::ChangeSigningKey(act)) = action.act() else {
+    let Some(Act::ChangeSigningKey(act)) = action.act() else {
         return Err(Refusal::Unfit("the action names no root documents"));
     };
     let own = tx.get::<Credential>(&by.credential)?;
@@ -264,7 +271,7 @@ pub(super) fn sign(
 
 /// An approval of a change counts with the officer's signatures on its root documents only.
 pub(super) fn has_signed(action: &Action, credential: &Credential) -> Result<(), Refusal> {
-    let changes = matches!(action.act(), Some(super::action::Act::ChangeSigningKey(_)));
+    let changes = matches!(action.act(), Some(Act::ChangeSigningKey(_)));
     let own = |signed: &DocumentSignatures| signed.both.key == credential.key.id();
     if !changes || action.documents.iter().any(own) {
         return Ok(());
@@ -275,7 +282,7 @@ pub(super) fn has_signed(action: &Action, credential: &Credential) -> Result<(),
 // The root document that was signed with the approval and comes next, if nothing came between.
 fn next(tx: &Change<'_>, centre: &Centre, change: &KeyChange) -> Option<SignedRoot> {
     let action = tx.find::<Action>(&change.action)?;
-    let Some(super::action::Act::ChangeSigningKey(act)) = action.act() else { return None };
+    let Some(Act::ChangeSigningKey(act)) = action.act() else { return None };
     let [mut both, mut alone] = act.documents();
     both.signatures = action.documents.iter().map(|signed| signed.both).collect();
     alone.signatures = action.documents.iter().map(|signed| signed.alone).collect();
@@ -378,7 +385,7 @@ pub fn awaited(state: &State) -> BTreeSet<PublicKey> {
 pub fn asked(state: &State, which: impl Fn(&Action) -> bool) -> BTreeSet<PublicKey> {
     let actions = <State as Table<Action>>::rows(state).values().filter(|action| which(action));
     let new = actions.filter_map(|action| match action.act()? {
-        super::action::Act::ChangeSigningKey(act) => act.said().map(|said| said.new),
+        Act::ChangeSigningKey(act) => act.said().map(|said| said.new),
         _ => None,
     });
     new.collect()

@@ -137,10 +137,12 @@ impl Manager {
             failpoint!("labour.after_key_step");
             self.look_at_transport().await;
         }
-        let mut wanted = self.view(crate::core::Core::wanted_keys);
+        // Both of one state: a key that is asked for between two looks would be known and not wanted. While the store cannot
+        // be read there is none.
+        let looked = self.view(|core| core.kmc().map(|_| (core.wanted_keys(), core.known_keys())));
+        let Some((mut wanted, known)) = looked else { return };
         // The log may still be signed by the key before.
         wanted.extend(self.0.parts.writer.standing().checkpoint_key.map(PublicKey));
-        let known = self.view(crate::core::Core::known_keys);
         let ring = Arc::clone(ring);
         // A token may let it wait.
         let erased = tokio::task::spawn_blocking(move || ring.erase_unwanted(&known, &wanted)).await;

@@ -113,6 +113,11 @@ pub const CASES: &[Case] = &[
         house.must(house.recovery(vec![house.people[0].officer(), dora, emil]));
         unasked(house, act)
     }),
+    ("a key that officers were asked about before and that may be erased", "outdated", |house| {
+        let (act, asked) = asked(house);
+        house.must(Input::Withdraw { by: house.by(OPERATOR), action: asked.0 });
+        unasked(house, act)
+    }),
     ("an approval of a change without its root documents", "unfit", |house| {
         let (_, asked) = asked(house);
         house.refused(house.approval(0, asked, |_| ()))
