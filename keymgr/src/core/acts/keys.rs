@@ -216,7 +216,9 @@ pub(super) fn extend(
         return Err(Refusal::Value("a period ends within ten years"));
     }
     record.windows.originator_until = Some(until);
-    record.windows.recipient_until = Some(until.saturating_add(extra));
+    // A plan may have promised more than the policy: an extension takes nothing back.
+    let told = record.windows.recipient_until.unwrap_or_default();
+    record.windows.recipient_until = Some(until.saturating_add(extra).max(told));
     record.by_right(action);
     tick::protects_anew(tx, key, now)
 }

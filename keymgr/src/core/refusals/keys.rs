@@ -583,6 +583,21 @@ fn a_warning_ends_when_the_period_is_made_longer() {
     assert!(stands(&house, AlarmKind::KeyExpires), "it is warned about anew");
 }
 
+#[test]
+fn an_extension_takes_nothing_from_the_time_in_which_a_key_is_processed() {
+    let mut house = House::founded();
+    let key = house.zone_key();
+    house.end(super::house::campaign(1));
+    let windows = |house: &House| house.core.key(&key).expect("there").windows;
+    let before = windows(&house);
+    let (until, told) = (before.originator_until.expect("told"), before.recipient_until.expect("told"));
+    house.core.state.keys.get_mut(&key).expect("there").windows.recipient_until = Some(told + 6 * DAY_MS);
+    house.carry(Act::ExtendKey { key, until: U64(until + DAY_MS) });
+    assert_eq!(windows(&house).recipient_until, Some(told + 6 * DAY_MS));
+    house.carry(Act::ExtendKey { key, until: U64(until + 20 * DAY_MS) });
+    assert_eq!(windows(&house).recipient_until, Some(told + 20 * DAY_MS));
+}
+
 /// A key whose period is over protects until another one follows: a node that lost it is shown the right to bring it.
 #[test]
 fn what_is_approved_again_of_a_key_that_is_kept_in_its_place() {
