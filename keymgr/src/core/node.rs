@@ -266,6 +266,11 @@ impl Node {
         matches!(self.wipe, Some(Wipe::Owed { .. }))
     }
 
+    /// It was revoked, and its word that the keys are erased would still be taken.
+    pub const fn may_say_last_word(&self) -> bool {
+        matches!(self.wipe, Some(Wipe::Owed { .. } | Wipe::Lapsed { .. }))
+    }
+
     /// Mail is made for it, by whatever way.
     pub const fn is_spoken_with(&self) -> bool {
         match self.standing {

@@ -123,7 +123,9 @@ pub fn speaking<'t>(tx: &'t mut Change<'_>, id: &NodeId) -> Result<&'t mut Node,
     if node.standing == Standing::Revoked && !node.owes_wipe() {
         return Err(Refusal::Suspended);
     }
-    tx.edit::<Node>(id)
+    let node = tx.edit::<Node>(id)?;
+    wipe::heard(node)?;
+    Ok(node)
 }
 
 fn calm_seen(tx: &mut Change<'_>, id: &NodeId, now: u64) {

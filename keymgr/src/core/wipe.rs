@@ -18,8 +18,8 @@ use keylink::manager::{LinkError, Said};
 use keylink::message::{Head, Receipt, ReceiptKind};
 use keylink::wire::U64;
 
-/// Messages of a revoked node that are written, beside its last: every receipt of as many keys as a node may hold, and
-/// what waited in its outbox. A node that is in wrong hands does not fill the log.
+/// Messages of a revoked node that are written, beside its last: every receipt of as many keys as a node may hold, what
+/// waited in its outbox, and its asking for mail meanwhile. A node that is in wrong hands does not fill the log.
 pub const HEARD_MAX: u32 = 4_096;
 
 /// What people were told of the node, and what nobody but the node could end. What it says against the centre stands:
@@ -72,6 +72,16 @@ pub fn lapse(tx: &mut Change<'_>, id: &NodeId, now: u64) -> Result<(), Refusal> 
     Ok(())
 }
 
+/// Counts a message of a node that was revoked.
+pub fn heard(node: &mut Node) -> Result<(), Refusal> {
+    let Some(Wipe::Owed { heard, .. }) = &mut node.wipe else { return Ok(()) };
+    if *heard >= HEARD_MAX {
+        return Err(Refusal::Suspended);
+    }
+    *heard = heard.saturating_add(1);
+    Ok(())
+}
+
 /// A message of a revoked node's parcel.
 pub fn said(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Result<Outcome, Refusal> {
     if let Some(receipt) = last_word(tx.get::<Node>(id)?, signed) {
@@ -79,12 +89,7 @@ pub fn said(tx: &mut Change<'_>, id: &NodeId, signed: &Signed, now: u64) -> Resu
     }
     let before = tx.get::<Node>(id)?.link.quarantine;
     let node = super::receipts::speaking(tx, id)?;
-    let Some(Wipe::Owed { after, heard, .. }) = &mut node.wipe else { return Err(Refusal::Suspended) };
-    if *heard >= HEARD_MAX {
-        return Err(Refusal::Suspended);
-    }
-    *heard = heard.saturating_add(1);
-    let after = *after;
+    let Some(Wipe::Owed { after, .. }) = node.wipe else { return Err(Refusal::Suspended) };
     let said = match node.link.receive(now, signed) {
         Err(LinkError::Quarantined(why)) if before.is_none() => return quarantine(tx, id, why, now),
         said => said?,

@@ -24,7 +24,7 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let claimed: Renew = signed.peek()?;
         line.carries(claimed.node)?;
-        self.listen(line, 0)?;
+        self.listen(line.node, 0)?;
         let found = self.view(|core| Some((core.node(&line.node)?.clone(), core.epoch())));
         let (node, epoch) = found.ok_or(LinkProblem::Unknown)?;
         let asked: Renew = signed.open(&node.link.key)?;

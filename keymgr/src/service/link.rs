@@ -124,9 +124,9 @@ impl Manager {
     }
 
     // Before anything is written for it.
-    pub(super) fn listen(&self, line: Line, messages: usize) -> Result<(), LinkProblem> {
-        let cost = rates::cost(messages, self.is_revoked(line.node));
-        let taken = self.0.rates.take(line.node, cost, self.now().mono_ms);
+    pub(super) fn listen(&self, node: NodeId, messages: usize) -> Result<(), LinkProblem> {
+        let cost = rates::cost(messages, self.is_revoked(node));
+        let taken = self.0.rates.take(node, cost, self.now().mono_ms);
         taken.map_err(LinkProblem::TooMany)
     }
 
@@ -146,6 +146,7 @@ impl Manager {
             (record.csr == asked.csr).then(|| (evidence, core.roots(), core.epoch()))
         });
         let Some((evidence, roots, epoch)) = known else { return Ok(LinkAnswer::Wait) };
+        self.listen(node, 0)?;
         let transport = self.transport()?;
         let certificate = issue_certificate(&transport, asked.enrol.csr.0.clone(), node, now).await?;
         self.certified(node, &transport, &certificate).await?;
@@ -232,7 +233,7 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let hello: Hello = signed.peek()?;
         line.carries(hello.node)?;
-        self.listen(line, 0)?;
+        self.listen(line.node, 0)?;
         // What a node signed for one connection does not open another, and what it signed for none opens none: every
         // connection has its value.
         if !hello.exporter.is_some_and(|own| bool::from(own.0.ct_eq(&line.exporter))) {
@@ -252,8 +253,8 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let pull: Pull = signed.peek()?;
         line.carries(pull.node)?;
-        self.listen(line, 0)?;
-        let (node, taken) = (pull.node, (pull.taken.0.0, pull.taken.1.0));
+        self.listen(line.node, 0)?;
+        let node = pull.node;
         self.submit(None, Input::Pull { node, pull: signed }).await?;
         self.note_certificate(line).await;
         self.offer_root_kek(node, pull.taken).await;
@@ -266,7 +267,6 @@ impl Manager {
         }
         let most = u64::from(pull.wait_s).min(keylink::endpoint::PULL_WAIT_S);
         let _ = tokio::time::timeout(Duration::from_secs(most), ring).await;
-        debug_assert!(taken.1 < u64::MAX);
         let mut mail = self.mail_for(node, pull.taken, pull.root).await?;
         if mail.is_empty() {
             mail.messages.extend(self.proof_for(node).await);
@@ -287,7 +287,7 @@ impl Manager {
     /// Receipts, refusals and requests of a node. Answers what confirms the receipts that were counted.
     pub async fn receipts(&self, line: Line, body: &[u8]) -> Result<Mail, LinkProblem> {
         let parcel: Parcel = strict(body)?;
-        self.listen(line, parcel.messages.len().min(PARCEL_MAX))?;
+        self.listen(line.node, parcel.messages.len().min(PARCEL_MAX))?;
         let mut node = None;
         let mut last = None;
         let key = self.view(|core| core.node(&line.node).map(|node| node.link.key));
@@ -322,7 +322,7 @@ impl Manager {
                 Err(SubmitError::Refused(refusal)) => {
                     tracing::debug!(node = %speaker, %refusal, "not counted");
                     // The last word of a revoked node counts whatever came before it.
-                    if !self.view(|core| core.node(&speaker).is_some_and(Node::owes_wipe)) {
+                    if !self.view(|core| core.node(&speaker).is_some_and(Node::may_say_last_word)) {
                         break;
                     }
                 }
@@ -342,7 +342,7 @@ impl Manager {
         let signed = Signed::parse(body)?;
         let beat: StatusBeat = signed.peek()?;
         line.carries(beat.node)?;
-        self.listen(line, 0)?;
+        self.listen(line.node, 0)?;
         let ours = i64::try_from(self.now().utc_ms).unwrap_or(i64::MAX);
         let skew_ms = i64::try_from(beat.utc_ms.0).unwrap_or(i64::MAX).saturating_sub(ours);
         self.submit(None, Input::Beat { beat: signed, node: beat.node, skew_ms, by_file: false }).await?;

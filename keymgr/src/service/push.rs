@@ -1,7 +1,7 @@
 //! Nodes that are pushed to: what is due is brought to them, and what they answer is taken, as by file but at once.
 //! Every node has a task of its own, so that one that does not answer keeps nobody waiting.
 
-use super::carrier::Way;
+use super::carrier::{CARRIED_MAX, Way};
 use super::link::{LinkProblem, mail_bytes};
 use super::manager::Manager;
 use super::transport::Transport;
@@ -164,6 +164,13 @@ impl Manager {
         }
         target.confirmed = last;
         let parcel: Parcel = strict(&body).map_err(|_| PushProblem::Answer)?;
+        if parcel.messages.len() > CARRIED_MAX {
+            return Err(PushProblem::Answer);
+        }
+        // As on the node's own connection; here the answer is waited with, since a node need not say it again.
+        while let Err(LinkProblem::TooMany(seconds)) = self.listen(node, parcel.messages.len()) {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        }
         for verdict in self.parcel(node, parcel, Way::Push).await? {
             if let Some(code) = verdict.code {
                 tracing::warn!(%node, kind = verdict.kind, message = %verdict.message, code, "not taken");

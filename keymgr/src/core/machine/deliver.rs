@@ -99,7 +99,8 @@ pub(super) fn push_to(tx: &mut Change<'_>, id: &NodeId, address: Option<String>)
         return Err(Refusal::Value("a node takes pushes at HOST:PORT"));
     }
     let node = tx.edit::<Node>(id)?;
-    if node.standing == Standing::Revoked {
+    // One that is gone need not be called for ever.
+    if node.standing == Standing::Revoked && address.is_some() {
         return Err(Refusal::Suspended);
     }
     node.reach.push = address;
