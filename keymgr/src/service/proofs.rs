@@ -32,16 +32,18 @@ pub(super) struct Proofs {
 }
 
 impl Proofs {
-    // True when a proof of this receipt may be given; counts it.
-    fn give(&self, node: NodeId, number: u64, mono_ms: u64) -> bool {
-        let mut all = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+    // How often a proof of this receipt was given, if it may be given again.
+    fn may_give(&self, node: NodeId, number: u64, mono_ms: u64) -> Option<u32> {
+        let all = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, times, since) = all.get(&node).copied().unwrap_or((number, 0, mono_ms));
         let times = if last == number { times } else { 0 };
-        if times >= GIVEN && mono_ms.saturating_sub(since) < AGAIN_MS {
-            return false;
-        }
+        (times < GIVEN || mono_ms.saturating_sub(since) >= AGAIN_MS).then_some(times)
+    }
+
+    // It was given.
+    fn gave(&self, node: NodeId, number: u64, times: u32, mono_ms: u64) {
+        let mut all = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(node, (number, times.saturating_add(1), mono_ms));
-        true
     }
 
     // True when it is time for a node that disputes one.
@@ -90,10 +92,11 @@ impl Manager {
         };
         let found = self.store().read(find).await??;
         let found = found.inspect_err(|error| tracing::error!(%error, "no proof of a receipt")).ok()?;
-        if !self.0.proofs.give(node, found.receipt.0.0, self.now().mono_ms) {
-            return None;
-        }
-        self.proof(node, found, checkpoint).await
+        let number = found.receipt.0.0;
+        let times = self.0.proofs.may_give(node, number, self.now().mono_ms)?;
+        let proof = self.proof(node, found, checkpoint).await?;
+        self.0.proofs.gave(node, number, times, self.now().mono_ms);
+        Some(proof)
     }
 
     async fn proof(&self, node: NodeId, found: Found, checkpoint: Checkpoint) -> Option<Signed> {
@@ -130,7 +133,10 @@ mod tests {
     fn a_proof_that_a_node_does_not_take_is_not_given_for_ever() {
         let proofs = Proofs::default();
         let (one, other) = (NodeId([1; 32]), NodeId([2; 32]));
-        let given = |node, number, ms| proofs.give(node, number, ms);
+        let given = |node, number, ms| {
+            let times = proofs.may_give(node, number, ms);
+            times.inspect(|times| proofs.gave(node, number, *times, ms)).is_some()
+        };
         let pulls: Vec<u64> = (0..10).map(|pull| 1_000 + pull * 30_000).collect();
         let times = pulls.iter().filter(|&&ms| given(one, 7, ms)).count();
         assert_eq!(times, GIVEN as usize);

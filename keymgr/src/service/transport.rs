@@ -119,8 +119,10 @@ impl Manager {
         let before_it;
         let goes = of.1.change.as_ref().filter(|change| change.key == CentreKey::Transport);
         if let Some(old) = goes.map(|change| change.old).filter(|old| *old != issues && counts.contains(old))
-            && let Ok(before) = Authority::of(ring, &old, since)
+            && ring.signer(CentreKey::Transport, &old).is_some()
         {
+            // One that does not sign now is tried again with the next look.
+            let before = Authority::of(ring, &old, since)?;
             before_it = self.certificate_by(&before, now)?;
             certificates.push((old, &before_it));
         }
