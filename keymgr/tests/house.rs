@@ -49,6 +49,24 @@ fn a_house_is_made_once_and_opens_by_its_passphrase() {
     assert!(matches!(house.open(PASSPHRASE), Err(HouseError::Folder(FolderError::Open(_)))));
 }
 
+// Of an attempt that kept its keys elsewhere, whatever it has written is of no use to the next.
+#[test]
+fn what_an_attempt_before_has_left_does_not_stand_in_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::at(folder.path().join("kmc"));
+    house.begin(b"of the first attempt", None).unwrap();
+    for (file, content) in
+        [("enrolment.pem", "sealed by a passphrase of that time"), ("master.toml", "a token's")]
+    {
+        house.write(file, content.as_bytes()).unwrap();
+    }
+    let made = house.begin(PASSPHRASE, None).unwrap();
+    house.complete(&settings()).unwrap();
+    let opened = house.open(PASSPHRASE).unwrap();
+    assert_eq!(*opened.ring.enrolment_secret(), *made.ring.enrolment_secret());
+    assert!(!house.path("master.toml").exists() && !house.path("enrolment.pem").exists());
+}
+
 // Goes by the name of a key that it has not.
 struct Another(PublicKey, Option<SoftSigner>);
 

@@ -3,6 +3,7 @@
 use super::authority::{Authority, AuthorityError};
 use super::custody::{Custody, CustodyError};
 use super::genesis::Genesis;
+use super::master::MASTER;
 use super::ring::KeyRing;
 use super::settings::Settings;
 use crate::channel::ListenerKey;
@@ -153,6 +154,7 @@ impl House {
         self.0.make()?;
         self.0.erase(GENESIS)?;
         let ring = KeyRing::create(&self.0, passphrase, custody)?;
+        self.0.erase(MASTER)?;
         let channel = ListenerKey::generate().map_err(|_| HouseError::Random)?;
         self.seal(CHANNEL, channel.der(), passphrase)?;
         Ok(HouseKeys { ring: Arc::new(ring), channel })

@@ -6,7 +6,7 @@ use hsm::{LmkId, LmkInfo};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-const MASTER: &str = "master.toml";
+pub(super) const MASTER: &str = "master.toml";
 
 /// Content of `master.toml`. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -237,6 +237,8 @@ impl KeyRing {
         custody: Option<Custody>,
     ) -> Result<Self, HouseError> {
         sweep_attempt(folder, custody.as_ref())?;
+        let sealed = all_files(folder, &[SEALED])?.into_iter().map(|(_, file)| file);
+        sealed.chain([ENROLMENT.to_owned()]).try_for_each(|file| folder.erase(&file))?;
         if let Some(custody) = custody {
             return Self::create_in(folder, passphrase, custody);
         }
