@@ -292,7 +292,7 @@ impl NodeSide {
     ) -> Result<Result<KekRecord, Reason>, SideError> {
         self.go_back()?;
         let state = self.machine.state();
-        if state.kek.as_ref().is_some_and(|held| held.number >= number) {
+        if state.kek_floor() >= number {
             return Ok(Err(Reason::Generation));
         }
         let mut nonce = Hex([0; 32]);

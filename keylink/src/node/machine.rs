@@ -271,6 +271,7 @@ impl Machine {
     }
 
     fn zeroise(&mut self, asked: (U64, Digest)) {
+        self.state.kek_number = self.state.kek_floor();
         self.state.kek = None;
         self.state.kek_pending = None;
         // Told when no core uses any of them.
