@@ -61,12 +61,7 @@ impl TokenSigner {
         if !sound(&session, private)? {
             return Err(unsound());
         }
-        let point = session.get_attributes(public, &[AttributeType::EcPoint])?;
-        let point = point.into_iter().find_map(|attribute| match attribute {
-            Attribute::EcPoint(point) => point_of(&point),
-            _ => None,
-        });
-        let public = point.ok_or_else(unsound)?;
+        let public = point(&session, public)?.ok_or_else(unsound)?;
         Ok(Self { session: Mutex::new(session), private, public })
     }
 
@@ -135,8 +130,17 @@ pub(crate) fn generate(
     Err(last)
 }
 
+/// The public half itself; none if it is no point of the curve.
+pub(crate) fn point(session: &Session, public: ObjectHandle) -> Result<Option<[u8; 32]>, TokenError> {
+    let facts = session.get_attributes(public, &[AttributeType::EcPoint])?;
+    Ok(facts.into_iter().find_map(|fact| match fact {
+        Attribute::EcPoint(point) => point_of(&point),
+        _ => None,
+    }))
+}
+
 // Bare, or as a DER octet string.
-pub(crate) fn point_of(point: &[u8]) -> Option<[u8; 32]> {
+fn point_of(point: &[u8]) -> Option<[u8; 32]> {
     match point {
         [0x04, 0x20, rest @ ..] => rest.try_into().ok(),
         bare => bare.try_into().ok(),

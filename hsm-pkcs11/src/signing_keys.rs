@@ -4,7 +4,7 @@
 
 use crate::error::TokenError;
 use crate::fault::Fault;
-use crate::signer::{NEEDED_WHAT, generate, offered, point_of, sound};
+use crate::signer::{NEEDED_WHAT, generate, offered, point, sound};
 use crate::token::Token;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
@@ -167,14 +167,6 @@ impl SigningKeys {
 
 fn short(key: &Public) -> String {
     key.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn point(session: &Session, public: ObjectHandle) -> Result<Option<Public>, TokenError> {
-    let facts = session.get_attributes(public, &[AttributeType::EcPoint])?;
-    Ok(facts.into_iter().find_map(|fact| match fact {
-        Attribute::EcPoint(point) => point_of(&point),
-        _ => None,
-    }))
 }
 
 // Both spellings of a point are looked for; the token's own word decides.

@@ -191,25 +191,28 @@ impl Signed {
 
     /// Reads a message as it travels.
     pub fn parse(text: &[u8]) -> Result<Self, EnvelopeError> {
-        let text: Text = strict(text)?;
-        let kind = text.kind.strip_prefix("application/vnd.payhsm.").and_then(|k| k.strip_suffix(".v1+json"));
+        Self::of(strict(text)?)
+    }
+
+    fn of(text: Text) -> Result<Self, EnvelopeError> {
+        let Text { kind, payload, key, signature } = text;
+        let kind = kind.strip_prefix("application/vnd.payhsm.").and_then(|k| k.strip_suffix(".v1+json"));
         let kind = kind.ok_or(EnvelopeError::Kind)?.to_owned();
-        Ok(Self::of(kind, text))
+        Ok(Self { kind, payload: payload.0, key_id: key, signature: signature.0, known: Known::default() })
     }
 
-    fn of(kind: String, text: Text) -> Self {
-        let Text { payload, key, signature, .. } = text;
-        Self { kind, payload: payload.0, key_id: key, signature: signature.0, known: Known::default() }
-    }
-
-    /// The message as it travels.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        bytes_of(&Text {
+    fn text(&self) -> Text {
+        Text {
             kind: type_of(&self.kind),
             payload: Blob(self.payload.clone()),
             key: self.key_id,
             signature: Hex(self.signature),
-        })
+        }
+    }
+
+    /// The message as it travels.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        bytes_of(&self.text())
     }
 
     /// SHA-256 of the PAE: the message's name.
@@ -254,29 +257,25 @@ impl Signed {
 
 impl Serialize for Signed {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        Text {
-            kind: type_of(&self.kind),
-            payload: Blob(self.payload.clone()),
-            key: self.key_id,
-            signature: Hex(self.signature),
-        }
-        .serialize(to)
+        self.text().serialize(to)
     }
 }
 
 impl<'de> Deserialize<'de> for Signed {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = Text::deserialize(from)?;
-        let kind = text.kind.strip_prefix("application/vnd.payhsm.").and_then(|k| k.strip_suffix(".v1+json"));
-        let kind = kind.ok_or_else(|| serde::de::Error::custom("message of another kind"))?.to_owned();
-        Ok(Self::of(kind, text))
+        Self::of(Text::deserialize(from)?).map_err(serde::de::Error::custom)
     }
 }
 
 /// Reads JSON that has every field once and no other, and nothing behind it.
 pub fn strict<T: DeserializeOwned>(text: &[u8]) -> Result<T, EnvelopeError> {
+    strict_up_to(MESSAGE_MAX, text)
+}
+
+/// The same of a text that may be longer, or must be shorter, than a message.
+pub fn strict_up_to<T: DeserializeOwned>(most: usize, text: &[u8]) -> Result<T, EnvelopeError> {
     // A struct could be written as a list too: one spelling is enough.
-    if text.len() > MESSAGE_MAX || text.first() != Some(&b'{') {
+    if text.len() > most || text.first() != Some(&b'{') {
         return Err(EnvelopeError::Malformed);
     }
     serde_json::from_slice(text).map_err(|_| EnvelopeError::Malformed)

@@ -4,6 +4,12 @@
 use crate::ids::Digest;
 use sha2::{Digest as _, Sha256};
 
+/// Longest path that is looked at: no tree is deeper, whatever somebody has signed.
+pub const PATH_MAX: usize = 64;
+
+// Its half is a power of two that fits.
+const LEAVES_MAX: usize = 1 << (usize::BITS - 1);
+
 fn leaf(data: &[u8]) -> Digest {
     Digest(Sha256::new().chain_update([0]).chain_update(data).finalize().into())
 }
@@ -47,9 +53,10 @@ pub fn prove<T: AsRef<[u8]>>(leaves: &[T], index: usize) -> Option<Vec<Digest>> 
     Some(path)
 }
 
-/// True when `data` is leaf `index` of the `count` leaves under `root`.
+/// True when `data` is leaf `index` of the `count` leaves under `root`. No tree that could not be is climbed.
 pub fn holds(tree: &Digest, count: usize, index: usize, data: &[u8], path: &[Digest]) -> bool {
-    index < count && climb(count, index, leaf(data), path).as_ref() == Some(tree)
+    let possible = index < count && count <= LEAVES_MAX && path.len() <= PATH_MAX;
+    possible && climb(count, index, leaf(data), path).as_ref() == Some(tree)
 }
 
 fn climb(count: usize, index: usize, own: Digest, path: &[Digest]) -> Option<Digest> {
@@ -91,6 +98,27 @@ mod tests {
         ] {
             assert_eq!(root(&leaves[..count]).to_string(), hash, "{count}");
         }
+    }
+
+    // A signed state may claim any size, and a proof may be of any length.
+    #[test]
+    fn a_tree_that_cannot_be_holds_nothing() {
+        let data = b"entry";
+        for count in [LEAVES_MAX + 1, usize::MAX - 1, usize::MAX] {
+            for length in [0, 63, PATH_MAX, 46_000, 1_000_000] {
+                let path = vec![Digest([1; 32]); length];
+                for index in [0, count / 2, count - 1] {
+                    assert!(!holds(&leaf(data), count, index, data, &path), "{count} {length}");
+                }
+            }
+        }
+        // The deepest that can be, with the right path and a longer one.
+        let mut path = vec![Digest([1; 32]); 63];
+        let tree = path.iter().fold(leaf(data), |own, other| parent(&own, other));
+        assert!(holds(&tree, LEAVES_MAX, 0, data, &path));
+        assert!(!holds(&tree, LEAVES_MAX, 1, data, &path));
+        path.resize(100_000, Digest([1; 32]));
+        assert!(!holds(&tree, LEAVES_MAX, 0, data, &path));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! them. Judged with root documents alone, which name the public keys of the centre; the node's own key is the one that
 //! its id is the hash of.
 
-use crate::envelope::{Body, Signed, bytes_of, strict};
+use crate::envelope::{Body, Signed, bytes_of, strict_up_to};
 use crate::ids::{Digest, KmcId, NodeId, PublicKey};
 use crate::message::{Audience, Checkpoint, CounterReceipt, Head, InclusionProof, ProofFault, Receipt};
 use crate::note;
@@ -89,8 +89,8 @@ pub struct Shown {
     pub disputed: Vec<(u64, ProofFault)>,
     /// Two states of one size that the log's keys have signed.
     pub forks: Vec<Fork>,
-    /// Proofs that the node disputed, by the numbers of their receipts, of which this file does not show why: they are
-    /// about a receipt that is not here, or the centre's keys have not signed the other state.
+    /// Proofs that the node disputed, by the numbers of their receipts, of which this file does not show why: they hold
+    /// for the receipt that they name, or the centre's keys have not signed the other state.
     pub unshown: Vec<u64>,
     /// The proof is about a receipt that is not here, of this number: it proves nothing.
     pub strayed: Option<u64>,
@@ -171,6 +171,10 @@ impl ReceiptFile {
     /// The format of this version.
     pub const FORMAT: &'static str = "receipts.v1";
 
+    /// Longest file that is read, bytes. It holds all that a node keeps: 4096 receipts with what the centre answered, and
+    /// the proofs that it disputed, since it keeps none that are longer than they must be.
+    pub const LENGTH_MAX: usize = 64 << 20;
+
     /// The file's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes_of(self)
@@ -178,7 +182,7 @@ impl ReceiptFile {
 
     /// Reads a file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileFault> {
-        let file: Self = strict(bytes).map_err(|_| FileFault::Form)?;
+        let file: Self = strict_up_to(Self::LENGTH_MAX, bytes).map_err(|_| FileFault::Form)?;
         if file.format == Self::FORMAT { Ok(file) } else { Err(FileFault::Form) }
     }
 
@@ -226,9 +230,8 @@ impl ReceiptFile {
                 forks.push(Fork { number: number.0, size: other.size.0, roots });
                 continue;
             }
-            let own = receipts.iter().find(|(_, receipt)| receipt.head.seq == number);
-            let hash = own.map_or(proof.receipt, |(hash, _)| *hash);
-            match proof.judge(self.node, (number, hash), &keys) {
+            // By what it names itself: whoever has the node's key could sign another receipt of this number.
+            match proof.judge(self.node, (number, proof.receipt), &keys) {
                 Err(fault) => disputed.push((number.0, fault)),
                 Ok(()) => unshown.push(number.0),
             }

@@ -74,14 +74,7 @@ pub struct SignedSuccession {
 }
 
 impl SignedSuccession {
-    /// Signs with both.
-    pub fn seal(body: &Succession, old: &impl crate::Sign, new: &impl crate::Sign) -> Self {
-        let payload = bytes_of(body);
-        let pae = pae(Succession::KIND, &payload);
-        Self { by_old: Hex(old.sign(&pae)), by_new: Hex(new.sign(&pae)), payload: Blob(payload) }
-    }
-
-    /// The same with keys that may be out of reach.
+    /// Signs with both, which may be out of reach.
     pub fn try_seal(
         body: &Succession,
         old: &(impl TrySign + ?Sized),
@@ -117,7 +110,7 @@ mod tests {
             new: new.key(),
             made_ms: U64(5),
         };
-        SignedSuccession::seal(&body, &old, &new)
+        SignedSuccession::try_seal(&body, &old, &new).expect("signed")
     }
 
     #[test]
@@ -146,6 +139,7 @@ mod tests {
             new: name,
             made_ms: U64(5),
         };
-        assert!(SignedSuccession::seal(&body, &own, &own).open().is_none());
+        let own = SignedSuccession::try_seal(&body, &own, &own).expect("signed");
+        assert!(own.open().is_none());
     }
 }

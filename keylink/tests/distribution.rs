@@ -749,17 +749,26 @@ fn a_recipient_period_that_ends_stops_processing_only_where_the_policy_says_so()
         side.machine.reload(&stored).unwrap();
         let again = side.machine.tick(side.now);
         assert_eq!(again.alarms, [Alarm::RecipientPeriod]);
-        assert_eq!((again.publish.is_some(), again.persist), (hard_stop, hard_stop), "what was not published is");
+        assert_eq!(
+            (again.publish.is_some(), again.persist),
+            (hard_stop, hard_stop),
+            "what was not published is"
+        );
         side.follow(again);
         assert_eq!(held(&side), (true, usize::from(!hard_stop), false));
         assert_eq!(tick(&mut side, until + 2), (false, vec![Alarm::RecipientPeriod]));
+        // A wall clock that jumps ends no protection: the present generation stays, with an alarm.
+        let jumped = Instant3 { utc_ms: side.now.utc_ms + 600_000, ..side.now.after(1) };
+        let effects = side.machine.tick(jumped);
+        assert_eq!((effects.publish, effects.alarms), (None, vec![Alarm::Clock]));
+        assert!(!side.machine.table(jumped).sets[0].stale);
         let late = vec![Alarm::OriginatorPeriod, Alarm::RecipientPeriod];
         let stale = vec![Alarm::OriginatorPeriod, Alarm::RecipientPeriod, Alarm::Stale];
         let standing = if hard_stop { &stale } else { &late };
         let (published, alarms) = tick(&mut side, until + 4_001);
         assert_eq!((published, &alarms), (hard_stop, standing));
         assert_eq!(held(&side), (true, usize::from(!hard_stop), hard_stop));
-        // A wall clock that jumps ends nothing.
+        // Nor does it end what is processed.
         let jumped = Instant3 { utc_ms: side.now.utc_ms + 600_000, ..side.now.after(10) };
         side.machine.tick(jumped);
         assert!(side.machine.table(jumped).sets[0].current.is_some());

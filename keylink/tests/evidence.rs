@@ -7,7 +7,7 @@ use common::{Centre, centre};
 use keylink::envelope::bytes_of;
 use keylink::merkle;
 use keylink::message::{
-    Alarm, Checkpoint, CounterReceipt, Head, InclusionProof, ProofFault, Reason, ReceiptKind, Step,
+    Alarm, Checkpoint, CounterReceipt, Head, InclusionProof, ProofFault, Reason, Receipt, ReceiptKind, Step,
 };
 use keylink::node::Kept;
 use keylink::receipt_file::{CentreKeys, FileFault, Fork, Forked, ReceiptFile};
@@ -163,11 +163,10 @@ fn a_proof_that_does_not_hold_is_an_alarm_and_is_kept() {
         let last = log.places.len() - 1;
         let mut proof = log.proof(&mut side, &centre, last);
         tamper(&mut proof, &log);
-        let number = proof.head.seq;
         let signed = Signed::seal(&proof, &centre.manifest);
         let effects = side.machine.message(side.now, &signed, [0; 16]);
         assert_eq!(effects.alarms, [Alarm::LogDiffers], "{what}");
-        let kept = Kept::Disputed { number, proof: signed.clone(), other: None };
+        let kept = Kept::Disputed { proof: signed.clone(), other: None };
         assert_eq!(effects.keep, [kept], "{what}");
         assert!(effects.persist && side.machine.state().proved == U64(0), "{what}");
         assert_eq!(side.reason(&effects.send[0]), Reason::Proof, "{what}");
@@ -189,6 +188,79 @@ fn a_proof_that_does_not_hold_is_an_alarm_and_is_kept() {
     let mut side = begun(&centre);
     let signed = Signed::seal(&proof, &foreign);
     assert_eq!(side.refused(&signed), Reason::Signature);
+}
+
+// What was proved before the log was told anew says nothing of it.
+#[test]
+fn an_old_proof_ends_no_dispute() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let log = Log::of(&side);
+    let (first, last) = (log.proof(&mut side, &centre, 0), log.places.len() - 1);
+    let give = |side: &mut Side, proof: &InclusionProof| {
+        let effects = side.machine.message(side.now, &Signed::seal(proof, &centre.manifest), [0; 16]);
+        (effects.persist, side.machine.state().disputed)
+    };
+    let newest = log.proof(&mut side, &centre, last);
+    assert_eq!(give(&mut side, &first), (true, false));
+    let mut bad = newest.clone();
+    bad.path[0].0[0] ^= 1;
+    assert_eq!(give(&mut side, &bad), (true, true));
+    assert_eq!(give(&mut side, &first), (false, true));
+    // The same receipt in a log that has grown is news.
+    let mut grown = Log { lines: log.lines.clone(), places: log.places.clone() };
+    grown.lines.push(format!("v1 {} 5 0 someone - centre.tick allowed - - - -", grown.lines.len()));
+    let grown = grown.proof(&mut side, &centre, 0);
+    assert_eq!(give(&mut side.clone(), &grown), (true, false));
+    assert_eq!(give(&mut side, &newest), (true, false));
+}
+
+// What is longer than it must be would fill the file that shows the rest.
+#[test]
+fn what_is_too_long_to_be_a_proof_is_refused_and_not_kept() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let log = Log::of(&side);
+    let proof = log.proof(&mut side, &centre, 0);
+    let long = "x".repeat(64 << 10);
+    type Tamper<'a> = &'a dyn Fn(&mut InclusionProof);
+    let tampers: [Tamper<'_>; 4] = [
+        &|proof| proof.entry.push_str(&long),
+        &|proof| proof.path = vec![Digest([1; 32]); 65],
+        &|proof| {
+            (proof.path, proof.checkpoint.size) = (vec![Digest([1; 32]); 46_000], U64(u64::MAX));
+        },
+        &|proof| proof.checkpoint.note = long.repeat(5),
+    ];
+    for (n, tamper) in tampers.into_iter().enumerate() {
+        let mut proof = proof.clone();
+        tamper(&mut proof);
+        let signed = Signed::seal(&proof, &centre.manifest);
+        let effects = side.machine.message(side.now, &signed, [0; 16]);
+        assert!(!effects.persist && effects.keep.is_empty() && !side.machine.state().disputed, "{n}");
+        assert_eq!(side.reason(&effects.send[0]), Reason::Malformed, "{n}");
+    }
+    let mut payload = counter(&mut side, &centre).payload;
+    payload.resize(5 << 10, b' ');
+    let padded = Signed::seal_bytes("counter-receipt", payload, &centre.manifest);
+    assert_eq!(side.refused(&padded), Reason::Malformed);
+    // A signed tree that cannot be is disputed like any other that does not hold.
+    let mut huge = proof;
+    let text = format!("{LOG}\n{}\n", u64::MAX);
+    huge.checkpoint = resized(&huge.checkpoint, &text);
+    huge.path = vec![Digest([1; 32]); 64];
+    let effects = side.machine.message(side.now, &Signed::seal(&huge, &centre.manifest), [0; 16]);
+    assert!(matches!(effects.keep.as_slice(), [Kept::Disputed { .. }]));
+}
+
+// The same root under another head, signed.
+fn resized(checkpoint: &Checkpoint, head: &str) -> Checkpoint {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    let text = format!("{head}{}\n", STANDARD.encode(checkpoint.root.0));
+    let signature = [&[1, 2, 3, 4][..], &log_key().sign(text.as_bytes())].concat();
+    let note = format!("{text}\n\u{2014} {LOG} {}\n", STANDARD.encode(signature));
+    Checkpoint { size: U64(u64::MAX), root: checkpoint.root, note }
 }
 
 // The node remembers the last eight that were confirmed, however many came with one answer.
@@ -256,7 +328,7 @@ fn two_roots_of_one_size_are_a_fork() {
     assert_eq!(effects.alarms, [Alarm::LogDiffers]);
     // Both states are kept, and whoever has the root document sees that both are signed.
     let known = checkpoint(&other, &log_key());
-    let kept = Kept::Disputed { number: U64(1), proof: signed.clone(), other: Some(known.clone()) };
+    let kept = Kept::Disputed { proof: signed.clone(), other: Some(known.clone()) };
     assert_eq!(effects.keep, [kept]);
     let keys = CentreKeys::of(std::slice::from_ref(&centre.root)).unwrap();
     let (mut file, _) = file(&mut side, &centre);
@@ -353,6 +425,31 @@ fn a_file_that_does_not_show_it_is_refused() {
     disputed.disputed = vec![Signed::seal(&bad, &centre.manifest)];
     let shown = disputed.judge(&keys).unwrap();
     assert_eq!(shown.disputed, [(proof.head.seq.0, ProofFault::Path)]);
+    // Whoever has the node's key signs what he likes: a proof that holds for what it names convicts nobody.
+    let mut framed = good.clone();
+    let mut other: Receipt = framed.receipts.last().unwrap().peek().unwrap();
+    other.kcv = Some("000000".into());
+    *framed.receipts.last_mut().unwrap() = Signed::seal(&other, side.signer.as_ref());
+    (framed.counters, framed.proof, framed.disputed) = (Vec::new(), None, vec![good.proof.clone().unwrap()]);
+    let shown = framed.judge(&keys).unwrap();
+    assert!(!shown.convicts() && shown.unshown == [proof.head.seq.0]);
+    // Nor does a signed tree of a size that none has bring anybody down.
+    let mut deep = proof.clone();
+    deep.checkpoint = resized(&deep.checkpoint, &format!("{LOG}\n{}\n", u64::MAX));
+    deep.path = vec![Digest([1; 32]); 46_000];
+    disputed.disputed = vec![Signed::seal(&deep, &centre.manifest)];
+    assert_eq!(disputed.judge(&keys).unwrap().disputed, [(proof.head.seq.0, ProofFault::Path)]);
+    // The file is longer than any message, but not of any length.
+    let mut many = good.clone();
+    many.disputed = vec![disputed.disputed[0].clone(); 2];
+    let long = many.to_bytes();
+    assert!(
+        long.len() > keylink::wire::MESSAGE_MAX && ReceiptFile::from_bytes(&long).is_ok(),
+        "{}",
+        long.len()
+    );
+    let endless = [&long[..long.len() - 1], &vec![b' '; ReceiptFile::LENGTH_MAX], b"}"].concat();
+    assert_eq!(ReceiptFile::from_bytes(&endless), Err(FileFault::Form));
     // Nor is anything read that is no such file, nor keys that nobody stands for.
     assert_eq!(ReceiptFile::from_bytes(b"{}"), Err(FileFault::Form));
     let text = String::from_utf8(good.to_bytes()).unwrap().replacen("receipts.v1", "receipts.v2", 1);

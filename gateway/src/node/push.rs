@@ -18,9 +18,10 @@ use keylink::endpoint::PUSH_PATH;
 use keylink::envelope::{bytes_of, strict};
 use keylink::wire::MESSAGE_MAX;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -54,7 +55,22 @@ pub struct PushListener {
 
 /// What a push listener shows and believes; clones share it.
 #[derive(Clone)]
-pub struct PushTls(Arc<Mutex<TlsAcceptor>>);
+pub struct PushTls(Arc<Mutex<Shown>>);
+
+struct Shown {
+    acceptor: TlsAcceptor,
+    // Connections of this acceptor: when this goes, they answer what they have begun, and end.
+    open: GracefulShutdown,
+    // The same for whoever takes its time.
+    until: watch::Sender<()>,
+}
+
+impl Shown {
+    fn new(identity: &TlsIdentity) -> Result<Self, TransportError> {
+        let acceptor = TlsAcceptor::from(Arc::new(identity.server()?));
+        Ok(Self { acceptor, open: GracefulShutdown::new(), until: watch::Sender::new(()) })
+    }
+}
 
 impl std::fmt::Debug for PushTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,18 +80,31 @@ impl std::fmt::Debug for PushTls {
 
 impl PushTls {
     fn new(identity: &TlsIdentity) -> Result<Self, TransportError> {
-        Ok(Self(Arc::new(Mutex::new(TlsAcceptor::from(Arc::new(identity.server()?))))))
+        Ok(Self(Arc::new(Mutex::new(Shown::new(identity)?))))
     }
 
-    /// Connections taken from now on are shown another certificate.
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connections taken from now on are shown another certificate, and judged by these authorities. Those that are
+    /// open were judged by others: they end, with the answer to what they have asked.
     pub fn identify(&self, identity: &TlsIdentity) -> Result<(), TransportError> {
-        let fresh = TlsAcceptor::from(Arc::new(identity.server()?));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let fresh = Shown::new(identity)?;
+        *self.shown() = fresh;
         Ok(())
     }
 
-    fn acceptor(&self) -> TlsAcceptor {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    // What is shown now, and what tells when it is no more.
+    fn acceptor(&self) -> (TlsAcceptor, Watcher, watch::Receiver<()>) {
+        let shown = self.shown();
+        (shown.acceptor.clone(), shown.open.watcher(), shown.until.subscribe())
+    }
+
+    // Ends all connections once what they have asked is answered.
+    async fn end(&self) {
+        let open = std::mem::take(&mut self.shown().open);
+        open.shutdown().await;
     }
 }
 
@@ -106,9 +135,9 @@ impl PushListener {
             .layer(DefaultBodyLimit::max(MESSAGE_MAX))
             .with_state(side);
         let served = Places::new(SERVED.0, SERVED.1);
-        let doors = Arc::new(Doors { tls: self.tls, app, served, head: self.head });
+        let doors = Arc::new(Doors { tls: self.tls.clone(), app, served, head: self.head });
         let greeted = Places::new(GREETED.0, GREETED.1);
-        let (ending, mut open) = (GracefulShutdown::new(), JoinSet::new());
+        let mut open = JoinSet::new();
         let mut stop = core::pin::pin!(stop);
         loop {
             while open.try_join_next().is_some() {}
@@ -120,11 +149,11 @@ impl PushListener {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            open.spawn(Arc::clone(&doors).admit(stream, peer, greeted.take(peer.ip()), ending.watcher()));
+            open.spawn(Arc::clone(&doors).admit(stream, peer, greeted.take(peer.ip())));
             // Whoever had to make room closes first.
             tokio::task::yield_now().await;
         }
-        let _ = tokio::time::timeout(GRACE, ending.shutdown()).await;
+        let _ = tokio::time::timeout(GRACE, self.tls.end()).await;
         open.shutdown().await;
     }
 }
@@ -138,8 +167,9 @@ struct Doors {
 
 impl Doors {
     // A slow handshake holds up nobody else.
-    async fn admit(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut greeted: Place, watch: Watcher) {
-        let handshake = tokio::time::timeout(HANDSHAKE, self.tls.acceptor().accept(stream));
+    async fn admit(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut greeted: Place) {
+        let (acceptor, watch, shown) = self.tls.acceptor();
+        let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream));
         let stream = tokio::select! {
             done = handshake => done,
             () = greeted.displaced() => return tracing::debug!(%peer, "push listener: made room for another"),
@@ -162,8 +192,15 @@ impl Doors {
                 }
             }
             () = place.displaced() => tracing::debug!(%peer, "push listener: made room for another"),
+            () = outlived(shown) => tracing::debug!(%peer, "push listener: authorities have changed"),
         }
     }
+}
+
+// Ready when what a connection was judged by counts no more, and the time to answer is over.
+async fn outlived(mut shown: watch::Receiver<()>) {
+    while shown.changed().await.is_ok() {}
+    tokio::time::sleep(GRACE).await;
 }
 
 async fn take(State(side): State<SideHandle>, body: Bytes) -> Result<Vec<u8>, StatusCode> {
@@ -206,11 +243,12 @@ fn has_id(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::run::Request;
     use rcgen::{
         BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     };
     use rustls::pki_types::ServerName;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_rustls::TlsConnector;
 
     fn named(name: &str) -> Vec<u8> {
@@ -246,6 +284,54 @@ mod tests {
         TlsIdentity { certificate, key: key.serialize_pem().into(), authorities: vec![authority] }
     }
 
+    type Client = tokio_rustls::client::TlsStream<TcpStream>;
+
+    async fn connected(address: SocketAddr, identity: &TlsIdentity) -> std::io::Result<Client> {
+        let stream = TcpStream::connect(address).await?;
+        let client = TlsConnector::from(Arc::new(identity.client().expect("client")));
+        client.connect(ServerName::try_from("localhost").expect("name"), stream).await
+    }
+
+    // What comes until the listener closes.
+    async fn rest_of(stream: &mut Client) -> String {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "closed by the listener");
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    // A document that names other authorities comes by push itself: its answer still goes out.
+    #[tokio::test]
+    async fn with_other_authorities_open_connections_end_once_they_have_answered() {
+        let (before, after) = (identity(), identity());
+        let listener = PushListener::bind(([127, 0, 0, 1], 0).into(), &before).await.expect("bound");
+        let (address, tls) = (listener.address(), listener.tls());
+        let (handle, mut requests) = SideHandle::new();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(listener.serve(handle, async { drop(stopped.await) }));
+        let [mut idle, mut asking, mut slow] = [
+            connected(address, &before).await.expect("let in"),
+            connected(address, &before).await.expect("let in"),
+            connected(address, &before).await.expect("let in"),
+        ];
+        let mail = bytes_of(&keylink::message::Mail::default());
+        let head = format!("POST {PUSH_PATH} HTTP/1.1\r\nhost: n\r\ncontent-length: {}\r\n\r\n", mail.len());
+        asking.write_all(&[head.as_bytes(), &mail].concat()).await.expect("asked");
+        slow.write_all(head.as_bytes()).await.expect("begun");
+        let Some(Request::Push(_, done)) = requests.0.recv().await else { panic!("no push") };
+        tls.identify(&after).expect("other authorities");
+        assert_eq!(rest_of(&mut idle).await, "");
+        done.send(keylink::message::Parcel { messages: Vec::new() }).expect("answered");
+        assert!(rest_of(&mut asking).await.starts_with("HTTP/1.1 200"));
+        // Whoever says no more than half of a request does not keep what he had.
+        rest_of(&mut slow).await;
+        assert!(connected(address, &before).await.is_err());
+        let mut fresh = connected(address, &after).await.expect("let in");
+        drop(stop);
+        rest_of(&mut fresh).await;
+        serving.await.expect("ended");
+    }
+
     // Whoever is let in and asks nothing is not kept either.
     #[tokio::test]
     async fn a_connection_without_a_request_ends() {
@@ -256,13 +342,8 @@ mod tests {
         let (handle, _requests) = SideHandle::new();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(listener.serve(handle, async { drop(stopped.await) }));
-        let stream = TcpStream::connect(address).await.expect("connected");
-        let client = TlsConnector::from(Arc::new(identity.client().expect("client")));
-        let name = ServerName::try_from("localhost").expect("name");
-        let mut stream = client.connect(name, stream).await.expect("let in");
-        let mut rest = Vec::new();
-        let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
-        assert!(ended.is_ok(), "closed by the listener");
+        let mut stream = connected(address, &identity).await.expect("let in");
+        rest_of(&mut stream).await;
         drop(stop);
         serving.await.expect("ended");
     }

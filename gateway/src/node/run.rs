@@ -69,7 +69,7 @@ impl SideHandle {
 
 /// The other end of a [`SideHandle`].
 #[derive(Debug)]
-pub struct Requests(mpsc::Receiver<Request>);
+pub struct Requests(pub(super) mpsc::Receiver<Request>);
 
 type Asked = JoinHandle<Result<Got, TransportError>>;
 

@@ -13,8 +13,8 @@ use keylink::node::{About, Counts, Effects, KekRecord, Kept, Machine, NodeState,
 use keylink::root::RootError;
 use keylink::root_kek::formed_challenge;
 use keylink::wire::Hex;
-use keylink::{NodeId, Signed};
-use std::collections::VecDeque;
+use keylink::{Digest, NodeId, Signed};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -74,6 +74,8 @@ pub struct NodeSide {
     failed: bool,
     // The machine is ahead of what is stored, which could not be read: nothing of it may be said.
     ahead: bool,
+    // Tokens of the state that is stored, by their hashes.
+    tokens: BTreeSet<Digest>,
     exporter: Option<[u8; 32]>,
     renewal: Option<Renewal>,
     carried: bool,
@@ -95,10 +97,12 @@ impl NodeSide {
             released: 0,
             failed: false,
             ahead: false,
+            tokens: BTreeSet::new(),
             exporter: None,
             renewal: None,
             carried: false,
         };
+        side.tokens = tokens(side.machine.state());
         let effects = side.machine.boot(now);
         side.follow(effects).await?;
         Ok(side)
@@ -184,9 +188,16 @@ impl NodeSide {
     // When the state cannot be stored, nothing of it has happened: the machine goes back to what is stored.
     async fn persist(&mut self, keep: Vec<Kept>) -> Result<(), SideError> {
         let node = self.machine.state().node;
-        match self.parts.store.put_with(node, self.machine.to_bytes(), keep).await {
+        let tokens = tokens(self.machine.state());
+        let (store, body) = (&self.parts.store, self.machine.to_bytes());
+        // Nobody is told of a key that was erased while it is in a file.
+        let stored = match self.tokens.is_subset(&tokens) {
+            true => store.put_with(node, body, keep).await,
+            false => store.put_erased(node, body, keep).await,
+        };
+        match stored {
             Ok(()) => {
-                self.failed = false;
+                (self.failed, self.tokens) = (false, tokens);
                 if let Some(stored) = &self.parts.stored {
                     stored(self.machine.state());
                 }
@@ -292,7 +303,7 @@ impl NodeSide {
     ) -> Result<Result<KekRecord, Reason>, SideError> {
         self.go_back()?;
         let state = self.machine.state();
-        if state.kek.as_ref().is_some_and(|held| held.number >= number) {
+        if state.kek_floor() >= number {
             return Ok(Err(Reason::Generation));
         }
         let mut nonce = Hex([0; 32]);
@@ -376,6 +387,12 @@ impl NodeSide {
         };
         self.machine.beat(self.parts.clock.now(), &counts)
     }
+}
+
+fn tokens(state: &NodeState) -> BTreeSet<Digest> {
+    let keys = state.key_sets.iter().flat_map(|set| &set.generations).map(|one| &one.token);
+    let all = keys.chain(state.kek.as_ref().map(|kek| &kek.token));
+    all.filter(|token| !token.is_empty()).map(|token| Digest::of(token.as_bytes())).collect()
 }
 
 fn tell(renewed: Result<u64, RenewError>) {

@@ -48,6 +48,7 @@ struct Put {
     node: NodeId,
     body: Vec<u8>,
     keep: Vec<Kept>,
+    erased: bool,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
@@ -121,8 +122,23 @@ impl Store {
 
     /// Stores a state, and evidence with it: both or nothing.
     pub async fn put_with(&self, node: NodeId, body: Vec<u8>, keep: Vec<Kept>) -> Result<(), StoreError> {
+        self.put_as(node, body, keep, false).await
+    }
+
+    /// The same of a state without keys that were in the one before: once it is done, they are in none of the files.
+    pub async fn put_erased(&self, node: NodeId, body: Vec<u8>, keep: Vec<Kept>) -> Result<(), StoreError> {
+        self.put_as(node, body, keep, true).await
+    }
+
+    async fn put_as(
+        &self,
+        node: NodeId,
+        body: Vec<u8>,
+        keep: Vec<Kept>,
+        erased: bool,
+    ) -> Result<(), StoreError> {
         let (done, answer) = oneshot::channel();
-        self.puts.send(Put { node, body, keep, done }).map_err(|_| StoreError::Closed)?;
+        self.puts.send(Put { node, body, keep, erased, done }).map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -208,8 +224,8 @@ fn keep(transaction: &Transaction<'_>, node: NodeId, one: &Kept) -> rusqlite::Re
                 .prepare_cached("DELETE FROM evidence WHERE node = ?1 AND kind = ?2 AND number < ?3")?
                 .execute(params![node.0.as_slice(), PROVED, number])?;
         }
-        Kept::Disputed { proof, other: None, .. } => arrive(transaction, node, DISPUTED, &proof.to_bytes())?,
-        Kept::Disputed { proof, other: Some(other), .. } => {
+        Kept::Disputed { proof, other: None } => arrive(transaction, node, DISPUTED, &proof.to_bytes())?,
+        Kept::Disputed { proof, other: Some(other) } => {
             let body = Forked { proof: proof.clone(), other: other.clone() };
             arrive(transaction, node, FORKED, &serde_json::to_vec(&body).unwrap_or_default())?;
         }
@@ -264,6 +280,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Tokens of keys that were erased do not stay in pages that are free.
+    connection.pragma_update(None, "secure_delete", true)?;
     Ok(connection)
 }
 
@@ -286,6 +304,10 @@ fn write_for_ever(mut connection: Connection, queue: &mpsc::Receiver<Put>) {
         let stored = commit(&mut connection, &batch);
         if let Err(error) = &stored {
             tracing::error!(%error, "states of nodes are not stored");
+        } else if batch.iter().any(|put| put.erased)
+            && let Err(error) = empty_log(&connection)
+        {
+            tracing::error!(%error, "keys that were erased are left in the write-ahead log for a while");
         }
         for put in batch {
             let answer = if stored.is_ok() { Ok(()) } else { Err(StoreError::Commit) };
@@ -293,6 +315,15 @@ fn write_for_ever(mut connection: Connection, queue: &mpsc::Receiver<Put>) {
             let _ = put.done.send(answer);
         }
     }
+}
+
+// What was written before is in the write-ahead log too, until all of that is in the database.
+fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy {
+        tracing::warn!("keys that were erased are left in the write-ahead log: somebody reads");
+    }
+    Ok(())
 }
 
 fn commit(connection: &mut Connection, batch: &[Put]) -> Result<(), StoreError> {
@@ -354,24 +385,24 @@ mod tests {
         let node = NodeId([1; 32]);
         let store = Store::open(&path).unwrap();
         let other = Checkpoint { size: U64(9), root: Digest([3; 32]), note: "note".into() };
-        let put = async |number: u64, proof: u64, other: Option<&Checkpoint>| {
-            let kept = Kept::Disputed { number: U64(number), proof: message(proof), other: other.cloned() };
+        let put = async |proof: u64, other: Option<&Checkpoint>| {
+            let kept = Kept::Disputed { proof: message(proof), other: other.cloned() };
             store.put_with(node, vec![1], vec![kept]).await.unwrap();
         };
-        put(5, 5, None).await;
-        put(5, 6, Some(&other)).await;
-        // The same number, the highest, the same once more, and many.
-        put(5, 7, None).await;
-        put(i64::MAX.cast_unsigned(), 8, None).await;
-        put(u64::MAX, 9, None).await;
-        put(5, 5, None).await;
+        put(5, None).await;
+        put(6, Some(&other)).await;
+        // Others, the first one once more, and many.
+        put(7, None).await;
+        put(8, None).await;
+        put(9, None).await;
+        put(5, None).await;
         let texts = |all: &[Signed]| -> Vec<String> {
             all.iter().map(|one| String::from_utf8(one.payload.clone()).unwrap()).collect()
         };
         let kept = Store::evidence(&path, node).unwrap();
         assert_eq!(texts(&kept.disputed), ["5", "7", "8", "9"]);
         for junk in 100..200 {
-            put(junk, junk, None).await;
+            put(junk, None).await;
         }
         let kept = Store::evidence(&path, node).unwrap();
         assert_eq!(texts(&kept.disputed), ["5", "7", "8", "9", "196", "197", "198", "199"]);
@@ -399,6 +430,30 @@ mod tests {
         assert_eq!(numbers().first(), Some(&51));
         store.put_with(node, vec![1], vec![proof(last - 1), confirmed(last)]).await.unwrap();
         assert_eq!(numbers(), (last - CONFIRMED_KEPT + 1..=last).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_token_that_was_erased_is_in_no_file() {
+        const TOKEN: &[u8] = b"S10096D0TN00S0000 a token that must go";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes.sqlite");
+        let (a, b) = (NodeId([1; 32]), NodeId([2; 32]));
+        let store = Store::open(&path).unwrap();
+        let found = || {
+            let files = std::fs::read_dir(folder.path()).unwrap();
+            let texts = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
+            texts.filter(|text| text.windows(TOKEN.len()).any(|part| part == TOKEN)).count()
+        };
+        // Long ones lie in pages of their own.
+        for length in [100, 9_000, 100_000] {
+            let body = [&vec![7; length][..], TOKEN].concat();
+            store.put(b, vec![1; 3_000]).await.unwrap();
+            store.put(a, body).await.unwrap();
+            assert!(found() > 0, "{length}: it is there while it is in use");
+            store.put_erased(a, vec![7; 50], Vec::new()).await.unwrap();
+            assert_eq!(found(), 0, "{length}");
+        }
+        assert_eq!(store.load(a).unwrap(), Some(vec![7; 50]));
     }
 
     #[tokio::test]

@@ -114,7 +114,9 @@ impl Link {
         let pull = self.open::<Pull>(utc_ms, signed, |p| (&p.head, p.node))?;
         self.hear(pull.boot_id, pull.head.seq)?;
         self.reached(pull.taken, pull.root);
-        self.proved = self.proved.max(pull.proved);
+        // A receipt that was not counted was not proved: a number beyond it would end all proofs.
+        let last = self.last_receipt().map_or(U64(0), |(number, _)| number);
+        self.proved = self.proved.max(pull.proved.min(last));
         Ok(pull)
     }
 

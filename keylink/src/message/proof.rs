@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// change many; a later receipt proves the same, since receipts are chained.
 pub const ENTRY_MAX: usize = 64 << 10;
 
+/// Longest proof that a node keeps, bytes: an entry, a path and a signed note, each as long as it may be.
+pub(crate) const PROOF_MAX: usize = 256 << 10;
+
 /// An RFC 6962 proof of the log entry that took a receipt, against a signed checkpoint. Not numbered; the head's `seq` is
 /// the number of that receipt. Every receipt before it is proved with it, since each names the one before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +53,12 @@ pub enum ProofFault {
 }
 
 impl InclusionProof {
+    /// True when it is longer than any proof has to be. A node keeps none of these, not even against the manager: they
+    /// would fill the file that shows what it has.
+    pub(crate) const fn is_too_long(&self) -> bool {
+        self.entry.len() > ENTRY_MAX || self.path.len() > merkle::PATH_MAX
+    }
+
     /// Judges all of it: that one of `keys` has signed the checkpoint, that the entry took this receipt of this node,
     /// and that the signed log holds the entry.
     pub fn judge(&self, node: NodeId, receipt: (U64, Digest), keys: &[PublicKey]) -> Result<(), ProofFault> {

@@ -100,6 +100,9 @@ impl Body for Receipt {
     const KIND: &'static str = "receipt";
 }
 
+/// Longest counter-receipt that a node keeps, bytes; it is a few hundred.
+pub(crate) const COUNTER_MAX: usize = 4 << 10;
+
 /// The manager's answer: everything up to a receipt is in its log. The head's `seq` is the number of that receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -94,8 +94,6 @@ pub enum Kept {
     },
     /// A proof that does not hold, signed by the manager.
     Disputed {
-        /// Number of the receipt, as the proof claims it.
-        number: U64,
         /// The proof.
         proof: Signed,
         /// Another state of the log of the same size, which the manager has signed too.

@@ -8,7 +8,9 @@ use super::plan::Refusal;
 use super::state::{CONFIRMED_KEPT, NodeState};
 use crate::envelope::Signed;
 use crate::ids::Digest;
-use crate::message::{Alarm, Checkpoint, CounterReceipt, Head, InclusionProof, Reason};
+use crate::message::{
+    Alarm, COUNTER_MAX, Checkpoint, CounterReceipt, Head, InclusionProof, PROOF_MAX, Reason,
+};
 use crate::note;
 use crate::time::Instant3;
 use crate::wire::U64;
@@ -51,7 +53,7 @@ impl Machine {
         signed: &Signed,
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
-        let counter = self.unnumbered(now, signed, |c: &CounterReceipt| &c.head)?;
+        let counter = self.unnumbered(now, signed, COUNTER_MAX, |c: &CounterReceipt| &c.head)?;
         let state = self.state_mut();
         let Some(at) = state.outbox.iter().position(|receipt| receipt.hash() == counter.receipt) else {
             return Ok(());
@@ -74,7 +76,10 @@ impl Machine {
         signed: &Signed,
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
-        let proof = self.unnumbered(now, signed, |p: &InclusionProof| &p.head)?;
+        let proof = self.unnumbered(now, signed, PROOF_MAX, |p: &InclusionProof| &p.head)?;
+        if proof.is_too_long() {
+            return Err(Reason::Malformed.into());
+        }
         let keys = self.document().checkpoint_keys.clone();
         let state = self.state();
         let (number, node) = (proof.head.seq, state.node);
@@ -96,13 +101,17 @@ impl Machine {
             state.checkpoint.clone().filter(|own| forked(own) && note::holds(&proof.checkpoint, &keys));
         if !holds || other.is_some() {
             self.state_mut().disputed = true;
-            effects.keep.push(Kept::Disputed { number, proof: signed.clone(), other });
+            effects.keep.push(Kept::Disputed { proof: signed.clone(), other });
             effects.alarms.push(Alarm::LogDiffers);
             self.told.push(Alarm::LogDiffers);
             effects.persist = true;
             return Err(Reason::Proof.into());
         }
         let newer = self.believes(&proof.checkpoint);
+        // What was proved long ago says nothing of the log that is disputed.
+        if number <= self.state().proved && !newer {
+            return Ok(());
+        }
         let state = self.state_mut();
         (state.proved, state.disputed) = (number.max(state.proved), false);
         if newer {
@@ -117,9 +126,14 @@ impl Machine {
         &self,
         now: Instant3,
         signed: &Signed,
+        most: usize,
         head: impl Fn(&B) -> &Head,
     ) -> Result<B, Refusal> {
         let body: B = judge::open(self.state(), self.document(), signed, now.utc_ms, &head)?;
+        // It is to be kept.
+        if signed.payload.len() > most {
+            return Err(Reason::Malformed.into());
+        }
         if head(&body).epoch < self.state().epoch { Err(Reason::Epoch.into()) } else { Ok(body) }
     }
 }

@@ -31,7 +31,7 @@ impl Machine {
         if !rights.holds(&Grant::RootKek { node: self.state().node, number: offer.number }) {
             return Err(Reason::NotApproved.into());
         }
-        if self.state().kek.as_ref().is_some_and(|kek| kek.number >= offer.number) {
+        if self.state().kek_floor() >= offer.number {
             return Err(Reason::Generation.into());
         }
         // The floors move only with the answer: an offer whose answer was lost may come again.
@@ -99,7 +99,7 @@ impl Machine {
 
     /// A root KEK was formed from components at this node, by its own ceremony.
     pub fn kek_formed(&mut self, now: Instant3, kek: KekRecord, proof: Possession) -> Effects {
-        if self.state().kek.as_ref().is_some_and(|old| old.number >= kek.number) {
+        if self.state().kek_floor() >= kek.number {
             return Effects::default();
         }
         self.keep_kek(now, kek, (U64(0), Digest::default()), Some(proof));

@@ -152,12 +152,12 @@ impl Machine {
 
     /// The table as it stands.
     pub fn table(&self, now: Instant3) -> TableImage {
-        TableImage::of(&self.state, now.utc_ms, &|until| self.guard.is_over(until, now))
+        TableImage::of(&self.state, &|until| self.guard.is_over(until, now))
     }
 
     /// What has stopped by its time alone.
     pub(super) fn stopped(&self, now: Instant3) -> usize {
-        super::table::stopped(&self.state, now.utc_ms, &|until| self.guard.is_over(until, now))
+        super::table::stopped(&self.state, &|until| self.guard.is_over(until, now))
     }
 
     pub(super) fn publish(&mut self, now: Instant3, effects: &mut Effects) {
@@ -271,6 +271,7 @@ impl Machine {
     }
 
     fn zeroise(&mut self, asked: (U64, Digest)) {
+        self.state.kek_number = self.state.kek_floor();
         self.state.kek = None;
         self.state.kek_pending = None;
         // Told when no core uses any of them.

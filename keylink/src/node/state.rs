@@ -144,6 +144,9 @@ pub struct NodeState {
     /// Root KEK.
     pub kek: Option<KekRecord>,
     pub(super) kek_pending: Option<PendingKek>,
+    /// Highest number of a root KEK that was ever held and is no more: a floor.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) kek_number: u32,
     /// Zones of which this node is an approved member.
     pub zones: BTreeSet<ZoneId>,
     /// The newest decision that was obeyed about each fact: approvals of earlier ones allow nothing any more.
@@ -199,6 +202,7 @@ impl NodeState {
             recovery: None,
             kek: None,
             kek_pending: None,
+            kek_number: 0,
             zones: BTreeSet::new(),
             decided: BTreeMap::new(),
             key_sets: Vec::new(),
@@ -223,6 +227,11 @@ impl NodeState {
         self.key_sets.iter().find(|set| set.definition.key_set == id)
     }
 
+    /// Number of the newest root KEK that was ever held. Another one has a higher number, also after all keys were erased.
+    pub fn kek_floor(&self) -> u32 {
+        self.kek.as_ref().map_or(0, |kek| kek.number).max(self.kek_number)
+    }
+
     /// Obeys a decision about a fact, if there is one that is not older than the last. False when there is none.
     pub(super) fn decide(&mut self, fact: Fact, decision: Option<Decision>) -> bool {
         let last = self.decided.get(&fact);
@@ -232,6 +241,10 @@ impl NodeState {
             true
         })
     }
+}
+
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 // A list of pairs: JSON has texts for names only.

@@ -43,14 +43,14 @@ pub struct TableImage {
 }
 
 impl TableImage {
-    /// `is_over` judges the end of a time in which a generation is processed.
-    pub(super) fn of(state: &NodeState, utc_ms: u64, is_over: &dyn Fn(u64) -> bool) -> Self {
-        let sets = state.key_sets.iter().map(|set| image(set, state.suspended, utc_ms, is_over)).collect();
+    /// `is_over` judges the end of a time in which a generation protects or is processed.
+    pub(super) fn of(state: &NodeState, is_over: &dyn Fn(u64) -> bool) -> Self {
+        let sets = state.key_sets.iter().map(|set| image(set, state.suspended, is_over)).collect();
         Self { number: state.table.0, sets }
     }
 }
 
-fn image(set: &KeySetRecord, suspended: bool, utc_ms: u64, is_over: &dyn Fn(u64) -> bool) -> TableSet {
+fn image(set: &KeySetRecord, suspended: bool, is_over: &dyn Fn(u64) -> bool) -> TableSet {
     let current = set.protecting();
     let number = current.map(|g| g.generation).unwrap_or_default();
     let in_time = |g: &&GenerationRecord| !(set.definition.hard_stop && is_past(g, is_over));
@@ -58,7 +58,7 @@ fn image(set: &KeySetRecord, suspended: bool, utc_ms: u64, is_over: &dyn Fn(u64)
     TableSet {
         definition: set.definition.clone(),
         suspended: suspended || set.suspended,
-        stale: is_stale(set, utc_ms),
+        stale: is_stale(set, is_over),
         current: current.filter(in_time).map(key),
         next: accepted().rfind(|g| g.generation > number).map(key),
         previous: accepted().rev().filter(|g| g.generation < number).map(key).collect(),
@@ -66,13 +66,13 @@ fn image(set: &KeySetRecord, suspended: bool, utc_ms: u64, is_over: &dyn Fn(u64)
 }
 
 /// True when the set must not protect any more.
-pub(super) fn is_stale(set: &KeySetRecord, utc_ms: u64) -> bool {
-    set.definition.hard_stop && is_overdue(set, utc_ms)
+pub(super) fn is_stale(set: &KeySetRecord, is_over: &dyn Fn(u64) -> bool) -> bool {
+    set.definition.hard_stop && is_overdue(set, is_over)
 }
 
 /// True when the protecting generation is past its originator period.
-pub(super) fn is_overdue(set: &KeySetRecord, utc_ms: u64) -> bool {
-    set.protecting().and_then(|g| g.originator_until).is_some_and(|until| utc_ms > until.0)
+pub(super) fn is_overdue(set: &KeySetRecord, is_over: &dyn Fn(u64) -> bool) -> bool {
+    set.protecting().and_then(|g| g.originator_until).is_some_and(|until| is_over(until.0))
 }
 
 /// True when a generation is past the time in which it is processed.
@@ -82,11 +82,11 @@ pub(super) fn is_past(record: &GenerationRecord, is_over: &dyn Fn(u64) -> bool) 
 }
 
 /// How many key sets have stopped to protect, and generations to be processed, by their time alone.
-pub(super) fn stopped(state: &NodeState, utc_ms: u64, is_over: &dyn Fn(u64) -> bool) -> usize {
+pub(super) fn stopped(state: &NodeState, is_over: &dyn Fn(u64) -> bool) -> usize {
     let hard = state.key_sets.iter().filter(|set| set.definition.hard_stop);
     let one = |set: &KeySetRecord| {
         let past = set.generations.iter().filter(|g| is_past(g, is_over)).count();
-        past.saturating_add(usize::from(is_stale(set, utc_ms)))
+        past.saturating_add(usize::from(is_stale(set, is_over)))
     };
     hard.map(one).sum()
 }

@@ -89,9 +89,9 @@ impl Machine {
         let back = now.utc_ms.saturating_add(self.rules.skew_max_ms) < self.state.clock_ms.0;
         [
             (Alarm::Clock, !self.guard.agrees(now) || back),
-            (Alarm::OriginatorPeriod, sets.iter().any(|set| table::is_overdue(set, now.utc_ms))),
+            (Alarm::OriginatorPeriod, sets.iter().any(|set| table::is_overdue(set, &is_over))),
             (Alarm::RecipientPeriod, sets.iter().flat_map(|set| &set.generations).any(past)),
-            (Alarm::Stale, sets.iter().any(|set| table::is_stale(set, now.utc_ms))),
+            (Alarm::Stale, sets.iter().any(|set| table::is_stale(set, &is_over))),
             (Alarm::Recovery, self.state.recovery.is_some()),
             (Alarm::LogDiffers, self.state.disputed),
         ]

@@ -2,7 +2,7 @@
 //! the bytes that were signed.
 
 use super::extract::{Asked, Named};
-use super::filters::{CheckpointFilter, EntryFilter, ReceiptFilter, SizeQuery, SpanQuery};
+use super::filters::{CheckpointFilter, EntryFilter, ManifestQuery, ReceiptFilter, SizeQuery, SpanQuery};
 use super::lists::{Page, PageQuery, read_cursor, write_cursor};
 use super::problem::Problem;
 use super::views::{
@@ -108,8 +108,9 @@ pub(super) async fn receipts(
 pub(super) async fn manifests(
     State(manager): State<Manager>,
     Named(node): Named<NodeId>,
-    Asked(query): Asked<PageQuery>,
+    Asked(query): Asked<ManifestQuery>,
 ) -> Answer<ManifestView> {
+    let query = query.page();
     let after: Option<Blob> = query.after.as_deref().map(read_cursor).transpose()?;
     let most = one_more(&query);
     let rows = move |store: &mut Store| {

@@ -144,6 +144,25 @@ impl ExpiringFilter {
     }
 }
 
+/// Which page of manifests, of which each may be some megabytes long.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ManifestQuery {
+    /// `next` of the page before.
+    pub after: Option<String>,
+    /// Records wanted, at most 20; 20 when missing.
+    pub limit: Option<usize>,
+}
+
+impl ManifestQuery {
+    /// Most manifests of a page.
+    pub const LIMIT_MAX: usize = 20;
+
+    pub fn page(&self) -> PageQuery {
+        PageQuery { after: self.after.clone(), limit: self.limit }.at_most(Self::LIMIT_MAX)
+    }
+}
+
 /// Against which state of the log an entry is proved.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -210,4 +229,17 @@ pub(super) enum AlarmWord {
     Ended,
     /// Both.
     All,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_manifests_is_short() {
+        for (asked, given) in [(None, 20), (Some(0), 1), (Some(7), 7), (Some(20), 20), (Some(1000), 20)] {
+            let query = ManifestQuery { after: Some("x".to_owned()), limit: asked };
+            assert_eq!((query.page().limit(), query.page().after.as_deref()), (given, Some("x")));
+        }
+    }
 }

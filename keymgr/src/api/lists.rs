@@ -30,6 +30,11 @@ impl PageQuery {
         self.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX)
     }
 
+    /// The same of a list whose records may be long: no more than so many.
+    pub(super) fn at_most(&self, most: usize) -> Self {
+        Self { after: self.after.clone(), limit: Some(self.limit().min(most)) }
+    }
+
     pub(super) fn page(&self) -> Self {
         self.clone()
     }

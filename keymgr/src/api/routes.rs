@@ -4,8 +4,8 @@ use super::caller::{Who, admit};
 use super::extract::BODY_MAX;
 use super::filters::{
     ActionFilter, AlarmFilter, CampaignFilter, CeremonyFilter, CheckpointFilter, EntryFilter, ExpiringFilter,
-    HolderFilter, KeyFilter, KeySetFilter, MemberFilter, NodeFilter, PersonFilter, PreviewFilter,
-    ReceiptFilter, SizeQuery, SpanQuery, TokenFilter,
+    HolderFilter, KeyFilter, KeySetFilter, ManifestQuery, MemberFilter, NodeFilter, PersonFilter,
+    PreviewFilter, ReceiptFilter, SizeQuery, SpanQuery, TokenFilter,
 };
 use super::lists::{Page, PageQuery};
 use super::openapi::Answered;
@@ -202,7 +202,7 @@ routes! {
         "The signed transcript of a ceremony that is done; custodians see their own";
     get "/receipts" Readers evidence::receipts [by ReceiptFilter] => { Page<ReceiptView> }
         "Receipts of nodes, in the exact bytes that they signed";
-    get "/nodes/{id}/manifests" Readers evidence::manifests [by PageQuery] => { Page<ManifestView> }
+    get "/nodes/{id}/manifests" Readers evidence::manifests [by ManifestQuery] => { Page<ManifestView> }
         "Manifests of a node, in the exact bytes that were signed and sent";
     get "/reports/inventory" Readers reports::inventory [by KeyFilter] => { Report }
         "Report: every key, and how many nodes hold it";

@@ -28,7 +28,7 @@ fn change_of(
     alter: impl FnOnce(&mut RootDocument),
 ) -> KeySuccession {
     let body = Succession { kmc: house.kmc(), key, old: old.key(), new: new.key(), made_ms: U64(house.now) };
-    let statement = SignedSuccession::seal(&body, old, new);
+    let statement = SignedSuccession::try_seal(&body, old, new).expect("signed");
     let drafted = house.core.key_documents(key, new.key(), house.now).expect("a draft");
     let [mut both, mut alone] = drafted;
     alter(&mut both);
