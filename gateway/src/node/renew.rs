@@ -22,7 +22,7 @@ use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use x509_cert::Certificate;
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::{DateTime, Decode, Encode};
 
 /// Between two tries, milliseconds.
 const AGAIN_MS: u64 = 3_600_000;
@@ -46,6 +46,14 @@ pub enum RenewError {
     /// another has followed.
     #[error("not a certificate for this node: {0}")]
     Certificate(&'static str),
+    /// It is not valid before a time that this node's clock has not reached.
+    #[error("the certificate is valid from {from} on, and the clock of this node says {now}: set it")]
+    Early {
+        /// RFC 3339.
+        from: String,
+        /// RFC 3339.
+        now: String,
+    },
     /// The transport key or certificate cannot be used.
     #[error("keys: {0}")]
     Keys(String),
@@ -271,15 +279,23 @@ pub(super) fn judge(identity: &Identity, utc_ms: u64) -> Result<(u64, Option<Pub
     if named != Some(identity.node()) {
         return Err(RenewError::Certificate("another name"));
     }
-    let now = UnixTime::since_unix_epoch(Duration::from_millis(utc_ms));
+    let (own, from) = (Duration::from_millis(utc_ms), about.validity().not_before.to_unix_duration());
+    if own < from {
+        return Err(RenewError::Early { from: said(from), now: said(own) });
+    }
+    let now = UnixTime::since_unix_epoch(own);
     let verifier = identity.tls().verifier().map_err(unusable)?;
     let issued = verifier.verify_client_cert(&der, &[], now);
-    issued.map_err(|_| {
-        RenewError::Certificate("not issued by a transport authority that counts, or not valid now")
-    })?;
+    issued
+        .map_err(|_| RenewError::Certificate("not issued by a transport authority that counts, or over"))?;
     // What does not open a connection does not take the place of what does.
     identity.tls().client().and_then(|_| identity.tls().server()).map_err(unusable)?;
     Ok((end_of(&certificate), issuer_of(&certificate)))
+}
+
+fn said(since_epoch: Duration) -> String {
+    let seconds = Duration::from_secs(since_epoch.as_secs());
+    DateTime::from_unix_duration(seconds).map_or_else(|_| seconds.as_secs().to_string(), |at| at.to_string())
 }
 
 // Beside the identity.
