@@ -156,7 +156,12 @@ async fn run_join(args: &Join) -> Exit {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error @ EnrolError::Waiting) => return Err(Failure::check(error)),
-            Err(error @ (EnrolError::Stranger(_) | EnrolError::Evidence(_) | EnrolError::Root(_))) => {
+            Err(
+                error @ (EnrolError::Stranger(_)
+                | EnrolError::Certificate(_)
+                | EnrolError::Evidence(_)
+                | EnrolError::Root(_)),
+            ) => {
                 return Err(Failure::check(error));
             }
             Err(error) => return Err(Failure::environment(error)),

@@ -2,6 +2,7 @@
 //! answer by the token, and pins the root document.
 
 use super::identity::Identity;
+use super::renew::RenewError;
 use super::store::{Store, StoreError};
 use super::transport::{Answer, Transport, TransportError};
 use keylink::action::{EvidenceError, Grant};
@@ -28,6 +29,9 @@ pub enum EnrolError {
     /// The answer is not from the manager of the token: wrong root document, signature or content.
     #[error("the answer is not from the manager of this token: {0}")]
     Stranger(&'static str),
+    /// The transport certificate does not fit, or not yet.
+    #[error(transparent)]
+    Certificate(#[from] RenewError),
     /// Officers have not approved these keys.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
@@ -179,10 +183,10 @@ impl Enrolment {
             request: None,
             ..self.identity.clone()
         };
-        // One that opens no connection is none. Whoever is given none is reached by nobody but who carries mail.
-        if !identity.certificate.is_empty() && super::renew::judge(&identity, utc_ms).is_err() {
-            return Err(EnrolError::Stranger("transport certificate"));
+        if identity.certificate.is_empty() {
+            return Err(EnrolError::Stranger("no transport certificate"));
         }
+        super::renew::judge(&identity, utc_ms)?;
         Ok((identity, state))
     }
 

@@ -22,7 +22,7 @@ use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use x509_cert::Certificate;
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::{DateTime, Decode, Encode};
 
 /// Between two tries, milliseconds.
 const AGAIN_MS: u64 = 3_600_000;
@@ -46,6 +46,14 @@ pub enum RenewError {
     /// another has followed.
     #[error("not a certificate for this node: {0}")]
     Certificate(&'static str),
+    /// It is not valid before a time that this node's clock has not reached.
+    #[error("the certificate is valid from {from} on, and the clock of this node says {now}: set it")]
+    Early {
+        /// RFC 3339.
+        from: String,
+        /// RFC 3339.
+        now: String,
+    },
     /// The transport key or certificate cannot be used.
     #[error("keys: {0}")]
     Keys(String),
@@ -73,6 +81,7 @@ pub struct Renewal {
     asked: Asked,
     // Asked in vain for a certificate of another authority.
     tries: u32,
+    // The one in use has come by mail, and was not shown since.
     shows: bool,
     used: Box<Use>,
 }
@@ -157,8 +166,9 @@ impl Renewal {
     /// What goes into a parcel, if anything: the request when one is due, or the certificate that was taken from mail.
     pub fn in_parcel(&mut self, utc_ms: u64, carried: bool) -> Result<Option<Signed>, RenewError> {
         let due = self.is_due(utc_ms);
-        // While authorities change, the manager waits to see it.
-        let shows = std::mem::take(&mut self.shows) || self.identity.authorities.len() > 1;
+        // While authorities change, the manager waits to see one of the newest. Whoever shows another asks for one.
+        let follows = self.follows();
+        let shows = std::mem::take(&mut self.shows) || (self.identity.authorities.len() > 1 && !follows);
         if !due && !shows {
             return Ok(None);
         }
@@ -167,6 +177,8 @@ impl Renewal {
         let signed = self.ask(Some(Blob(in_use.to_vec())), utc_ms.saturating_add(life_ms))?;
         if due {
             self.pause(utc_ms);
+        }
+        if due || follows {
             self.note(&signed);
             let text = serde_json::to_vec(&self.asked).map_err(unusable)?;
             let path = asked_file(&self.path);
@@ -267,15 +279,23 @@ pub(super) fn judge(identity: &Identity, utc_ms: u64) -> Result<(u64, Option<Pub
     if named != Some(identity.node()) {
         return Err(RenewError::Certificate("another name"));
     }
-    let now = UnixTime::since_unix_epoch(Duration::from_millis(utc_ms));
+    let (own, from) = (Duration::from_millis(utc_ms), about.validity().not_before.to_unix_duration());
+    if own < from {
+        return Err(RenewError::Early { from: said(from), now: said(own) });
+    }
+    let now = UnixTime::since_unix_epoch(own);
     let verifier = identity.tls().verifier().map_err(unusable)?;
     let issued = verifier.verify_client_cert(&der, &[], now);
-    issued.map_err(|_| {
-        RenewError::Certificate("not issued by a transport authority that counts, or not valid now")
-    })?;
+    issued
+        .map_err(|_| RenewError::Certificate("not issued by a transport authority that counts, or over"))?;
     // What does not open a connection does not take the place of what does.
     identity.tls().client().and_then(|_| identity.tls().server()).map_err(unusable)?;
     Ok((end_of(&certificate), issuer_of(&certificate)))
+}
+
+fn said(since_epoch: Duration) -> String {
+    let seconds = Duration::from_secs(since_epoch.as_secs());
+    DateTime::from_unix_duration(seconds).map_or_else(|_| seconds.as_secs().to_string(), |at| at.to_string())
 }
 
 // Beside the identity.
@@ -300,4 +320,107 @@ fn issuer_of(certificate: &Certificate) -> Option<PublicKey> {
 fn end_of(certificate: &Certificate) -> u64 {
     let end = certificate.tbs_certificate().validity().not_after.to_unix_duration();
     u64::try_from(end.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keylink::envelope::Sign;
+    use keylink::root::{Recovery, RootDocument};
+    use keylink::wire::Hex;
+    use keylink::{KmcId, NodeId, SoftSigner};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa};
+    use zeroize::Zeroizing;
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    const NOW: u64 = 1_900_000_000_000;
+
+    fn authority() -> (PublicKey, Authority) {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("key");
+        let public = PublicKey(key.public_key_raw().try_into().expect("32 bytes"));
+        let mut params = CertificateParams::new(vec![]).expect("params");
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, authority::ORGANIZATION);
+        params.distinguished_name.push(DnType::CommonName, public.to_string());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (public, CertifiedIssuer::self_signed(params, key).expect("CA"))
+    }
+
+    fn certificate(by: &Authority, node: NodeId, key: &KeyPair) -> Vec<u8> {
+        let mut params = CertificateParams::new(vec![node.to_string()]).expect("params");
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, node.to_string());
+        params.extended_key_usages =
+            vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth, rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+        params.signed_by(key, by).expect("signed").der().to_vec()
+    }
+
+    // A manager answers what it is asked, and pushes the answer: a node that asks with each parcel, and takes no answer
+    // but to what it has noted, would keep both at it.
+    #[test]
+    fn whoever_is_pushed_to_asks_another_authority_once_in_a_pause_and_takes_the_answer() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("node.json");
+        let ((old, one), (new, other)) = (authority(), authority());
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("key");
+        let manager = SoftSigner::new(&[1; 32]);
+        let mut identity = Identity {
+            kmc: KmcId([9; 32]),
+            url: String::new(),
+            seed: Zeroizing::new(Hex([2; 32])),
+            transport_key: Zeroizing::new(key.serialize_pem()),
+            certificate: String::new(),
+            authorities: vec![old],
+            request: None,
+        };
+        let node = identity.node();
+        identity.certificate = pem(&certificate(&one, node, &key));
+        let document = RootDocument {
+            number: 2,
+            kmc: Some(identity.kmc),
+            previous: None,
+            created_ms: U64(1),
+            name: "test".into(),
+            manifest_keys: vec![manager.key()],
+            checkpoint_keys: Vec::new(),
+            transport_keys: vec![old, new],
+            officers: Vec::new(),
+            quorums: Vec::new(),
+            recovery: Recovery { keys: Vec::new(), needed: 0 },
+        };
+        let mut renewal = Renewal::new(identity.clone(), &path, |_| Ok(())).expect("renewal");
+        assert!(renewal.in_parcel(NOW, false).expect("nothing").is_none());
+        renewal.follow(&document).expect("followed");
+        // A second and a half of pushes, as fast as they go.
+        let parcels = (0..1_500).filter_map(|ms| renewal.in_parcel(NOW + ms, false).expect("asked"));
+        let asked: Vec<Signed> = parcels.collect();
+        assert_eq!(asked.len(), 2);
+        let answer = |request: &Signed| {
+            let asked: Renew = request.peek().expect("a request");
+            let head = Head { audience: Audience::Node(node), not_after: U64(NOW + 60_000), ..asked.head };
+            let certificates = vec![Blob(certificate(&other, node, &key))];
+            Signed::seal(&Renewed { head, request: request.hash(), certificates }, &manager)
+        };
+        // Of each of them, also by a process that has only the files.
+        for request in &asked {
+            let mut later = Renewal::new(identity.clone(), &path, |_| Ok(())).expect("renewal");
+            later.follow(&document).expect("followed");
+            later.accept_from_mail(&document, &answer(request), NOW).expect("taken");
+            identity.save(&path).expect("as before");
+            std::fs::write(asked_file(&path), serde_json::to_vec(&renewal.asked).expect("text"))
+                .expect("kept");
+        }
+        renewal.accept_from_mail(&document, &answer(&asked[0]), NOW).expect("taken");
+        // It is shown with each parcel until the authority that goes is named no more, and asks for nothing.
+        for ms in 0..3 {
+            let shown: Renew =
+                renewal.in_parcel(NOW + ms, false).expect("shown").expect("one").peek().expect("it");
+            assert_eq!(
+                shown.certificate.map(|der| der.0),
+                Some(first(&renewal.identity.certificate).expect("it").0.to_vec())
+            );
+        }
+        assert!(renewal.asked.requests.is_empty() && !renewal.is_due(NOW));
+    }
 }

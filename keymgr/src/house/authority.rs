@@ -158,10 +158,12 @@ fn serial() -> Result<SerialNumber, AuthorityError> {
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-// A minute back, for clocks that are not quite together.
+/// How far back a certificate begins, seconds: a node whose clock is behind is enrolled all the same.
+const BACK_S: i64 = 3_600;
+
 fn span(utc_ms: u64, days: u32) -> Result<(OffsetDateTime, OffsetDateTime), AuthorityError> {
     let seconds = i64::try_from(utc_ms / 1000).map_err(|_| AuthorityError::Time)?;
-    let from = OffsetDateTime::from_unix_timestamp(seconds - 60).map_err(|_| AuthorityError::Time)?;
+    let from = OffsetDateTime::from_unix_timestamp(seconds - BACK_S).map_err(|_| AuthorityError::Time)?;
     let until = from.checked_add(Duration::days(i64::from(days))).ok_or(AuthorityError::Time)?;
     Ok((from, until))
 }

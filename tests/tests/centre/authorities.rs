@@ -1,8 +1,9 @@
 //! One transport authority follows another: what nodes and manager show each other in between, and what counts no more
 //! afterwards.
 
-use crate::certificates::{Place, ask, carry_to, code, renewal, start, until, way};
+use crate::certificates::{Place, ask, carry_to, code, listen, renewal, start, until, way};
 use crate::packages::{fetch, hand_in};
+use crate::pushes::push_to;
 use gateway::node::{Answer, HttpsTransport, Identity, RenewError, TlsIdentity, TransportError};
 use keylink::message::{Renew, Renewed};
 use keylink::wire::Blob;
@@ -94,6 +95,30 @@ async fn an_authority_is_followed_by_nodes_that_run_and_counts_no_more() {
     let fresh = Identity::load(&path).unwrap();
     let request = renewal(&fresh, &place.file("other.json"), &way(&fresh)).request(utc_ms()).unwrap();
     early(ask(&way(&fresh), &request).await);
+    place.centre.end().await;
+}
+
+#[tokio::test]
+async fn an_authority_is_followed_by_a_node_that_is_pushed_to() {
+    let mut place = Place::begin(&["n1"]).await;
+    let path = place.file("n1.json");
+    place.identities[0].save(&path).unwrap();
+    let (address, tasks) = listen(&place, 0, &path).await;
+    push_to(&place.centre, place.identities[0].node(), Some(&address)).await.unwrap();
+    until("is heard", async || place.view(0).await.seen_utc_ms > 0).await;
+    let issued = place.issued().await;
+    let (_, after) = follow(&place).await;
+    until("the old one goes", async || {
+        let now = key(&place).await;
+        now.change.is_none() && now.public == after
+    })
+    .await;
+    let fresh = Identity::load(&path).unwrap();
+    assert_eq!((place.view(0).await.certificate_by, fresh.tls().authorities), (Some(after), vec![after]));
+    // Once, or once more where the answer took longer than the first pause; not with each push.
+    let made = place.issued().await - issued;
+    assert!((1..=3).contains(&made), "{made}");
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
     place.centre.end().await;
 }
 

@@ -108,7 +108,7 @@ impl Place {
     }
 
     /// How often the log says that a certificate was issued; the whole of it holds.
-    async fn issued(&self) -> usize {
+    pub(crate) async fn issued(&self) -> usize {
         let export = self.centre.auditor.bytes("/audit/export").await.unwrap();
         let options = keymgr::audit::Options { signatures: true, ..Default::default() };
         let report = keymgr::audit::verify_export(&mut export.as_slice(), options).unwrap();
@@ -348,7 +348,7 @@ async fn people_are_told_of_certificates_that_end() {
 }
 
 /// As `serve` runs a node that is pushed to and asks nobody.
-async fn listen(place: &Place, n: usize, path: &Path) -> (String, [JoinHandle<()>; 2]) {
+pub(crate) async fn listen(place: &Place, n: usize, path: &Path) -> (String, [JoinHandle<()>; 2]) {
     let identity = Identity::load(path).unwrap();
     let listener = PushListener::bind("127.0.0.1:0".parse().unwrap(), &identity.tls()).await.unwrap();
     let (address, shown) = (listener.address().to_string(), listener.tls());

@@ -15,7 +15,8 @@ use keylink::message::{
 };
 use keylink::root_kek::{Ephemeral, Transcript, derive};
 use keylink::wire::{Blob, Hex, U64};
-use keylink::{CampaignId, Digest, Generation, KeySetId, NodeId, PublicKey, Signed, TokenId};
+use keylink::{CampaignId, Digest, Generation, KeySetId, NodeId, PublicKey, Signed, SoftSigner, TokenId};
+use keymgr::house::{Authority, RingSigner};
 use paytypes::soft::{Soft, SoftKey};
 use paytypes::{CipherKind, ClearKey, now};
 use std::collections::HashMap;
@@ -52,11 +53,17 @@ pub struct State {
     pub away: bool,
 }
 
-/// Issues a certificate for a request.
-pub type Certify = Box<dyn Fn(&[u8]) -> Vec<u8> + Send>;
+/// Issues a certificate for a request, or none.
+pub type Certify = Box<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send>;
 
 #[derive(Clone)]
 pub struct Manager(pub Arc<Mutex<State>>);
+
+// By the authority that the root document names.
+pub fn named(csr: &[u8], node: NodeId, at_ms: u64) -> Option<Vec<u8>> {
+    let signer = RingSigner::here(SoftSigner::new(&[102; 32]));
+    Authority::new(signer, utc_ms()).unwrap().certify(csr, &node.to_string(), at_ms, 397).ok()
+}
 
 pub fn approved(centre: &Centre, class: ActionClass, grants: &[Grant]) -> Evidence {
     evidence(centre, class, grants, &[1, 2])
@@ -317,7 +324,10 @@ impl State {
         peer.link.get_or_insert_with(|| Link::new(self.centre.kmc, enrol.key));
         peer.csr.clone_from(&enrol.csr.0);
         let grants = [Grant::EnrolNode { node, csr: Digest::of(&enrol.csr.0) }];
-        let certificates = self.certify.iter().map(|certify| Blob(certify(&enrol.csr.0))).collect();
+        let certificate = match &self.certify {
+            Some(certify) => certify(&enrol.csr.0),
+            None => named(&enrol.csr.0, node, utc_ms()),
+        };
         let enrolled = Enrolled {
             head: Head {
                 version: PROTOCOL,
@@ -328,7 +338,7 @@ impl State {
                 not_after: U64(utc_ms() + 60_000),
             },
             roots: vec![self.centre.root.clone()],
-            certificates,
+            certificates: certificate.map(Blob).into_iter().collect(),
             evidence: approved(&self.centre, ActionClass::Enrol, &grants),
         };
         Some(Signed::seal(&enrolled, &self.centre.manifest).to_bytes())

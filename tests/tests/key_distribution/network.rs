@@ -1,14 +1,14 @@
 //! HTTPS: pull and push with certificates of both sides, and who is not let in.
 
-use crate::manager::{Manager, utc_ms};
+use crate::manager::{Certify, Manager, named, utc_ms};
 use crate::node::{PACE, nowhere, parts, store, zpk};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use gateway::node::{
-    EnrolError, Enrolment, HttpsTransport, Identity, NodeSide, PushListener, SideHandle, TlsIdentity, join,
-    run,
+    EnrolError, Enrolment, HttpsTransport, Identity, NodeSide, PushListener, RenewError, SideHandle,
+    TlsIdentity, join, run,
 };
 use keylink::endpoint::Endpoint;
 use keylink::envelope::{bytes_of, strict};
@@ -131,7 +131,7 @@ async fn net() -> Net {
             request.params.subject_alt_names = vec![rcgen::SanType::DnsName("localhost".try_into().unwrap())];
             request.params.extended_key_usages =
                 vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-            request.signed_by(&issuer).unwrap().der().to_vec()
+            Some(request.signed_by(&issuer).unwrap().der().to_vec())
         }));
     });
     let tls = of_manager(&ca);
@@ -263,6 +263,41 @@ async fn strangers_who_say_nothing_keep_nobody_out() {
     let mail = bytes_of(&net.manager.with(|state| state.mail(identity.node(), 0)));
     push(&net, address, &net.tls, &mail).await.expect("the manager is let in");
     drop(idle);
+}
+
+// Clocks are seldom right before a node is; by an hour it may be behind.
+#[tokio::test]
+async fn nobody_is_enrolled_without_a_certificate_that_is_valid_now() {
+    let net = net().await;
+    let store = store(net.folder.path());
+    let enrolment = Enrolment::new(net.manager.token(&net.url)).unwrap();
+    let transport = HttpsTransport::new(&net.url, &enrolment.identity().tls()).unwrap();
+    let node = enrolment.identity().node();
+    let once = async |certify: Certify| {
+        net.manager.with(|state| state.certify = Some(certify));
+        join(&enrolment, "n", "C", &transport, &store, utc_ms()).await
+    };
+    let ended = once(Box::new(|_| None)).await;
+    assert!(matches!(ended, Err(EnrolError::Stranger(_))), "{ended:?}");
+    const MINUTE: u64 = 60_000;
+    let behind =
+        |minutes: u64| -> Certify { Box::new(move |csr| named(csr, node, utc_ms() + minutes * MINUTE)) };
+    match once(behind(70)).await {
+        Err(error @ EnrolError::Certificate(RenewError::Early { .. })) => {
+            let text = error.to_string();
+            assert_eq!(text.matches("Z").count(), 2, "both times: {text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let foreign: Certify = Box::new(move |csr| {
+        let signer = RingSigner::here(SoftSigner::new(&[7; 32]));
+        let other = keymgr::house::Authority::new(signer, utc_ms()).unwrap();
+        other.certify(csr, &node.to_string(), utc_ms(), 397).ok()
+    });
+    let ended = once(foreign).await;
+    assert!(matches!(ended, Err(EnrolError::Certificate(RenewError::Certificate(_)))), "{ended:?}");
+    assert_eq!(store.load(node).unwrap(), None, "nothing is stored of any");
+    assert_eq!(once(behind(50)).await.unwrap().node(), node);
 }
 
 #[tokio::test]
