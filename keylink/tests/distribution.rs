@@ -749,7 +749,11 @@ fn a_recipient_period_that_ends_stops_processing_only_where_the_policy_says_so()
         side.machine.reload(&stored).unwrap();
         let again = side.machine.tick(side.now);
         assert_eq!(again.alarms, [Alarm::RecipientPeriod]);
-        assert_eq!((again.publish.is_some(), again.persist), (hard_stop, hard_stop), "what was not published is");
+        assert_eq!(
+            (again.publish.is_some(), again.persist),
+            (hard_stop, hard_stop),
+            "what was not published is"
+        );
         side.follow(again);
         assert_eq!(held(&side), (true, usize::from(!hard_stop), false));
         assert_eq!(tick(&mut side, until + 2), (false, vec![Alarm::RecipientPeriod]));
