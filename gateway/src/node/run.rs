@@ -6,6 +6,7 @@ use super::declined::Declined;
 use super::retry::Retry;
 use super::side::{NodeSide, SideError};
 use super::transport::{Answer, Transport, TransportError};
+use super::waiting;
 use keylink::endpoint::{BEAT_S, Endpoint, PULL_WAIT_S};
 use keylink::envelope::{bytes_of, strict};
 use keylink::message::{Mail, Parcel};
@@ -155,8 +156,8 @@ impl Talk {
         }
         let newest = side.machine().outbox().last().map(Signed::hash);
         if self.sending.is_none() && (!self.said.is_empty() || (newest.is_some() && newest != self.told)) {
-            let parcel = side.parcel(core::mem::take(&mut self.said));
-            self.told = parcel.messages.iter().rfind(|one| one.kind == "receipt").map(Signed::hash);
+            let parcel = side.parcel_after(self.told, core::mem::take(&mut self.said));
+            self.told = waiting::last_receipt(&parcel);
             self.sending = Some(self.post(Endpoint::Receipts, bytes_of(&parcel)));
         }
     }
