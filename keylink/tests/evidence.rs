@@ -347,6 +347,42 @@ fn two_roots_of_one_size_are_a_fork() {
     }
 }
 
+// The manifest is obeyed: officers have approved what it orders.
+#[test]
+fn a_manifest_with_another_root_of_a_known_size_is_an_alarm() {
+    let centre = centre();
+    let mut side = begun(&centre);
+    let log = Log::of(&side);
+    let mut other = log.lines.clone();
+    other[0].push('x');
+    let known = checkpoint(&log.lines, &log_key());
+    let forged = checkpoint(&other, &SoftSigner::new(&[77; 32]));
+    let smaller = checkpoint(&other[1..], &log_key());
+    let mut bring = |given: &Checkpoint| {
+        let mut manifest = side.manifest(&centre, vec![set(vec![target(1, Step::Protect)])], vec![]);
+        manifest.checkpoint = Some(given.clone());
+        let signed = side.seal(&centre, &manifest);
+        let effects = side.machine.message(side.now, &signed, [0; 16]);
+        let alarms = effects.alarms.clone();
+        side.follow(effects);
+        side.deliver();
+        let state = side.machine.state();
+        assert_eq!((state.last, state.checkpoint.as_ref()), (Some(signed.hash()), Some(&known)));
+        alarms
+    };
+    // What is known already, what the log's key has not signed and what is older says nothing.
+    for given in [&known, &known, &forged, &smaller] {
+        assert_eq!(bring(given), []);
+    }
+    assert_eq!(bring(&checkpoint(&other, &log_key())), [Alarm::LogDiffers]);
+    side.crash();
+    assert!(side.machine.alarms(side.now).contains(&Alarm::LogDiffers), "stored");
+    // A proof that holds ends it, as it does after a proof that did not.
+    let proof = Signed::seal(&log.proof(&mut side, &centre, 0), &centre.manifest);
+    side.machine.message(side.now, &proof, [0; 16]);
+    assert!(side.machine.alarms(side.now).is_empty());
+}
+
 fn file(side: &mut Side, centre: &Centre) -> (ReceiptFile, Log) {
     let (log, receipts) = (Log::of(side), side.machine.outbox().to_vec());
     let proof = log.proof(side, centre, receipts.len() - 1);

@@ -22,6 +22,12 @@ impl Contact {
         news.then(|| now.saturating_duration_since(self.heard))
     }
 
+    /// Lost, and not back yet.
+    #[cfg(test)]
+    pub(super) const fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// The manager has answered. When it is news: how long it was away.
     pub(super) fn answered(&mut self, now: Instant) -> Option<Duration> {
         let away = now.saturating_duration_since(std::mem::replace(&mut self.heard, now));

@@ -25,6 +25,7 @@ mod side;
 mod store;
 mod tables;
 mod transport;
+mod waiting;
 
 pub use carry::carry;
 pub use clock::{Clock, SystemClock};

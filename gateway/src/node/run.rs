@@ -6,6 +6,7 @@ use super::declined::Declined;
 use super::retry::Retry;
 use super::side::{NodeSide, SideError};
 use super::transport::{Answer, Transport, TransportError};
+use super::waiting;
 use keylink::endpoint::{BEAT_S, Endpoint, PULL_WAIT_S};
 use keylink::envelope::{bytes_of, strict};
 use keylink::message::{Mail, Parcel};
@@ -99,6 +100,25 @@ struct Talk {
 }
 
 impl Talk {
+    fn new(transport: Arc<dyn Transport>) -> Self {
+        let now = Instant::now();
+        Self {
+            transport,
+            pulling: None,
+            sending: None,
+            renewing: None,
+            greeted: false,
+            session: None,
+            retry: Retry::default(),
+            contact: Contact::begin(now),
+            not_before: now,
+            declined: Declined::default(),
+            pull_at: now,
+            told: None,
+            said: Vec::new(),
+        }
+    }
+
     fn post(&self, endpoint: Endpoint, body: Vec<u8>) -> Asked {
         let transport = Arc::clone(&self.transport);
         tokio::spawn(async move { transport.post(endpoint, body).await.map(Got::Answer) })
@@ -136,8 +156,8 @@ impl Talk {
         }
         let newest = side.machine().outbox().last().map(Signed::hash);
         if self.sending.is_none() && (!self.said.is_empty() || (newest.is_some() && newest != self.told)) {
-            let parcel = side.parcel(core::mem::take(&mut self.said));
-            self.told = parcel.messages.iter().rfind(|one| one.kind == "receipt").map(Signed::hash);
+            let parcel = side.parcel_after(self.told, core::mem::take(&mut self.said));
+            self.told = waiting::last_receipt(&parcel);
             self.sending = Some(self.post(Endpoint::Receipts, bytes_of(&parcel)));
         }
     }
@@ -164,6 +184,18 @@ impl Talk {
         self.declined.forget();
     }
 
+    // The manager has taken something. A hello is not what this node is here for: a manager whose token is away takes
+    // every hello and nothing else, and each is an entry of its log. So a hello ends neither the pause nor the loss.
+    fn taken(&mut self) {
+        if !core::mem::replace(&mut self.greeted, true) {
+            return;
+        }
+        self.retry.reset();
+        if let Some(away) = self.contact.answered(Instant::now()) {
+            tracing::info!(away_s = away.as_secs(), "manager reached again");
+        }
+    }
+
     // Mail that is refused is asked for again, but not at once.
     fn heard(&mut self, mut said: Vec<Signed>, pace: Pace) {
         let random = getrandom::u64().unwrap_or_default();
@@ -183,21 +215,7 @@ pub async fn run(
     pace: Pace,
     stop: impl Future<Output = ()>,
 ) -> Result<(), SideError> {
-    let mut talk = transport.map(|transport| Talk {
-        transport,
-        pulling: None,
-        sending: None,
-        renewing: None,
-        greeted: false,
-        session: None,
-        retry: Retry::default(),
-        contact: Contact::begin(Instant::now()),
-        not_before: Instant::now(),
-        declined: Declined::default(),
-        pull_at: Instant::now(),
-        told: None,
-        said: Vec::new(),
-    });
+    let mut talk = transport.map(Talk::new);
     let mut stop = core::pin::pin!(stop);
     let mut beat_at = Instant::now();
     loop {
@@ -328,11 +346,7 @@ async fn handle(
             match answer {
                 Ok(Got::Session(exporter)) => talk.session = Some(exporter),
                 Ok(Got::Answer(Answer::Taken(body))) => {
-                    talk.retry.reset();
-                    if let Some(away) = talk.contact.answered(Instant::now()) {
-                        tracing::info!(away_s = away.as_secs(), "manager reached again");
-                    }
-                    talk.greeted = true;
+                    talk.taken();
                     if body.is_empty() {
                         return Ok(());
                     }
@@ -358,5 +372,53 @@ async fn handle(
             }
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Sending;
+
+    struct Nobody;
+
+    impl Transport for Nobody {
+        fn post(&self, _: Endpoint, _: Vec<u8>) -> Sending<'_> {
+            Box::pin(core::future::pending())
+        }
+    }
+
+    // How long the next hello waits after a failure.
+    fn pause_after_failure(talk: &mut Talk) -> Duration {
+        let now = Instant::now();
+        talk.failed(&TransportError::Refused(503, "not now".to_owned()), Pace::default());
+        talk.not_before.saturating_duration_since(now)
+    }
+
+    #[test]
+    fn a_hello_alone_does_not_shorten_the_pause() {
+        let mut talk = Talk::new(Arc::new(Nobody));
+        let pauses: Vec<Duration> = (0..9)
+            .map(|_| {
+                talk.taken();
+                assert!(talk.greeted);
+                pause_after_failure(&mut talk)
+            })
+            .collect();
+        assert!(pauses[8] >= Duration::from_secs(128), "{pauses:?}");
+        // What was asked for after a hello and is taken ends it.
+        talk.taken();
+        talk.taken();
+        assert!(pause_after_failure(&mut talk) < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_loss_ends_with_what_comes_after_a_hello() {
+        let mut talk = Talk::new(Arc::new(Nobody));
+        pause_after_failure(&mut talk);
+        talk.taken();
+        assert!(talk.contact.is_lost());
+        talk.taken();
+        assert!(!talk.contact.is_lost());
     }
 }

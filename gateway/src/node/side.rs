@@ -7,6 +7,7 @@ use super::installer::Installer;
 use super::publish::{Publish, TableEvent};
 use super::renew::{RenewError, Renewal};
 use super::store::{Store, StoreError};
+use super::waiting;
 use keylink::envelope::Body as _;
 use keylink::message::{Alarm, Mail, Parcel, Possession, PossessionMethod, Reason, Renewed};
 use keylink::node::{About, Counts, Effects, KekRecord, Kept, Machine, NodeState, Rules};
@@ -17,9 +18,6 @@ use keylink::{Digest, NodeId, Signed};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-
-/// Most receipts in one parcel.
-const PARCEL_MAX: usize = 512;
 
 /// Hears of every state that was stored.
 pub type Stored = Arc<dyn Fn(&NodeState) + Send + Sync>;
@@ -79,6 +77,8 @@ pub struct NodeSide {
     exporter: Option<[u8; 32]>,
     renewal: Option<Renewal>,
     carried: bool,
+    // The last receipt of the last answer to mail that was brought.
+    answered: Option<Digest>,
 }
 
 impl NodeSide {
@@ -101,6 +101,7 @@ impl NodeSide {
             exporter: None,
             renewal: None,
             carried: false,
+            answered: None,
         };
         side.tokens = tokens(side.machine.state());
         let effects = side.machine.boot(now);
@@ -323,7 +324,12 @@ impl NodeSide {
 
     /// Receipts that the manager has not confirmed, oldest first, and what else is to be said.
     pub fn parcel(&self, said: Vec<Signed>) -> Parcel {
-        let mut messages: Vec<Signed> = self.machine.outbox().iter().take(PARCEL_MAX).cloned().collect();
+        self.parcel_after(None, said)
+    }
+
+    /// The same where the parcel before ended with the receipt `told`.
+    pub(super) fn parcel_after(&self, told: Option<Digest>, said: Vec<Signed>) -> Parcel {
+        let mut messages = waiting::window(self.machine.outbox(), told).to_vec();
         // The answer to a repeated message may still wait in the outbox.
         messages.extend(said.into_iter().filter(|one| !self.machine.outbox().contains(one)));
         Parcel { messages }
@@ -332,7 +338,11 @@ impl NodeSide {
     /// What goes back for mail that somebody brought: the parcel, how the node is, and what it has taken, since whoever
     /// brings mail must know what to bring next; and what is to be said of its certificate.
     pub fn answer(&mut self, said: Vec<Signed>) -> Parcel {
-        let mut parcel = self.parcel(said);
+        let mut parcel = self.parcel_after(self.answered, said);
+        self.answered = waiting::last_receipt(&parcel);
+        if self.carried {
+            waiting::add_last_word(&mut parcel, self.machine.outbox());
+        }
         let now = self.parts.clock.now().utc_ms;
         let asked = self.renewal.as_mut().map(|renewal| renewal.in_parcel(now, self.carried));
         match asked {

@@ -82,7 +82,8 @@ pub enum Alarm {
     Backend,
     /// The store fails.
     Store,
-    /// A proof of a receipt did not hold: the manager's log is not what it says to this node.
+    /// A proof of a receipt did not hold, or a manifest came with another state of the log: it is not what it says to this
+    /// node.
     LogDiffers,
 }
 

@@ -94,17 +94,11 @@ impl Machine {
         }
         // A receipt that this node never gave is in no log.
         let holds = hash.is_some_and(|hash| proof.judge(node, (number, hash), &keys).is_ok());
-        // Another root of one size: the state that this node knows convicts with it, and is not known for ever.
-        let forked =
-            |own: &Checkpoint| own.size == proof.checkpoint.size && own.root != proof.checkpoint.root;
-        let other =
-            state.checkpoint.clone().filter(|own| forked(own) && note::holds(&proof.checkpoint, &keys));
+        // The state that this node knows convicts with it, and is not known for ever.
+        let other = self.other_than(&proof.checkpoint);
         if !holds || other.is_some() {
-            self.state_mut().disputed = true;
             effects.keep.push(Kept::Disputed { proof: signed.clone(), other });
-            effects.alarms.push(Alarm::LogDiffers);
-            self.told.push(Alarm::LogDiffers);
-            effects.persist = true;
+            self.dispute(effects);
             return Err(Reason::Proof.into());
         }
         let newer = self.believes(&proof.checkpoint);
@@ -120,6 +114,21 @@ impl Machine {
         effects.keep.push(Kept::Proved { number, proof: signed.clone() });
         effects.persist = true;
         Ok(())
+    }
+
+    /// What this node knows of the log where the log's key has signed another root of the same size.
+    pub(super) fn other_than(&self, given: &Checkpoint) -> Option<Checkpoint> {
+        let own = self.state().checkpoint.as_ref()?;
+        let forks = own.size == given.size && own.root != given.root;
+        (forks && note::holds(given, &self.document().checkpoint_keys)).then(|| own.clone())
+    }
+
+    /// The log is not what it was said to be, until a proof holds.
+    pub(super) fn dispute(&mut self, effects: &mut Effects) {
+        self.state_mut().disputed = true;
+        effects.alarms.push(Alarm::LogDiffers);
+        self.told.push(Alarm::LogDiffers);
+        effects.persist = true;
     }
 
     fn unnumbered<B: crate::Body>(

@@ -49,10 +49,10 @@ pub struct Machine {
     pub(super) offered: Option<message::Head>,
     /// Alarm conditions that were told already.
     pub(super) told: Vec<Alarm>,
-    /// How much had stopped by its time when the last table was published.
-    pub(super) stopped: usize,
-    /// The same of the table before that one.
-    pub(super) stopped_before: usize,
+    /// The table that was published last, by its number, and how much had stopped by its time.
+    pub(super) published: (u64, usize),
+    /// The one before it, which stands when the last one is not stored.
+    pub(super) published_before: (u64, usize),
     /// Number of the last unchained message of this boot.
     pub(super) said: u64,
     /// Life of unchained messages.
@@ -86,8 +86,8 @@ impl Machine {
             resynced: None,
             offered: None,
             told: Vec::new(),
-            stopped: 0,
-            stopped_before: 0,
+            published: (0, 0),
+            published_before: (0, 0),
             said: 0,
             life_ms: super::speak::MESSAGE_LIFE_MS,
         })
@@ -117,8 +117,11 @@ impl Machine {
         self.state = state;
         self.installing = None;
         self.offered = None;
-        // What should have been published and told with it may not have been: with the next tick it is.
-        self.stopped = self.stopped_before;
+        // A table that is not stored was not published, and with the next tick it is; one that is stored stands. What
+        // should have been told may not have been, and is told again.
+        if self.published.0 > self.state.table.0 {
+            self.published = self.published_before;
+        }
         self.told.clear();
         Ok(())
     }
@@ -155,16 +158,17 @@ impl Machine {
         TableImage::of(&self.state, &|until| self.guard.is_over(until, now))
     }
 
-    /// What has stopped by its time alone.
-    pub(super) fn stopped(&self, now: Instant3) -> usize {
-        super::table::stopped(&self.state, &|until| self.guard.is_over(until, now))
+    /// Number of the table as it stands, and what has stopped by its time alone.
+    pub(super) fn standing(&self, now: Instant3) -> (u64, usize) {
+        let is_over = |until| self.guard.is_over(until, now);
+        (self.state.table.0, super::table::stopped(&self.state, &is_over))
     }
 
     pub(super) fn publish(&mut self, now: Instant3, effects: &mut Effects) {
         self.state.table.0 = self.state.table.0.saturating_add(1);
         effects.persist = true;
         effects.publish = Some(self.table(now));
-        (self.stopped_before, self.stopped) = (self.stopped, self.stopped(now));
+        (self.published_before, self.published) = (self.published, self.standing(now));
     }
 
     /// A message came. `fresh` is random, for the request that may be needed.

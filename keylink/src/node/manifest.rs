@@ -118,6 +118,10 @@ impl Machine {
         self.state.manifests.push(hash);
         let surplus = self.state.manifests.len().saturating_sub(MANIFESTS_KEPT);
         self.state.manifests.drain(..surplus);
+        // What it orders is approved by people, and holds whatever is wrong with the log.
+        if manifest.checkpoint.as_ref().is_some_and(|given| self.other_than(given).is_some()) {
+            self.dispute(effects);
+        }
         if let Some(checkpoint) = manifest.checkpoint.filter(|given| self.believes(given)) {
             self.state.checkpoint = Some(checkpoint);
         }

@@ -25,8 +25,8 @@ impl Machine {
             effects.alarms.push(Alarm::Clock);
             self.told.push(Alarm::Clock);
         }
-        self.stopped = self.stopped(now);
-        self.stopped_before = self.stopped;
+        self.published = self.standing(now);
+        self.published_before = self.published;
         self.pass(now, &mut effects);
         effects.publish = Some(self.table(now));
         effects
@@ -54,7 +54,7 @@ impl Machine {
         }
         let standing = self.alarms(now);
         effects.alarms.extend(standing.iter().filter(|alarm| !self.told.contains(alarm)));
-        if self.stopped != self.stopped(now) && effects.publish.is_none() {
+        if self.published != self.standing(now) && effects.publish.is_none() {
             self.publish(now, effects);
         }
         self.told = standing;
