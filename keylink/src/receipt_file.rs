@@ -230,10 +230,11 @@ impl ReceiptFile {
                 forks.push(Fork { number: number.0, size: other.size.0, roots });
                 continue;
             }
-            // By what it names itself: whoever has the node's key could sign another receipt of this number.
+            // By what it names itself: whoever has the node's key could sign another receipt of this number. And by keys of
+            // these documents: a state that another has signed may be of a key that came later.
             match proof.judge(self.node, (number, proof.receipt), &keys) {
+                Ok(()) | Err(ProofFault::Checkpoint) => unshown.push(number.0),
                 Err(fault) => disputed.push((number.0, fault)),
-                Ok(()) => unshown.push(number.0),
             }
         }
         Ok(Shown { receipts, confirmed, proved, disputed, forks, unshown, strayed })

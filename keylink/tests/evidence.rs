@@ -461,6 +461,12 @@ fn a_file_that_does_not_show_it_is_refused() {
     disputed.disputed = vec![Signed::seal(&bad, &centre.manifest)];
     let shown = disputed.judge(&keys).unwrap();
     assert_eq!(shown.disputed, [(proof.head.seq.0, ProofFault::Path)]);
+    // A state under a key that these documents do not name may be of one that came later.
+    let mut later = good.clone();
+    later.disputed =
+        vec![Signed::seal(&InclusionProof { checkpoint: foreign, ..proof.clone() }, &centre.manifest)];
+    let shown = later.judge(&keys).unwrap();
+    assert!(!shown.convicts() && shown.unshown == [proof.head.seq.0]);
     // Whoever has the node's key signs what he likes: a proof that holds for what it names convicts nobody.
     let mut framed = good.clone();
     let mut other: Receipt = framed.receipts.last().unwrap().peek().unwrap();
