@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where LMKs come from, as a worker is told.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct SourceOptions {
     /// The public test LMKs; on a token that holds them.
     #[arg(long, conflicts_with = "lmk_file")]
@@ -44,6 +44,13 @@ pub enum Source {
     File(PathBuf, Option<PathBuf>),
     /// A token; whether its LMKs are to be the public test LMKs.
     Token(TokenSource, bool),
+}
+
+impl SourceOptions {
+    /// True when one is named.
+    pub const fn is_named(&self) -> bool {
+        self.insecure_test_lmk || self.token.is_some() || self.lmk_file.is_some()
+    }
 }
 
 impl From<SourceOptions> for Source {
