@@ -150,13 +150,8 @@ impl Source {
         }))
     }
 
-    /// Makes the backend of a core as often as one is needed. What can fail is tried here, before any port is
-    /// taken.
-    pub fn factory(&self) -> Result<Arc<BackendFactory>, Failure> {
-        Ok(self.factory_and_token()?.0)
-    }
-
-    /// The same, with the token that the backends are of, if they are of one.
+    /// Makes the backend of a core as often as one is needed, and the token that the backends are of, if they are of
+    /// one. What can fail is tried here, before any port is taken.
     pub fn factory_and_token(&self) -> Result<(Arc<BackendFactory>, Option<Token>), Failure> {
         let lmks = match self.prepare()? {
             Prepared::Simulator(lmks) => lmks,
