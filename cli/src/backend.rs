@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where LMKs come from, as a worker is told.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct SourceOptions {
     /// The public test LMKs; on a token that holds them.
     #[arg(long, conflicts_with = "lmk_file")]
@@ -44,6 +44,13 @@ pub enum Source {
     File(PathBuf, Option<PathBuf>),
     /// A token; whether its LMKs are to be the public test LMKs.
     Token(TokenSource, bool),
+}
+
+impl SourceOptions {
+    /// True when one is named.
+    pub const fn is_named(&self) -> bool {
+        self.insecure_test_lmk || self.token.is_some() || self.lmk_file.is_some()
+    }
 }
 
 impl From<SourceOptions> for Source {
@@ -143,13 +150,8 @@ impl Source {
         }))
     }
 
-    /// Makes the backend of a core as often as one is needed. What can fail is tried here, before any port is
-    /// taken.
-    pub fn factory(&self) -> Result<Arc<BackendFactory>, Failure> {
-        Ok(self.factory_and_token()?.0)
-    }
-
-    /// The same, with the token that the backends are of, if they are of one.
+    /// Makes the backend of a core as often as one is needed, and the token that the backends are of, if they are of
+    /// one. What can fail is tried here, before any port is taken.
     pub fn factory_and_token(&self) -> Result<(Arc<BackendFactory>, Option<Token>), Failure> {
         let lmks = match self.prepare()? {
             Prepared::Simulator(lmks) => lmks,

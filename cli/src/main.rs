@@ -25,6 +25,7 @@ mod control;
 mod exit;
 mod hardening;
 mod node_side;
+mod node_token;
 mod oracle;
 mod private;
 mod token;

@@ -23,7 +23,7 @@ pub fn begin(
     if identity_file(data).exists() {
         return Ok(None);
     }
-    let enrolment = asking(data, token)?;
+    let enrolment = asking(data, token, &setup)?;
     let (node, request) = enrolment.fingerprints();
     let line = format!("node name={name} id={node} request={request}");
     let data = data.to_owned();
@@ -41,12 +41,13 @@ pub fn begin(
     Ok(Some(line))
 }
 
-fn asking(data: &Path, token: &Path) -> Result<Enrolment, Failure> {
+fn asking(data: &Path, token: &Path, setup: &ServiceSetup) -> Result<Enrolment, Failure> {
     let text = std::fs::read_to_string(token)
         .map_err(|e| Failure::environment(format!("{}: {e}", token.display())))?;
     let token = EnrolmentToken::from_line(&text)
         .ok_or_else(|| Failure::usage(format!("{}: not a token for a node", token.display())))?;
-    Enrolment::kept(&pending_file(data), token).map_err(Failure::environment)
+    let keeper = setup.keeper().map_err(Failure::environment)?;
+    Enrolment::kept_by(&keeper, &pending_file(data), token).map_err(Failure::environment)
 }
 
 async fn enrol(
@@ -73,6 +74,7 @@ async fn enrol(
             }
             Err(EnrolError::Waiting) => {}
             Err(EnrolError::Transport(error)) => tracing::warn!(%error, "asks again"),
+            Err(error @ EnrolError::NotSigned(_)) => tracing::warn!(%error, "asks again"),
             Err(error) => return Err(error),
         }
         tokio::time::sleep(ASK_AGAIN).await;

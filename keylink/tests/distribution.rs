@@ -306,12 +306,12 @@ fn a_key_stays_until_its_successor_is_used() {
     side.run(&centre, both(Step::Protect, Step::Accept), vec![rotate(&centre, 2)]);
     let manifest = side.manifest(&centre, both(Step::Accept, Step::Protect), vec![rotate(&centre, 2)]);
     let signed = side.seal(&centre, &manifest);
-    let effects = side.machine.message(side.now, &signed, [5; 16]);
+    let effects = side.machine.message(side.now, &signed, [5; 16]).unwrap();
     let table = effects.publish.unwrap().number;
     let manifest = side.manifest(&centre, both(Step::Retire, Step::Protect), vec![rotate(&centre, 2)]);
     let early = side.seal(&centre, &manifest);
     assert_eq!(side.refused(&early), Reason::Protect);
-    side.machine.switched(side.now, table);
+    side.machine.switched(side.now, table).unwrap();
     side.give(&early);
     assert_eq!(side.deliver(), [Activated, Retired]);
 }
@@ -559,11 +559,11 @@ fn a_key_that_does_not_install_is_refused_whole() {
     );
     let signed = side.seal(&centre, &manifest);
     let before = side.machine.to_bytes();
-    let effects = side.machine.message(side.now, &signed, [5; 16]);
+    let effects = side.machine.message(side.now, &signed, [5; 16]).unwrap();
     let said = side.follow_with(effects, &|_| Err(Reason::Label));
     assert_eq!((side.reason(&said[0]), side.machine.to_bytes()), (Reason::Label, before));
     // The same bytes again, with a backend that works.
-    let effects = side.machine.message(side.now, &signed, [5; 16]);
+    let effects = side.machine.message(side.now, &signed, [5; 16]).unwrap();
     side.follow_with(effects, &install);
     assert_eq!(side.deliver(), [Proven]);
 }
@@ -579,7 +579,7 @@ fn killed_between_store_and_receipt() {
     );
     let signed = side.seal(&centre, &manifest);
     // Killed while the backend works: nothing is stored, the same bytes do it again.
-    let effects = side.machine.message(side.now, &signed, [5; 16]);
+    let effects = side.machine.message(side.now, &signed, [5; 16]).unwrap();
     assert_eq!(effects.install.len(), 1);
     side.crash();
     side.give(&signed);
@@ -606,9 +606,9 @@ fn killed_before_the_cores_have_switched() {
         vec![rotate(&centre, 2)],
     );
     let signed = side.seal(&centre, &manifest);
-    let effects = side.machine.message(side.now, &signed, [5; 16]);
+    let effects = side.machine.message(side.now, &signed, [5; 16]).unwrap();
     let answers = effects.install.iter().map(install).collect();
-    let effects = side.machine.installed(side.now, answers);
+    let effects = side.machine.installed(side.now, answers).unwrap();
     assert!(effects.persist && effects.publish.is_some());
     side.stored = side.machine.to_bytes();
     assert_eq!(side.deliver(), [Proven]);
@@ -874,21 +874,21 @@ fn unchained_messages_rise_and_a_replay_harms_nobody() {
     let centre = centre();
     let mut side = begun(&centre);
     let about = keylink::node::About { software: "test".into(), backend_class: "C".into() };
-    let hello = side.machine.hello(side.now, &about, None);
-    let beat = side.machine.beat(side.now, &keylink::node::Counts::default());
+    let hello = side.machine.hello(side.now, &about, None).unwrap();
+    let beat = side.machine.beat(side.now, &keylink::node::Counts::default()).unwrap();
     let now = side.now.utc_ms;
     side.link.hello(now, &hello).unwrap();
     side.link.beat(now, &beat).unwrap();
     assert_eq!(side.link.beat(now, &beat).unwrap_err(), LinkError::Replayed);
     // Messages that overtake each other are taken once each, within a window of 64.
-    let many: Vec<_> = (0..70).map(|_| side.machine.pull(side.now, 25)).collect();
+    let many: Vec<_> = (0..70).map(|_| side.machine.pull(side.now, 25).unwrap()).collect();
     for at in [1, 0, 69, 68, 6] {
         side.link.pull(now, &many[at]).unwrap();
         assert_eq!(side.link.pull(now, &many[at]).unwrap_err(), LinkError::Replayed);
     }
     assert_eq!(side.link.pull(now, &many[5]).unwrap_err(), LinkError::Replayed, "behind the window");
     side.crash();
-    let pull = side.machine.pull(side.now, 25);
+    let pull = side.machine.pull(side.now, 25).unwrap();
     side.link.pull(now, &pull).unwrap();
     assert_eq!(side.link.hello(now, &hello).unwrap_err(), LinkError::Replayed);
     assert!(matches!(side.link.pull(now + 120_001, &pull), Err(LinkError::Head(_))));
@@ -906,15 +906,15 @@ fn what_comes_late_from_a_boot_before_does_not_keep_the_node_out() {
     let late: Vec<_> = (0..40)
         .map(|_| {
             side.crash();
-            [side.machine.beat(side.now, &counts), side.machine.beat(side.now, &counts)]
+            [side.machine.beat(side.now, &counts).unwrap(), side.machine.beat(side.now, &counts).unwrap()]
         })
         .collect();
     side.crash();
-    let serving = side.machine.pull(side.now, 25);
+    let serving = side.machine.pull(side.now, 25).unwrap();
     side.link.pull(now, &serving).unwrap();
     for pair in &late[35..] {
         side.link.beat(now, &pair[1]).unwrap();
-        let pull = side.machine.pull(side.now, 25);
+        let pull = side.machine.pull(side.now, 25).unwrap();
         side.link.pull(now, &pull).unwrap();
         side.link.beat(now, &pair[0]).unwrap();
     }

@@ -83,7 +83,7 @@ fn a_node_keeps_what_proves_its_receipts() {
     let (log, receipts) = (Log::of(&side), side.machine.outbox().to_vec());
     let last = receipts.len() as u64;
     let counter = counter(&mut side, &centre);
-    let kept = side.machine.message(side.now, &counter, [0; 16]);
+    let kept = side.machine.message(side.now, &counter, [0; 16]).unwrap();
     assert!(kept.persist && side.machine.outbox().is_empty());
     let numbers: Vec<_> = kept
         .keep
@@ -99,21 +99,21 @@ fn a_node_keeps_what_proves_its_receipts() {
     assert_eq!(numbers, (1..=last).rev().map(|n| (n, n == last)).collect::<Vec<_>>());
     // One before it does as well: the manager proves what it can.
     let older = Signed::seal(&log.proof(&mut side, &centre, receipts.len() - 2), &centre.manifest);
-    let effects = side.machine.message(side.now, &older, [0; 16]);
+    let effects = side.machine.message(side.now, &older, [0; 16]).unwrap();
     assert_eq!(effects.keep, [Kept::Proved { number: U64(last - 1), proof: older }]);
     assert_eq!(side.machine.state().proved, U64(last - 1));
     let newest = log.proof(&mut side, &centre, receipts.len() - 1);
     let proof = Signed::seal(&newest, &centre.manifest);
-    let effects = side.machine.message(side.now, &proof, [0; 16]);
+    let effects = side.machine.message(side.now, &proof, [0; 16]).unwrap();
     assert!(effects.persist && effects.send.is_empty() && effects.alarms.is_empty());
     assert_eq!(effects.keep, [Kept::Proved { number: U64(last), proof: proof.clone() }]);
     let state = side.machine.state();
     assert_eq!((state.proved, state.checkpoint.clone()), (U64(last), Some(newest.checkpoint)));
     // The manager learns it with the next request.
-    let pull = side.machine.pull(side.now, 0);
+    let pull = side.machine.pull(side.now, 0).unwrap();
     side.link.pull(side.now.utc_ms, &pull).unwrap();
     assert_eq!(side.link.proved, U64(last));
-    let again = side.machine.message(side.now, &proof, [0; 16]);
+    let again = side.machine.message(side.now, &proof, [0; 16]).unwrap();
     assert!(!again.persist && again.keep.is_empty());
     // What is kept is not lost with the next manifest, nor with a crash.
     side.stored = side.machine.to_bytes();
@@ -131,7 +131,7 @@ fn a_receipt_is_proved_that_was_not_confirmed_yet() {
     let mut side = begun(&centre);
     let log = Log::of(&side);
     let proof = log.proof(&mut side, &centre, 1);
-    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]);
+    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]).unwrap();
     assert!(effects.persist && side.machine.state().proved == U64(2));
 }
 
@@ -164,7 +164,7 @@ fn a_proof_that_does_not_hold_is_an_alarm_and_is_kept() {
         let mut proof = log.proof(&mut side, &centre, last);
         tamper(&mut proof, &log);
         let signed = Signed::seal(&proof, &centre.manifest);
-        let effects = side.machine.message(side.now, &signed, [0; 16]);
+        let effects = side.machine.message(side.now, &signed, [0; 16]).unwrap();
         assert_eq!(effects.alarms, [Alarm::LogDiffers], "{what}");
         let kept = Kept::Disputed { proof: signed.clone(), other: None };
         assert_eq!(effects.keep, [kept], "{what}");
@@ -173,7 +173,8 @@ fn a_proof_that_does_not_hold_is_an_alarm_and_is_kept() {
         assert!(side.machine.alarms(side.now).contains(&Alarm::LogDiffers), "{what}");
         // A proof that holds ends the alarm, not the evidence.
         let good = log.proof(&mut side, &centre, last);
-        let effects = side.machine.message(side.now, &Signed::seal(&good, &centre.manifest), [0; 16]);
+        let effects =
+            side.machine.message(side.now, &Signed::seal(&good, &centre.manifest), [0; 16]).unwrap();
         assert!(matches!(effects.keep.as_slice(), [Kept::Proved { .. }]), "{what}");
         assert!(side.machine.alarms(side.now).is_empty(), "{what}");
     }
@@ -182,7 +183,7 @@ fn a_proof_that_does_not_hold_is_an_alarm_and_is_kept() {
     let log = Log::of(&side);
     let mut proof = log.proof(&mut side, &centre, 0);
     proof.checkpoint = checkpoint(&log.lines, &foreign);
-    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]);
+    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]).unwrap();
     assert_eq!((effects.alarms.as_slice(), side.machine.state().proved), (&[Alarm::LogDiffers][..], U64(0)));
     // Whoever has not the manifest key raises no dispute: the message is no one's of ours.
     let mut side = begun(&centre);
@@ -282,7 +283,7 @@ fn one_of_the_last_receipts_may_be_proved() {
         }
         side.deliver();
         let counter = counter(&mut side, &centre);
-        side.machine.message(side.now, &counter, [0; 16]);
+        side.machine.message(side.now, &counter, [0; 16]).unwrap();
         assert!(side.machine.outbox().is_empty());
     }
     let log = Log { lines, places };
@@ -290,7 +291,8 @@ fn one_of_the_last_receipts_may_be_proved() {
     for back in [8, 7, 4, 1, 0] {
         let proof = log.proof(&mut side, &centre, newest - back);
         let number = proof.head.seq;
-        let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]);
+        let effects =
+            side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]).unwrap();
         assert!(effects.send.is_empty() && effects.alarms.is_empty(), "{back}");
         assert_eq!(side.machine.state().proved == number, back < 8, "{back}");
     }
@@ -306,7 +308,7 @@ fn a_receipt_that_was_never_given_is_not_proved() {
     log.places.push((number, none, log.lines.len()));
     log.lines.push(entry(log.lines.len(), side.node(), number, none));
     let proof = log.proof(&mut side, &centre, log.places.len() - 1);
-    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]);
+    let effects = side.machine.message(side.now, &Signed::seal(&proof, &centre.manifest), [0; 16]).unwrap();
     assert_eq!((effects.alarms.as_slice(), side.machine.state().proved), (&[Alarm::LogDiffers][..], U64(0)));
     assert!(matches!(effects.keep.as_slice(), [Kept::Disputed { .. }]));
 }
@@ -324,7 +326,7 @@ fn two_roots_of_one_size_are_a_fork() {
     side.give(&signed);
     let proof = log.proof(&mut side, &centre, 0);
     let signed = Signed::seal(&proof, &centre.manifest);
-    let effects = side.machine.message(side.now, &signed, [0; 16]);
+    let effects = side.machine.message(side.now, &signed, [0; 16]).unwrap();
     assert_eq!(effects.alarms, [Alarm::LogDiffers]);
     // Both states are kept, and whoever has the root document sees that both are signed.
     let known = checkpoint(&other, &log_key());

@@ -22,7 +22,7 @@ pub fn base64(text: &str) -> Vec<u8> {
 }
 
 /// A process that ends with its owner.
-pub struct Process(Child);
+pub struct Process(pub Child);
 
 impl Process {
     /// Its process id.
@@ -123,7 +123,8 @@ impl House {
         self.environment.push((name.to_owned(), value.to_path_buf()));
     }
 
-    fn command(&self, who: &str, args: &[&str]) -> Command {
+    /// A command of a person, as it would be run.
+    pub fn command(&self, who: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.args(args).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command.env("PAYHSM_HOME", self.path(who)).env("PAYHSM_PASSPHRASE_FILE", self.path("passphrase"));

@@ -191,7 +191,7 @@ impl Fleet {
                 talk.post(&mut member, Endpoint::Receipts, parcel).await?;
             }
             if member.side.machine().outbox().is_empty() {
-                let pull = member.side.pull(MAIL_WAIT_S).to_bytes();
+                let pull = member.side.pull(MAIL_WAIT_S).map_err(text)?.to_bytes();
                 talk.post(&mut member, Endpoint::Pull, pull).await?;
             }
             // What is no receipt, as a request to be told everything anew.
@@ -208,7 +208,7 @@ impl Fleet {
     pub fn owed(&self) -> Vec<Owed> {
         let owed = |member: &Member| Owed {
             node: member.id(),
-            key: keylink::Sign::key(&member.identity.signer()),
+            key: member.identity.who().key,
             receipts: member.side.machine().outbox().to_vec(),
         };
         self.members.iter().map(owed).collect()
@@ -267,7 +267,7 @@ impl Talk {
         let transport = HttpsTransport::new(&member.identity.url, &member.identity.tls()).map_err(text)?;
         let mut talk = Self { transport, said: Vec::new() };
         member.side.bind(talk.transport.session().await);
-        let hello = member.side.hello().to_bytes();
+        let hello = member.side.hello().map_err(text)?.to_bytes();
         talk.post(member, Endpoint::Hello, hello).await?;
         Ok(talk)
     }
@@ -288,7 +288,7 @@ impl Talk {
     async fn until(&mut self, member: &mut Member, done: impl Fn(&NodeSide) -> bool) -> Result<(), String> {
         while !done(&member.side) {
             if self.said.is_empty() && member.side.machine().outbox().is_empty() {
-                let pull = member.side.pull(25).to_bytes();
+                let pull = member.side.pull(25).map_err(text)?.to_bytes();
                 self.post(member, Endpoint::Pull, pull).await?;
             } else {
                 let parcel = member.side.parcel(std::mem::take(&mut self.said));

@@ -9,14 +9,16 @@ pub use form_kek::FormKek;
 
 use crate::backend::{Source, SourceOptions};
 use crate::exit::{Exit, Failure};
+use crate::node_token::custody;
 use crate::private::make_folder;
 use gateway::node::{
-    EnrolError, Enrolment, HttpsTransport, Identity, NodeService, NodeSide, NodeTable, Nowhere, Renewal,
-    ServiceSetup, Store, Stored, carry, choose_lmks, class_letter, identity_file, join, open, pending_file,
-    store_file,
+    Custody, EnrolError, Enrolment, HttpsTransport, InstallerLmks, Keeper, NodeService, NodeSide, NodeTable,
+    Nowhere, Renewal, ServiceSetup, Store, Stored, Who, carry, choose_lmks, class_letter, identity_file,
+    join, open, pending_file, store_file,
 };
 use gateway::{BackendFactory, Running};
-use hsm::BackendClass;
+use hsm::{BackendClass, LmkInfo};
+use hsm_pkcs11::Token;
 use keylink::message::{Checkpoint, EnrolmentToken, Receipt, ReceiptKind};
 use keylink::node::NodeState;
 use serde_json::json;
@@ -43,16 +45,20 @@ pub enum Node {
 #[derive(Debug, clap::Args)]
 pub struct Join {
     /// File with the enrolment token, one line.
-    token: PathBuf,
+    #[arg(value_name = "TOKEN")]
+    enrolment: PathBuf,
     /// Folder of everything that is kept.
     #[arg(long, env = "PAYHSM_DATA", value_name = "DIR")]
     data: PathBuf,
     /// Name for people.
     #[arg(long)]
     name: String,
-    /// What the backend may claim: A, B or C.
-    #[arg(long, default_value = "C", value_parser = ["A", "B", "C"])]
-    class: String,
+    /// What the backend may claim: A, B or C; what it says itself when one is named here, else C.
+    #[arg(long, value_parser = ["A", "B", "C"])]
+    class: Option<String>,
+    /// LMK under which the node's keys are sealed; the first AES key-block LMK when missing.
+    #[arg(long)]
+    kek_lmk: Option<u8>,
     /// Seconds to wait for the officers; 0 asks once.
     #[arg(long, default_value_t = 600)]
     wait_s: u64,
@@ -60,6 +66,10 @@ pub struct Join {
     /// the node in.
     #[arg(long)]
     json: bool,
+    /// Where the node's keys are made: in the token, or in a file sealed under the LMK. Without one they lie clear until
+    /// the node first serves.
+    #[command(flatten)]
+    source: SourceOptions,
 }
 
 /// Arguments of `show`.
@@ -122,14 +132,14 @@ fn file(path: &Path, error: impl std::fmt::Display) -> Failure {
 }
 
 async fn run_join(args: &Join) -> Exit {
-    let text = std::fs::read_to_string(&args.token).map_err(|error| file(&args.token, error))?;
+    let text = std::fs::read_to_string(&args.enrolment).map_err(|error| file(&args.enrolment, error))?;
     let token = EnrolmentToken::from_line(&text).ok_or_else(|| Failure::usage("not an enrolment token"))?;
     make_folder(&args.data).map_err(|error| file(&args.data, error))?;
     let (done, pending) = (identity_file(&args.data), pending_file(&args.data));
     if done.exists() {
         return Err(Failure::usage(format!("{}: this node is enrolled already", done.display())));
     }
-    let enrolment = Enrolment::kept(&pending, token).map_err(Failure::environment)?;
+    let (enrolment, class) = asking(args, &pending, token)?;
     let (node, request) = enrolment.fingerprints();
     if args.json {
         println!("{}", json!({ "node": node, "request": request }));
@@ -141,7 +151,7 @@ async fn run_join(args: &Join) -> Exit {
     let store = Store::open(&store_file(&args.data)).map_err(Failure::environment)?;
     let until = Instant::now().checked_add(Duration::from_secs(args.wait_s));
     loop {
-        match join(&enrolment, &args.name, &args.class, &transport, &store, utc_ms()).await {
+        match join(&enrolment, &args.name, &class, &transport, &store, utc_ms()).await {
             Ok(identity) => {
                 identity.save(&done).map_err(|error| file(&done, error))?;
                 std::fs::remove_file(&pending).map_err(|error| file(&pending, error))?;
@@ -169,9 +179,47 @@ async fn run_join(args: &Join) -> Exit {
     }
 }
 
+// With the backend at hand the keys are never clear on the disk.
+fn asking(args: &Join, pending: &Path, token: EnrolmentToken) -> Result<(Enrolment, String), Failure> {
+    let named = args.class.clone();
+    if !args.source.is_named() {
+        let enrolment = Enrolment::kept(pending, token).map_err(Failure::environment)?;
+        return Ok((enrolment, named.unwrap_or_else(|| "C".to_owned())));
+    }
+    let backend = Backed::open(args.source.clone())?;
+    let table = NodeTable { kek_lmk: args.kek_lmk, ..NodeTable::default() };
+    let class = named.unwrap_or_else(|| class_letter(backend.class).to_owned());
+    let keeper = backend.keeper(&choose_lmks(&table, &backend.lmks).map_err(Failure::usage)?);
+    Ok((Enrolment::kept_by(&keeper, pending, token).map_err(Failure::environment)?, class))
+}
+
+/// A node's backend.
+struct Backed {
+    factory: Arc<BackendFactory>,
+    token: Option<Custody>,
+    lmks: Vec<LmkInfo>,
+    class: BackendClass,
+}
+
+impl Backed {
+    fn open(source: SourceOptions) -> Result<Self, Failure> {
+        let (factory, token) = Source::from(source).factory_and_token()?;
+        let token = custody(token.as_ref())?;
+        let (lmks, class) = {
+            let backend = factory();
+            (backend.lmks().to_vec(), backend.class())
+        };
+        Ok(Self { factory, token, lmks, class })
+    }
+
+    fn keeper(&self, lmks: &InstallerLmks) -> Keeper {
+        Keeper::new(Arc::clone(&self.factory), lmks.kek, self.token.clone())
+    }
+}
+
 fn run_show(args: &Show) -> Exit {
     let path = identity_file(&args.data);
-    let identity = Identity::load(&path).map_err(|error| file(&path, error))?;
+    let identity = Who::load(&path).map_err(|error| file(&path, error))?;
     // Read beside the process that serves: a head is wanted while the node is at work.
     let stored = Store::peek(&store_file(&args.data), identity.node()).map_err(Failure::environment)?;
     let stored = stored.ok_or_else(|| Failure::environment("no state of this node"))?;
@@ -245,14 +293,10 @@ async fn alone(
     table: &NodeTable,
     source: SourceOptions,
 ) -> Result<(NodeSide, BackendClass), Failure> {
-    let factory = Source::from(source).factory()?;
-    let (lmks, class) = {
-        let backend = factory();
-        (backend.lmks().to_vec(), backend.class())
-    };
-    let chosen = choose_lmks(table, &lmks).map_err(Failure::usage)?;
+    let backend = Backed::open(source)?;
+    let (class, chosen) = (backend.class, choose_lmks(table, &backend.lmks).map_err(Failure::usage)?);
     let (nowhere, ready) = (Box::new(Nowhere), Arc::new(|| false));
-    let opened = open(data, table, chosen, factory, class, nowhere, ready, None).await;
+    let opened = open(data, table, chosen, backend.keeper(&chosen), class, nowhere, ready, None).await;
     let (identity, mut side) = opened.map_err(Failure::environment)?;
     // No connection shows it: whoever serves next reads it from the file.
     let renewal = Renewal::new(identity, &identity_file(data), |_| Ok(()));
@@ -287,12 +331,12 @@ pub(super) fn start(setup: Option<ServiceSetup>) -> Result<Option<NodeService>, 
 pub(super) fn setup(
     data: Option<&Path>,
     table: Option<NodeTable>,
-    backend: Option<Arc<BackendFactory>>,
+    backend: Option<(Arc<BackendFactory>, Option<Token>)>,
     running: &Running,
     test: bool,
 ) -> Result<Option<ServiceSetup>, Failure> {
     let enrolled = data.is_some_and(|data| identity_file(data).exists());
-    let Some(backend) = backend.filter(|_| table.is_some() || enrolled) else {
+    let Some((backend, token)) = backend.filter(|_| table.is_some() || enrolled) else {
         if enrolled {
             tracing::error!("this node is enrolled, but crypto workers are not handed key tables");
         }
@@ -307,6 +351,7 @@ pub(super) fn setup(
         lmks: running.lmks().to_vec(),
         class: running.backend_class(),
         backend,
+        token: custody(token.as_ref())?,
         stored: hold(data, test),
     };
     Ok(Some(setup))

@@ -156,8 +156,8 @@ pub fn run(args: Args) -> Exit {
             (running, TableMaker::of_workers(workers.spawn))
         }
         None => {
-            let backend = source.factory()?;
-            installs = Some(Arc::clone(&backend));
+            let (backend, token) = source.factory_and_token()?;
+            installs = Some((Arc::clone(&backend), token));
             let running = Gateway::start(resolved.gateway, Arc::clone(&backend)).map_err(start_failure)?;
             (running, TableMaker::of_backend(backend))
         }

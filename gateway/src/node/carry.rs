@@ -11,5 +11,5 @@ pub async fn carry(side: &mut NodeSide, package: &[u8]) -> Result<Option<Vec<u8>
     side.by_file();
     let said = side.mail(&mail).await?;
     side.settle().await?;
-    Ok(Some(Package::new(node, side.answer(said)).to_bytes()))
+    Ok(Some(Package::new(node, side.answer(said)?).to_bytes()))
 }

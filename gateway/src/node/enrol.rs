@@ -1,7 +1,8 @@
 //! A node becomes known: it makes its keys, asks with a one-time token, waits for the officers, proves the manager's
 //! answer by the token, and pins the root document.
 
-use super::identity::Identity;
+use super::identity::{Identity, IdentityError, Lies, Secrets};
+use super::keeper::{Keeper, drawn, transport_key};
 use super::renew::RenewError;
 use super::store::{Store, StoreError};
 use super::transport::{Answer, Transport, TransportError};
@@ -11,11 +12,10 @@ use keylink::message::{Audience, Enrol, Enrolled, EnrolmentToken, Head, PROTOCOL
 use keylink::node::NodeState;
 use keylink::root::{RootDocument, RootError, SignedRoot};
 use keylink::wire::{Blob, Hex, U64};
-use keylink::{Digest, NodeId, Sign, Signed};
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use keylink::{Digest, NodeId, NotSigned, Signed};
+use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// Why a node is not enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +47,11 @@ pub enum EnrolError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: IdentityError,
     },
+    /// What holds the signature key does not answer: ask again with the same keys.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// Keys cannot be made.
     #[error("keys: {0}")]
     Keys(String),
@@ -68,22 +71,13 @@ fn keys(error: impl std::fmt::Display) -> EnrolError {
 }
 
 impl Enrolment {
-    /// Makes keys for a token.
+    /// Makes keys for a token. They are clear where they are saved.
     pub fn new(token: EnrolmentToken) -> Result<Self, EnrolError> {
-        let mut seed = Zeroizing::new(Hex([0; 32]));
-        getrandom::fill(&mut seed.0).map_err(keys)?;
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(keys)?;
+        let (seed, signer) = drawn().map_err(keys)?;
+        let transport_key = transport_key().map_err(keys)?;
+        let secrets = Secrets { seed: Some(seed), transport_key: transport_key.clone() };
         // What is the token's own follows it.
-        let identity = Identity {
-            kmc: token.kmc,
-            url: String::new(),
-            seed,
-            transport_key: Zeroizing::new(pair.serialize_pem()),
-            certificate: String::new(),
-            authorities: Vec::new(),
-            request: None,
-        };
-        Self::again(identity, token)
+        Self::again(Identity::fresh(token.kmc, signer, transport_key, Lies::Clear(secrets)), token)
     }
 
     /// With the keys and the request that the file keeps. Where there is no file they are made, and it is written
@@ -95,11 +89,27 @@ impl Enrolment {
                 let fresh = identity.request.is_none();
                 (Self::again(identity, token)?, fresh)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Self::new(token)?, true),
+            Err(IdentityError::Missing) => (Self::new(token)?, true),
             Err(error) => return Err(failed(error)),
         };
         if fresh {
-            enrolment.identity.save(path).map_err(failed)?;
+            enrolment.identity.save(path).map_err(|error| failed(error.into()))?;
+        }
+        Ok(enrolment)
+    }
+
+    /// The same with a node's backend at hand: the keys are sealed under its LMK from the beginning, and the signature key
+    /// is made in its token, where there is one.
+    pub fn kept_by(keeper: &Keeper, path: &Path, token: EnrolmentToken) -> Result<Self, EnrolError> {
+        let failed = |source| EnrolError::Kept { path: path.to_owned(), source };
+        let identity = match keeper.pending(path).map_err(failed)? {
+            Some(identity) => identity,
+            None => keeper.make(token.kmc, path).map_err(failed)?,
+        };
+        let fresh = identity.request.is_none();
+        let enrolment = Self::again(identity, token)?;
+        if fresh {
+            enrolment.identity.save(path).map_err(|error| failed(error.into()))?;
         }
         Ok(enrolment)
     }
@@ -131,9 +141,10 @@ impl Enrolment {
     }
 
     /// The request.
-    pub fn request(&self, name: &str, backend_class: &str, utc_ms: u64) -> Signed {
+    pub fn request(&self, name: &str, backend_class: &str, utc_ms: u64) -> Result<Signed, NotSigned> {
         let signer = self.identity.signer();
-        let proof = enrol_proof(&self.token.secret.0, self.token.token, &signer.key(), &self.csr);
+        let key = signer.public();
+        let proof = enrol_proof(&self.token.secret.0, self.token.token, &key, &self.csr);
         let enrol = Enrol {
             head: Head {
                 version: PROTOCOL,
@@ -144,14 +155,14 @@ impl Enrolment {
                 not_after: U64(utc_ms.saturating_add(120_000).min(self.token.not_after.0)),
             },
             name: name.to_owned(),
-            key: signer.key(),
+            key,
             csr: Blob(self.csr.clone()),
             token: self.token.token,
             proof: Hex(*proof),
             backend_class: backend_class.to_owned(),
             attestation: format!("payhsm {}", env!("CARGO_PKG_VERSION")),
         };
-        Signed::seal(&enrol, &signer)
+        Signed::try_seal(&enrol, signer.as_ref())
     }
 
     /// Judges the manager's answer; gives the complete identity and the first state.
@@ -222,7 +233,7 @@ pub async fn join(
     store: &Store,
     utc_ms: u64,
 ) -> Result<Identity, EnrolError> {
-    let request = enrolment.request(name, backend_class, utc_ms);
+    let request = enrolment.request(name, backend_class, utc_ms)?;
     match transport.post(Endpoint::Enrol, request.to_bytes()).await? {
         Answer::Waiting => Err(EnrolError::Waiting),
         Answer::Taken(answer) => {

@@ -1,10 +1,10 @@
 //! What a node can show of its receipts: those that the manager has confirmed, with those that still wait for it.
 
-use super::identity::Identity;
+use super::identity::Who;
 use super::store::{Store, StoreError};
+use keylink::Signed;
 use keylink::node::NodeState;
 use keylink::receipt_file::{Forked, ReceiptFile};
-use keylink::{Sign, Signed};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub struct Evidence {
 impl Evidence {
     /// The file for a third party. `outbox` are receipts up to the number `last`, oldest first, read before this was: a
     /// proof may be of one that is not confirmed yet.
-    pub fn file(self, identity: &Identity, last: u64, outbox: &[Signed]) -> ReceiptFile {
+    pub fn file(self, who: &Who, last: u64, outbox: &[Signed]) -> ReceiptFile {
         let waiting = outbox.iter().rev().zip((1..=last).rev());
         let waiting = waiting.map(|(receipt, number)| (number, (receipt.clone(), None)));
         let mut receipts: BTreeMap<u64, (Signed, Option<Signed>)> = waiting.collect();
@@ -43,9 +43,9 @@ impl Evidence {
         let (receipts, counters): (Vec<_>, Vec<_>) = unbroken(receipts).into_iter().unzip();
         ReceiptFile {
             format: ReceiptFile::FORMAT.to_owned(),
-            kmc: identity.kmc,
-            node: identity.node(),
-            key: identity.signer().key(),
+            kmc: who.kmc,
+            node: who.node(),
+            key: who.key,
             receipts,
             counters: counters.into_iter().flatten().collect(),
             proof: self.proof,
@@ -56,14 +56,14 @@ impl Evidence {
 }
 
 /// The file of a node's store, read beside the process that serves.
-pub fn receipt_file(store: &Path, identity: &Identity) -> Result<ReceiptFile, StoreError> {
-    let node = identity.node();
+pub fn receipt_file(store: &Path, who: &Who) -> Result<ReceiptFile, StoreError> {
+    let node = who.node();
     // The state first: what is confirmed meanwhile is in both then, and nothing in neither.
     let state = Store::peek(store, node)?;
     let state = state.map(|body| serde_json::from_slice::<NodeState>(&body));
     let state = state.transpose().map_err(|_| StoreError::Damaged(node))?;
     let (last, outbox) = state.map_or((0, Vec::new()), |state| (state.receipt.0.0, state.outbox));
-    Ok(Store::evidence(store, node)?.file(identity, last, &outbox))
+    Ok(Store::evidence(store, node)?.file(who, last, &outbox))
 }
 
 // The newest ones of which each follows the one before, oldest first.

@@ -14,16 +14,19 @@ mod evidence;
 mod https;
 mod identity;
 mod installer;
+mod keeper;
 mod places;
 mod publish;
 mod push;
 mod renew;
 mod retry;
 mod run;
+mod sealing;
 mod service;
 mod side;
 mod store;
 mod tables;
+mod token;
 mod transport;
 mod waiting;
 
@@ -33,12 +36,14 @@ pub use config::NodeTable;
 pub use enrol::{EnrolError, Enrolment, join};
 pub use evidence::{Confirmed, Evidence, receipt_file};
 pub use https::{HttpsTransport, TlsIdentity};
-pub use identity::Identity;
+pub use identity::{Identity, IdentityError, Who};
 pub use installer::{Installer, InstallerLmks};
+pub use keeper::Keeper;
 pub use publish::{Cores, Nowhere, Publish, TableEvent};
 pub use push::{PushListener, PushTls};
 pub use renew::{RenewError, Renewal};
 pub use run::{Pace, Requests, SideHandle, run};
+pub use sealing::{SealError, Sealer};
 pub use service::{
     NodeService, ServiceError, ServiceSetup, choose_lmks, class_letter, identity_file, open, pending_file,
     store_file,
@@ -46,4 +51,5 @@ pub use service::{
 pub use side::{NodeSide, Parts, SideError, Stored};
 pub use store::{Store, StoreError};
 pub use tables::Tables;
+pub use token::{Custody, KeyToken, TokenFault};
 pub use transport::{Answer, Opening, Sending, Transport, TransportError};

@@ -13,7 +13,7 @@ use super::transport::TransportError;
 use keylink::message::{Audience, CERTIFICATE_RENEW_MS, Head, PROTOCOL, Renew, Renewed};
 use keylink::root::RootDocument;
 use keylink::wire::{Blob, U64};
-use keylink::{Digest, NodeId, PublicKey, Signed, authority};
+use keylink::{Digest, NodeId, NotSigned, PublicKey, Signed, authority};
 use rcgen::KeyPair;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -65,6 +65,9 @@ pub enum RenewError {
         /// Why.
         source: std::io::Error,
     },
+    /// What holds the signature key does not answer.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// It is stored, and connections do not show it before the next start.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -204,7 +207,7 @@ impl Renewal {
             not_after: U64(not_after_ms),
         };
         let body = Renew { head, node: self.identity.node(), csr: Blob(csr), certificate };
-        Ok(Signed::seal(&body, &self.identity.signer()))
+        Ok(Signed::try_seal(&body, self.identity.signer().as_ref())?)
     }
 
     /// The answer in mail; it is shown with the next parcel that it was taken. Mail may bring it again.

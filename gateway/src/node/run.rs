@@ -10,7 +10,7 @@ use super::waiting;
 use keylink::endpoint::{BEAT_S, Endpoint, PULL_WAIT_S};
 use keylink::envelope::{bytes_of, strict};
 use keylink::message::{Mail, Parcel};
-use keylink::{Digest, Signed};
+use keylink::{Digest, NotSigned, Signed};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -43,6 +43,9 @@ impl Default for Pace {
 
 /// Between two looks at a switch that is due and held back.
 const HELD_BACK: Duration = Duration::from_millis(20);
+
+/// Most time between two tries to sign; what holds the key may have a pause of its own.
+const UNSIGNED_LONGEST: Duration = Duration::from_secs(30);
 
 /// What others may ask of a running node side.
 pub(super) enum Request {
@@ -89,6 +92,7 @@ struct Talk {
     // The connection for the hello is there, with its exporter value.
     session: Option<Option<[u8; 32]>>,
     retry: Retry,
+    signing: Retry,
     contact: Contact,
     not_before: Instant,
     declined: Declined,
@@ -110,6 +114,7 @@ impl Talk {
             greeted: false,
             session: None,
             retry: Retry::default(),
+            signing: Retry::default(),
             contact: Contact::begin(now),
             not_before: now,
             declined: Declined::default(),
@@ -131,23 +136,36 @@ impl Talk {
 
     // Begins what may begin now: the session, a pull, a parcel.
     fn begin(&mut self, side: &mut NodeSide, pace: Pace) {
+        if Instant::now() >= self.not_before && self.ask(side, pace).is_err() {
+            self.put_off(pace);
+        }
+    }
+
+    // Nothing was signed: the manager is asked later, and its mail comes again.
+    fn put_off(&mut self, pace: Pace) {
         if Instant::now() < self.not_before {
             return;
         }
+        let random = getrandom::u64().unwrap_or_default();
+        let wait = self.signing.next(random).min(UNSIGNED_LONGEST).min(pace.retry_longest);
+        self.not_before = Instant::now().checked_add(wait).unwrap_or_else(Instant::now);
+    }
+
+    fn ask(&mut self, side: &mut NodeSide, pace: Pace) -> Result<(), NotSigned> {
         if !self.greeted {
             if self.pulling.is_none() {
                 self.pulling = Some(match self.session.take() {
                     None => self.open(),
                     Some(exporter) => {
                         side.bind(exporter);
-                        self.post(Endpoint::Hello, side.hello().to_bytes())
+                        self.post(Endpoint::Hello, side.hello()?.to_bytes())
                     }
                 });
             }
-            return;
+            return Ok(());
         }
         if self.pulling.is_none() && Instant::now() >= self.pull_at {
-            self.pulling = Some(self.post(Endpoint::Pull, side.pull(pace.pull_wait_s).to_bytes()));
+            self.pulling = Some(self.post(Endpoint::Pull, side.pull(pace.pull_wait_s)?.to_bytes()));
         }
         if self.renewing.is_none()
             && let Some(request) = side.renewal_request()
@@ -160,6 +178,7 @@ impl Talk {
             self.told = waiting::last_receipt(&parcel);
             self.sending = Some(self.post(Endpoint::Receipts, bytes_of(&parcel)));
         }
+        Ok(())
     }
 
     // What else is under way ends too: a pull and a parcel that go down with a manager are one failure, not two, and
@@ -234,15 +253,25 @@ pub async fn run(
             () = sleep_until(wake) => Happened::Time,
         };
         // A store that fails is an alarm and no end: the machine stands where the store does, and goes on.
-        if let Err(error) = handle(&mut side, talk.as_mut(), happened, pace).await {
-            tracing::error!(%error, "key distribution");
-            tokio::time::sleep(Duration::from_millis(200)).await;
+        match handle(&mut side, talk.as_mut(), happened, pace).await {
+            Ok(()) => {}
+            // Who holds the key has said so; with the next tick it is tried again.
+            Err(SideError::NotSigned(_)) => {
+                if let Some(talk) = &mut talk {
+                    talk.put_off(pace);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "key distribution");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
         }
         if Instant::now() >= beat_at {
             beat_at = Instant::now().checked_add(pace.beat).unwrap_or(beat_at);
-            if let Some(talk) = talk.as_mut().filter(|talk| talk.greeted && side.is_sound()) {
-                let body = side.beat().to_bytes();
-                drop(talk.post(Endpoint::Beat, body));
+            if let Some(talk) = talk.as_mut().filter(|talk| talk.greeted && side.is_sound())
+                && let Ok(beat) = side.beat()
+            {
+                drop(talk.post(Endpoint::Beat, beat.to_bytes()));
             }
         }
     }
@@ -252,9 +281,10 @@ pub async fn run(
 // by the silence.
 async fn farewell(side: &mut NodeSide, talk: Option<&Talk>) {
     const PATIENCE: Duration = Duration::from_secs(1);
-    if let Some(talk) = talk.filter(|talk| talk.greeted && side.is_sound()) {
-        let body = side.last_beat().to_bytes();
-        let _ = tokio::time::timeout(PATIENCE, talk.post(Endpoint::Beat, body)).await;
+    if let Some(talk) = talk.filter(|talk| talk.greeted && side.is_sound())
+        && let Ok(beat) = side.last_beat()
+    {
+        let _ = tokio::time::timeout(PATIENCE, talk.post(Endpoint::Beat, beat.to_bytes())).await;
     }
 }
 
@@ -318,7 +348,7 @@ async fn handle(
             let said = side.mail(&mail).await?;
             side.settle().await?;
             // A manager that has hung up pushes again.
-            let _ = done.send(side.answer(said));
+            let _ = done.send(side.answer(said)?);
             Ok(())
         }
         Happened::Time => {
@@ -348,12 +378,14 @@ async fn handle(
                 Ok(Got::Answer(Answer::Taken(body))) => {
                     talk.taken();
                     if body.is_empty() {
+                        talk.signing.reset();
                         return Ok(());
                     }
                     let said = match strict::<Mail>(&body) {
                         Ok(mail) => side.mail(&mail).await?,
-                        Err(_) => vec![side.malformed(&body)],
+                        Err(_) => vec![side.malformed(&body)?],
                     };
+                    talk.signing.reset();
                     if which == Which::Pulled {
                         talk.heard(said, pace);
                     } else {

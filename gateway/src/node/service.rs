@@ -4,20 +4,21 @@
 use super::clock::SystemClock;
 use super::config::NodeTable;
 use super::https::{HttpsTransport, TlsIdentity};
-use super::identity::Identity;
+use super::identity::{Identity, IdentityError, Who};
 use super::installer::{Installer, InstallerLmks};
+use super::keeper::{Keeper, erase};
 use super::publish::{Cores, Publish};
 use super::push::PushListener;
 use super::renew::Renewal;
 use super::run::{Pace, SideHandle, run};
 use super::side::{NodeSide, Parts, SideError, Stored};
 use super::store::{Store, StoreError};
+use super::token::Custody;
 use super::transport::{Transport, TransportError};
 use crate::background::stand_back;
 use crate::{BackendFactory, Health, Switches};
 use hsm::{BackendClass, LmkId, LmkInfo, LmkScheme};
 use keylink::node::{About, Rules};
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -42,14 +43,14 @@ pub fn store_file(data: &Path) -> PathBuf {
 /// Why the node side does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The identity does not read: not enrolled, or no permission.
-    #[error("{path}: {source}: enrol this node with `payhsm node join`", path = path.display())]
+    /// The identity does not read: not enrolled, no permission, or sealed under another LMK.
+    #[error("{path}: {source}", path = path.display())]
     Identity {
         /// The file.
         path: PathBuf,
         /// Why.
         #[source]
-        source: io::Error,
+        source: IdentityError,
     },
     /// The LMKs that keys are kept under are not loaded.
     #[error("node: no LMK {0} is loaded that can hold {1}")]
@@ -101,6 +102,8 @@ pub struct ServiceSetup {
     pub class: BackendClass,
     /// Makes the backend that installs keys.
     pub backend: Arc<BackendFactory>,
+    /// Where signature keys of nodes are made, if the backend is of a token.
+    pub token: Option<Custody>,
     /// See [`Parts::stored`].
     pub stored: Option<Stored>,
 }
@@ -108,6 +111,14 @@ pub struct ServiceSetup {
 impl std::fmt::Debug for ServiceSetup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServiceSetup").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+impl ServiceSetup {
+    /// What seals this node's keys.
+    pub fn keeper(&self) -> Result<Keeper, ServiceError> {
+        let lmks = choose_lmks(&self.table, &self.lmks)?;
+        Ok(Keeper::new(Arc::clone(&self.backend), lmks.kek, self.token.clone()))
     }
 }
 
@@ -199,17 +210,9 @@ async fn begin(setup: ServiceSetup) -> Result<Begun, ServiceError> {
         let health = setup.health.clone();
         Arc::new(move || health.ready())
     };
-    let (identity, mut side) = open(
-        &setup.data,
-        &setup.table,
-        lmks,
-        Arc::clone(&setup.backend),
-        setup.class,
-        publish,
-        ready,
-        setup.stored,
-    )
-    .await?;
+    let (identity, mut side) =
+        open(&setup.data, &setup.table, lmks, setup.keeper()?, setup.class, publish, ready, setup.stored)
+            .await?;
     let pull = setup.table.pull.unwrap_or(true);
     let url = setup.table.manager.as_deref().unwrap_or(&identity.url);
     let https = if pull { Some(HttpsTransport::new(url, &identity.tls())?) } else { None };
@@ -237,19 +240,27 @@ pub async fn open(
     data: &Path,
     table: &NodeTable,
     lmks: InstallerLmks,
-    backend: Arc<BackendFactory>,
+    keeper: Keeper,
     class: BackendClass,
     publish: Box<dyn Publish>,
     ready: Arc<dyn Fn() -> bool + Send + Sync>,
     stored: Option<Stored>,
 ) -> Result<(Identity, NodeSide), ServiceError> {
     let path = identity_file(data);
-    let mut identity = Identity::load(&path).map_err(|source| ServiceError::Identity { path, source })?;
-    let installer = Installer::start(backend, lmks);
+    let failed = |path| move |source| ServiceError::Identity { path, source };
+    Who::load(&path).map_err(failed(path.clone()))?;
+    // Whoever has the store has the identity too: nobody else writes it meanwhile.
+    let store = Store::open(&store_file(data))?;
+    let mut identity = keeper.open(&path).map_err(failed(path.clone()))?;
+    // Of no more use, and its keys may be clear.
+    for left in [pending_file(data), pending_file(data).with_extension("new")] {
+        erase(&left).map_err(failed(left.clone()))?;
+    }
+    let installer = Installer::start(keeper.backend(), lmks);
     let installer = installer.ok_or_else(|| ServiceError::Lmk(lmks.kek.to_string(), "an AES root KEK"))?;
     let clock = SystemClock::new().map_err(|error| ServiceError::System(error.to_string()))?;
     let parts = Parts {
-        store: Store::open(&store_file(data))?,
+        store,
         installer,
         publish,
         clock: Arc::new(clock),

@@ -14,7 +14,7 @@ use keylink::node::{About, Counts, Effects, KekRecord, Kept, Machine, NodeState,
 use keylink::root::RootError;
 use keylink::root_kek::formed_challenge;
 use keylink::wire::Hex;
-use keylink::{Digest, NodeId, Signed};
+use keylink::{Digest, NodeId, NotSigned, Signed};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -55,6 +55,9 @@ pub enum SideError {
     /// This node is not enrolled here.
     #[error("no state of node {0} in this store: enrol it first")]
     Unknown(NodeId),
+    /// What holds its signature key does not answer. Nothing has happened; it is tried again.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// Its pinned root document does not read.
     #[error(transparent)]
     Root(#[from] RootError),
@@ -70,6 +73,8 @@ pub struct NodeSide {
     table: u64,
     released: u64,
     failed: bool,
+    // Something was not signed since the last beat.
+    unsigned: bool,
     // The machine is ahead of what is stored, which could not be read: nothing of it may be said.
     ahead: bool,
     // Tokens of the state that is stored, by their hashes.
@@ -84,7 +89,7 @@ pub struct NodeSide {
 impl NodeSide {
     /// From the stored state; publishes its table at once.
     pub async fn start(identity: &Identity, parts: Parts, rules: Rules) -> Result<Self, SideError> {
-        let (node, signer) = (identity.node(), Arc::new(identity.signer()));
+        let (node, signer) = (identity.node(), identity.signer());
         let stored = parts.store.load(node)?.ok_or(SideError::Unknown(node))?;
         let now = parts.clock.now();
         let machine = Machine::from_bytes(&stored, signer, rules, now)?;
@@ -96,6 +101,7 @@ impl NodeSide {
             table: 0,
             released: 0,
             failed: false,
+            unsigned: false,
             ahead: false,
             tokens: BTreeSet::new(),
             exporter: None,
@@ -175,15 +181,23 @@ impl NodeSide {
             let (kmc, node) = (state.kmc, state.node);
             if !effects.install.is_empty() {
                 let answers = self.parts.installer.install(effects.install).await;
-                queue.push_back(self.machine.installed(self.parts.clock.now(), answers));
+                let installed = self.machine.installed(self.parts.clock.now(), answers);
+                queue.push_back(self.signed(installed)?);
             }
             if let Some(order) = effects.agree {
                 let offer = order.offer;
                 let agreed = self.parts.installer.agree(order, kmc, node).await;
-                queue.push_back(self.machine.agreed(self.parts.clock.now(), offer, agreed));
+                let agreed = self.machine.agreed(self.parts.clock.now(), offer, agreed);
+                queue.push_back(self.signed(agreed)?);
             }
         }
         Ok(said)
+    }
+
+    // What is not signed has not happened; the manager hears of it with the next beat.
+    fn signed<T>(&mut self, signed: Result<T, NotSigned>) -> Result<T, NotSigned> {
+        self.unsigned |= signed.is_err();
+        signed
     }
 
     // When the state cannot be stored, nothing of it has happened: the machine goes back to what is stored.
@@ -244,14 +258,16 @@ impl NodeSide {
             }
             let fresh = getrandom_16();
             let effects = self.machine.message(self.parts.clock.now(), signed, fresh);
+            let effects = self.signed(effects)?;
             said.extend(self.follow(effects).await?);
         }
         Ok(said)
     }
 
     /// Bytes came that are no mail.
-    pub fn malformed(&mut self, bytes: &[u8]) -> Signed {
-        self.machine.malformed(self.parts.clock.now(), bytes)
+    pub fn malformed(&mut self, bytes: &[u8]) -> Result<Signed, NotSigned> {
+        let refused = self.machine.malformed(self.parts.clock.now(), bytes);
+        self.signed(refused)
     }
 
     /// Time passes.
@@ -281,8 +297,10 @@ impl NodeSide {
     async fn tell_of_tables(&mut self) -> Result<(), SideError> {
         self.go_back()?;
         let effects = self.machine.switched(self.parts.clock.now(), self.table);
+        let effects = self.signed(effects)?;
         self.follow(effects).await?;
         let effects = self.machine.released(self.parts.clock.now(), self.released);
+        let effects = self.signed(effects)?;
         self.follow(effects).await?;
         Ok(())
     }
@@ -318,6 +336,7 @@ impl NodeSide {
         };
         let proof = Possession { method: PossessionMethod::WrappedThrowAway, nonce, answer };
         let effects = self.machine.kek_formed(self.parts.clock.now(), record.clone(), proof);
+        let effects = self.signed(effects)?;
         self.follow(effects).await?;
         Ok(Ok(record))
     }
@@ -337,7 +356,9 @@ impl NodeSide {
 
     /// What goes back for mail that somebody brought: the parcel, how the node is, and what it has taken, since whoever
     /// brings mail must know what to bring next; and what is to be said of its certificate.
-    pub fn answer(&mut self, said: Vec<Signed>) -> Parcel {
+    pub fn answer(&mut self, said: Vec<Signed>) -> Result<Parcel, NotSigned> {
+        // What is not signed comes first: nothing of the rest is counted as said then.
+        let how = [self.beat()?, self.pull(0)?];
         let mut parcel = self.parcel_after(self.answered, said);
         self.answered = waiting::last_receipt(&parcel);
         if self.carried {
@@ -350,9 +371,8 @@ impl NodeSide {
             Some(Err(error)) => tracing::warn!(%error, "certificate"),
             None => {}
         }
-        parcel.messages.push(self.beat());
-        parcel.messages.push(self.pull(0));
-        parcel
+        parcel.messages.extend(how);
+        Ok(parcel)
     }
 
     /// What this side says travels by file.
@@ -362,9 +382,10 @@ impl NodeSide {
     }
 
     /// Begin of a session.
-    pub fn hello(&mut self) -> Signed {
+    pub fn hello(&mut self) -> Result<Signed, NotSigned> {
         let about = self.parts.about.clone();
-        self.machine.hello(self.parts.clock.now(), &about, self.exporter)
+        let hello = self.machine.hello(self.parts.clock.now(), &about, self.exporter);
+        self.signed(hello)
     }
 
     /// Says over which connection the next hello goes, by its exporter value.
@@ -373,29 +394,33 @@ impl NodeSide {
     }
 
     /// A request for mail.
-    pub fn pull(&mut self, wait_s: u16) -> Signed {
-        self.machine.pull(self.parts.clock.now(), wait_s)
+    pub fn pull(&mut self, wait_s: u16) -> Result<Signed, NotSigned> {
+        let pull = self.machine.pull(self.parts.clock.now(), wait_s);
+        self.signed(pull)
     }
 
     /// A status beat.
-    pub fn beat(&mut self) -> Signed {
+    pub fn beat(&mut self) -> Result<Signed, NotSigned> {
         let ready = (self.parts.ready)();
         self.says(ready)
     }
 
     /// The status beat of a node that ends.
-    pub fn last_beat(&mut self) -> Signed {
+    pub fn last_beat(&mut self) -> Result<Signed, NotSigned> {
         self.says(false)
     }
 
-    fn says(&mut self, ready: bool) -> Signed {
+    fn says(&mut self, ready: bool) -> Result<Signed, NotSigned> {
+        let wrong = [(Alarm::Store, self.failed), (Alarm::Backend, self.unsigned)];
         let counts = Counts {
             ready,
             table: self.table,
             uses: self.parts.publish.uses(),
-            alarms: if self.failed { vec![Alarm::Store] } else { Vec::new() },
+            alarms: wrong.into_iter().filter_map(|(alarm, stands)| stands.then_some(alarm)).collect(),
         };
-        self.machine.beat(self.parts.clock.now(), &counts)
+        let beat = self.machine.beat(self.parts.clock.now(), &counts);
+        self.unsigned = beat.is_err();
+        beat
     }
 }
 

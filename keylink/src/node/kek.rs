@@ -3,11 +3,11 @@
 use super::effects::{Agreed, Effects, KekOrder};
 use super::judge::Rights;
 use super::machine::Machine;
-use super::plan::Refusal;
+use super::plan::{Halt, Refusal};
 use super::receipts::About;
 use super::state::{KekRecord, PendingKek};
 use crate::action::Grant;
-use crate::envelope::{Sign, Signed};
+use crate::envelope::{NotSigned, Signed};
 use crate::ids::Digest;
 use crate::message::{
     Audience, Head, Possession, Reason, ReceiptKind, RootKekAccept, RootKekConfirm, RootKekOffer,
@@ -42,32 +42,36 @@ impl Machine {
     }
 
     /// The backend has agreed what [`Effects::agree`] asked for, or refused.
-    pub fn agreed(&mut self, now: Instant3, offer: Digest, result: Result<Agreed, Reason>) -> Effects {
+    pub fn agreed(
+        &mut self,
+        now: Instant3,
+        offer: Digest,
+        result: Result<Agreed, Reason>,
+    ) -> Result<Effects, NotSigned> {
         let mut effects = Effects::default();
         let Some(head) = self.offered.take().filter(|head| head.seq > self.state().seq) else {
-            return effects;
+            return Ok(effects);
         };
         let agreed = match result {
             Ok(agreed) => agreed,
             Err(reason) => {
-                let refused = self.refused(now, offer, head.seq.0, reason.into());
-                effects.send.push(refused);
-                return effects;
+                effects.send.extend(self.refused(now, offer, head.seq.0, reason.into()));
+                return Ok(effects);
             }
         };
-        self.floors(&head, offer);
         let accept = RootKekAccept {
             head: Head {
                 audience: Audience::Kmc,
                 not_after: U64(now.utc_ms.saturating_add(super::receipts::RECEIPT_LIFE_MS)),
-                ..head
+                ..head.clone()
             },
             node: self.state().node,
             offer,
             public: agreed.public,
             confirm: agreed.confirm,
         };
-        let accept = Signed::seal(&accept, self.signer());
+        let accept = Signed::try_seal(&accept, self.signer())?;
+        self.floors(&head, offer);
         let pending = PendingKek { kek: agreed.kek, accept: accept.hash(), confirm: agreed.expected };
         let state = self.state_mut();
         state.kek_pending = Some(pending);
@@ -75,7 +79,7 @@ impl Machine {
         state.answered.push(accept.clone());
         effects.persist = true;
         effects.send.push(accept);
-        effects
+        Ok(effects)
     }
 
     pub(super) fn kek_confirm(
@@ -83,7 +87,7 @@ impl Machine {
         now: Instant3,
         signed: &Signed,
         effects: &mut Effects,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Halt> {
         let confirm = self.open::<RootKekConfirm>(now, signed, |c| &c.head, effects)?;
         let Some(confirm) = confirm else { return Ok(()) };
         let Some(pending) = self.state().kek_pending.clone() else { return Err(Reason::NoKek.into()) };
@@ -92,18 +96,23 @@ impl Machine {
             return Err(Reason::Evidence.into());
         }
         self.floors(&confirm.head, signed.hash());
-        self.keep_kek(now, pending.kek, (confirm.head.seq, signed.hash()), None);
+        self.keep_kek(now, pending.kek, (confirm.head.seq, signed.hash()), None)?;
         effects.persist = true;
         Ok(())
     }
 
     /// A root KEK was formed from components at this node, by its own ceremony.
-    pub fn kek_formed(&mut self, now: Instant3, kek: KekRecord, proof: Possession) -> Effects {
+    pub fn kek_formed(
+        &mut self,
+        now: Instant3,
+        kek: KekRecord,
+        proof: Possession,
+    ) -> Result<Effects, NotSigned> {
         if self.state().kek_floor() >= kek.number {
-            return Effects::default();
+            return Ok(Effects::default());
         }
-        self.keep_kek(now, kek, (U64(0), Digest::default()), Some(proof));
-        Effects { persist: true, ..Effects::default() }
+        self.wholly(|own| own.keep_kek(now, kek, (U64(0), Digest::default()), Some(proof)))?;
+        Ok(Effects { persist: true, ..Effects::default() })
     }
 
     fn keep_kek(
@@ -112,7 +121,7 @@ impl Machine {
         kek: KekRecord,
         asked: (U64, Digest),
         possession: Option<Possession>,
-    ) {
+    ) -> Result<(), NotSigned> {
         let signer = self.signer_shared();
         let about = About {
             generation: Some(crate::Generation(kek.number)),
@@ -124,7 +133,6 @@ impl Machine {
         let state = self.state_mut();
         state.kek = Some(kek);
         state.kek_pending = None;
-        let signer: &dyn Sign = signer.as_ref();
-        state.receipt_of(now, signer, ReceiptKind::KekInstalled, asked, about);
+        state.receipt_of(now, signer.as_ref(), ReceiptKind::KekInstalled, asked, about)
     }
 }

@@ -4,12 +4,12 @@ use super::clock::Guard;
 use super::effects::Effects;
 use super::judge::{self, Order, Rights};
 use super::manifest::Installing;
-use super::plan::Refusal;
+use super::plan::{Halt, Refusal};
 use super::receipts::About;
 use super::state::{Fact, NodeState};
 use super::table::TableImage;
 use crate::action::Grant;
-use crate::envelope::{Body, Sign, Signed, bytes_of, strict};
+use crate::envelope::{Body, NotSigned, Signed, TrySign, bytes_of, strict};
 use crate::ids::Digest;
 use crate::message::{
     self, Alarm, Command, CounterReceipt, InclusionProof, Manifest, Reason, ReceiptKind, RootKekConfirm,
@@ -38,7 +38,7 @@ impl Default for Rules {
 pub struct Machine {
     pub(super) state: NodeState,
     pub(super) document: RootDocument,
-    pub(super) signer: Arc<dyn Sign + Send + Sync>,
+    pub(super) signer: Arc<dyn TrySign>,
     pub(super) rules: Rules,
     pub(super) guard: Guard,
     pub(super) installing: Option<Installing>,
@@ -69,7 +69,7 @@ impl Machine {
     /// From the stored state; refuses one whose root document does not read.
     pub fn new(
         state: NodeState,
-        signer: Arc<dyn Sign + Send + Sync>,
+        signer: Arc<dyn TrySign>,
         rules: Rules,
         now: Instant3,
     ) -> Result<Self, RootError> {
@@ -101,7 +101,7 @@ impl Machine {
     /// From stored bytes.
     pub fn from_bytes(
         bytes: &[u8],
-        signer: Arc<dyn Sign + Send + Sync>,
+        signer: Arc<dyn TrySign>,
         rules: Rules,
         now: Instant3,
     ) -> Result<Self, RootError> {
@@ -145,11 +145,11 @@ impl Machine {
         &self.document
     }
 
-    pub(super) fn signer(&self) -> &dyn Sign {
+    pub(super) fn signer(&self) -> &dyn TrySign {
         self.signer.as_ref()
     }
 
-    pub(super) fn signer_shared(&self) -> Arc<dyn Sign + Send + Sync> {
+    pub(super) fn signer_shared(&self) -> Arc<dyn TrySign> {
         Arc::clone(&self.signer)
     }
 
@@ -171,31 +171,44 @@ impl Machine {
         (self.published_before, self.published) = (self.published, self.standing(now));
     }
 
-    /// A message came. `fresh` is random, for the request that may be needed.
-    pub fn message(&mut self, now: Instant3, signed: &Signed, fresh: [u8; 16]) -> Effects {
+    /// A message came. `fresh` is random, for the request that may be needed. Where its receipts are not signed it has
+    /// not come.
+    pub fn message(&mut self, now: Instant3, signed: &Signed, fresh: [u8; 16]) -> Result<Effects, NotSigned> {
         let mut effects = Effects::default();
         self.guard.look(now);
         let taken = match signed.kind.as_str() {
-            Manifest::KIND => self.manifest(now, signed, fresh, &mut effects),
-            Command::KIND => self.command(now, signed, &mut effects),
-            RootKekOffer::KIND => self.kek_offer(now, signed, &mut effects),
-            RootKekConfirm::KIND => self.kek_confirm(now, signed, &mut effects),
-            CounterReceipt::KIND => self.counter_receipt(now, signed, &mut effects),
-            InclusionProof::KIND => self.proof(now, signed, &mut effects),
+            Manifest::KIND => self.wholly(|own| own.manifest(now, signed, fresh, &mut effects)),
+            Command::KIND => self.wholly(|own| own.command(now, signed, &mut effects)),
+            RootKekConfirm::KIND => self.wholly(|own| own.kek_confirm(now, signed, &mut effects)),
+            RootKekOffer::KIND => self.kek_offer(now, signed, &mut effects).map_err(Halt::from),
+            CounterReceipt::KIND => self.counter_receipt(now, signed, &mut effects).map_err(Halt::from),
+            InclusionProof::KIND => self.proof(now, signed, &mut effects).map_err(Halt::from),
             _ => Err(Reason::Kind.into()),
         };
-        if let Err(refusal) = taken {
-            self.refuse(now, signed, refusal, &mut effects);
+        match taken {
+            Ok(()) => {}
+            Err(Halt::Refused(refusal)) => self.refuse(now, signed, refusal, &mut effects),
+            Err(Halt::NotSigned) => return Err(NotSigned),
         }
-        effects
+        Ok(effects)
+    }
+
+    /// Does something whose receipts are part of it: with all of them, or not at all.
+    pub(super) fn wholly<T, E>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let before = self.clone();
+        let done = work(self);
+        if done.is_err() {
+            *self = before;
+        }
+        done
     }
 
     pub(super) fn refuse(&mut self, now: Instant3, signed: &Signed, refusal: Refusal, effects: &mut Effects) {
         if refusal.reason.is_intrusion() {
             effects.alarms.push(Alarm::Intrusion);
         }
-        let refused = self.refused(now, signed.hash(), number_of(signed), refusal);
-        effects.send.push(refused);
+        // One that is not signed is not said: the message comes again, and is refused again. People hear of it now.
+        effects.send.extend(self.refused(now, signed.hash(), number_of(signed), refusal));
     }
 
     /// Proves a message and finds its place; `None` when it is the last one again, whose receipts are the answer.
@@ -227,21 +240,32 @@ impl Machine {
         self.state.answered.clear();
     }
 
-    /// Every core uses the table with this number.
-    pub fn switched(&mut self, now: Instant3, table: u64) -> Effects {
-        let signer = Arc::clone(&self.signer);
-        let persist = table == self.state.table.0 && self.state.tell_switched(now, signer.as_ref());
-        Effects { persist, ..Effects::default() }
+    /// Every core uses the table with this number. What is not signed is told when this is called again.
+    pub fn switched(&mut self, now: Instant3, table: u64) -> Result<Effects, NotSigned> {
+        self.told_by(table, |state, signer| state.tell_switched(now, signer))
     }
 
-    /// No snapshot older than the table with this number is left, nor any command that began with one.
-    pub fn released(&mut self, now: Instant3, table: u64) -> Effects {
-        let signer = Arc::clone(&self.signer);
-        let persist = table == self.state.table.0 && self.state.tell_released(now, signer.as_ref());
-        Effects { persist, ..Effects::default() }
+    /// No snapshot older than the table with this number is left, nor any command that began with one. What is not signed
+    /// is told when this is called again.
+    pub fn released(&mut self, now: Instant3, table: u64) -> Result<Effects, NotSigned> {
+        self.told_by(table, |state, signer| state.tell_released(now, signer))
     }
 
-    fn command(&mut self, now: Instant3, signed: &Signed, effects: &mut Effects) -> Result<(), Refusal> {
+    fn told_by(
+        &mut self,
+        table: u64,
+        tell: impl FnOnce(&mut NodeState, &dyn TrySign) -> Result<bool, NotSigned>,
+    ) -> Result<Effects, NotSigned> {
+        let untold = self.state.has_untold() || self.state.zeroising.is_some();
+        if table != self.state.table.0 || !untold {
+            return Ok(Effects::default());
+        }
+        let signer = Arc::clone(&self.signer);
+        let persist = self.wholly(|own| tell(&mut own.state, signer.as_ref()))?;
+        Ok(Effects { persist, ..Effects::default() })
+    }
+
+    fn command(&mut self, now: Instant3, signed: &Signed, effects: &mut Effects) -> Result<(), Halt> {
         let Some(command) = self.open::<Command>(now, signed, |c| &c.head, effects)? else { return Ok(()) };
         let rights = Rights::judge(&self.state, &self.document, &command.evidence, now.utc_ms)?;
         let node = self.state.node;
@@ -268,7 +292,7 @@ impl Machine {
         }
         if !self.state.has_untold() && self.state.zeroising.is_none() {
             let signer = Arc::clone(&self.signer);
-            self.state.receipt_of(now, signer.as_ref(), ReceiptKind::Applied, asked, About::default());
+            self.state.receipt_of(now, signer.as_ref(), ReceiptKind::Applied, asked, About::default())?;
         }
         self.publish(now, effects);
         Ok(())

@@ -3,11 +3,11 @@
 use super::effects::{Effects, Installed};
 use super::judge::Rights;
 use super::machine::Machine;
-use super::plan::{Plan, Planner, Refusal};
+use super::plan::{Halt, Plan, Planner, Refusal};
 use super::receipts::About;
 use super::state::{MANIFESTS_KEPT, NodeState};
 use super::table::TableImage;
-use crate::envelope::Signed;
+use crate::envelope::{NotSigned, Signed};
 use crate::ids::{Digest, Generation, KeySetId};
 use crate::message::{self, Alarm, Manifest, Reason, ReceiptKind};
 use crate::note;
@@ -31,7 +31,7 @@ impl Machine {
         signed: &Signed,
         fresh: [u8; 16],
         effects: &mut Effects,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Halt> {
         let Some(manifest) = self.open::<Manifest>(now, signed, |m| &m.head, effects)? else { return Ok(()) };
         let hash = signed.hash();
         if self.installing.as_ref().is_some_and(|installing| installing.hash == hash) {
@@ -39,7 +39,7 @@ impl Machine {
         }
         if !self.connects(&manifest) {
             let nonce = *self.resync.get_or_insert(fresh);
-            let resync = self.resync(now, nonce);
+            let resync = self.resync(now, nonce)?;
             effects.send.push(resync);
             return Ok(());
         }
@@ -58,7 +58,7 @@ impl Machine {
         let names = plan.install.iter().map(super::InstallOrder::name).collect();
         let installing = Installing { hash, manifest: Box::new(manifest), plan: Box::new(plan), names };
         if installing.plan.install.is_empty() {
-            self.take(now, installing, effects);
+            self.take(now, installing, effects)?;
         } else {
             effects.install.clone_from(&installing.plan.install);
             self.installing = Some(installing);
@@ -84,25 +84,34 @@ impl Machine {
     }
 
     /// The backend has answered the orders of the last manifest, in their order.
-    pub fn installed(&mut self, now: Instant3, results: Vec<Result<Installed, Reason>>) -> Effects {
+    pub fn installed(
+        &mut self,
+        now: Instant3,
+        results: Vec<Result<Installed, Reason>>,
+    ) -> Result<Effects, NotSigned> {
         let mut effects = Effects::default();
-        let Some(mut installing) = self.installing.take() else { return effects };
+        // The same manifest again begins anew, where its receipts are not signed.
+        let Some(mut installing) = self.installing.take() else { return Ok(effects) };
         let refusal = installing.install(results);
         if let Err(refusal) = refusal {
             if refusal.reason.is_intrusion() {
                 effects.alarms.push(Alarm::Intrusion);
             }
             let seq = installing.manifest.head.seq.0;
-            let refused = self.refused(now, installing.hash, seq, refusal);
-            effects.send.push(refused);
+            effects.send.extend(self.refused(now, installing.hash, seq, refusal));
         } else if installing.plan.next.seq == self.state.seq {
-            self.take(now, installing, &mut effects);
+            self.wholly(|own| own.take(now, installing, &mut effects))?;
         }
-        effects
+        Ok(effects)
     }
 
     // The manifest becomes the state.
-    fn take(&mut self, now: Instant3, installing: Installing, effects: &mut Effects) {
+    fn take(
+        &mut self,
+        now: Instant3,
+        installing: Installing,
+        effects: &mut Effects,
+    ) -> Result<(), NotSigned> {
         let Installing { hash, manifest, plan, names } = installing;
         let visible = TableImage { number: 0, ..self.table(now) };
         // What came meanwhile and does not touch keys is kept: confirmations of receipts.
@@ -126,16 +135,17 @@ impl Machine {
             self.state.checkpoint = Some(checkpoint);
         }
         let signer = Arc::clone(&self.signer);
-        self.state.tell_proven(now, signer.as_ref(), &names);
+        self.state.tell_proven(now, signer.as_ref(), &names)?;
         if names.is_empty() && !self.state.has_untold() {
             let asked = (manifest.head.seq, hash);
-            self.state.receipt_of(now, signer.as_ref(), ReceiptKind::Applied, asked, About::default());
+            self.state.receipt_of(now, signer.as_ref(), ReceiptKind::Applied, asked, About::default())?;
         }
         self.state.clock_ms = U64(now.utc_ms);
         effects.persist = true;
         if self.state.has_untold() || visible != (TableImage { number: 0, ..self.table(now) }) {
             self.publish(now, effects);
         }
+        Ok(())
     }
 }
 

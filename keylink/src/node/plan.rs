@@ -5,6 +5,7 @@ use super::effects::InstallOrder;
 use super::judge::Rights;
 use super::state::{Fact, GenerationRecord, KeySetRecord, NodeState};
 use crate::action::Grant;
+use crate::envelope::NotSigned;
 use crate::ids::{Digest, Generation, KeySetId};
 use crate::label::Label;
 use crate::message::{GenerationTarget, KeySetTarget, Manifest, Reason, Scope, Step};
@@ -22,6 +23,26 @@ pub(super) struct Refusal {
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self { reason, about: None }
+    }
+}
+
+/// Why a message is not obeyed.
+pub(super) enum Halt {
+    /// It may not be.
+    Refused(Refusal),
+    /// It would be, and what holds the signature key does not answer.
+    NotSigned,
+}
+
+impl<R: Into<Refusal>> From<R> for Halt {
+    fn from(refusal: R) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl From<NotSigned> for Halt {
+    fn from(_: NotSigned) -> Self {
+        Self::NotSigned
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::machine::Machine;
 use super::state::NodeState;
-use crate::envelope::{Sign, Signed};
+use crate::envelope::{NotSigned, Signed, TrySign};
 use crate::ids::{CampaignId, Digest, Generation, KeySetId};
 use crate::message::{Audience, Head, Possession, Receipt, ReceiptKind, Step};
 use crate::time::Instant3;
@@ -24,15 +24,15 @@ pub(super) struct About {
 }
 
 impl NodeState {
-    /// Signs the next receipt and puts it into the outbox.
+    /// Signs the next receipt and puts it into the outbox. One that is not signed leaves the chain as it was.
     pub(super) fn receipt_of(
         &mut self,
         now: Instant3,
-        signer: &dyn Sign,
+        signer: &dyn TrySign,
         kind: ReceiptKind,
         asked: (U64, Digest),
         about: About,
-    ) {
+    ) -> Result<(), NotSigned> {
         let number = U64(self.receipt.0.0.saturating_add(1));
         let receipt = Receipt {
             head: Head {
@@ -59,12 +59,13 @@ impl NodeState {
             utc_ms: U64(now.utc_ms),
             checkpoint: self.checkpoint.as_ref().map(|c| (c.size, c.root)),
         };
-        let signed = Signed::seal(&receipt, signer);
+        let signed = Signed::try_seal(&receipt, signer)?;
         self.receipt = (number, Some(signed.hash()));
         if self.last == Some(asked.1) {
             self.answered.push(signed.clone());
         }
         self.outbox.push(signed);
+        Ok(())
     }
 
     fn about(&self, set: usize, generation: usize) -> Option<(About, (U64, Digest))> {
@@ -89,26 +90,39 @@ impl NodeState {
     }
 
     /// Signs `kind` for a generation.
-    fn tell(&mut self, now: Instant3, signer: &dyn Sign, place: (usize, usize), kind: ReceiptKind) {
-        if let Some((about, asked)) = self.about(place.0, place.1) {
-            self.receipt_of(now, signer, kind, asked, about);
+    fn tell(
+        &mut self,
+        now: Instant3,
+        signer: &dyn TrySign,
+        place: (usize, usize),
+        kind: ReceiptKind,
+    ) -> Result<(), NotSigned> {
+        match self.about(place.0, place.1) {
+            Some((about, asked)) => self.receipt_of(now, signer, kind, asked, about),
+            None => Ok(()),
         }
     }
 
     /// Receipts of the generations that the present message installed.
-    pub(super) fn tell_proven(&mut self, now: Instant3, signer: &dyn Sign, names: &[(KeySetId, Generation)]) {
+    pub(super) fn tell_proven(
+        &mut self,
+        now: Instant3,
+        signer: &dyn TrySign,
+        names: &[(KeySetId, Generation)],
+    ) -> Result<(), NotSigned> {
         for (s, g) in self.places() {
             let name = self.key_sets.get(s).and_then(|set| {
                 set.generations.get(g).map(|record| (set.definition.key_set, record.generation))
             });
             if name.is_some_and(|name| names.contains(&name)) {
-                self.tell(now, signer, (s, g), ReceiptKind::Proven);
+                self.tell(now, signer, (s, g), ReceiptKind::Proven)?;
             }
         }
+        Ok(())
     }
 
     /// Every core uses the present table: receipts of what began with it. True when there were any.
-    pub(super) fn tell_switched(&mut self, now: Instant3, signer: &dyn Sign) -> bool {
+    pub(super) fn tell_switched(&mut self, now: Instant3, signer: &dyn TrySign) -> Result<bool, NotSigned> {
         let before = self.receipt.0;
         for (s, g) in self.places() {
             let Some(record) = self.key_sets.get_mut(s).and_then(|set| set.generations.get_mut(g)) else {
@@ -121,19 +135,19 @@ impl NodeState {
             record.announced = to;
             let rolled_back = core::mem::take(&mut record.rolled_back);
             if from == Step::Stage {
-                self.tell(now, signer, (s, g), ReceiptKind::Accepting);
+                self.tell(now, signer, (s, g), ReceiptKind::Accepting)?;
             }
             if to == Step::Protect {
                 let kind = if rolled_back { ReceiptKind::RolledBack } else { ReceiptKind::Activated };
-                self.tell(now, signer, (s, g), kind);
+                self.tell(now, signer, (s, g), kind)?;
             }
         }
-        self.receipt.0 != before
+        Ok(self.receipt.0 != before)
     }
 
     /// Nothing older than the present table is left: receipts of what ended with it, and erasure. True when there
     /// were any.
-    pub(super) fn tell_released(&mut self, now: Instant3, signer: &dyn Sign) -> bool {
+    pub(super) fn tell_released(&mut self, now: Instant3, signer: &dyn TrySign) -> Result<bool, NotSigned> {
         let before = self.receipt.0;
         for (s, g) in self.places() {
             let Some(record) = self.key_sets.get_mut(s).and_then(|set| set.generations.get_mut(g)) else {
@@ -148,20 +162,20 @@ impl NodeState {
                 zeroize::Zeroize::zeroize(&mut record.token);
             }
             if from < Step::Retire && from != Step::Stage {
-                self.tell(now, signer, (s, g), ReceiptKind::Retired);
+                self.tell(now, signer, (s, g), ReceiptKind::Retired)?;
             }
             if to == Step::Destroy {
-                self.tell(now, signer, (s, g), ReceiptKind::Destroyed);
+                self.tell(now, signer, (s, g), ReceiptKind::Destroyed)?;
             } else if from == Step::Stage {
-                self.tell(now, signer, (s, g), ReceiptKind::Retired);
+                self.tell(now, signer, (s, g), ReceiptKind::Retired)?;
             }
         }
         if !self.has_untold()
             && let Some(asked) = self.zeroising.take()
         {
-            self.receipt_of(now, signer, ReceiptKind::Zeroised, asked, About::default());
+            self.receipt_of(now, signer, ReceiptKind::Zeroised, asked, About::default())?;
         }
-        self.receipt.0 != before
+        Ok(self.receipt.0 != before)
     }
 
     /// True when a receipt waits for the cores.

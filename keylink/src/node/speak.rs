@@ -2,7 +2,7 @@
 
 use super::machine::Machine;
 use super::plan::Refusal;
-use crate::envelope::Signed;
+use crate::envelope::{NotSigned, Signed};
 use crate::ids::{Digest, Generation};
 use crate::message::{
     Alarm, Audience, GenerationUse, Head, Hello, Pull, Reason, Refused, Resync, StatusBeat,
@@ -59,7 +59,12 @@ impl Machine {
     }
 
     /// Begin of a session. `exporter` binds it to the transport session.
-    pub fn hello(&mut self, now: Instant3, about: &About, exporter: Option<[u8; 32]>) -> Signed {
+    pub fn hello(
+        &mut self,
+        now: Instant3,
+        about: &About,
+        exporter: Option<[u8; 32]>,
+    ) -> Result<Signed, NotSigned> {
         let seq = self.next_said();
         let head = self.head_to_manager(now, seq);
         let state = self.state();
@@ -76,11 +81,11 @@ impl Machine {
             exporter: exporter.map(Hex),
             utc_ms: U64(now.utc_ms),
         };
-        Signed::seal(&hello, self.signer())
+        Signed::try_seal(&hello, self.signer())
     }
 
     /// Asks for mail.
-    pub fn pull(&mut self, now: Instant3, wait_s: u16) -> Signed {
+    pub fn pull(&mut self, now: Instant3, wait_s: u16) -> Result<Signed, NotSigned> {
         let seq = self.next_said();
         let head = self.head_to_manager(now, seq);
         let state = self.state();
@@ -93,11 +98,11 @@ impl Machine {
             proved: state.proved,
             wait_s,
         };
-        Signed::seal(&pull, self.signer())
+        Signed::try_seal(&pull, self.signer())
     }
 
     /// How the node is.
-    pub fn beat(&mut self, now: Instant3, counts: &Counts) -> Signed {
+    pub fn beat(&mut self, now: Instant3, counts: &Counts) -> Result<Signed, NotSigned> {
         let seq = self.next_said();
         let head = self.head_to_manager(now, seq);
         let mut alarms = self.alarms(now);
@@ -117,10 +122,16 @@ impl Machine {
             alarms,
             checkpoint: state.checkpoint.as_ref().map(|c| (c.size, c.root)),
         };
-        Signed::seal(&beat, self.signer())
+        Signed::try_seal(&beat, self.signer())
     }
 
-    pub(super) fn refused(&mut self, now: Instant3, message: Digest, seq: u64, refusal: Refusal) -> Signed {
+    pub(super) fn refused(
+        &mut self,
+        now: Instant3,
+        message: Digest,
+        seq: u64,
+        refusal: Refusal,
+    ) -> Result<Signed, NotSigned> {
         let head = self.head_to_manager(now, seq);
         let (key_set, generation): (_, Option<Generation>) =
             refusal.about.map_or((None, None), |(set, generation)| (Some(set), generation));
@@ -133,15 +144,15 @@ impl Machine {
             generation,
             utc_ms: U64(now.utc_ms),
         };
-        Signed::seal(&refused, self.signer())
+        Signed::try_seal(&refused, self.signer())
     }
 
     /// A refusal of bytes that are no message.
-    pub fn malformed(&mut self, now: Instant3, bytes: &[u8]) -> Signed {
+    pub fn malformed(&mut self, now: Instant3, bytes: &[u8]) -> Result<Signed, NotSigned> {
         self.refused(now, Digest::of(bytes), 0, Reason::Malformed.into())
     }
 
-    pub(super) fn resync(&mut self, now: Instant3, nonce: [u8; 16]) -> Signed {
+    pub(super) fn resync(&mut self, now: Instant3, nonce: [u8; 16]) -> Result<Signed, NotSigned> {
         let head = self.head_to_manager(now, self.state().seq.0);
         let root = self.root_number();
         let state = self.state();
@@ -158,6 +169,6 @@ impl Machine {
             held: held.collect(),
             utc_ms: U64(now.utc_ms),
         };
-        Signed::seal(&resync, self.signer())
+        Signed::try_seal(&resync, self.signer())
     }
 }

@@ -125,8 +125,7 @@ impl Machine {
             Err(RootError::Order) if root.document().is_ok_and(|old| old.number <= self.document.number) => {}
             Err(_) => {
                 effects.alarms.push(Alarm::Intrusion);
-                let refused = self.refused(now, root.hash(), 0, Reason::RootChange.into());
-                effects.send.push(refused);
+                effects.send.extend(self.refused(now, root.hash(), 0, Reason::RootChange.into()));
             }
         }
         effects

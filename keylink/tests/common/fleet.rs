@@ -84,7 +84,7 @@ impl Side {
         let kek = KekRecord { number: 1, token: "Sroot".into(), kcv: "0102030405".into() };
         let method = PossessionMethod::WrappedThrowAway;
         let proof = Possession { method, nonce: Hex([1; 32]), answer: "D".into() };
-        let effects = side.machine.kek_formed(side.now, kek, proof);
+        let effects = side.machine.kek_formed(side.now, kek, proof).unwrap();
         side.follow(effects);
         side
     }
@@ -136,13 +136,14 @@ impl Side {
         if !effects.install.is_empty() {
             self.installs += effects.install.len();
             let answers = effects.install.iter().map(backend).collect();
-            let next = self.machine.installed(self.now, answers);
+            let next = self.machine.installed(self.now, answers).unwrap();
             said.extend(self.follow_with(next, backend));
         }
         if let Some(table) = effects.publish {
             let number = table.number;
             self.table = table;
             for next in [self.machine.switched(self.now, number), self.machine.released(self.now, number)] {
+                let next = next.unwrap();
                 if next.persist {
                     self.stored = self.machine.to_bytes();
                 }
@@ -153,7 +154,7 @@ impl Side {
     }
 
     pub fn give(&mut self, signed: &Signed) -> Vec<Signed> {
-        let effects = self.machine.message(self.now, signed, [5; 16]);
+        let effects = self.machine.message(self.now, signed, [5; 16]).unwrap();
         self.follow(effects)
     }
 

@@ -52,7 +52,7 @@ impl Place {
     /// The node's certificate as if it had been issued so many days ago, for 397.
     pub fn aged(&self, n: usize, days: u64) -> Identity {
         let identity = &self.identities[n];
-        let signed = self.asking[n].enrolment.request("n", "C", utc_ms());
+        let signed = self.asking[n].enrolment.request("n", "C", utc_ms()).unwrap();
         let csr = signed.peek::<keylink::message::Enrol>().unwrap().csr;
         let issued = utc_ms() - days * DAY;
         let authority = self.authority();
@@ -234,7 +234,7 @@ async fn a_node_has_its_certificate_made_anew_before_it_ends() {
 async fn no_certificate_is_made_for_another_key_or_node_or_time() {
     let mut place = Place::begin(&["n1", "n2"]).await;
     let (fresh, old) = (place.identities[0].clone(), place.aged(0, 390));
-    let (signer, path, https) = (old.signer(), place.file("n1.json"), way(&old));
+    let (signer, path, https) = (nodes::signer_of(&old), place.file("n1.json"), way(&old));
     let request = renewal(&old, &path, &https).request(utc_ms()).unwrap();
     let changed = |change: &dyn Fn(&mut Renew), by: &SoftSigner| {
         let mut body: Renew = request.peek().unwrap();
@@ -301,7 +301,8 @@ async fn what_a_node_does_not_take_leaves_it_what_it_had() {
         unchanged(&own);
     }
     let csr = request.peek::<Renew>().unwrap().csr;
-    let second = place.asking[1].enrolment.request("n", "C", utc_ms()).peek::<keylink::message::Enrol>();
+    let second =
+        place.asking[1].enrolment.request("n", "C", utc_ms()).unwrap().peek::<keylink::message::Enrol>();
     let (id, authority) = (old.node().to_string(), place.authority());
     let foreign = foreign(&authority);
     for (what, der) in [
@@ -453,7 +454,7 @@ async fn a_node_that_is_carried_to_has_its_certificate_made_anew() {
 async fn no_parcel_brings_a_certificate_for_another_key_or_node_or_time() {
     let mut place = Place::begin(&["n1", "n2"]).await;
     let (old, path) = (place.aged(0, 390), place.file("n1.json"));
-    let (node, signer) = (old.node(), old.signer());
+    let (node, signer) = (old.node(), nodes::signer_of(&old));
     old.save(&path).unwrap();
     let mut own = renewal(&old, &path, &way(&old));
     let request = own.in_parcel(utc_ms(), true).unwrap().unwrap();

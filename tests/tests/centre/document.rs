@@ -207,7 +207,7 @@ async fn entries_receipts_and_ceremonies_by_pages() {
     // The bytes are those that the node signed.
     for (number, one) in receipts.iter().enumerate() {
         let signed: keylink::Signed = serde_json::from_value(one["signed"].clone()).unwrap();
-        let key = keylink::Sign::key(&identity.signer());
+        let key = identity.who().key;
         key.verify(&keylink::envelope::pae(&signed.kind, &signed.payload), &signed.signature).unwrap();
         assert_eq!(one["seq"], (number + 1).to_string());
     }

@@ -109,7 +109,7 @@ async fn what_nodes_say_counts_once_and_for_themselves_only() {
     let centre = &fleet.centre;
     let [n1, n2] = [&fleet.identities[0], &fleet.identities[1]];
     let (own, others) = (way(n1), way(n2));
-    let signer = n1.signer();
+    let signer = nodes::signer_of(n1);
     let hello = said(&fleet.heard[0], Endpoint::Hello).remove(0);
     let pull = said(&fleet.heard[0], Endpoint::Pull).remove(0);
     let parcels = said(&fleet.heard[0], Endpoint::Receipts);
@@ -302,7 +302,7 @@ async fn held(centre: &Centre) -> Vec<String> {
 async fn who_asks_without_a_pause_is_turned_away_before_the_log() {
     let mut fleet = fleet().await;
     let centre = &fleet.centre;
-    let (own, signer) = (way(&fleet.identities[0]), fleet.identities[0].signer());
+    let (own, signer) = (way(&fleet.identities[0]), nodes::signer_of(&fleet.identities[0]));
     let pull = said(&fleet.heard[0], Endpoint::Pull).pop().unwrap();
     let pull = |number: u64| {
         let next = |pull: &mut Pull| (pull.head.seq, pull.wait_s) = (U64((1 << 40) + number), 0);
@@ -326,7 +326,7 @@ async fn who_asks_without_a_pause_is_turned_away_before_the_log() {
     assert!(written < heard + 60, "{written} entries for {heard} that were heard");
     let other = changed::<Pull>(
         &said(&fleet.heard[1], Endpoint::Pull).remove(0),
-        &fleet.identities[1].signer(),
+        &nodes::signer_of(&fleet.identities[1]),
         |pull| (pull.head.seq, pull.wait_s) = (U64(1 << 40), 0),
     );
     assert!(way(&fleet.identities[1]).post(Endpoint::Pull, other).await.is_ok());

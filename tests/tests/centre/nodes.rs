@@ -95,3 +95,10 @@ async fn begin(
         run(side, Some(transport), requests, pace, core::future::pending()).await.unwrap();
     })
 }
+
+/// The signature key of a node, as whoever has it would use it.
+pub fn signer_of(identity: &Identity) -> keylink::SoftSigner {
+    let text = serde_json::to_value(identity).unwrap();
+    let seed = hex::decode(text["seed"].as_str().unwrap()).unwrap();
+    keylink::SoftSigner::new(&seed.try_into().unwrap())
+}

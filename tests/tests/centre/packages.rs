@@ -232,7 +232,7 @@ async fn what_is_not_the_nodes_own_or_was_brought_before_changes_nothing() {
         assert_eq!(found, [no("message_signature"), no("message_signature"), no("message")]);
     }
     // Of a kind that no node sends, by a stranger in the node's name, and of another node.
-    let own = remote.identity.signer();
+    let own = nodes::signer_of(&remote.identity);
     let stranger = keylink::SoftSigner::new(&[7; 32]);
     let receipt: Receipt = package.content.messages[0].peek().unwrap();
     let next = |node| Receipt {

@@ -102,7 +102,7 @@ async fn each_node_gets_proof_of_its_receipts_by_every_way() {
             state.outbox.is_empty() && state.proved == state.receipt.0
         })
         .await;
-        let file = receipt_file(&centre.folder.path().join(format!("{name}.db")), identity).unwrap();
+        let file = receipt_file(&centre.folder.path().join(format!("{name}.db")), &identity.who()).unwrap();
         let size = file.proof.as_ref().unwrap().to_bytes().len();
         println!("{name}: {} receipts, a proof of {size} bytes", file.receipts.len());
         let shown = file.judge(&keys).unwrap();

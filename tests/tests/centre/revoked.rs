@@ -115,7 +115,7 @@ impl Away {
             proved: U64(0),
             wait_s: 0,
         };
-        let pull = Signed::seal(&pull, &self.identity.signer()).to_bytes();
+        let pull = Signed::seal(&pull, &nodes::signer_of(&self.identity)).to_bytes();
         let own = way(&self.identity);
         let answer = loop {
             match own.post(Endpoint::Pull, pull.clone()).await {

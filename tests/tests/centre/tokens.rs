@@ -25,7 +25,7 @@ async fn another(token: &EnrolmentToken) -> String {
     let enrolment = Enrolment::new(token.clone()).unwrap();
     let anonymous = TlsIdentity { certificate: String::new(), ..enrolment.identity().tls() };
     let transport = HttpsTransport::new(&token.url, &anonymous).unwrap();
-    let request = enrolment.request("other", "C", keymgr::client::utc_ms());
+    let request = enrolment.request("other", "C", keymgr::client::utc_ms()).unwrap();
     match transport.post(Endpoint::Enrol, request.to_bytes()).await {
         Err(TransportError::Refused(403, text)) => serde_json::from_str::<Problem>(&text).unwrap().detail,
         other => panic!("{other:?}"),

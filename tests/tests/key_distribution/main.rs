@@ -9,5 +9,6 @@ mod killed;
 mod manager;
 mod network;
 mod node;
+mod sealed;
 mod store_fails;
 mod traffic;

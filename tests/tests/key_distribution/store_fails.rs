@@ -102,7 +102,8 @@ impl House {
 
     /// What this side says of itself is no replay to the manager.
     fn is_heard(&mut self) {
-        let (hello, pull, beat) = (self.side.hello(), self.side.pull(25), self.side.beat());
+        let (hello, pull, beat) =
+            (self.side.hello().unwrap(), self.side.pull(25).unwrap(), self.side.beat().unwrap());
         self.manager.with(|state| {
             let link = state.peer(self.node).link.as_mut().unwrap();
             let now = crate::manager::utc_ms();
@@ -122,7 +123,7 @@ async fn a_manifest_that_is_not_stored_comes_again() {
     let mut house = house(nowhere()).await;
     house.side.by_file();
     for _ in 0..200 {
-        let beat = house.side.beat();
+        let beat = house.side.beat().unwrap();
         house.manager.with(|state| state.receive(house.node, &beat));
     }
     house.post(&[(1, Step::Protect)]);
@@ -132,14 +133,14 @@ async fn a_manifest_that_is_not_stored_comes_again() {
     assert_eq!(house.store.load(house.node).unwrap(), before);
     assert_eq!(house.side.machine().to_bytes(), before.unwrap());
     house.is_heard();
-    let beat: StatusBeat = house.side.beat().peek().unwrap();
+    let beat: StatusBeat = house.side.beat().unwrap().peek().unwrap();
     assert_eq!(beat.alarms, [keylink::message::Alarm::Store]);
     let life_ms = beat.head.not_after.0 - beat.utc_ms.0;
     assert!(life_ms > 24 * 3600 * 1000, "still said for files: {life_ms}");
     house.disk.clear();
     assert_eq!(house.round().await, [Proven, Accepting, Activated]);
     house.is_heard();
-    assert!(house.side.beat().peek::<StatusBeat>().unwrap().alarms.is_empty());
+    assert!(house.side.beat().unwrap().peek::<StatusBeat>().unwrap().alarms.is_empty());
 }
 
 // The cores say once that they have switched, and once that nothing older is left.
@@ -149,7 +150,7 @@ async fn what_the_cores_have_done_is_told_when_it_can_be_stored() {
     house.post(&[(1, Step::Protect), (2, Step::Stage)]);
     assert_eq!(house.round().await, [Proven, Proven]);
     for _ in 0..200 {
-        let beat = house.side.beat();
+        let beat = house.side.beat().unwrap();
         house.manager.with(|state| state.receive(house.node, &beat));
     }
     house.disk.fill();

@@ -32,6 +32,32 @@ fn a_node_that_waits_may_start_again() {
     assert!(house.run("admin", &join).contains("enrolled kmc="));
     house.until("n2 is enrolled", |house| house.path("n2/node.json").exists());
     assert!(!house.path("n2/node-pending.json").exists() && !house.path("n1/node-pending.json").exists());
+    // A join without a backend leaves its keys clear; the first start seals them, and erases what else may hold them.
+    let text: Value = serde_json::from_slice(&std::fs::read(house.path("n1/node.json")).unwrap()).unwrap();
+    let seed = text["seed"].as_str().unwrap();
+    let transport = text["transport_key"].as_str().unwrap().lines().nth(1).unwrap().as_bytes();
+    let secrets = [seed.as_bytes().to_vec(), hex::decode(seed).unwrap(), transport.to_vec()];
+    for left in ["n1/node.new", "n1/node-pending.json", "n1/node-pending.new"] {
+        std::fs::copy(house.path("n1/node.json"), house.path(left)).unwrap();
+    }
+    let _back = house.node_back("n1");
+    house.until("n1 serves", |house| {
+        let nodes = house.json("otto", &["node", "list"]);
+        nodes.as_array().unwrap().iter().all(|node| node["root_kek"]["kcv"].is_string())
+    });
+    for name in ["n1", "n2"] {
+        let files = house.files(name);
+        assert!(files.iter().any(|(file, _)| file.ends_with("node.json")));
+        for (file, content) in files {
+            let found = secrets.iter().any(|secret| memchr::memmem::find(&content, secret).is_some());
+            assert!(!found && !file.ends_with(".new"), "{name}: {file}");
+        }
+    }
+    let sealed = std::fs::read_to_string(house.path("n2/node.json")).unwrap();
+    assert!(
+        sealed.contains("\"sealed\"") && !sealed.contains("seed"),
+        "made beside its backend, never clear"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::file;
 use crate::exit::{Exit, Failure};
-use gateway::node::{Identity, identity_file, receipt_file, store_file};
+use gateway::node::{Who, identity_file, receipt_file, store_file};
 use keylink::message::{InclusionProof, Receipt};
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub struct Evidence {
 
 pub(super) fn run(args: &Evidence) -> Exit {
     let path = identity_file(&args.data);
-    let identity = Identity::load(&path).map_err(|error| file(&path, error))?;
+    let identity = Who::load(&path).map_err(|error| file(&path, error))?;
     let evidence = receipt_file(&store_file(&args.data), &identity).map_err(Failure::environment)?;
     if let Some(to) = &args.to {
         std::fs::write(to, evidence.to_bytes()).map_err(|error| file(to, error))?;

@@ -38,7 +38,7 @@ const CALM_STEPS: usize = 130;
 const TIDY_ROUNDS: usize = 4;
 
 /// Everything that goes wrong in a world.
-const FAULTS: [&str; 22] = [
+const FAULTS: [&str; 23] = [
     "manager crash between",
     "manager crash before persist",
     "manager crash after persist",
@@ -48,6 +48,7 @@ const FAULTS: [&str; 22] = [
     "node crash before persist",
     "node crash after persist",
     "node disk error",
+    "node key away",
     "node clock jumps",
     "node switched off",
     "partition",
@@ -137,6 +138,11 @@ impl World {
             }
             18..24 => self.somebody_replays(),
             24..34 => self.somebody_forges(n),
+            34..40 => {
+                self.cover.hit("fault", "node key away");
+                let calls = 1 + self.rng.below(4) as u32;
+                self.nodes[n].unsigned.store(calls, std::sync::atomic::Ordering::Relaxed);
+            }
             _ => {}
         }
         // Clocks that jumped are set right after a while.

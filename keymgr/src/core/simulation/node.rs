@@ -10,13 +10,31 @@ use keylink::node::{
 };
 use keylink::root::SignedRoot;
 use keylink::wire::{Blob, Hex};
-use keylink::{CampaignId, Digest, Generation, Instant3, KeySetId, KmcId, NodeId, Sign, Signed, SoftSigner};
+use keylink::{
+    CampaignId, Digest, Generation, Instant3, KeySetId, KmcId, NodeId, NotSigned, PublicKey, Sign, Signed,
+    SoftSigner, TrySign,
+};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What a node has signed: key set, generation, kind.
 pub type Told = BTreeSet<(KeySetId, Generation, ReceiptKind)>;
+
+/// A signature key in a token that is away for the next so many calls.
+struct Token(Arc<SoftSigner>, Arc<AtomicU32>);
+
+impl TrySign for Token {
+    fn public(&self) -> PublicKey {
+        self.0.key()
+    }
+
+    fn try_sign(&self, message: &[u8]) -> Result<[u8; 64], NotSigned> {
+        let left = self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() { Err(NotSigned) } else { Ok(self.0.sign(message)) }
+    }
+}
 
 pub struct Node {
     pub id: NodeId,
@@ -49,6 +67,8 @@ pub struct Node {
     pub dies_before_store: bool,
     /// Dies after the next store, before anything is sent.
     pub dies_after_store: bool,
+    /// What is to be signed next so often is not.
+    pub unsigned: Arc<AtomicU32>,
     pub out: Vec<Signed>,
 }
 
@@ -117,6 +137,7 @@ impl Node {
             disk_fails: false,
             dies_before_store: false,
             dies_after_store: false,
+            unsigned: Arc::default(),
             out: Vec::new(),
         };
         node.boot(rng, now);
@@ -136,7 +157,7 @@ impl Node {
         self.booted_at = now;
         self.publishing = None;
         (self.releasing, self.released) = (None, 0);
-        let signer: Arc<dyn Sign + Send + Sync> = self.signer.clone();
+        let signer = Arc::new(Token(Arc::clone(&self.signer), Arc::clone(&self.unsigned)));
         let rules = Rules { skew_max_ms: 1_000 };
         let mut machine = Machine::from_bytes(&self.disk, signer, rules, self.clock(now)).expect("own state");
         let effects = machine.boot(self.clock(now));
@@ -197,7 +218,8 @@ impl Node {
             let record = KekRecord { number: order.number, kcv: kek_kcv(&kek), token: kek };
             let agreed = Agreed { public: Blob(vec![]), confirm, expected, kek: record };
             let clock = self.clock(now);
-            if let Some(effects) = self.machine.as_mut().map(|m| m.agreed(clock, order.offer, Ok(agreed))) {
+            if let Some(Ok(effects)) = self.machine.as_mut().map(|m| m.agreed(clock, order.offer, Ok(agreed)))
+            {
                 self.follow(effects, now);
             }
         }
@@ -205,7 +227,7 @@ impl Node {
             let results = effects.install.iter().map(|order| self.install(order)).collect();
             let clock = self.clock(now);
             let effects = self.machine.as_mut().map(|m| m.installed(clock, results));
-            if let Some(effects) = effects {
+            if let Some(Ok(effects)) = effects {
                 self.follow(effects, now);
             }
         }
@@ -232,10 +254,10 @@ impl Node {
         })
     }
 
-    fn with(&mut self, now: u64, what: impl FnOnce(&mut Machine, Instant3) -> Effects) {
+    // What is not signed has not happened: a message comes again, and so does the next tick.
+    fn with(&mut self, now: u64, what: impl FnOnce(&mut Machine, Instant3) -> Result<Effects, NotSigned>) {
         let clock = self.clock(now);
-        if let Some(machine) = &mut self.machine {
-            let effects = what(machine, clock);
+        if let Some(Ok(effects)) = self.machine.as_mut().map(|machine| what(machine, clock)) {
             self.follow(effects, now);
         }
     }
@@ -245,11 +267,11 @@ impl Node {
     }
 
     pub fn root(&mut self, root: &SignedRoot, now: u64) {
-        self.with(now, |machine, clock| machine.root(clock, root));
+        self.with(now, |machine, clock| Ok(machine.root(clock, root)));
     }
 
     pub fn tick(&mut self, now: u64) {
-        self.with(now, Machine::tick);
+        self.with(now, |machine, clock| Ok(machine.tick(clock)));
         if let Some((table, at)) = self.publishing.take() {
             if at <= now {
                 self.cores_take(table, now);
@@ -282,7 +304,7 @@ impl Node {
     pub fn beat(&mut self, now: u64) -> Option<Signed> {
         let counts = Counts { ready: self.serving, table: self.table.number, ..Counts::default() };
         let clock = self.clock(now);
-        self.machine.as_mut().map(|machine| machine.beat(clock, &counts))
+        self.machine.as_mut().and_then(|machine| machine.beat(clock, &counts).ok())
     }
 
     pub fn set(&self, id: &KeySetId) -> Option<&TableSet> {
