@@ -245,6 +245,61 @@ fn the_first_time_path() {
         }
     }
     no_key_in(world.folder.path());
+    receipts_are_shown(&world, machines);
+}
+
+// What a node shows when the centre denies that it was told: kept beside its service, held against the centre's public
+// keys when neither runs any more.
+fn receipts_are_shown(world: &World, machines: Vec<Process>) {
+    world.run("otto", &["root", "show", "--to", "roots"]);
+    let nodes = ["n1", "n2"];
+    // A proof comes at the end of a wait for mail.
+    wait_for("a proof for each node", || {
+        nodes.iter().all(|node| {
+            let file = format!("{node}.receipts");
+            world.run("admin", &["node", "evidence", "--data", node, "--to", &file]).contains("proved up to")
+        })
+    });
+    drop(machines);
+    let verify = |file: &str| {
+        let out = world
+            .command("nobody", &["audit", "verify-receipt", file, "--root", "roots", "--json"])
+            .output()
+            .unwrap();
+        let says = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (out.status.code(), says(&out.stdout), says(&out.stderr))
+    };
+    for node in nodes {
+        let (code, said, wrong) = verify(&format!("{node}.receipts"));
+        let shown: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert!(code == Some(0) && shown["holds"] == true, "{node}: {said} {wrong}");
+        let receipts = shown["receipts"].as_array().unwrap();
+        let activated = |receipt: &serde_json::Value| receipt["kind"] == "activated";
+        assert!(receipts.iter().any(activated), "{node}: the rotation is among them: {said}");
+    }
+    let refused = |what: &str, content: &str, reason: &str| {
+        std::fs::write(world.path("changed"), content).unwrap();
+        let (code, said, wrong) = verify("changed");
+        assert!(code == Some(1) && wrong.contains(reason), "{what}: {code:?} {said} {wrong}");
+    };
+    let [one, two] =
+        nodes.map(|node| std::fs::read_to_string(world.path(&format!("{node}.receipts"))).unwrap());
+    let (before, signature) = one.split_once("\"receipts\":").unwrap();
+    let (head, signature) = signature.split_once("\"signature\":\"").unwrap();
+    let (first, rest) = signature.split_at(1);
+    let other = if first == "a" { "b" } else { "a" };
+    let changed = format!("{before}\"receipts\":{head}\"signature\":\"{other}{rest}");
+    assert_eq!(changed.bytes().zip(one.bytes()).filter(|(new, old)| new != old).count(), 1);
+    refused("one byte changed", &changed, "is not signed by the node");
+    // Receipts of the one under the name of the other.
+    let own = |text: &str, field: &str| {
+        let all: serde_json::Value = serde_json::from_str(text).unwrap();
+        all[field].as_str().unwrap().to_owned()
+    };
+    let name = two.replacen(&own(&two, "node"), &own(&one, "node"), 1);
+    refused("another node", &name, "the key is not that of the node's id");
+    let key = name.replacen(&own(&two, "key"), &own(&one, "key"), 1);
+    refused("another node and its key", &key, "is not signed by the node");
 }
 
 // Nothing in any home folder is readable by others.

@@ -23,7 +23,8 @@ pub enum TableEvent {
 
 /// Whoever uses tables.
 pub trait Publish: Send {
-    /// Hands a table over; `events` hears what becomes of it. False when the table cannot be used.
+    /// Hands a table over; `events` hears what becomes of it. False when the table cannot be used: the same comes again
+    /// until it is, or another.
     fn publish(&mut self, image: &TableImage, events: &UnboundedSender<TableEvent>) -> bool;
 
     /// Uses of generations since the start.
@@ -51,13 +52,15 @@ pub struct Cores {
     switches: Switches,
     tables: Tables,
     before: Vec<Weak<KeyTable>>,
+    // The last table that was not taken: it is given again and again, and said once.
+    refused: Option<u64>,
 }
 
 impl Cores {
     /// Of a running gateway; keys are under `lmk`.
     pub fn new(switches: Switches, lmk: hsm::LmkId) -> Self {
         let tables = Tables::new(lmk, switches.cores());
-        Self { switches, tables, before: Vec::new() }
+        Self { switches, tables, before: Vec::new(), refused: None }
     }
 }
 
@@ -66,7 +69,9 @@ impl Publish for Cores {
         let table = match self.tables.make(image) {
             Ok(table) => Arc::new(table),
             Err(error) => {
-                tracing::error!(%error, number = image.number, "a key table is not used");
+                if self.refused.replace(image.number) != Some(image.number) {
+                    tracing::error!(%error, number = image.number, "a key table is not used");
+                }
                 return false;
             }
         };

@@ -10,7 +10,7 @@ use super::store::{Store, StoreError};
 use super::waiting;
 use keylink::envelope::Body as _;
 use keylink::message::{Alarm, Mail, Parcel, Possession, PossessionMethod, Reason, Renewed};
-use keylink::node::{About, Counts, Effects, KekRecord, Kept, Machine, NodeState, Rules};
+use keylink::node::{About, Counts, Effects, KekRecord, Kept, Machine, NodeState, Rules, TableImage};
 use keylink::root::RootError;
 use keylink::root_kek::formed_challenge;
 use keylink::wire::Hex;
@@ -72,6 +72,9 @@ pub struct NodeSide {
     // Numbers of the last tables that every core uses, and before which none is left.
     table: u64,
     released: u64,
+    // Number of the last table that the cores have taken, and of the last that they have not.
+    handed: u64,
+    refused: u64,
     failed: bool,
     // Something was not signed since the last beat.
     unsigned: bool,
@@ -100,6 +103,8 @@ impl NodeSide {
             events,
             table: 0,
             released: 0,
+            handed: 0,
+            refused: 0,
             failed: false,
             unsigned: false,
             ahead: false,
@@ -172,10 +177,8 @@ impl NodeSide {
                 tracing::warn!(node = %self.machine.state().node, ?alarm, "key distribution");
             }
             said.extend(effects.send);
-            if let Some(image) = &effects.publish
-                && !self.parts.publish.publish(image, &self.events.0)
-            {
-                tracing::error!(number = image.number, "key table not taken: the one before stays");
+            if let Some(image) = &effects.publish {
+                self.hand_over(image);
             }
             let state = self.machine.state();
             let (kmc, node) = (state.kmc, state.node);
@@ -198,6 +201,21 @@ impl NodeSide {
     fn signed<T>(&mut self, signed: Result<T, NotSigned>) -> Result<T, NotSigned> {
         self.unsigned |= signed.is_err();
         signed
+    }
+
+    // Tables that are not taken are given again with every tick: nobody waits for a key that is to stop.
+    fn hand_over(&mut self, image: &TableImage) {
+        let number = image.number;
+        if self.parts.publish.publish(image, &self.events.0) {
+            self.handed = number;
+        } else if core::mem::replace(&mut self.refused, number) != number {
+            tracing::error!(number, "key table not taken: the one before stays");
+        }
+    }
+
+    // False also when a store has failed that had stored it: then nobody has given it to them.
+    fn is_handed_over(&self) -> bool {
+        self.handed == self.machine.state().table.0
     }
 
     // When the state cannot be stored, nothing of it has happened: the machine goes back to what is stored.
@@ -273,8 +291,12 @@ impl NodeSide {
     /// Time passes.
     pub async fn tick(&mut self) -> Result<Vec<Signed>, SideError> {
         self.go_back()?;
-        let effects = self.machine.tick(self.parts.clock.now());
+        let now = self.parts.clock.now();
+        let effects = self.machine.tick(now);
         let said = self.follow(effects).await?;
+        if !self.is_handed_over() {
+            self.hand_over(&self.machine.table(now));
+        }
         self.tell_of_tables().await?;
         Ok(said)
     }
@@ -411,7 +433,11 @@ impl NodeSide {
     }
 
     fn says(&mut self, ready: bool) -> Result<Signed, NotSigned> {
-        let wrong = [(Alarm::Store, self.failed), (Alarm::Backend, self.unsigned)];
+        let wrong = [
+            (Alarm::Store, self.failed),
+            (Alarm::Backend, self.unsigned),
+            (Alarm::Table, !self.is_handed_over()),
+        ];
         let counts = Counts {
             ready,
             table: self.table,

@@ -85,6 +85,8 @@ pub enum Alarm {
     /// A proof of a receipt did not hold, or a manifest came with another state of the log: it is not what it says to this
     /// node.
     LogDiffers,
+    /// The cores have not taken the key table that stands: they go on with the one before.
+    Table,
 }
 
 /// Uses of a generation since the boot; never falls within a boot.

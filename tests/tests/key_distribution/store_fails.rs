@@ -1,13 +1,15 @@
-//! A disk that is full for a moment: the node side goes back to what is stored, and goes on within the same boot.
+//! A disk that is full for a moment: the node side goes back to what is stored, and goes on within the same boot. And
+//! cores that do not take a table.
 
 use crate::manager::Manager;
 use crate::node::{PACE, enrolled, nowhere, parts, store, zpk};
-use gateway::node::{NodeSide, Publish, SideHandle, Store, TableEvent, run};
+use gateway::node::{NodeSide, Nowhere, Publish, SideHandle, Store, TableEvent, run};
 use keylink::message::{GenerationUse, ReceiptKind, StatusBeat, Step};
 use keylink::node::{Rules, TableImage};
 use keylink::{Generation, NodeId};
 use rusqlite::Connection;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -41,6 +43,19 @@ struct Silent;
 impl Publish for Silent {
     fn publish(&mut self, _: &TableImage, _: &UnboundedSender<TableEvent>) -> bool {
         true
+    }
+
+    fn uses(&self) -> Vec<GenerationUse> {
+        Vec::new()
+    }
+}
+
+/// Cores that take tables only when they are told to.
+struct Stubborn(Arc<AtomicBool>);
+
+impl Publish for Stubborn {
+    fn publish(&mut self, image: &TableImage, events: &UnboundedSender<TableEvent>) -> bool {
+        self.0.load(Ordering::SeqCst) && Nowhere.publish(image, events)
     }
 
     fn uses(&self) -> Vec<GenerationUse> {
@@ -178,6 +193,27 @@ async fn what_the_cores_have_done_is_told_when_it_can_be_stored() {
     assert_eq!(token(&house), "", "erased");
     assert_eq!(house.side.tick().await.unwrap(), []);
     assert_eq!(house.deliver(vec![]), [], "once");
+}
+
+// Or a key that is to stop would go on for as long as nothing else changes.
+#[tokio::test]
+async fn a_table_that_is_not_taken_is_given_again_and_is_an_alarm_meanwhile() {
+    let takes = Arc::new(AtomicBool::new(true));
+    let mut house = house(Box::new(Stubborn(Arc::clone(&takes)))).await;
+    let alarms = |house: &mut House| house.side.beat().peek::<StatusBeat>().unwrap().alarms;
+    house.post(&[(1, Step::Protect)]);
+    takes.store(false, Ordering::SeqCst);
+    assert_eq!(house.round().await, [Proven]);
+    for _ in 0..3 {
+        let said = house.side.tick().await.unwrap();
+        assert_eq!(house.deliver(said), [], "nothing is told that the cores do not do");
+        assert_eq!(alarms(&mut house), [keylink::message::Alarm::Table]);
+    }
+    takes.store(true, Ordering::SeqCst);
+    let said = house.side.tick().await.unwrap();
+    house.side.settle().await.unwrap();
+    assert_eq!(house.deliver(said), [Accepting, Activated]);
+    assert_eq!(alarms(&mut house), []);
 }
 
 // Neither stored nor read: what the machine holds then must not reach the manager, who would find a fork later.
