@@ -4,7 +4,7 @@
 use super::action::KeyRef;
 use super::campaign::Campaign;
 use super::centre::Centre;
-use super::evidence::Shelf;
+use super::evidence::{Shelf, Trees};
 use super::ids::{NodeId, ZoneId};
 use super::key::{Key, KeySet};
 use super::machine::Core;
@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 pub struct Due {
     nodes: BTreeSet<NodeId>,
     missing: BTreeSet<(NodeId, KeyRef)>,
+    trees: Trees,
 }
 
 /// Work for the backend and the signer.
@@ -34,7 +35,7 @@ pub struct Work {
 impl Due {
     /// Everything has to be looked at.
     pub fn of(state: &State) -> Self {
-        Self { nodes: state.nodes.keys().copied().collect(), missing: BTreeSet::new() }
+        Self { nodes: state.nodes.keys().copied().collect(), ..Self::default() }
     }
 
     /// A record is about to be taken in over what is.
@@ -133,7 +134,7 @@ impl Core {
         let Some(silent) = self.state.centre.get(&()).map(|centre| centre.limits.silent_after_ms) else {
             return work;
         };
-        let mut shelf = Shelf::default();
+        let mut shelf = Shelf::with(std::mem::take(&mut self.due.trees));
         let mut done = Vec::new();
         let tx = Change::new(&self.state);
         for id in &self.due.nodes {
@@ -153,6 +154,7 @@ impl Core {
                 _ => done.push(*id),
             }
         }
+        self.due.trees = shelf.into_trees();
         for id in done {
             self.due.nodes.remove(&id);
         }

@@ -8,21 +8,55 @@ use keylink::root::RootDocument;
 use keylink::wire::Blob;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Trees of the actions of one batch of manifests.
+/// Trees of actions by the hash of the action, kept from one batch of manifests to the next: to build one takes longer
+/// than to draft a batch. Follows from the records and can be thrown away.
+#[derive(Clone, Debug, Default)]
+pub struct Trees(BTreeMap<Digest, Arc<Leaves>>);
+
+// What is remembered makes no difference.
+impl PartialEq for Trees {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+impl Eq for Trees {}
+
+#[derive(Debug)]
+struct Leaves {
+    bytes: Vec<Vec<u8>>,
+    tree: Tree,
+}
+
+/// What is shown of the actions of one batch of manifests.
 #[derive(Default)]
 pub struct Shelf {
     shown: BTreeMap<ActionId, Option<Shown>>,
+    trees: Trees,
 }
 
 struct Shown {
     evidence: Evidence,
-    grants: Vec<Grant>,
-    leaves: Vec<Vec<u8>>,
-    tree: Tree,
+    leaves: Arc<Leaves>,
 }
 
 impl Shelf {
+    /// With trees that were built before.
+    pub fn with(trees: Trees) -> Self {
+        Self { shown: BTreeMap::new(), trees }
+    }
+
+    /// The trees, for the next batch: those that were of use in this one, or all where nothing was shown.
+    pub fn into_trees(self) -> Trees {
+        let mut trees = self.trees;
+        let used: Vec<_> = self.shown.values().flatten().map(|shown| &shown.leaves).collect();
+        if !used.is_empty() {
+            trees.0.retain(|_, tree| used.iter().any(|one| Arc::ptr_eq(one, tree)));
+        }
+        trees
+    }
+
     /// The part of an action that concerns a node. None when a node would not take it: too old, or signed by too
     /// few who are still officers. A node that knows the facts already does not need it.
     pub fn show(
@@ -32,14 +66,16 @@ impl Shelf {
         utc_ms: u64,
         concerns: impl Fn(&Grant) -> bool,
     ) -> Option<Evidence> {
+        let Self { shown, trees } = self;
         let shown =
-            self.shown.entry(action.id).or_insert_with(|| Shown::of(action, document, utc_ms)).as_ref()?;
-        let chosen = shown.grants.iter().enumerate().filter(|(_, grant)| concerns(grant));
+            shown.entry(action.id).or_insert_with(|| Shown::of(action, document, utc_ms, trees)).as_ref()?;
+        let leaves = &shown.leaves;
+        let chosen = action.grants.iter().enumerate().filter(|(_, grant)| concerns(grant));
         let grants: Vec<_> = chosen
             .map(|(index, _)| ProvedGrant {
                 index: u32::try_from(index).unwrap_or(u32::MAX),
-                grant: Blob(shown.leaves[index].clone()),
-                proof: shown.tree.prove(index),
+                grant: Blob(leaves.bytes[index].clone()),
+                proof: leaves.tree.prove(index),
             })
             .collect();
         (!grants.is_empty()).then(|| Evidence { grants, ..shown.evidence.clone() })
@@ -47,7 +83,7 @@ impl Shelf {
 }
 
 impl Shown {
-    fn of(action: &Action, document: &RootDocument, utc_ms: u64) -> Option<Self> {
+    fn of(action: &Action, document: &RootDocument, utc_ms: u64, trees: &mut Trees) -> Option<Self> {
         let body: keylink::action::Action = keylink::envelope::strict(&action.bytes.0).ok()?;
         let hash = action.hash();
         let holds =
@@ -56,13 +92,18 @@ impl Shown {
             action.approvals.iter().filter(holds).map(|given| given.signed.clone()).collect();
         let evidence = Evidence { action: action.bytes.clone(), grants: Vec::new(), approvals };
         evidence.judge(body.kmc, document, utc_ms).ok()?;
-        let leaves = grant_bytes(&action.grants);
-        let tree = Tree::of(&leaves);
-        Some(Self { evidence, grants: action.grants.clone(), leaves, tree })
+        let build = || {
+            let bytes = grant_bytes(&action.grants);
+            let tree = Tree::of(&bytes);
+            Arc::new(Leaves { bytes, tree })
+        };
+        let leaves = Arc::clone(trees.0.entry(hash).or_insert_with(build));
+        Some(Self { evidence, leaves })
     }
 }
 
 /// A Merkle tree of RFC 6962 with all of its inner hashes.
+#[derive(Debug)]
 struct Tree {
     count: usize,
     nodes: BTreeMap<(usize, usize), Digest>,

@@ -460,20 +460,32 @@ fn early(tx: &mut Change<'_>, id: &NodeId, key: &Key, receipt: &Receipt, now: u6
 // A node that has taken its last manifest and never had what that takes away, has nothing to give up: its receipt
 // for that manifest says so.
 fn nothing_to_do(tx: &mut Change<'_>, id: &NodeId) -> Result<Vec<CampaignId>, Refusal> {
-    let mut touched = Vec::new();
-    let node = tx.get::<Node>(id)?;
-    let zones = node.zones.clone();
-    // Only if the last manifest says all that is to be said now: the one before may have armed a switch.
-    if node.ordered != target::of(tx, id)?.digest {
-        return Ok(touched);
+    let (marks, unborn) = (nothing_to_give_up(tx, id)?, never_installed(tx, id)?);
+    // Only if the last manifest says all that is to be said now: the one before may have armed a switch. What that is
+    // takes longer to work out than all else about a receipt, and most receipts take nothing away.
+    if marks.is_empty() && unborn.is_empty() || tx.get::<Node>(id)?.ordered != target::of(tx, id)?.digest {
+        return Ok(Vec::new());
     }
-    for zone in &zones {
-        for set in tx.get::<Zone>(zone)?.key_sets.clone() {
-            let set = tx.get::<KeySet>(&set)?;
-            if set.holders != Holders::Members {
-                continue;
-            }
-            let Some(campaign) = set.live_campaign else { continue };
+    let mut touched = Vec::new();
+    for (campaign, mark) in marks {
+        if set_mark(tx, campaign, id, mark) {
+            touched.push(campaign);
+        }
+    }
+    for copy in unborn {
+        tx.edit::<Copy>(&copy)?.progress = Progress::Destroyed;
+    }
+    Ok(touched)
+}
+
+// What campaigns wait for a node to give up, and it never had.
+fn nothing_to_give_up(tx: &Change<'_>, id: &NodeId) -> Result<Vec<(CampaignId, Mark)>, Refusal> {
+    let mut marks = Vec::new();
+    for zone in &tx.get::<Node>(id)?.zones {
+        for set in &tx.get::<Zone>(zone)?.key_sets {
+            let set = tx.get::<KeySet>(set)?;
+            let campaign = set.live_campaign.filter(|_| set.holders == Holders::Members);
+            let Some(campaign) = campaign else { continue };
             let record = tx.get::<Campaign>(&campaign)?;
             let of = |generation| KeyRef { key_set: record.plan.key_set, generation };
             let at = |generation| tx.find::<Copy>(&(*id, of(generation))).map(|copy| copy.progress);
@@ -486,24 +498,23 @@ fn nothing_to_do(tx: &mut Change<'_>, id: &NodeId) -> Result<Vec<CampaignId>, Re
                 Phase::Retiring if record.retiring.is_some_and(|old| never(at(old))) => Mark::Retired,
                 _ => continue,
             };
-            if tx.find::<Delivery>(&(campaign, *id)).is_some() && set_mark(tx, campaign, id, mark) {
-                touched.push(campaign);
-            }
+            marks.push((campaign, mark));
         }
     }
-    forget_never_installed(tx, id)?;
-    Ok(touched)
+    marks.retain(|(campaign, _)| tx.find::<Delivery>(&(*campaign, *id)).is_some());
+    Ok(marks)
 }
 
-// Blocks of destroyed keys that never arrived need not be taken away.
-fn forget_never_installed(tx: &mut Change<'_>, id: &NodeId) -> Result<(), Refusal> {
-    for (node, key) in tx.keys_in::<Copy>((*id, first())..=(*id, last())) {
-        let unborn = tx.get::<Copy>(&(node, key))?.progress == Progress::Wrapped;
-        if unborn && tx.get::<Key>(&key)?.state() == KeyState::Destroyed {
-            tx.edit::<Copy>(&(node, key))?.progress = Progress::Destroyed;
+// Blocks of destroyed keys that never arrived: they need not be taken away.
+fn never_installed(tx: &Change<'_>, id: &NodeId) -> Result<Vec<(NodeId, KeyRef)>, Refusal> {
+    let mut unborn = Vec::new();
+    for copy in tx.keys_in::<Copy>((*id, first())..=(*id, last())) {
+        let wrapped = tx.get::<Copy>(&copy)?.progress == Progress::Wrapped;
+        if wrapped && tx.get::<Key>(&copy.1)?.state() == KeyState::Destroyed {
+            unborn.push(copy);
         }
     }
-    Ok(())
+    Ok(unborn)
 }
 
 fn last() -> KeyRef {

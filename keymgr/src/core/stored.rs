@@ -329,14 +329,11 @@ impl Machine for Core {
     fn handle(&mut self, now: Instant3, told: Told) -> Result<Decided<Outcome>, Refusal> {
         // Time passes every second: the log says so when something came of it.
         let passes = matches!(told.input, Input::Tick);
-        let effects = Self::handle(self, now, told)?;
+        let effects = self.decide(now, told)?;
         let silent = passes && effects.records.is_empty();
-        Ok(Decided {
-            changes: effects.records.iter().map(Record::to_change).collect(),
-            entry: entry(effects.note),
-            silent,
-            outcome: effects.outcome,
-        })
+        let changes = effects.records.iter().map(Record::to_change).collect();
+        self.follow(effects.records);
+        Ok(Decided { changes, entry: entry(effects.note), silent, outcome: effects.outcome })
     }
 }
 

@@ -5,19 +5,22 @@
 
 use super::checkpoint::{CheckpointKey, succession};
 use super::entry::Entry;
-use super::line::{hash_of, line};
+use super::line::{hash_of, line_with};
 use super::note::{self, VerifierKey};
 use super::opening::{self, Opening};
 use super::reading::{self, Each};
 use super::state::{StateTree, Undo};
 use super::tree::Tree;
 use crate::failpoint::failpoint;
-use crate::store::{Change, Error, Fence, Hash, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
+use crate::store::{Change, Error, Fence, Hash, Logged, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
 use keylink::NotSigned;
 
 /// The row that names the log.
 pub(super) const ORIGIN_KEY: &[u8] = b"origin";
 pub(super) const LEADER_KEY: &[u8] = b"leader";
+
+/// What was decided, entry by entry, each with its changes. An error in its place: nothing of it holds.
+pub type Decisions<'a> = &'a mut dyn Iterator<Item = Result<(Entry, Vec<Change>), Error>>;
 
 /// The one who may append.
 pub struct Ledger {
@@ -87,7 +90,7 @@ impl Ledger {
             ..Entry::default()
         };
         let migrate = (version < SCHEMA_NEWEST).then_some(version);
-        self.append(fence, migrate, vec![(entry, changes)], utc_ms, false)?;
+        self.append(fence, migrate, &mut std::iter::once(Ok((entry, changes))), utc_ms, false)?;
         self.epoch = epoch;
         Ok(())
     }
@@ -136,12 +139,18 @@ impl Ledger {
     /// committed before goes along. After an error the ledger stands where it stood, and only a new one knows
     /// where the store stands.
     pub fn commit(&mut self, batch: Vec<(Entry, Vec<Change>)>, utc_ms: u64, sign: bool) -> Result<(), Error> {
+        self.commit_each(&mut batch.into_iter().map(Ok), utc_ms, sign)
+    }
+
+    /// The same for entries that become known one by one: the store works on the first while the last are decided. After
+    /// an error in their place nothing is written.
+    pub fn commit_each(&mut self, batch: Decisions<'_>, utc_ms: u64, sign: bool) -> Result<(), Error> {
         self.append(Fence::Epoch(self.epoch), None, batch, utc_ms, sign)
     }
 
     /// Whether the store can be written to and this manager leads on it still; writes nothing.
     pub fn leads(&mut self) -> Result<(), Error> {
-        self.store.write(Fence::Epoch(self.epoch), Write::default())
+        self.store.write(Fence::Epoch(self.epoch), Write::default(), &mut std::iter::empty())
     }
 
     /// Signs a checkpoint over all committed entries and stores it, if there is anything new to sign.
@@ -182,11 +191,12 @@ impl Ledger {
         &mut self,
         fence: Fence,
         migrate_from: Option<u64>,
-        batch: Vec<(Entry, Vec<Change>)>,
+        batch: Decisions<'_>,
         utc_ms: u64,
         sign: bool,
     ) -> Result<(), Error> {
         let mut write = Write { migrate_from, ..Write::default() };
+        let mut batch = batch.peekable();
         if sign && self.uncovered() > 0 {
             failpoint!("checkpoint.before_sign");
             // What happens is written down whether it can be signed now or not; it is signed when the key is back.
@@ -195,27 +205,34 @@ impl Ledger {
             if let Ok(note) = signed {
                 write.checkpoint = Some((self.size(), note));
                 write.superseded = self.superseded();
-            } else if batch.is_empty() {
+            } else if batch.peek().is_none() {
                 return Ok(());
             }
         }
         let checkpoint = write.checkpoint.clone();
         let (mut tree, mut prev) = (self.tree.clone(), self.prev);
-        let mut undo = Undo::new();
-        let mut left = batch.len();
-        for (entry, mut changes) in batch {
-            let seq = tree.size();
-            self.state.change(&changes, seq, &mut undo);
-            left -= 1;
-            if left == 0 {
-                changes.push(self.state.row());
+        let (state, mut undo) = (&mut self.state, Undo::new());
+        let mut logged = |entry: Entry, mut changes: Vec<Change>, last: bool| {
+            let (seq, mut tiles) = (tree.size(), Vec::new());
+            let mut images: Vec<_> = changes.iter().map(|change| change.image(seq)).collect();
+            state.change(&changes, &images, &mut undo);
+            if last {
+                let row = state.row();
+                images.push(row.image(seq));
+                changes.push(row);
             }
-            let line = line(seq, utc_ms, &prev, &entry, &changes);
+            let line = line_with(seq, utc_ms, &prev, &entry, &changes, &images);
             prev = hash_of(&line);
-            tree.push(prev, &mut write.tiles);
-            write.entries.push((seq, line, changes));
-        }
-        if let Err(error) = self.store.write(fence, write) {
+            tree.push(prev, &mut tiles);
+            Logged { seq, line, changes, tiles }
+        };
+        let mut entries = std::iter::from_fn(|| {
+            let decided = batch.next()?;
+            let last = batch.peek().is_none();
+            Some(decided.map(|(entry, changes)| logged(entry, changes, last)))
+        });
+        let written = self.store.write(fence, write, &mut entries);
+        if let Err(error) = written {
             self.state.undo(undo);
             return Err(error);
         }

@@ -34,6 +34,19 @@ pub struct LineError(pub &'static str);
 
 /// Writes the line of an entry.
 pub fn line(seq: u64, utc_ms: u64, prev: &Hash, entry: &Entry, changes: &[Change]) -> String {
+    let images: Vec<_> = changes.iter().map(|change| change.image(seq)).collect();
+    line_with(seq, utc_ms, prev, entry, changes, &images)
+}
+
+/// The same with the images of the changes at hand: a row is hashed once for the line and for the state.
+pub(super) fn line_with(
+    seq: u64,
+    utc_ms: u64,
+    prev: &Hash,
+    entry: &Entry,
+    changes: &[Change],
+    images: &[Option<Hash>],
+) -> String {
     let mut line = String::with_capacity(256 + 128 * changes.len());
     // Writing to a String cannot fail.
     let _ = write!(line, "v1 {seq} {utc_ms} ");
@@ -49,7 +62,9 @@ pub fn line(seq: u64, utc_ms: u64, prev: &Hash, entry: &Entry, changes: &[Change
     line.push(' ');
     push_list(&mut line, entry.approvals.iter(), |line, hash| push_hex(line, *hash));
     line.push(' ');
-    push_list(&mut line, changes.iter(), |line, change| push_change(line, change, seq));
+    push_list(&mut line, changes.iter().zip(images), |line, (change, image)| {
+        push_change(line, change, image)
+    });
     line
 }
 
@@ -66,14 +81,14 @@ fn push_list<T>(line: &mut String, items: impl Iterator<Item = T>, push: impl Fn
     }
 }
 
-fn push_change(line: &mut String, change: &Change, seq: u64) {
+fn push_change(line: &mut String, change: &Change, image: &Option<Hash>) {
     let (table, key) = change.place();
     line.push_str(table.name());
     line.push(':');
     push_hex(line, key);
     line.push(':');
-    match change.image(seq) {
-        Some(image) => push_hex(line, &image),
+    match image {
+        Some(image) => push_hex(line, image),
         None => line.push('-'),
     }
 }

@@ -87,13 +87,13 @@ impl StateTree {
         tree
     }
 
-    /// Takes the changes of an entry in.
-    pub fn change(&mut self, changes: &[Change], seq: u64, undo: &mut Undo) {
-        for change in changes {
+    /// Takes the changes of an entry in, each with the image of its row.
+    pub fn change(&mut self, changes: &[Change], images: &[Option<Hash>], undo: &mut Undo) {
+        for (change, image) in changes.iter().zip(images) {
             let (table, key) = change.place();
             if covers(table, key) {
                 let place = place(table, key);
-                undo.push((place, self.set(place, change.image(seq))));
+                undo.push((place, self.set(place, *image)));
             }
         }
     }
@@ -158,8 +158,13 @@ mod tests {
 
     fn tree(rows: impl IntoIterator<Item = Change>) -> StateTree {
         let mut tree = StateTree::default();
-        rows.into_iter().for_each(|row| tree.change(&[row], 1, &mut Undo::new()));
+        rows.into_iter().for_each(|row| change(&mut tree, &[row], 1, &mut Undo::new()));
         tree
+    }
+
+    fn change(tree: &mut StateTree, changes: &[Change], seq: u64, undo: &mut Undo) {
+        let images: Vec<_> = changes.iter().map(|change| change.image(seq)).collect();
+        tree.change(changes, &images, undo);
     }
 
     #[test]
@@ -170,11 +175,11 @@ mod tests {
         let before = one.root();
         let mut undo = Undo::new();
         let gone = Change::Delete { table: Table::Zones, key: 5_u32.to_be_bytes().to_vec() };
-        one.change(&[put(3, "b"), gone, put(50_000, "new"), put(3, "c")], 2, &mut undo);
+        change(&mut one, &[put(3, "b"), gone, put(50_000, "new"), put(3, "c")], 2, &mut undo);
         let after = one.root();
         assert_ne!(after, before);
         let mut again = tree((0..40_000).filter(|n| *n != 3 && *n != 5).map(|n| put(n, "a")));
-        again.change(&[put(50_000, "new"), put(3, "c")], 2, &mut Undo::new());
+        change(&mut again, &[put(50_000, "new"), put(3, "c")], 2, &mut Undo::new());
         assert_eq!(again.root(), after);
         one.undo(undo);
         assert_eq!(one.root(), before);
@@ -198,7 +203,7 @@ mod tests {
         let (mut read, mut written) = (of(&rows), tree((0..40_000).map(|n| put(n, "a"))));
         assert_eq!(read.root(), written.root());
         for tree in [&mut read, &mut written] {
-            tree.change(&[put(3, "b"), put(50_000, "new")], 2, &mut Undo::new());
+            change(tree, &[put(3, "b"), put(50_000, "new")], 2, &mut Undo::new());
         }
         assert_eq!(read.root(), written.root());
         let root = of(&rows).root();
@@ -212,7 +217,7 @@ mod tests {
         let mut state = tree([Change::raw(Table::Receipts, vec![1], &[], b"x".to_vec())]);
         assert_eq!(state.root(), NONE);
         let own = state.row();
-        state.change(&[own], 3, &mut Undo::new());
+        change(&mut state, &[own], 3, &mut Undo::new());
         assert_eq!(state.root(), NONE);
     }
 }

@@ -16,7 +16,7 @@ use crate::vault::{KeySpec, Vault, VaultError};
 use hostcmd::managed::possession::{PossessionFault, make_throw_away};
 use hsm::HsmError;
 use keylink::manager::challenge_of;
-use keylink::message::{Audience, KeyKind, Manifest};
+use keylink::message::{Audience, Head, KeyKind, Manifest};
 use keylink::{CampaignId, KmcId, NodeId, NotSigned, Signed, TrySign};
 use std::time::Duration;
 
@@ -218,22 +218,30 @@ impl Manager {
             // What was not taken is drafted anew; it is not sent, since only what is stored is sent.
             Ok(Outcome::Issued(taken)) => {
                 failpoint!("labour.after_issue");
-                signed.into_iter().for_each(|signed| self.post(signed));
+                self.post(signed);
                 taken > 0
             }
             _ => false,
         }
     }
 
-    // Puts a manifest into its node's box, if it is the one that is stored.
-    fn post(&self, signed: Signed) {
-        let Ok(body) = signed.peek::<Manifest>() else { return };
-        let Audience::Node(node) = body.head.audience else { return };
-        let stored = self.view(|core| core.node(&node).and_then(crate::core::node::Node::last_manifest))
-            == Some(signed.hash());
-        if stored {
-            self.0.mail.put(node, (body.head.epoch.0, body.head.seq.0), signed);
-        }
+    // Puts manifests into the boxes of their nodes, those that are the ones stored. All are looked up at once: a look at
+    // the state waits for the batch that is on its way.
+    fn post(&self, manifests: Vec<Signed>) {
+        let place = |signed: Signed| {
+            let Head { audience: Audience::Node(node), epoch, seq, .. } =
+                signed.peek::<Manifest>().ok()?.head
+            else {
+                return None;
+            };
+            Some((node, (epoch.0, seq.0), signed.hash(), signed))
+        };
+        let mut placed: Vec<_> = manifests.into_iter().filter_map(place).collect();
+        self.view(|core| {
+            let last = |node: &NodeId| core.node(node).and_then(crate::core::node::Node::last_manifest);
+            placed.retain(|(node, _, hash, _)| last(node) == Some(*hash));
+        });
+        placed.into_iter().for_each(|(node, number, _, signed)| self.0.mail.put(node, number, signed));
     }
 }
 

@@ -39,6 +39,9 @@ pub enum Fence {
 /// A row of a result is refused by name where it is read, so a reader gets what the column held.
 pub type Each<'a> = &'a mut dyn FnMut(Vec<Value>) -> Result<(), Error>;
 
+/// What a transaction does, each statement as it becomes known. An error in its place: nothing is done.
+pub type Statements<'a> = &'a mut dyn Iterator<Item = Result<Statement, Error>>;
+
 /// One connection to a database.
 pub trait Engine: Send {
     /// How it names things.
@@ -49,7 +52,7 @@ pub trait Engine: Send {
     fn query(&mut self, statement: &Statement, each: Each<'_>) -> Result<(), Error>;
 
     /// One write transaction: the fence holds, then every statement, then the commit. `Ok` means durable.
-    fn write(&mut self, fence: Fence, statements: &[Statement]) -> Result<(), Error>;
+    fn write(&mut self, fence: Fence, statements: Statements<'_>) -> Result<(), Error>;
 
     /// Begins to read one state of the store, whatever is written meanwhile.
     fn begin_snapshot(&mut self) -> Result<(), Error>;

@@ -1,6 +1,6 @@
 //! A store that fails on command, for the tests of the writer.
 
-use super::engine::{Dialect, Each, Engine, Fence, Statement};
+use super::engine::{Dialect, Each, Engine, Fence, Statement, Statements};
 use super::error::Error;
 use super::{Location, Store};
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ pub struct Faults(Arc<(Mutex<Plan>, Condvar)>);
 
 #[derive(Default)]
 struct Plan {
-    next: VecDeque<Fault>,
+    next: VecDeque<Option<Fault>>,
     closed: bool,
     held: bool,
 }
@@ -40,7 +40,12 @@ impl Faults {
 
     /// The next write comes to this.
     pub fn next(&self, fault: Fault) {
-        self.plan().next.push_back(fault);
+        self.plan().next.push_back(Some(fault));
+    }
+
+    /// The next write is as any, the one after it comes to this.
+    pub fn second(&self, fault: Fault) {
+        self.plan().next.extend([None, Some(fault)]);
     }
 
     /// Whether the store can be opened.
@@ -62,7 +67,7 @@ impl Faults {
     // The fault of this write, once it may happen.
     fn take(&self) -> Option<Fault> {
         let mut plan = self.0.1.wait_while(self.plan(), |plan| plan.held).unwrap();
-        plan.next.pop_front()
+        plan.next.pop_front().flatten()
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -88,7 +93,7 @@ impl Engine for Faulty {
         self.inner.query(statement, each)
     }
 
-    fn write(&mut self, fence: Fence, statements: &[Statement]) -> Result<(), Error> {
+    fn write(&mut self, fence: Fence, statements: Statements<'_>) -> Result<(), Error> {
         match self.faults.take() {
             None => self.inner.write(fence, statements),
             Some(Fault::Full) => Err(Error::Full),

@@ -7,8 +7,9 @@ use super::error::Error;
 use super::migrate;
 use super::queries;
 use super::row::Change;
+use super::schema::Table;
 use super::value::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, VecDeque};
 
 /// 256 hashes of one level of the log's tree, as in the C2SP tile form; only full tiles are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,50 +22,96 @@ pub struct Tile {
     pub hashes: Vec<u8>,
 }
 
-/// What one transaction writes.
+/// What one transaction writes besides the entries of the log.
 #[derive(Clone, Debug, Default)]
 pub struct Write {
     /// The version of the schema the store has, if it is to be brought up to date first.
     pub migrate_from: Option<u64>,
-    /// Log lines with their numbers, and the changes each explains.
-    pub entries: Vec<(u64, String, Vec<Change>)>,
     /// A signed checkpoint: tree size and note.
     pub checkpoint: Option<(u64, String)>,
     /// The size of an older checkpoint that this one stands for.
     pub superseded: Option<u64>,
-    /// Tiles that became full.
+}
+
+/// One entry of the log, as it is written.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// Its number.
+    pub seq: u64,
+    /// Its line.
+    pub line: String,
+    /// The changes that it explains.
+    pub changes: Vec<Change>,
+    /// Tiles that became full with it.
     pub tiles: Vec<Tile>,
 }
 
-// Of each change whether it is the last one of its row: nobody sees what is written over in the same transaction, and a
-// campaign that counts many receipts in one batch is one row.
-fn newest(entries: &[(u64, String, Vec<Change>)]) -> Vec<bool> {
-    let mut seen = HashSet::new();
-    let changes = entries.iter().flat_map(|(_, _, changes)| changes).map(Change::place);
-    let mut newest: Vec<bool> = changes.rev().map(|place| seen.insert(place)).collect();
-    newest.reverse();
-    newest
+/// Entries of one transaction, each as it becomes known. An error in its place: nothing is written.
+pub type Entries<'a> = &'a mut dyn Iterator<Item = Result<Logged, Error>>;
+
+// The statements of entries. Rows that many entries of one batch write over wait for the last of them: nobody sees what
+// is written over in the same transaction, and a campaign that counts many receipts in one batch is one row.
+struct Unfolding<'a> {
+    entries: Entries<'a>,
+    ready: VecDeque<Statement>,
+    late: BTreeMap<Vec<u8>, Statement>,
+    over: bool,
+}
+
+impl Unfolding<'_> {
+    fn take(&mut self, entry: Logged) {
+        let Logged { seq, line, changes, tiles } = entry;
+        let values = vec![seq.into(), Value::Text(line)];
+        self.ready.push_back(Statement::new("INSERT INTO log (seq, line) VALUES (?1, ?2)", values));
+        for change in changes {
+            let late = match change.place() {
+                (Table::Campaigns, key) => Some(key.to_vec()),
+                _ => None,
+            };
+            let statement = queries::statement(change, seq);
+            match late {
+                Some(key) => _ = self.late.insert(key, statement),
+                None => self.ready.push_back(statement),
+            }
+        }
+        self.ready.extend(tiles.into_iter().map(|tile| {
+            let values = vec![tile.level.into(), tile.number.into(), Value::Bytes(tile.hashes)];
+            Statement::new("INSERT INTO tiles (level, number, hashes) VALUES (?1, ?2, ?3)", values)
+        }));
+    }
+}
+
+impl Iterator for Unfolding<'_> {
+    type Item = Result<Statement, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.ready.is_empty() && !self.over {
+            match self.entries.next() {
+                Some(Ok(entry)) => self.take(entry),
+                Some(Err(error)) => return Some(Err(error)),
+                None => {
+                    self.over = true;
+                    self.ready.extend(std::mem::take(&mut self.late).into_values());
+                }
+            }
+        }
+        self.ready.pop_front().map(Ok)
+    }
 }
 
 impl Store {
     /// Commits all of it or nothing; `Ok` means durable.
-    pub fn write(&mut self, fence: Fence, write: Write) -> Result<(), Error> {
-        let statements = self.statements(write);
-        self.engine.write(fence, &statements)
+    pub fn write(&mut self, fence: Fence, write: Write, entries: Entries<'_>) -> Result<(), Error> {
+        let ready = self.first(write).into();
+        let mut statements = Unfolding { entries, ready, late: BTreeMap::new(), over: false };
+        self.engine.write(fence, &mut statements)
     }
 
-    fn statements(&self, write: Write) -> Vec<Statement> {
+    fn first(&self, write: Write) -> Vec<Statement> {
         let dialect = self.engine.dialect();
         let mut all = write
             .migrate_from
             .map_or_else(Vec::new, |from| migrate::statements(dialect, migrate::VERSIONS, from));
-        let mut later = newest(&write.entries).into_iter();
-        for (seq, line, changes) in write.entries {
-            let values = vec![seq.into(), Value::Text(line)];
-            all.push(Statement::new("INSERT INTO log (seq, line) VALUES (?1, ?2)", values));
-            let stays = changes.into_iter().filter(|_| later.next() == Some(true));
-            all.extend(stays.map(|change| queries::statement(change, seq)));
-        }
         if let Some((size, note)) = write.checkpoint {
             let values = vec![size.into(), Value::Text(note)];
             all.push(Statement::new("INSERT INTO checkpoints (size, note) VALUES (?1, ?2)", values));
@@ -72,10 +119,6 @@ impl Store {
         if let Some(size) = write.superseded {
             all.push(Statement::new("DELETE FROM checkpoints WHERE size = ?1", vec![size.into()]));
         }
-        all.extend(write.tiles.into_iter().map(|tile| {
-            let values = vec![tile.level.into(), tile.number.into(), Value::Bytes(tile.hashes)];
-            Statement::new("INSERT INTO tiles (level, number, hashes) VALUES (?1, ?2, ?3)", values)
-        }));
         all
     }
 

@@ -21,7 +21,7 @@ mod value;
 
 pub use engine::{Dialect, Fence};
 pub use error::{Error, key_text};
-pub use lines::{Tile, Write};
+pub use lines::{Entries, Logged, Tile, Write};
 pub use location::Location;
 pub use queries::{Cursor, cursor};
 pub use row::{Change, Hash, Row, Stored};

@@ -1,7 +1,7 @@
 //! The shared store: PostgreSQL. One manager leads at a time: a session lock keeps an honest second one out,
 //! and the epoch of the leader row, locked in every write transaction, keeps out one that has not noticed.
 
-use super::engine::{Dialect, Each, Engine, Fence, Statement, judge};
+use super::engine::{Dialect, Each, Engine, Fence, Statement, Statements, judge};
 use super::error::Error;
 use super::location::without_password;
 use super::postgres_tls::Way;
@@ -185,9 +185,11 @@ impl Engine for Postgres {
         })
     }
 
-    fn write(&mut self, fence: Fence, statements: &[Statement]) -> Result<(), Error> {
+    fn write(&mut self, fence: Fence, statements: Statements<'_>) -> Result<(), Error> {
+        // All go out together: what is not known yet is waited for before anything is begun.
+        let statements = statements.collect::<Result<Vec<_>, _>>()?;
         self.run("BEGIN ISOLATION LEVEL READ COMMITTED")?;
-        if let Err(error) = self.fenced(fence).and_then(|()| self.apply(statements)) {
+        if let Err(error) = self.fenced(fence).and_then(|()| self.apply(&statements)) {
             // A session that cannot roll back is gone, and its transaction with it.
             let _ = self.run("ROLLBACK");
             return Err(full(error));

@@ -199,7 +199,9 @@ pub(super) fn statement(change: Change, log_seq: u64) -> Statement {
             values.extend(named);
             values.extend([Value::Bytes(body), log_seq.into()]);
             let (upsert, lighter) = written(table);
-            Statement { lighter: Some(lighter), ..Statement::new(upsert, values) }
+            // Evidence and answers are written once.
+            let lighter = Table::AT_HAND.contains(&table).then_some(lighter);
+            Statement { lighter, ..Statement::new(upsert, values) }
         }
         Change::Delete { table, key } => {
             Statement::new(format!("DELETE FROM {} WHERE key = ?1", table.name()), vec![Value::Bytes(key)])
@@ -207,7 +209,7 @@ pub(super) fn statement(change: Change, log_seq: u64) -> Statement {
     }
 }
 
-// How a row is written, and how one is of which only the body is another; said once for each table and process.
+// How a row is written, and how one is of which nothing indexed is another; said once for each table and process.
 fn written(table: Table) -> (&'static str, &'static str) {
     static ALL: LazyLock<HashMap<Table, (String, String)>> = LazyLock::new(|| {
         Table::ALL.iter().map(|table| (*table, (upsert(*table), lighter(*table)))).collect()
@@ -217,14 +219,15 @@ fn written(table: Table) -> (&'static str, &'static str) {
 }
 
 fn lighter(table: Table) -> String {
-    let columns = table.definition().columns;
-    let same = columns.iter().zip(2..).map(|((name, _), at)| format!(" AND {name} IS ?{at}"));
-    let (body, log_seq) = (columns.len() + 2, columns.len() + 3);
-    format!(
-        "UPDATE {} SET body = ?{body}, log_seq = ?{log_seq} WHERE key = ?1{}",
-        table.name(),
-        same.collect::<String>()
-    )
+    let definition = table.definition();
+    let columns = || definition.columns.iter().map(|(name, _)| *name).zip(2..);
+    let indexed = |name: &str| definition.indexed.contains(&name);
+    let same = columns().filter(|(name, _)| indexed(name)).map(|(name, at)| format!(" AND {name} IS ?{at}"));
+    let (body, log_seq) = (definition.columns.len() + 2, definition.columns.len() + 3);
+    let rest = [("body", body), ("log_seq", log_seq)];
+    let sets = columns().filter(|(name, _)| !indexed(name)).chain(rest);
+    let sets: Vec<String> = sets.map(|(name, at)| format!("{name} = ?{at}")).collect();
+    format!("UPDATE {} SET {} WHERE key = ?1{}", definition.name, sets.join(", "), same.collect::<String>())
 }
 
 fn upsert(table: Table) -> String {

@@ -1,6 +1,6 @@
 //! The embedded store: one SQLite file, write-ahead log, every commit synced, one process by a file lock.
 
-use super::engine::{Dialect, Each, Engine, Fence, Statement, judge};
+use super::engine::{Dialect, Each, Engine, Fence, Statement, Statements, judge};
 use super::error::Error;
 use super::value::Value;
 use crate::failpoint::failpoint;
@@ -101,7 +101,7 @@ impl Engine for Sqlite {
         Ok(())
     }
 
-    fn write(&mut self, fence: Fence, statements: &[Statement]) -> Result<(), Error> {
+    fn write(&mut self, fence: Fence, statements: Statements<'_>) -> Result<(), Error> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let made = transaction
             .query_row("SELECT COUNT(*) FROM sqlite_schema WHERE name = 'leader'", [], |row| row.get(0))
@@ -114,6 +114,7 @@ impl Engine for Sqlite {
         };
         judge(fence, &found)?;
         for statement in statements {
+            let statement = statement?;
             let execute = |sql: &str| {
                 let mut prepared = transaction.prepare_cached(sql).map_err(full)?;
                 prepared.execute(params_from_iter(&statement.values)).map_err(full)
@@ -219,15 +220,19 @@ mod tests {
         Statement::new("INSERT INTO t VALUES (?1)", vec![Value::Bytes(vec![7; n])])
     }
 
+    fn write<const N: usize>(store: &mut Sqlite, statements: [Statement; N]) -> Result<(), Error> {
+        store.write(Fence::Empty, &mut statements.into_iter().map(Ok))
+    }
+
     #[test]
     fn a_full_disk_keeps_nothing_of_a_transaction_and_everything_before_it() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("kmc.db");
         let mut store = Sqlite::lead(&path).unwrap();
-        store.write(Fence::Empty, &[Statement::new("CREATE TABLE t (v BLOB)", Vec::new()), put(10)]).unwrap();
+        write(&mut store, [Statement::new("CREATE TABLE t (v BLOB)", Vec::new()), put(10)]).unwrap();
         let pages: i64 = store.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
         store.connection.pragma_update(None, "max_page_count", pages + 2).unwrap();
-        let refused = store.write(Fence::Empty, &[put(20), put(1 << 20)]);
+        let refused = write(&mut store, [put(20), put(1 << 20)]);
         assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
         let mut held = Vec::new();
         let all = Statement::new("SELECT length(v) FROM t", Vec::new());
@@ -237,7 +242,7 @@ mod tests {
         };
         store.query(&all, each).unwrap();
         assert_eq!(held, [Value::Int(10)]);
-        store.write(Fence::Empty, &[put(30)]).unwrap();
+        write(&mut store, [put(30)]).unwrap();
     }
 
     #[test]

@@ -2,19 +2,25 @@
 
 use super::idempotency::{self, Recalled};
 use super::machine::Machine;
-use super::{Answer, Job, SubmitError};
+use super::{Answer, Decision, Job, SubmitError};
 use crate::log::Entry;
-use crate::store::{Change, Error, Hash, Store};
+use crate::store::{Error, Hash, Store};
 use keylink::Instant3;
 use std::collections::HashMap;
 use tokio::sync::oneshot;
 
 type Asker<M> = oneshot::Sender<Answer<M>>;
 
-/// Entries to commit, and answers that wait for it.
+/// A request, and what is known of its key.
+pub(super) struct Asked<M: Machine> {
+    input: M::Input,
+    answer: Asker<M>,
+    key: Option<(String, Hash)>,
+    known: Recalled<M::Outcome>,
+}
+
+/// Answers that wait for a commit.
 pub(super) struct Batch<M: Machine> {
-    /// What goes to the log, with its changes.
-    pub entries: Vec<(Entry, Vec<Change>)>,
     /// The entry of a request that came to nothing.
     pub silent: Option<Entry>,
     waiting: Vec<(Asker<M>, Answer<M>)>,
@@ -23,47 +29,48 @@ pub(super) struct Batch<M: Machine> {
 
 impl<M: Machine> Batch<M> {
     pub fn new() -> Self {
-        Self { entries: Vec::new(), silent: None, waiting: Vec::new(), keys: HashMap::new() }
+        Self { silent: None, waiting: Vec::new(), keys: HashMap::new() }
     }
 
-    /// Takes one request: a known key gives the kept answer, anything else goes to the machine.
-    pub fn take(
-        &mut self,
-        machine: &mut M,
-        store: &mut Store,
-        now: Instant3,
-        job: Job<M>,
-    ) -> Result<(), Error> {
+    /// Looks up the key of a request, before anything of the batch is decided.
+    pub fn look(&mut self, store: &mut Store, now: Instant3, job: Job<M>) -> Result<Asked<M>, Error> {
         let Job { idempotency, input, answer } = job;
         let key = idempotency.map(|key| (key, idempotency::request_hash(&input)));
         let known = match &key {
-            Some((key, request)) => self.known(store, key, request, now),
+            Some((key, request)) => idempotency::look(store, key, request, now.utc_ms),
             None => Ok(Recalled::No),
         };
-        let come_to = match known {
-            Ok(Recalled::Answer(outcome)) => Ok(outcome),
-            Ok(Recalled::Other) => Err(SubmitError::KeyReused),
-            Ok(Recalled::No) => self.decide(machine, now, key, input),
+        match known {
+            Ok(known) => Ok(Asked { input, answer, key, known }),
             Err(error) => {
                 self.waiting.push((answer, Err(SubmitError::NotLeading)));
-                return Err(error);
+                Err(error)
             }
-        };
-        self.waiting.push((answer, come_to));
-        Ok(())
+        }
     }
 
-    fn known(
-        &self,
-        store: &mut Store,
-        key: &str,
-        request: &Hash,
-        now: Instant3,
-    ) -> Result<Recalled<M::Outcome>, Error> {
-        match self.keys.get(key) {
-            Some((same, outcome)) if same == request => Ok(Recalled::Answer(outcome.clone())),
-            Some(_) => Ok(Recalled::Other),
-            None => idempotency::look(store, key, request, now.utc_ms),
+    /// Takes one request: a known key gives the kept answer, anything else goes to the machine. Gives what goes to the
+    /// log.
+    pub fn take(&mut self, machine: &mut M, now: Instant3, asked: Asked<M>) -> Option<Decision> {
+        let Asked { input, answer, key, known } = asked;
+        let (come_to, decision) = match self.known(key.as_ref(), known) {
+            Recalled::Answer(outcome) => (Ok(outcome), None),
+            Recalled::Other => (Err(SubmitError::KeyReused), None),
+            Recalled::No => match self.decide(machine, now, key, input) {
+                Ok((outcome, decision)) => (Ok(outcome), decision),
+                Err(refusal) => (Err(SubmitError::Refused(refusal)), None),
+            },
+        };
+        self.waiting.push((answer, come_to));
+        decision
+    }
+
+    // Of this batch before what the store had.
+    fn known(&self, key: Option<&(String, Hash)>, stored: Recalled<M::Outcome>) -> Recalled<M::Outcome> {
+        match key.and_then(|(key, request)| Some((self.keys.get(key)?, request))) {
+            Some(((same, outcome), request)) if same == request => Recalled::Answer(outcome.clone()),
+            Some(_) => Recalled::Other,
+            None => stored,
         }
     }
 
@@ -73,18 +80,19 @@ impl<M: Machine> Batch<M> {
         now: Instant3,
         key: Option<(String, Hash)>,
         input: M::Input,
-    ) -> Answer<M> {
-        let mut decided = machine.handle(now, input).map_err(SubmitError::Refused)?;
+    ) -> Result<(M::Outcome, Option<Decision>), M::Refusal> {
+        let mut decided = machine.handle(now, input)?;
         if let Some((key, request)) = key {
             decided.changes.push(idempotency::keep(&key, &request, now.utc_ms, &decided.outcome));
             self.keys.insert(key, (request, decided.outcome.clone()));
         }
-        if decided.silent && decided.changes.is_empty() {
+        let decision = if decided.silent && decided.changes.is_empty() {
             self.silent = Some(decided.entry);
+            None
         } else {
-            self.entries.push((decided.entry, decided.changes));
-        }
-        Ok(decided.outcome)
+            Some((decided.entry, decided.changes))
+        };
+        Ok((decided.outcome, decision))
     }
 
     /// Takes a request that nothing will be done about.

@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::machine::Machine;
+use super::stream::Stream;
 use super::{Job, Options, Shared, Standing, SubmitError, idempotency};
 use crate::failpoint::failpoint;
 use crate::log::{Each, Entry, Ledger, Opening};
@@ -166,39 +167,47 @@ impl<M: Machine> Driver<M> {
         let machine: &mut M = &mut guard;
         let mut batch = Batch::new();
         failpoint!("writer.before_validate");
-        for job in jobs {
-            if let Err(error) = batch.take(machine, ledger.store(), now, job) {
-                return self.step_down(ledger, machine, batch, &error);
+        let looked = jobs.into_iter().map(|job| batch.look(ledger.store(), now, job)).collect();
+        let asked: Vec<_> = match looked {
+            Ok(asked) => asked,
+            Err(error) => return self.step_down(ledger, machine, batch, &error),
+        };
+        let sign = self.signed.elapsed() >= SIGN_EVERY;
+        let (mut ledger, written) = std::thread::scope(|scope| {
+            let mut stream = Stream::new(scope, ledger, now.utc_ms, sign);
+            for one in asked {
+                if let Some(decision) = batch.take(machine, now, one) {
+                    stream = stream.give(decision);
+                }
             }
-        }
-        let idle = batch.silent.is_some();
-        // Whether a full store has room again is only found out by writing.
-        if self.full
-            && batch.entries.is_empty()
-            && let Some(entry) = batch.silent.take()
-        {
-            batch.entries.push((entry, Vec::new()));
-        }
-        if batch.entries.is_empty() {
+            // Whether a full store has room again is only found out by writing.
+            if self.full
+                && stream.is_empty()
+                && let Some(entry) = batch.silent.take()
+            {
+                stream = stream.give((entry, Vec::new()));
+            }
+            stream.commit()
+        });
+        let Some(written) = written else {
             // An idle manager still finds out that it does not lead any more.
-            if idle && let Err(error) = ledger.leads() {
+            if batch.silent.is_some()
+                && let Err(error) = ledger.leads()
+            {
                 return self.step_down(ledger, machine, batch, &error);
             }
             self.ledger = Some(ledger);
             return batch.committed();
-        }
-        let sign = self.signed.elapsed() >= SIGN_EVERY;
-        let entries = std::mem::take(&mut batch.entries);
-        failpoint!("writer.before_commit");
-        if let Err(error) = ledger.commit(entries, now.utc_ms, sign) {
+        };
+        if let Err(error) = written {
             return self.step_down(ledger, machine, batch, &error);
         }
         failpoint!("writer.after_commit");
         if sign {
             self.signed = Instant::now();
         }
-        self.ledger = Some(ledger);
         (self.full, self.commits) = (false, self.commits + 1);
+        self.ledger = Some(ledger);
         self.show();
         drop(guard);
         batch.committed();

@@ -9,14 +9,15 @@ mod batch;
 mod driver;
 mod idempotency;
 mod machine;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use idempotency::{KEPT_MS, Recalled, recall};
 pub use machine::{Decided, Machine};
 
-use crate::log::CheckpointKey;
-use crate::store::{Error, Store};
+use crate::log::{CheckpointKey, Entry};
+use crate::store::{Change, Error, Store};
 use driver::Driver;
 use keylink::Instant3;
 use std::fmt;
@@ -109,6 +110,9 @@ impl<R: fmt::Debug> std::error::Error for SubmitError<R> {}
 
 /// What a request comes to.
 pub type Answer<M> = Result<<M as Machine>::Outcome, SubmitError<<M as Machine>::Refusal>>;
+
+// What goes to the log, with its changes.
+type Decision = (Entry, Vec<Change>);
 
 struct Job<M: Machine> {
     idempotency: Option<String>,

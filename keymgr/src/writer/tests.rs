@@ -322,3 +322,68 @@ fn a_request_that_panics_costs_its_batch() {
     drop(writer);
     assert!(rig.holds());
 }
+
+// More requests than are written by the hand that decides: all in one batch, which waits for the first one.
+fn together(
+    rig: &Rig,
+    writer: &Writer<Counters>,
+    inputs: Vec<(Option<String>, Input)>,
+) -> Vec<Answer<Counters>> {
+    rig.faults.hold();
+    let first = writer.send(None, raise("a", 0)).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let sent: Vec<_> = inputs.into_iter().map(|(key, input)| writer.send(key, input).unwrap()).collect();
+    rig.faults.release();
+    assert!(first.blocking_recv().unwrap().is_ok());
+    sent.into_iter()
+        .map(|answer| answer.blocking_recv().unwrap_or(Err(SubmitError::OutcomeUnknown)))
+        .collect()
+}
+
+#[test]
+fn a_full_batch_that_fails_leaves_nothing_behind() {
+    for fault in [Fault::Full, Fault::LostBeforeCommit] {
+        let rig = Rig::new();
+        let writer = rig.start();
+        writer.submit_blocking(None, open("a")).unwrap();
+        rig.faults.second(fault);
+        let answers = together(&rig, &writer, (0..100).map(|_| (None, raise("a", 1))).collect());
+        assert!(answers.iter().all(Result::is_err), "{fault:?}: {answers:?}");
+        std::thread::sleep(Duration::from_millis(600));
+        assert_eq!(writer.submit_blocking(None, raise("a", 1)).unwrap(), 1, "{fault:?}");
+        drop(writer);
+        assert!(rig.holds());
+    }
+}
+
+#[test]
+fn a_full_batch_with_a_request_that_panics_is_not_written() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    writer.submit_blocking(None, raise("a", 5)).unwrap();
+    let mut inputs: Vec<_> = (0..40).map(|_| (None, raise("a", 1))).collect();
+    inputs.push((None, raise("a", u64::MAX)));
+    let answers = together(&rig, &writer, inputs);
+    assert!(answers.iter().all(|answer| matches!(answer, Err(SubmitError::OutcomeUnknown))), "{answers:?}");
+    assert_eq!(writer.submit_blocking(None, raise("a", 2)).unwrap(), 7);
+    drop(writer);
+    assert!(rig.holds());
+}
+
+#[test]
+fn a_full_batch_does_each_request_of_a_key_once() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    assert_eq!(writer.submit_blocking(key("k0"), raise("a", 1)).unwrap(), 1);
+    let mut inputs: Vec<_> = (0..30).map(|n| (key(&format!("k{}", n % 15)), raise("a", 1))).collect();
+    inputs.push((key("k1"), raise("a", 9)));
+    let answers = together(&rig, &writer, inputs);
+    let done: Vec<_> = answers.iter().map(|answer| answer.as_ref().ok().copied()).collect();
+    assert_eq!(done[..15], (1..=15).map(Some).collect::<Vec<_>>());
+    assert_eq!(done[15..30], done[..15]);
+    assert!(matches!(answers[30], Err(SubmitError::KeyReused)));
+    drop(writer);
+    assert!(rig.holds());
+}

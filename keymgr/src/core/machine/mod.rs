@@ -91,6 +91,18 @@ impl Core {
 
     /// One request. After a refusal everything is as before.
     pub fn handle(&mut self, now: Instant3, told: Told) -> Result<Effects, Refusal> {
+        let mut effects = self.decide(now, told)?;
+        self.follow(effects.records.iter().cloned());
+        if planted::campaign_not_written() {
+            let written =
+                |record: &Record| !matches!(record, Record::Campaign(c) if c.phase == Phase::Protecting);
+            effects.records.retain(written);
+        }
+        Ok(effects)
+    }
+
+    /// What follows from a request; taken in by [`Core::follow`], and before the next one.
+    pub(in crate::core) fn decide(&self, now: Instant3, told: Told) -> Result<Effects, Refusal> {
         let mut tx = Change::new(&self.state);
         let mut note = Note { actor: "centre".to_owned(), ..Note::default() };
         if !matches!(told.input, Input::Found(_)) && tx.find::<Centre>(&()).is_none() {
@@ -98,12 +110,12 @@ impl Core {
         }
         let request = Request { now: now.utc_ms, fresh: told.fresh, watch: &self.watch };
         let outcome = request.handle(&mut tx, told.input, &mut note)?;
-        let mut records = tx.into_records();
-        records.iter().cloned().for_each(|record| self.take_in(record));
-        if planted::campaign_not_written() {
-            records.retain(|record| !matches!(record, Record::Campaign(c) if c.phase == Phase::Protecting));
-        }
-        Ok(Effects { records, note, outcome })
+        Ok(Effects { records: tx.into_records(), note, outcome })
+    }
+
+    /// Takes in what was decided.
+    pub(in crate::core) fn follow(&mut self, records: impl IntoIterator<Item = Record>) {
+        records.into_iter().for_each(|record| self.take_in(record));
     }
 
     /// What an approved action does, if it may be performed now: nothing that leaves by its right is made ready before.
