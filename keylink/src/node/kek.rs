@@ -63,7 +63,7 @@ impl Machine {
             head: Head {
                 audience: Audience::Kmc,
                 not_after: U64(now.utc_ms.saturating_add(super::receipts::RECEIPT_LIFE_MS)),
-                ..head.clone()
+                ..head
             },
             node: self.state().node,
             offer,

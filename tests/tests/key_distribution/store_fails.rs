@@ -200,7 +200,7 @@ async fn what_the_cores_have_done_is_told_when_it_can_be_stored() {
 async fn a_table_that_is_not_taken_is_given_again_and_is_an_alarm_meanwhile() {
     let takes = Arc::new(AtomicBool::new(true));
     let mut house = house(Box::new(Stubborn(Arc::clone(&takes)))).await;
-    let alarms = |house: &mut House| house.side.beat().peek::<StatusBeat>().unwrap().alarms;
+    let alarms = |house: &mut House| house.side.beat().unwrap().peek::<StatusBeat>().unwrap().alarms;
     house.post(&[(1, Step::Protect)]);
     takes.store(false, Ordering::SeqCst);
     assert_eq!(house.round().await, [Proven]);
