@@ -199,7 +199,8 @@ fn an_old_proof_ends_no_dispute() {
     let log = Log::of(&side);
     let (first, last) = (log.proof(&mut side, &centre, 0), log.places.len() - 1);
     let give = |side: &mut Side, proof: &InclusionProof| {
-        let effects = side.machine.message(side.now, &Signed::seal(proof, &centre.manifest), [0; 16]);
+        let effects =
+            side.machine.message(side.now, &Signed::seal(proof, &centre.manifest), [0; 16]).unwrap();
         (effects.persist, side.machine.state().disputed)
     };
     let newest = log.proof(&mut side, &centre, last);
@@ -237,7 +238,7 @@ fn what_is_too_long_to_be_a_proof_is_refused_and_not_kept() {
         let mut proof = proof.clone();
         tamper(&mut proof);
         let signed = Signed::seal(&proof, &centre.manifest);
-        let effects = side.machine.message(side.now, &signed, [0; 16]);
+        let effects = side.machine.message(side.now, &signed, [0; 16]).unwrap();
         assert!(!effects.persist && effects.keep.is_empty() && !side.machine.state().disputed, "{n}");
         assert_eq!(side.reason(&effects.send[0]), Reason::Malformed, "{n}");
     }
@@ -250,7 +251,7 @@ fn what_is_too_long_to_be_a_proof_is_refused_and_not_kept() {
     let text = format!("{LOG}\n{}\n", u64::MAX);
     huge.checkpoint = resized(&huge.checkpoint, &text);
     huge.path = vec![Digest([1; 32]); 64];
-    let effects = side.machine.message(side.now, &Signed::seal(&huge, &centre.manifest), [0; 16]);
+    let effects = side.machine.message(side.now, &Signed::seal(&huge, &centre.manifest), [0; 16]).unwrap();
     assert!(matches!(effects.keep.as_slice(), [Kept::Disputed { .. }]));
 }
 
@@ -364,7 +365,7 @@ fn a_manifest_with_another_root_of_a_known_size_is_an_alarm() {
         let mut manifest = side.manifest(&centre, vec![set(vec![target(1, Step::Protect)])], vec![]);
         manifest.checkpoint = Some(given.clone());
         let signed = side.seal(&centre, &manifest);
-        let effects = side.machine.message(side.now, &signed, [0; 16]);
+        let effects = side.machine.message(side.now, &signed, [0; 16]).unwrap();
         let alarms = effects.alarms.clone();
         side.follow(effects);
         side.deliver();
@@ -381,7 +382,7 @@ fn a_manifest_with_another_root_of_a_known_size_is_an_alarm() {
     assert!(side.machine.alarms(side.now).contains(&Alarm::LogDiffers), "stored");
     // A proof that holds ends it, as it does after a proof that did not.
     let proof = Signed::seal(&log.proof(&mut side, &centre, 0), &centre.manifest);
-    side.machine.message(side.now, &proof, [0; 16]);
+    side.machine.message(side.now, &proof, [0; 16]).unwrap();
     assert!(side.machine.alarms(side.now).is_empty());
 }
 

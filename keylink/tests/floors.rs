@@ -32,7 +32,7 @@ fn form(side: &mut Side, number: u32) -> bool {
     let kek = KekRecord { number, token: "Sroot".into(), kcv: "0102030405".into() };
     let method = PossessionMethod::WrappedThrowAway;
     let proof = Possession { method, nonce: Hex([1; 32]), answer: "D".into() };
-    side.machine.kek_formed(side.now, kek, proof).persist
+    side.machine.kek_formed(side.now, kek, proof).unwrap().persist
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn no_root_kek_comes_back_after_all_keys_were_erased() {
     assert_eq!(side.refused(&first), Reason::Generation);
     assert!(!form(&mut side, 1) && side.machine.state().kek.is_none());
     let next = offer(&mut side, &centre, 2);
-    let effects = side.machine.message(side.now, &next, [0; 16]);
+    let effects = side.machine.message(side.now, &next, [0; 16]).unwrap();
     assert_eq!(effects.agree.map(|order| order.number), Some(2));
     assert!(form(&mut side, 2));
 }
@@ -72,7 +72,7 @@ fn a_node_has_a_proof_of_no_receipt_that_was_not_counted() {
     let mut side = begun(&centre);
     let (last, _) = side.link.last_receipt().unwrap();
     let pull = |side: &mut Side, proved: u64| {
-        let mut body: Pull = side.machine.pull(side.now, 0).peek().unwrap();
+        let mut body: Pull = side.machine.pull(side.now, 0).unwrap().peek().unwrap();
         body.proved = U64(proved);
         side.link.pull(side.now.utc_ms, &Signed::seal(&body, side.signer.as_ref())).unwrap();
         side.link.proved

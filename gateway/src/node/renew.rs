@@ -327,12 +327,14 @@ fn end_of(certificate: &Certificate) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::identity::{Lies, Secrets};
     use super::*;
     use keylink::envelope::Sign;
     use keylink::root::{Recovery, RootDocument};
     use keylink::wire::Hex;
     use keylink::{KmcId, NodeId, SoftSigner};
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa};
+    use std::sync::Arc;
     use zeroize::Zeroizing;
 
     type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -368,14 +370,18 @@ mod tests {
         let ((old, one), (new, other)) = (authority(), authority());
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("key");
         let manager = SoftSigner::new(&[1; 32]);
+        let transport_key = Zeroizing::new(key.serialize_pem());
+        let secrets =
+            Secrets { seed: Some(Zeroizing::new(Hex([2; 32]))), transport_key: transport_key.clone() };
         let mut identity = Identity {
             kmc: KmcId([9; 32]),
             url: String::new(),
-            seed: Zeroizing::new(Hex([2; 32])),
-            transport_key: Zeroizing::new(key.serialize_pem()),
+            signer: Arc::new(SoftSigner::new(&[2; 32])),
+            transport_key,
             certificate: String::new(),
             authorities: vec![old],
             request: None,
+            lies: Lies::Clear(secrets),
         };
         let node = identity.node();
         identity.certificate = pem(&certificate(&one, node, &key));
