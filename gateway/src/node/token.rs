@@ -48,10 +48,25 @@ struct Mood {
     not_before: Option<Instant>,
 }
 
+// The way to the thread. Whoever drops it waits until the token is closed: a module that is still at work while the
+// process ends may bring it down.
+struct Line {
+    jobs: Option<mpsc::Sender<Job>>,
+    closed: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        let closed = self.closed.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = closed.recv_timeout(PATIENCE);
+    }
+}
+
 /// The token at work; clones share it. Its thread ends with the last.
 #[derive(Clone)]
 pub struct Custody {
-    jobs: mpsc::Sender<Job>,
+    line: Arc<Line>,
     busy: Arc<AtomicBool>,
     mood: Arc<Mutex<Mood>>,
     patience: Duration,
@@ -71,9 +86,15 @@ impl Custody {
 
     fn patient(mut token: Box<dyn KeyToken>, patience: Duration) -> std::io::Result<Self> {
         let (jobs, waiting) = mpsc::channel::<Job>();
-        let work = move || waiting.iter().for_each(|job| job(token.as_mut()));
+        let (open, closed) = mpsc::channel::<()>();
+        let work = move || {
+            waiting.iter().for_each(|job| job(token.as_mut()));
+            drop(token);
+            drop(open);
+        };
         std::thread::Builder::new().name("node-token".to_owned()).spawn(work)?;
-        Ok(Self { jobs, busy: Arc::default(), mood: Arc::default(), patience })
+        let line = Arc::new(Line { jobs: Some(jobs), closed: Mutex::new(closed) });
+        Ok(Self { line, busy: Arc::default(), mood: Arc::default(), patience })
     }
 
     // One thing at a time: behind what hangs nobody waits.
@@ -94,7 +115,8 @@ impl Custody {
             busy.store(false, Ordering::Release);
             let _ = answer.send(done);
         });
-        self.jobs.send(job).map_err(|_| silent())?;
+        let jobs = self.line.jobs.as_ref().ok_or_else(silent)?;
+        jobs.send(job).map_err(|_| silent())?;
         waiting.recv_timeout(within).unwrap_or_else(|_| Err(silent()))
     }
 

@@ -53,10 +53,33 @@ pub fn label_of(kmc: KmcId, key: CentreKey, public: &PublicKey) -> String {
     format!("payhsm/kmc/{}/{key}/{}", short(&kmc.0), short(&public.0))
 }
 
+// The way to the thread. Whoever drops it waits until the token is closed: a module that is still at work while the
+// process ends may bring it down, and what was done well would end with a signal.
+struct Line {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    closed: Mutex<mpsc::Receiver<()>>,
+    patience: Duration,
+}
+
+impl Line {
+    fn send(&self, job: Job) -> Result<(), CustodyError> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or(CustodyError::Silent)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        drop(self.jobs.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        let closed = self.closed.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = closed.recv_timeout(self.patience);
+    }
+}
+
 /// The token at work; clones share it. Its thread ends with the last.
 #[derive(Clone)]
 pub struct Custody {
-    jobs: Arc<Mutex<mpsc::Sender<Job>>>,
+    line: Arc<Line>,
     busy: Arc<Busy>,
     away: Arc<AtomicBool>,
     asked: Arc<Mutex<Instant>>,
@@ -75,13 +98,17 @@ impl Custody {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let busy = Arc::new(Busy::new());
         let at = Arc::clone(&busy);
+        let (open, closed) = mpsc::channel::<()>();
         std::thread::Builder::new().name("signature-keys".to_owned()).spawn(move || {
             for job in waiting {
                 at.at(|| job(token.as_mut()));
             }
+            drop(token);
+            drop(open);
         })?;
-        let (jobs, asked) = (Arc::new(Mutex::new(jobs)), Arc::new(Mutex::new(Instant::now())));
-        Ok(Self { jobs, busy, away: Arc::new(AtomicBool::new(false)), asked, patience })
+        let line = Line { jobs: Mutex::new(Some(jobs)), closed: Mutex::new(closed), patience };
+        let (line, asked) = (Arc::new(line), Arc::new(Mutex::new(Instant::now())));
+        Ok(Self { line, busy, away: Arc::new(AtomicBool::new(false)), asked, patience })
     }
 
     /// True when the token did what it was asked last, and does not keep its thread waiting.
@@ -128,11 +155,7 @@ impl Custody {
                 let _ = answer.send(job(token));
             }
         });
-        self.jobs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .send(job)
-            .map_err(|_| CustodyError::Silent)?;
+        self.line.send(job)?;
         let answer = waiting.recv_timeout(within).map_err(|_| CustodyError::Silent);
         gone.store(true, Ordering::Relaxed);
         let answer = answer.and_then(|answer| Ok(answer?));
@@ -297,6 +320,41 @@ pub(super) mod tests {
         assert!(again.elapsed() < Duration::from_millis(200), "at once: {:?}", again.elapsed());
         std::thread::sleep(Duration::from_millis(1500));
         assert!(key.try_sign(b"text").is_ok() && key.custody.answers(), "it is used again");
+    }
+
+    #[test]
+    fn whoever_drops_it_last_waits_until_the_token_is_closed() {
+        struct Slow(Soft, Arc<AtomicBool>);
+        impl KeyToken for Slow {
+            fn make(&mut self) -> Result<PublicKey, KeyTokenError> {
+                self.0.make()
+            }
+            fn keep(&mut self, key: &PublicKey, label: &str) -> Result<(), KeyTokenError> {
+                self.0.keep(key, label)
+            }
+            fn label(&mut self, key: &PublicKey) -> Result<Option<String>, KeyTokenError> {
+                self.0.label(key)
+            }
+            fn sign(&mut self, key: &PublicKey, message: &[u8]) -> Result<[u8; 64], KeyTokenError> {
+                self.0.sign(key, message)
+            }
+            fn destroy(&mut self, key: &PublicKey) -> Result<(), KeyTokenError> {
+                self.0.destroy(key)
+            }
+        }
+        impl Drop for Slow {
+            fn drop(&mut self) {
+                std::thread::sleep(Duration::from_millis(100));
+                self.1.store(true, Ordering::Relaxed);
+            }
+        }
+        let closed = Arc::new(AtomicBool::new(false));
+        let token = Slow(Soft::default(), Arc::clone(&closed));
+        let custody = Custody::start(Duration::from_secs(5), Box::new(token)).expect("a thread");
+        drop(custody.clone());
+        assert!(!closed.load(Ordering::Relaxed));
+        drop(custody);
+        assert!(closed.load(Ordering::Relaxed));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! A new word in [`Refusal::CODES`] without a case fails the test.
 
+mod certificate;
+mod enrolment;
 pub(super) mod house;
 mod keys;
 mod nodes;
@@ -9,6 +11,7 @@ mod people;
 mod root_keks;
 mod signing;
 mod waiting;
+mod wipe;
 
 use super::refusal::Refusal;
 use house::House;
@@ -20,7 +23,15 @@ type Case = (&'static str, &'static str, fn(&mut House) -> Refusal);
 #[test]
 fn every_refusal_has_a_case_and_changes_nothing() {
     let mut met = BTreeSet::new();
-    let cases = [people::CASES, keys::CASES, nodes::CASES, root_keks::CASES, signing::CASES];
+    let cases = [
+        people::CASES,
+        keys::CASES,
+        nodes::CASES,
+        enrolment::CASES,
+        certificate::CASES,
+        root_keks::CASES,
+        signing::CASES,
+    ];
     for (what, code, provoke) in cases.concat() {
         let mut house = House::founded();
         let refusal = provoke(&mut house);
