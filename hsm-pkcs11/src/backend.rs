@@ -95,10 +95,10 @@ impl TokenBackend {
     // were added since are served by whoever starts next.
     fn opened(&self) -> Option<Open> {
         let mut link = self.token.connect().ok()?;
-        if !selftest::passes(&mut link) {
+        if !selftest::passes(&mut link, &mut || {}) {
             return None;
         }
-        let mut lmks = lmk::find_all(&mut link).ok()?;
+        let mut lmks = lmk::find_all(&mut link, &mut || {}).ok()?;
         keep_known(&mut lmks, &self.infos).then_some(Open { link, lmks })
     }
 
@@ -171,10 +171,11 @@ impl Backend for TokenBackend {
 
     // Known answers, and the check values of the LMKs anew: a token that is gone, or has begun to lie, is found
     // here.
-    fn alive(&mut self) -> bool {
+    fn alive(&mut self, answered: &mut dyn FnMut()) -> bool {
         let Some(open) = &mut self.open else { return self.is_ready() };
-        let sound = selftest::passes(&mut open.link)
-            && lmk::find_all(&mut open.link).is_ok_and(|mut found| keep_known(&mut found, &self.infos));
+        let sound = selftest::passes(&mut open.link, answered)
+            && lmk::find_all(&mut open.link, answered)
+                .is_ok_and(|mut found| keep_known(&mut found, &self.infos));
         sound && !open.link.is_lost()
     }
 }

@@ -204,7 +204,7 @@ fn made(
 // The LMK as a backend will find it, with a key that goes into a block and comes out again.
 fn proven(token: &Token, id: LmkId) -> Result<LmkInfo, TokenError> {
     let mut link = token.connect()?;
-    let lmks = lmk::find_all(&mut link)?;
+    let lmks = lmk::find_all(&mut link, &mut || {})?;
     let found = lmks.iter().find(|lmk| lmk.info.id == id).ok_or(TokenError::Derivation)?;
     if comes_back(&mut link, found) != Some(true) {
         return Err(TokenError::Derivation);

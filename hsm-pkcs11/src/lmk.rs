@@ -104,10 +104,11 @@ pub(crate) fn find(session: &Session, label: &str) -> Result<Vec<ObjectHandle>, 
 }
 
 /// Finds and judges every LMK. One whose objects are incomplete, double or not sound is refused with the
-/// whole token: it is no accident.
-pub(crate) fn find_all(link: &mut Link) -> Result<Vec<TokenLmk>, TokenError> {
+/// whole token: it is no accident. `answered` is called for each identifier.
+pub(crate) fn find_all(link: &mut Link, answered: &mut dyn FnMut()) -> Result<Vec<TokenLmk>, TokenError> {
     let mut lmks = Vec::new();
     for id in (0..IDS).map(LmkId) {
+        answered();
         if !find(link.session(), &Part::Master.label(id))?.is_empty() {
             lmks.push(load(link, id)?);
         }

@@ -70,8 +70,10 @@ pub trait Backend {
     fn class(&self) -> BackendClass;
 
     /// False when it has failed for good: token gone, session or login lost, a known answer wrong. Asked only
-    /// after an operation failed, so it may take a round to the token.
-    fn alive(&mut self) -> bool {
+    /// after an operation failed and once in a while, so it may take rounds to the token; after each of them `answered` is
+    /// called, since a token that is slow is not one that hangs.
+    fn alive(&mut self, answered: &mut dyn FnMut()) -> bool {
+        answered();
         true
     }
 }

@@ -235,7 +235,7 @@ fn a_slow_token_ends_a_long_command_and_keeps_its_worker() {
     let took = begun.elapsed();
     set(&bench.control, "");
     println!("2000 bytes in {took:?} over a slow token");
-    assert_eq!(tests::wire::text(&slow), tests::wire::text(&right));
+    assert!(slow == right, "{}\n{}", tests::wire::text(&slow[..slow.len().min(8)]), bench.server.log());
     assert!(took > Duration::from_millis(300), "longer than the deadline, else this shows nothing: {took:?}");
     assert_eq!(bench.server.log().matches("worker lost").count(), 0, "{}", bench.server.log());
     bench.end();

@@ -152,9 +152,9 @@ impl Engine {
         self.backend.as_mut()
     }
 
-    /// False when the backend says that it cannot serve any more.
-    pub fn alive(&mut self) -> bool {
-        self.backend.alive()
+    /// False when the backend says that it cannot serve any more. `answered` is called while that is found out.
+    pub fn alive(&mut self, answered: &mut dyn FnMut()) -> bool {
+        self.backend.alive(answered)
     }
 
     /// Changes the state of the unit: time of the batch, counters, what is authorised.

@@ -69,7 +69,7 @@ impl Vault {
     /// True when the backend does what it is asked, and the master key is where it was.
     pub fn answers(&mut self) -> bool {
         let drawn = self.run(|hsm| async move { hsm.random(&mut [0; 8]).await });
-        drawn.is_ok() && self.backend.alive()
+        drawn.is_ok() && self.backend.alive(&mut || {})
     }
 
     /// Private keys of open ceremonies.
