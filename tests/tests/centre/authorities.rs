@@ -14,6 +14,7 @@ use keymgr::core::signing::KeyPhase;
 use keymgr::house::certificate_issuer;
 use keymgr::service::Fate;
 use serde_json::{Value, json};
+use std::path::Path;
 
 async fn key(place: &Place) -> SigningKeyView {
     let all: Vec<SigningKeyView> = place.centre.operator.get("/signing-keys").await.unwrap();
@@ -32,6 +33,19 @@ async fn follow(place: &Place) -> (PublicKey, PublicKey) {
 async fn traffic(place: &Place, n: usize, to: &str) {
     let path = format!("/nodes/{}/traffic", place.identities[n].node());
     let _: Value = place.centre.operator.post(&path, &json!({ "to": to })).await.unwrap();
+}
+
+// The old one goes, and the node, which hears of it after the centre, knows the new one alone.
+async fn followed(place: &Place, path: &Path, after: PublicKey) {
+    until("the old one goes", async || {
+        let now = key(place).await;
+        now.change.is_none() && now.public == after
+    })
+    .await;
+    until("the node knows the new one alone", async || {
+        Identity::load(path).is_ok_and(|own| own.tls().authorities == [after])
+    })
+    .await;
 }
 
 fn early(answer: Result<Answer, TransportError>) {
@@ -58,16 +72,7 @@ async fn an_authority_is_followed_by_nodes_that_run_and_counts_no_more() {
     assert_eq!(key(&place).await.public, before);
     early(ask(&way(&old[0]), &request).await);
     let side = start(&place, 0, &old[0], &path).await;
-    until("the old one goes", async || {
-        let now = key(&place).await;
-        now.change.is_none() && now.public == after
-    })
-    .await;
-    // The node hears of it after the centre.
-    until("the node knows the new one alone", async || {
-        Identity::load(&path).is_ok_and(|own| own.tls().authorities == [after])
-    })
-    .await;
+    followed(&place, &path, after).await;
     assert_eq!(place.view(0).await.certificate_by, Some(after));
     assert_eq!(place.view(1).await.certificate_by, Some(before));
     // On the connection that was open, and on others: nothing is taken from it.
@@ -112,15 +117,7 @@ async fn an_authority_is_followed_by_a_node_that_is_pushed_to() {
     until("is heard", async || place.view(0).await.seen_utc_ms > 0).await;
     let issued = place.issued().await;
     let (_, after) = follow(&place).await;
-    until("the old one goes", async || {
-        let now = key(&place).await;
-        now.change.is_none() && now.public == after
-    })
-    .await;
-    until("the node knows the new one alone", async || {
-        Identity::load(&path).is_ok_and(|own| own.tls().authorities == [after])
-    })
-    .await;
+    followed(&place, &path, after).await;
     assert_eq!(place.view(0).await.certificate_by, Some(after));
     // Once, or once more where the answer took longer than the first pause; not with each push.
     let made = place.issued().await - issued;
