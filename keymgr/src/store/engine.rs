@@ -92,9 +92,11 @@ impl Dialect {
         }
     }
 
-    /// What follows the columns of a table.
-    pub fn table_options(self) -> &'static str {
+    /// What follows the columns of a table. SQLite keeps a row of more than a quarter of a page that is found by its key
+    /// alone in two places, of which one is a page of its own; a wide row lies in one place, and is found by an index.
+    pub fn table_options(self, wide: bool) -> &'static str {
         match self {
+            Self::Sqlite if wide => " STRICT",
             Self::Sqlite => " STRICT, WITHOUT ROWID",
             Self::Postgres => "",
         }

@@ -47,7 +47,7 @@ fn of_table(dialect: Dialect, table: Table) -> Vec<String> {
     let mut sql = vec![format!(
         "CREATE TABLE {name} (key {bytes} NOT NULL PRIMARY KEY, {columns}body {bytes} NOT NULL, \
          log_seq {int} NOT NULL){}",
-        dialect.table_options()
+        dialect.table_options(table.is_wide())
     )];
     sql.extend(
         definition
@@ -60,9 +60,10 @@ fn of_table(dialect: Dialect, table: Table) -> Vec<String> {
 
 fn of_log(dialect: Dialect) -> Vec<String> {
     let [int, text, bytes] = [Kind::Int, Kind::Text, Kind::Bytes].map(|kind| dialect.column_type(kind));
-    let options = dialect.table_options();
+    let (options, in_order) = (dialect.table_options(false), dialect.table_options(true));
     vec![
-        format!("CREATE TABLE log (seq {int} NOT NULL PRIMARY KEY, line {text} NOT NULL){options}"),
+        // Lines come in the order of their numbers, which such a table appends.
+        format!("CREATE TABLE log (seq {int} NOT NULL PRIMARY KEY, line {text} NOT NULL){in_order}"),
         format!("CREATE TABLE checkpoints (size {int} NOT NULL PRIMARY KEY, note {text} NOT NULL){options}"),
         format!(
             "CREATE TABLE tiles (level {int} NOT NULL, number {int} NOT NULL, hashes {bytes} NOT NULL, \

@@ -114,6 +114,11 @@ impl Table {
         Self::Alarms,
     ];
 
+    /// Whether its rows commonly have more than a kilobyte: those with signed messages, and those of nodes.
+    pub const fn is_wide(self) -> bool {
+        matches!(self, Self::Nodes | Self::Receipts | Self::Manifests | Self::Approvals | Self::Actions)
+    }
+
     /// Its name in both stores.
     pub fn name(self) -> &'static str {
         self.definition().name

@@ -71,7 +71,7 @@ impl Options {
             keys: Box::new(keys),
             clock: Box::new(clock),
             holder: holder.to_owned(),
-            batch: 256,
+            batch: 512,
             linger: Duration::from_millis(5),
             quiet: Duration::from_millis(50),
             expire_every: Duration::from_secs(60),
