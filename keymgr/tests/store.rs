@@ -74,6 +74,12 @@ fn reads(store: &mut Store) -> Result<String, Error> {
         part(&format!("alias {alias:?}"), &store.page_where(Table::KeySets, "alias", alias, None, 9)?);
     }
     part("kind after 01", &store.page_where(Table::KeySets, "kind", "ZPK", Some(&[1]), 3)?);
+    for (owner, after) in
+        [(0x7f, None), (0x7f, Some([0x7f, 0x80])), (0x80, Some([0, 1])), (0, Some([0x80, 0]))]
+    {
+        let rows = store.page_under(Table::KeySets, &[owner], after.as_ref().map(|key| &key[..]), 9)?;
+        part(&format!("under {owner:02x} after {after:02x?}"), &rows);
+    }
     let due = store.page_until(Table::Generations, "expires_ms", BEGIN_MS + 2000, None, 5)?;
     part("expiring, first page", &due);
     let place = due.last().map(|row| cursor(row, "expires_ms"));

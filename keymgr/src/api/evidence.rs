@@ -83,7 +83,7 @@ pub(super) async fn receipts(
             (Some(campaign), _) => {
                 store.page_where(Table::Receipts, "campaign", campaign.0.as_slice(), after, most)
             }
-            (None, Some(node)) => store.page_where(Table::Receipts, "node", node.0.as_slice(), after, most),
+            (None, Some(node)) => store.page_under(Table::Receipts, &node.0, after, most),
             (None, None) => store.page(Table::Receipts, after, most),
         }
     };
@@ -115,7 +115,7 @@ pub(super) async fn manifests(
     let most = one_more(&query);
     let rows = move |store: &mut Store| {
         let after = after.as_ref().map(|after| after.0.as_slice());
-        store.page_where(Table::Manifests, "node", node.0.as_slice(), after, most)
+        store.page_under(Table::Manifests, &node.0, after, most)
     };
     let (rows, next) = cut(read(&manager, rows).await?, &query, |row| write_cursor(&Blob(row.key.clone())));
     let view = |row: &Row| {

@@ -69,6 +69,20 @@ impl Store {
         self.rows(table, sql, vec![value.into(), after.unwrap_or_default().into(), limit.into()])
     }
 
+    /// The rows whose key begins with this, after this key, in key order: what is numbered under one owner.
+    pub fn page_under(
+        &mut self,
+        table: Table,
+        owner: &[u8],
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        let after = after.unwrap_or_default().max(owner);
+        let mut rows = self.page(table, Some(after), limit)?;
+        rows.retain(|row| row.key.starts_with(owner));
+        Ok(rows)
+    }
+
     /// The rows whose column is at most this number, in the order of the column and the key: what expires,
     /// what is due. `after` is [`cursor`] of the last row of the page before.
     pub fn page_until(

@@ -79,10 +79,10 @@ tables! {
     Actions "actions" { class: Text, state: Text, expires_ms: Int } by [state, expires_ms];
     /// Approvals: the body is the signed envelope as received.
     Approvals "approvals" { action: Bytes, person: Bytes, credential: Bytes } by [action];
-    /// Manifests: the body is the signed envelope as sent.
-    Manifests "manifests" { node: Bytes, epoch: Int, seq: Int } by [node];
-    /// Receipts: the body is the signed envelope as received.
-    Receipts "receipts" { node: Bytes, seq: Int, campaign: Bytes, kind: Text } by [node, campaign];
+    /// Manifests: the body is the signed envelope as sent. Keys begin with the node.
+    Manifests "manifests" { node: Bytes, epoch: Int, seq: Int } by [];
+    /// Receipts: the body is the signed envelope as received. Keys begin with the node.
+    Receipts "receipts" { node: Bytes, seq: Int, campaign: Bytes, kind: Text } by [campaign];
     /// Messages to send.
     Outbox "outbox" { node: Bytes, due_ms: Int } by [node, due_ms];
     /// Ceremonies.
