@@ -143,7 +143,10 @@ impl Store {
                 let (Some(Value::Text(line)), Some(Value::Int(seq))) = (line, seq) else {
                     return Err(unreadable("log", &from.to_string()));
                 };
-                let seq = u64::try_from(seq).map_err(|_| unreadable("log", &seq.to_string()))?;
+                // The numbers of a damaged file may lead back to where the reading was: it would have no end.
+                let seq =
+                    u64::try_from(seq).ok().filter(|seq| *seq >= next.unwrap_or(from) && *seq < u64::MAX);
+                let seq = seq.ok_or_else(|| unreadable("log", &from.to_string()))?;
                 next = Some(seq + 1);
                 each(seq, line)
             })?;

@@ -135,9 +135,15 @@ impl Store {
         let mut after: Option<Vec<u8>> = None;
         loop {
             let page = self.page(table, after.as_deref(), AT_ONCE)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.key.clone());
+            if page.is_empty() {
+                return Ok(());
+            }
             for row in page {
+                // The index of a damaged file may lead back to where the reading was: it would have no end.
+                if after.as_ref().is_some_and(|after| row.key <= *after) {
+                    return Err(Error::unreadable(table, &row.key, "its key stands behind a greater one"));
+                }
+                after = Some(row.key.clone());
                 each(row)?;
             }
         }

@@ -12,7 +12,7 @@ fn rows_that_go_come_or_change_places_are_named() {
         let columns = "key, alias, state, body, log_seq";
         // What is done, how it is undone, what must be named.
         type Case = (String, String, &'static [(&'static str, &'static str)]);
-        let cases: [Case; 5] = [
+        let cases: [Case; 6] = [
             (
                 format!("DELETE FROM outbox WHERE key = {one}"),
                 format!("INSERT INTO outbox SELECT {one}, {}, due_ms - 1, {}, log_seq - 1 FROM outbox WHERE key = {two}", place.bytes(&[1, 1, 2]), place.bytes(b"{\"n\":1}")),
@@ -32,6 +32,11 @@ fn rows_that_go_come_or_change_places_are_named() {
                 "UPDATE log SET seq = -seq - 1 WHERE seq IN (500, 501); UPDATE log SET seq = 1002 + seq WHERE seq < 0".to_owned(),
                 "UPDATE log SET seq = -seq - 1 WHERE seq IN (500, 501); UPDATE log SET seq = 1002 + seq WHERE seq < 0".to_owned(),
                 &[("log", "500"), ("log", "501")],
+            ),
+            (
+                "UPDATE log SET seq = 1152921504606846976 WHERE seq = 700".to_owned(),
+                "UPDATE log SET seq = 700 WHERE seq = 1152921504606846976".to_owned(),
+                &[("log", "700"), ("log", "1152921504606846976")],
             ),
             ("DELETE FROM tiles WHERE level = 0 AND number = 1".to_owned(), String::new(), &[("tiles", "0/1")]),
         ];
