@@ -144,9 +144,8 @@ impl Store {
                     return Err(unreadable("log", &from.to_string()));
                 };
                 // The numbers of a damaged file may lead back to where the reading was: it would have no end.
-                let seq =
-                    u64::try_from(seq).ok().filter(|seq| *seq >= next.unwrap_or(from) && *seq < u64::MAX);
-                let seq = seq.ok_or_else(|| unreadable("log", &from.to_string()))?;
+                let rises = u64::try_from(seq).ok().filter(|seq| *seq >= next.unwrap_or(from));
+                let seq = rises.ok_or_else(|| unreadable("log", &seq.to_string()))?;
                 next = Some(seq + 1);
                 each(seq, line)
             })?;
