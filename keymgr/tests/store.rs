@@ -123,6 +123,57 @@ fn both_databases_give_the_same_golden_results() {
     }
 }
 
+// Makes a new store one as they were before wide rows lay in one place: every table by its key, and two indexes more.
+fn as_it_was(place: &Place) {
+    let store = rusqlite::Connection::open(place.file()).unwrap();
+    let (tables, rest): (Vec<_>, Vec<_>) = store
+        .prepare("SELECT type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .map(Result::<(String, String, String), _>::unwrap)
+        .partition(|(kind, ..)| kind == "table");
+    let wide: Vec<_> = tables.iter().filter(|(.., sql)| !sql.ends_with("WITHOUT ROWID")).collect();
+    assert_eq!(wide.len(), 6, "{tables:?}");
+    for (_, table, sql) in wide {
+        let indexes: String =
+            rest.iter().filter(|one| one.1 == *table).map(|one| one.2.clone() + ";").collect();
+        let anew = format!(
+            "ALTER TABLE {table} RENAME TO was; {sql}, WITHOUT ROWID; INSERT INTO {table} SELECT * FROM was;
+             DROP TABLE was; {indexes}"
+        );
+        store.execute_batch(&anew).unwrap();
+    }
+    for table in ["receipts", "manifests"] {
+        store.execute_batch(&format!("CREATE INDEX {table}_by_node ON {table} (node, key)")).unwrap();
+    }
+}
+
+#[test]
+fn a_store_as_it_was_before_wide_tables_goes_on() {
+    let [before, now] = [Place::sqlite(), Place::sqlite()];
+    for place in [&before, &now] {
+        drop(place.lead().unwrap());
+    }
+    as_it_was(&before);
+    let [before, now] = [before, now].map(|place| {
+        let mut ledger = place.lead().unwrap();
+        writes(&mut ledger);
+        let receipts = (0..9).map(|n| {
+            let columns = [("node", Value::from([n % 2].as_slice())), ("seq", u64::from(n).into())];
+            (entry("receipt"), vec![Change::raw(Table::Receipts, vec![n % 2, n], &columns, vec![n; 3000])])
+        });
+        ledger.commit(receipts.collect(), BEGIN_MS + 3, true).unwrap();
+        drop(ledger);
+        let report = place.verify();
+        assert!(report.holds, "{:?}", report.findings);
+        let mut ledger = place.lead().unwrap();
+        let under = show(&ledger.store().page_under(Table::Receipts, &[1], None, 9).unwrap());
+        reads(ledger.store()).unwrap() + &under
+    });
+    assert_eq!(before, now);
+}
+
 #[test]
 fn of_what_one_batch_writes_over_the_last_stays_and_the_log_tells_all() {
     let put =

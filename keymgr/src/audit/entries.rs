@@ -1,7 +1,7 @@
 //! What the log says about actions, approvals and root documents, noted in one pass for those who judge at its end.
 
 use super::centre::CENTRE;
-use crate::log::{LineError, Parts};
+use crate::log::{LineError, Parts, RowKey};
 use crate::store::{Hash, Table};
 use std::collections::HashMap;
 
@@ -56,8 +56,9 @@ impl Entries {
                 self.installed.extend(objects.into_iter().map(|document| (document, at)));
             }
             "centre.tick" => {
-                let own =
-                    |(table, key, _): &(&str, Vec<u8>, _)| *table == Table::Meta.name() && key == CENTRE;
+                let own = |(table, key, _): &(&str, RowKey, _)| {
+                    *table == Table::Meta.name() && key.as_slice() == CENTRE
+                };
                 if parts.changes().filter_map(Result::ok).any(|change| own(&change)) {
                     self.passing.push(at);
                 }

@@ -2,12 +2,12 @@
 
 use super::line::{LineError, Parts};
 use crate::store::{Hash, Row, Table};
-use std::collections::hash_map::Entry;
 
 /// The images that the log leaves behind.
 pub(crate) struct Fold {
     tables: &'static [Table],
-    rows: foldhash::HashMap<(Table, Vec<u8>), (Hash, u64)>,
+    /// Of each table of all, by the key of the row: the image, and the entry that left it.
+    rows: Vec<foldhash::HashMap<Vec<u8>, (Hash, u64)>>,
 }
 
 /// Why a row is not what the log says: the kind of finding, and one line for people.
@@ -16,7 +16,7 @@ pub(crate) type Wrong = (&'static str, String);
 impl Fold {
     /// Of these tables.
     pub fn of(tables: &'static [Table]) -> Self {
-        Self { tables, rows: foldhash::HashMap::default() }
+        Self { tables, rows: Table::ALL.iter().map(|_| foldhash::HashMap::default()).collect() }
     }
 
     /// Takes the changes of one entry.
@@ -27,15 +27,15 @@ impl Fold {
             if !self.tables.contains(&table) {
                 continue;
             }
-            match (self.rows.entry((table, key)), image) {
-                (Entry::Occupied(mut row), Some(image)) => *row.get_mut() = (image, parts.seq),
-                (Entry::Vacant(row), Some(image)) => {
-                    row.insert((image, parts.seq));
+            let rows = &mut self.rows[table as usize];
+            match (rows.get_mut(key.as_slice()), image) {
+                (Some(row), Some(image)) => *row = (image, parts.seq),
+                (None, Some(image)) => {
+                    rows.insert(key.into_vec(), (image, parts.seq));
                 }
-                (Entry::Occupied(row), None) => {
-                    row.remove();
+                (_, None) => {
+                    rows.remove(key.as_slice());
                 }
-                (Entry::Vacant(_), None) => {}
             }
         }
         Ok(())
@@ -43,7 +43,7 @@ impl Fold {
 
     /// Judges a row, and forgets it.
     pub fn judge(&mut self, row: &Row) -> Result<(), Wrong> {
-        match self.rows.remove(&(row.table, row.key.clone())) {
+        match self.rows[row.table as usize].remove(&row.key) {
             Some((image, _)) if image == row.image() => Ok(()),
             Some((_, seq)) if row.log_seq == seq => {
                 Err(("edited", format!("the row is not what entry {seq} wrote")))
@@ -57,10 +57,12 @@ impl Fold {
 
     /// The rows that are not there.
     pub fn rest(self) -> impl Iterator<Item = (Table, Vec<u8>, Wrong)> {
-        let mut missing: Vec<_> = self.rows.into_iter().collect();
-        missing.sort_unstable();
-        missing.into_iter().map(|((table, key), (_, seq))| {
-            (table, key, ("missing", format!("the row that entry {seq} wrote is gone")))
+        Table::ALL.iter().zip(self.rows).flat_map(|(table, rows)| {
+            let mut missing: Vec<_> = rows.into_iter().collect();
+            missing.sort_unstable();
+            missing.into_iter().map(|(key, (_, seq))| {
+                (*table, key, ("missing", format!("the row that entry {seq} wrote is gone")))
+            })
         })
     }
 }

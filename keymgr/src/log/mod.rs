@@ -20,7 +20,7 @@ pub use entry::Entry;
 pub(crate) use fold::Fold;
 pub(crate) use ledger::key_chain;
 pub use ledger::{Decisions, Ledger};
-pub use line::{LineError, Parts, Record, hash_of, line};
+pub use line::{LineError, Parts, Record, RowKey, hash_of, line};
 pub(crate) use note::unverified as unverified_note;
 pub use note::{NoteError, VerifierKey};
 pub use opening::{Opening, Proven};

@@ -152,7 +152,7 @@ fn is_said(ledger: &mut Ledger, last: Option<&str>) -> Result<bool, Error> {
     }
     let said = last.and_then(|line| Parts::of(line).ok()).and_then(|parts| {
         let mut changes = parts.changes().filter_map(Result::ok);
-        changes.find(|(table, key, _)| *table == Table::Meta.name() && key == STATE_KEY)?.2
+        changes.find(|(table, key, _)| *table == Table::Meta.name() && key.as_slice() == STATE_KEY)?.2
     });
     Ok(said == Some(row.image()))
 }

@@ -1,7 +1,7 @@
 //! Answers by Idempotency-Key: kept seven days with the request's hash, in the same transaction as what the
 //! request did.
 
-use crate::log::Parts;
+use crate::log::{Parts, RowKey};
 use crate::store::{Change, Error, Hash, Row, Store, Table, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -61,8 +61,8 @@ pub(super) fn look<O: DeserializeOwned>(
 fn is_as_written(store: &mut Store, row: &Row) -> Result<bool, Error> {
     let Some(line) = store.line(row.log_seq)? else { return Ok(false) };
     let image = row.image();
-    let is_it = |(table, key, said): (&str, Vec<u8>, Option<Hash>)| {
-        table == row.table.name() && key == row.key && said == Some(image)
+    let is_it = |(table, key, said): (&str, RowKey, Option<Hash>)| {
+        table == row.table.name() && key.as_slice() == row.key && said == Some(image)
     };
     Ok(Parts::of(&line).is_ok_and(|parts| parts.changes().filter_map(Result::ok).any(is_it)))
 }

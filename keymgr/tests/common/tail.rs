@@ -32,7 +32,7 @@ impl Tail {
                 assert_eq!((seq, parts.seq, parts.prev), (tail.size, tail.size, tail.last));
                 for change in parts.changes() {
                     let (table, key, image) = change.unwrap();
-                    images.insert((Table::named(table).unwrap(), key), image);
+                    images.insert((Table::named(table).unwrap(), key.into_vec()), image);
                 }
                 tail = Self { size: seq + 1, last: hash_of(&line) };
                 Ok(())

@@ -98,7 +98,7 @@ fn follow(seq: usize, line: &str, prev: Hash, fold: &mut Fold) -> Result<Hash, S
     }
     for change in parts.changes() {
         let (table, key, image) = change.map_err(|error| format!("entry {seq}: {error}"))?;
-        fold.insert((Table::named(table), key), image);
+        fold.insert((Table::named(table), key.into_vec()), image);
     }
     Ok(hash_of(line))
 }
