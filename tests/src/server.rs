@@ -163,8 +163,8 @@ fn lines_of(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> Receiv
     receiver
 }
 
-/// Path of the program, built by the cargo that runs the tests, so that it is never older than they are.
-/// `PAYHSM_BIN` names another one.
+/// Path of the program, never older than its sources: `cargo test --workspace` has made it for the tests of the command
+/// line, else it is built here. `PAYHSM_BIN` names another one.
 pub fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| std::env::var_os("PAYHSM_BIN").map_or_else(build, PathBuf::from))
@@ -189,6 +189,9 @@ fn built(package: &str, file: &str) -> PathBuf {
         assert!(path.exists(), "{} is missing: build it, or run cargo test", path.display());
         return path;
     };
+    if is_fresh(&path).unwrap_or(false) {
+        return path;
+    }
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         None | Some("debug") => "dev",
         Some(name) => name,
@@ -203,9 +206,45 @@ fn built(package: &str, file: &str) -> PathBuf {
     path
 }
 
+// Whether nothing that cargo made it of is younger. To ask cargo costs minutes: for this package alone it takes other
+// features than for the whole workspace, and compiles half of it anew.
+fn is_fresh(path: &Path) -> std::io::Result<bool> {
+    let made = path.metadata()?.modified()?;
+    let list = std::fs::read_to_string(path.with_extension("d"))?;
+    let sources = list.split_once(": ").map_or("", |(_, sources)| sources);
+    // A blank within a name is written with a backslash before it.
+    let sources = sources.trim_end().replace("\\ ", "\0");
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let manifests = ["Cargo.toml", "Cargo.lock"].map(|name| root.join(name));
+    let sources = sources.split(' ').map(|source| PathBuf::from(source.replace('\0', " ")));
+    for source in sources.chain(manifests) {
+        if source.metadata()?.modified()? > made {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::ready;
+    use super::{is_fresh, ready};
+
+    #[test]
+    fn a_program_is_fresh_until_a_source_is_younger_or_gone() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let [source, program] = ["a source.rs", "program"].map(|name| folder.path().join(name));
+        for file in [&source, &program] {
+            std::fs::write(file, "").unwrap();
+        }
+        let named = source.display().to_string().replace(' ', "\\ ");
+        std::fs::write(program.with_extension("d"), format!("{}: {named}\n", program.display())).unwrap();
+        assert!(is_fresh(&program).unwrap());
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+        std::fs::File::options().write(true).open(&source).unwrap().set_modified(later).unwrap();
+        assert!(!is_fresh(&program).unwrap());
+        std::fs::remove_file(&source).unwrap();
+        assert!(is_fresh(&program).is_err());
+    }
 
     #[test]
     fn ready_lines() {
