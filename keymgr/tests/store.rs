@@ -164,6 +164,7 @@ fn a_store_as_it_was_before_wide_tables_goes_on() {
             (entry("receipt"), vec![Change::raw(Table::Receipts, vec![n % 2, n], &columns, vec![n; 3000])])
         });
         ledger.commit(receipts.collect(), BEGIN_MS + 3, true).unwrap();
+        ledger.checkpoint().unwrap();
         drop(ledger);
         let report = place.verify();
         assert!(report.holds, "{:?}", report.findings);
