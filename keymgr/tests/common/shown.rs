@@ -10,8 +10,9 @@ use std::path::Path;
 pub fn show(name: &str, text: &str) {
     println!("{text}");
     let Some(folder) = std::env::var_os("PAYHSM_PROOFS") else { return };
+    std::fs::create_dir_all(&folder).expect("the folder can be made");
     let file = Path::new(&folder).join(format!("{name}.txt"));
-    let mut file = OpenOptions::new().create(true).append(true).open(file).expect("the folder is there");
+    let mut file = OpenOptions::new().create(true).append(true).open(file).expect("the file opens");
     // One write: tests of one program run beside each other.
     file.write_all(format!("{text}\n").as_bytes()).expect("the file is written");
 }
