@@ -4,7 +4,7 @@
 mod common;
 
 use common::{BEGIN_MS, Place, key};
-use keymgr::log::{CheckpointKey, Entry, Ledger, consistency, inclusion, root_at};
+use keymgr::log::{CheckpointKey, Entry, Ledger, Tiles, consistency, inclusion, root_at};
 use keymgr::store::{Change, Error, Row, Store, Table, Value, cursor};
 use std::fmt::Write;
 
@@ -353,6 +353,32 @@ fn proofs_from_tiles_hold_by_an_independent_judge() {
     }
     assert!(inclusion(store, size, size).is_err() && consistency(store, 0, size).is_err());
     assert!(consistency(store, size + 1, size).is_err());
+}
+
+// What is kept of the tree serves a log that grows, whichever way it was asked before.
+#[test]
+fn roots_and_proofs_from_kept_tiles_are_those_from_the_store() {
+    for place in Place::all() {
+        let mut ledger = place.lead().unwrap();
+        let many = vec![(entry("zone.make"), Vec::new()); 250];
+        let mut tiles = Tiles::default();
+        for round in 1u64..=4 {
+            ledger.commit(many.clone(), BEGIN_MS, true).unwrap();
+            let store = ledger.store();
+            let size = store.log_size().unwrap();
+            for size in [1, 2, 200, 255, 256, 257, 300, 511, 512, 513, 700, 768, size - 1, size] {
+                if size > round * 250 {
+                    assert!(tiles.root_at(store, size + 250).is_err(), "of entries to come");
+                    continue;
+                }
+                assert_eq!(tiles.root_at(store, size).unwrap(), root_at(store, size).unwrap(), "{size}");
+                for index in [0, size / 2, size - 1] {
+                    let path = tiles.inclusion(store, index, size).unwrap();
+                    assert_eq!(path, inclusion(store, index, size).unwrap(), "{index} of {size}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -24,6 +24,6 @@ pub use line::{LineError, Parts, Record, RowKey, hash_of, line};
 pub(crate) use note::unverified as unverified_note;
 pub use note::{NoteError, VerifierKey};
 pub use opening::{Opening, Proven};
-pub use proof::{Nodes, consistency, inclusion, inclusion_by, root_at};
+pub use proof::{Tiles, consistency, inclusion, root_at};
 pub use reading::Each;
 pub use tree::{Frontier, Tree, leaf_hash, node_hash};

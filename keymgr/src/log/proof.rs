@@ -2,30 +2,43 @@
 //! behind the last full tile.
 
 use super::line::hash_of;
-use super::tree::{TILE, node_hash, perfect_root, tile_hashes};
+use super::tree::{TILE, Twigs, node_hash, perfect_root, tile_hashes};
 use crate::store::{Error, Hash, Store};
 use std::collections::HashMap;
 
-/// Roots of whole subtrees that were worked out, by level and number. A whole subtree never changes, so these hold for
-/// every size of the log: proofs of entries that lie together, for as many nodes, read each tile a few times only.
+/// The log's tree as far as it was read, by tile level and number of the tile. What is whole in it never changes, so it
+/// holds for every size of the log: who asks for many roots and proofs reads each full tile once, and of the tile that
+/// grows what is new.
 #[derive(Default)]
-pub struct Nodes(HashMap<(u64, u64), Hash>);
+pub struct Tiles(HashMap<(u64, u64), Twigs>);
 
-impl Nodes {
-    // About five megabytes.
-    const KEPT: usize = 1 << 16;
+impl Tiles {
+    // About four megabytes.
+    const KEPT: usize = 256;
 
+    // The root of a whole subtree.
     fn of(&mut self, store: &mut Store, level: u64, index: u64) -> Result<Hash, Error> {
-        if let Some(known) = self.0.get(&(level, index)) {
-            return Ok(*known);
-        }
         let (tile_level, inside) = (level / 8, level % 8);
-        let root = perfect_root(&hashes(store, tile_level, index << inside, (index + 1) << inside)?);
-        if self.0.len() >= Self::KEPT {
-            self.0.clear();
+        let across = TILE >> inside;
+        let tile = (tile_level, index / across);
+        let needed = (index % across + 1) << inside;
+        let twigs = self.up_to(store, tile, needed)?;
+        twigs.node(inside as usize, (index % across) as usize).ok_or_else(|| missing(tile))
+    }
+
+    // A tile with at least so many hashes.
+    fn up_to(&mut self, store: &mut Store, tile: (u64, u64), needed: u64) -> Result<&Twigs, Error> {
+        let known = self.0.get(&tile).map_or(0, Twigs::len);
+        if known < needed {
+            let first = tile.1 * TILE;
+            let more = hashes(store, tile.0, first + known, first + needed)?;
+            if self.0.len() >= Self::KEPT && known == 0 {
+                self.0.clear();
+            }
+            let twigs = self.0.entry(tile).or_default();
+            more.into_iter().for_each(|hash| twigs.push(hash));
         }
-        self.0.insert((level, index), root);
-        Ok(root)
+        self.0.get(&tile).ok_or_else(|| missing(tile))
     }
 
     fn range(&mut self, store: &mut Store, low: u64, high: u64) -> Result<Hash, Error> {
@@ -36,43 +49,48 @@ impl Nodes {
         let middle = low + half(count);
         Ok(node_hash(&self.range(store, low, middle)?, &self.range(store, middle, high)?))
     }
+
+    /// The root over the first `size` entries.
+    pub fn root_at(&mut self, store: &mut Store, size: u64) -> Result<Hash, Error> {
+        if size == 0 { Ok(super::tree::Frontier::default().root()) } else { self.range(store, 0, size) }
+    }
+
+    /// The path that shows entry `index` in the tree of this size.
+    pub fn inclusion(&mut self, store: &mut Store, index: u64, size: u64) -> Result<Vec<Hash>, Error> {
+        let (mut low, mut high) = (0, size);
+        let mut path = Vec::new();
+        if index >= size {
+            return Err(Error::Log(format!("entry {index} is not in a tree of {size}")));
+        }
+        while high - low > 1 {
+            let middle = low + half(high - low);
+            if index < middle {
+                path.push(self.range(store, middle, high)?);
+                high = middle;
+            } else {
+                path.push(self.range(store, low, middle)?);
+                low = middle;
+            }
+        }
+        path.reverse();
+        Ok(path)
+    }
 }
 
 /// The root over the first `size` entries.
 pub fn root_at(store: &mut Store, size: u64) -> Result<Hash, Error> {
-    if size == 0 { Ok(super::tree::Frontier::default().root()) } else { range(store, 0, size) }
+    Tiles::default().root_at(store, size)
 }
 
 /// The path that shows entry `index` in the tree of this size.
 pub fn inclusion(store: &mut Store, index: u64, size: u64) -> Result<Vec<Hash>, Error> {
-    inclusion_by(store, &mut Nodes::default(), index, size)
-}
-
-/// The same for who proves many.
-pub fn inclusion_by(store: &mut Store, nodes: &mut Nodes, index: u64, size: u64) -> Result<Vec<Hash>, Error> {
-    let (mut low, mut high) = (0, size);
-    let mut path = Vec::new();
-    if index >= size {
-        return Err(Error::Log(format!("entry {index} is not in a tree of {size}")));
-    }
-    while high - low > 1 {
-        let middle = low + half(high - low);
-        if index < middle {
-            path.push(nodes.range(store, middle, high)?);
-            high = middle;
-        } else {
-            path.push(nodes.range(store, low, middle)?);
-            low = middle;
-        }
-    }
-    path.reverse();
-    Ok(path)
+    Tiles::default().inclusion(store, index, size)
 }
 
 /// The hashes that show the tree of size `old` as the beginning of the tree of size `new`.
 pub fn consistency(store: &mut Store, old: u64, new: u64) -> Result<Vec<Hash>, Error> {
     let (mut low, mut high) = (0, new);
-    let (mut path, mut nodes) = (Vec::new(), Nodes::default());
+    let (mut path, mut tiles) = (Vec::new(), Tiles::default());
     let mut whole = true;
     if old == 0 || old > new {
         return Err(Error::Log(format!("a tree of {old} is not the beginning of a tree of {new}")));
@@ -80,16 +98,16 @@ pub fn consistency(store: &mut Store, old: u64, new: u64) -> Result<Vec<Hash>, E
     while old != high {
         let middle = low + half(high - low);
         if old <= middle {
-            path.push(nodes.range(store, middle, high)?);
+            path.push(tiles.range(store, middle, high)?);
             high = middle;
         } else {
-            path.push(nodes.range(store, low, middle)?);
+            path.push(tiles.range(store, low, middle)?);
             low = middle;
             whole = false;
         }
     }
     if !whole {
-        path.push(nodes.range(store, low, high)?);
+        path.push(tiles.range(store, low, high)?);
     }
     path.reverse();
     Ok(path)
@@ -114,40 +132,40 @@ fn half(count: u64) -> u64 {
     count.next_power_of_two() / 2
 }
 
-fn range(store: &mut Store, low: u64, high: u64) -> Result<Hash, Error> {
-    Nodes::default().range(store, low, high)
-}
-
 // Hashes of one tile level that lie in one tile: from the tile if it is full, else from what it covers.
 fn hashes(store: &mut Store, level: u64, from: u64, to: u64) -> Result<Vec<Hash>, Error> {
     if from == to {
         return Ok(Vec::new());
     }
-    if let Some(tile) = store.tile(level, from / TILE)? {
-        let all = tile_hashes(&tile.hashes).ok_or_else(|| missing(level, from / TILE))?;
+    let place = (level, from / TILE);
+    if let Some(tile) = store.tile(place.0, place.1)? {
+        let all = tile_hashes(&tile.hashes).ok_or_else(|| missing(place))?;
         let (from, to) = ((from % TILE) as usize, ((to - 1) % TILE) as usize);
         return Ok(all[from..=to].to_vec());
     }
     match level.checked_sub(1) {
-        Some(below) => (from..to).map(|number| tile_root(store, below, number)).collect(),
+        Some(below) => (from..to).map(|number| tile_root(store, (below, number))).collect(),
         None => leaves(store, from, to),
     }
 }
 
-fn tile_root(store: &mut Store, level: u64, number: u64) -> Result<Hash, Error> {
-    let tile = store.tile(level, number)?.ok_or_else(|| missing(level, number))?;
-    Ok(perfect_root(&tile_hashes(&tile.hashes).ok_or_else(|| missing(level, number))?))
+fn tile_root(store: &mut Store, place: (u64, u64)) -> Result<Hash, Error> {
+    let tile = store.tile(place.0, place.1)?.ok_or_else(|| missing(place))?;
+    Ok(perfect_root(&tile_hashes(&tile.hashes).ok_or_else(|| missing(place))?))
 }
 
+// Of one tile at most.
 fn leaves(store: &mut Store, from: u64, to: u64) -> Result<Vec<Hash>, Error> {
+    let lines = store.lines(from, (to - from) as u32)?;
+    let mut numbered = lines.into_iter();
     (from..to)
-        .map(|seq| {
-            let line = store.line(seq)?.ok_or_else(|| Error::Log(format!("entry {seq} is missing")))?;
-            Ok(hash_of(&line))
+        .map(|seq| match numbered.next() {
+            Some((there, line)) if there == seq => Ok(hash_of(&line)),
+            _ => Err(Error::Log(format!("entry {seq} is missing"))),
         })
         .collect()
 }
 
-fn missing(level: u64, number: u64) -> Error {
+fn missing((level, number): (u64, u64)) -> Error {
     Error::Log(format!("tile {level}/{number} is missing or cut"))
 }

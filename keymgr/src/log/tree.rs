@@ -108,6 +108,36 @@ impl Tree {
     }
 }
 
+/// One tile, whole or growing, with the roots of every whole subtree in it.
+#[derive(Clone, Debug, Default)]
+pub struct Twigs {
+    // Hashes of the tile, then their pairs, and so on.
+    rows: [Vec<Hash>; 8],
+}
+
+impl Twigs {
+    /// How many hashes of the tile there are.
+    pub fn len(&self) -> u64 {
+        self.rows[0].len() as u64
+    }
+
+    /// Adds the next hash.
+    pub fn push(&mut self, mut hash: Hash) {
+        for row in &mut self.rows {
+            row.push(hash);
+            match row[..] {
+                [.., left, right] if row.len().is_multiple_of(2) => hash = node_hash(&left, &right),
+                _ => return,
+            }
+        }
+    }
+
+    /// The root of a subtree of `2^height` hashes, if all of them are there.
+    pub fn node(&self, height: usize, index: usize) -> Option<Hash> {
+        self.rows.get(height)?.get(index).copied()
+    }
+}
+
 /// The root over a power of two of hashes.
 pub fn perfect_root(hashes: &[Hash]) -> Hash {
     let mut part = Frontier::default();

@@ -4,7 +4,6 @@
 use super::manager::Manager;
 use crate::core::alarm::{Alarm, AlarmKind};
 use crate::core::input::Input;
-use crate::log;
 use keylink::wire::U64;
 use keylink::{Digest, NodeId};
 use std::collections::BTreeMap;
@@ -55,8 +54,8 @@ impl Manager {
         if size > self.0.parts.writer.standing().log_size {
             return None;
         }
-        let read = self.store().read(move |store| log::root_at(store, size)).await;
-        let root = Digest(read?.ok()?);
+        let root = self.store().read_log(move |store, tiles| tiles.root_at(store, size)).await;
+        let root = Digest(root?.ok()?);
         self.0.roots.with(|roots| {
             // The newest states are those that will be named again.
             if roots.len() >= KEPT {

@@ -4,13 +4,13 @@
 
 use super::manager::Manager;
 use crate::core::alarm::{Alarm, AlarmKind};
-use crate::log::{Nodes, inclusion_by};
+use crate::log::Tiles;
 use crate::store::{Error, Store, Table};
 use keylink::message::{Checkpoint, ENTRY_MAX, InclusionProof};
 use keylink::wire::U64;
 use keylink::{Digest, NodeId, Signed};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Receipts of a node that are tried, newest first: the entry of the last one of a step may be too long.
 const TRIED: usize = 8;
@@ -22,10 +22,9 @@ const AGAIN_MS: u64 = 3_600_000;
 /// way, and then once in [`AGAIN_MS`].
 const GIVEN: u32 = 3;
 
-/// What is known of the log's tree, and when nodes that dispute a proof were shown the last one.
+/// When nodes that dispute a proof were shown the last one, and what was given.
 #[derive(Default)]
 pub(super) struct Proofs {
-    nodes: Arc<Mutex<Nodes>>,
     disputed: Mutex<HashMap<NodeId, u64>>,
     // Per node the receipt that was proved last, how often, and when.
     given: Mutex<HashMap<NodeId, (u64, u32, u64)>>,
@@ -85,12 +84,12 @@ impl Manager {
         if disputed && !self.0.proofs.again(node, self.now().mono_ms) {
             return None;
         }
-        let (size, nodes) = (checkpoint.size.0, self.0.proofs.nodes.clone());
-        let find = move |store: &mut Store| {
-            let mut nodes = nodes.lock().unwrap_or_else(PoisonError::into_inner);
-            wanted.into_iter().find_map(|receipt| find(store, &mut nodes, node, receipt, size).transpose())
+        self.0.proofs.may_give(node, wanted.first()?.0.0, self.now().mono_ms)?;
+        let size = checkpoint.size.0;
+        let find = move |store: &mut Store, tiles: &mut Tiles| {
+            wanted.into_iter().find_map(|receipt| find(store, tiles, node, receipt, size).transpose())
         };
-        let found = self.store().read(find).await??;
+        let found = self.store().read_log(find).await??;
         let found = found.inspect_err(|error| tracing::error!(%error, "no proof of a receipt")).ok()?;
         let number = found.receipt.0.0;
         let times = self.0.proofs.may_give(node, number, self.now().mono_ms)?;
@@ -111,7 +110,7 @@ impl Manager {
 
 fn find(
     store: &mut Store,
-    nodes: &mut Nodes,
+    tiles: &mut Tiles,
     node: NodeId,
     receipt: (U64, Digest),
     size: u64,
@@ -121,7 +120,7 @@ fn find(
         return Ok(None);
     };
     let Some(entry) = store.line(index)?.filter(|line| line.len() <= ENTRY_MAX) else { return Ok(None) };
-    let path = inclusion_by(store, nodes, index, size)?.into_iter().map(Digest).collect();
+    let path = tiles.inclusion(store, index, size)?.into_iter().map(Digest).collect();
     Ok(Some(Found { receipt, index, entry, path }))
 }
 

@@ -1,6 +1,7 @@
 //! The store, read beside the writer: what was sent, in the exact bytes of before, and exports.
 
 use crate::core::rows::Manifest;
+use crate::log::Tiles;
 use crate::store::{Error, Location, Row, Store, Stored, Table};
 use keylink::{NodeId, Signed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +10,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 /// A reading connection beside the writer's.
 #[derive(Clone)]
 pub struct SentStore {
-    store: Arc<Mutex<Store>>,
+    store: Arc<Mutex<(Store, Tiles)>>,
     location: Arc<Location>,
     turns: Arc<Semaphore>,
 }
@@ -17,7 +18,7 @@ pub struct SentStore {
 impl SentStore {
     /// Opens a store that is only read here.
     pub fn open(location: Location) -> Result<Self, Error> {
-        let store = Arc::new(Mutex::new(Store::read(&location)?));
+        let store = Arc::new(Mutex::new((Store::read(&location)?, Tiles::default())));
         Ok(Self { store, location: Arc::new(location), turns: Arc::new(Semaphore::new(1)) })
     }
 
@@ -36,8 +37,19 @@ impl SentStore {
         &self,
         look: impl FnOnce(&mut Store) -> T + Send + 'static,
     ) -> Option<T> {
+        self.read_log(|store, _| look(store)).await
+    }
+
+    /// The same for who works with the log's tree.
+    pub async fn read_log<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Store, &mut Tiles) -> T + Send + 'static,
+    ) -> Option<T> {
         let store = self.store.clone();
-        let task = move || look(&mut store.lock().unwrap_or_else(PoisonError::into_inner));
+        let task = move || {
+            let (store, tiles) = &mut *store.lock().unwrap_or_else(PoisonError::into_inner);
+            look(store, tiles)
+        };
         tokio::task::spawn_blocking(task).await.ok()
     }
 

@@ -23,6 +23,7 @@ use super::planted::{self, Bug};
 use crate::core::action::Act;
 use crate::core::input::Input;
 use crate::core::people::Role;
+use crate::core::policy::DAY_MS;
 use cover::Cover;
 use keylink::root::{RECOVERY_DELAY_MS, RootDocument, SignedRoot};
 use people::Human;
@@ -36,6 +37,8 @@ const STEPS: usize = 240;
 const CALM_STEPS: usize = 130;
 /// How often people put things in order before what still does not go is held against the machines.
 const TIDY_ROUNDS: usize = 4;
+// Longer than a destroyed key is held.
+const LONG_DAYS: u64 = 8;
 
 /// Everything that goes wrong in a world.
 const FAULTS: [&str; 23] = [
@@ -218,9 +221,17 @@ impl World {
         self.check_end();
     }
 
-    // Holds end, and what follows from that arrives. Where nodes refuse it, people put it in order.
+    // Holds end, and what follows from that arrives. Where nodes refuse it, people put it in order. Clocks do not pass the
+    // two ends of a key's period, a day from each other, in one step: here a step is also what a node takes to give a
+    // table to its cores, and one that is asleep for both ends protects for longer than the others process.
     fn long_after(&mut self) {
-        self.now += 8 * 86_400_000;
+        for _ in 0..2 * LONG_DAYS {
+            self.now += DAY_MS / 2;
+            for _ in 0..2 {
+                self.now += 1_000;
+                self.step();
+            }
+        }
         for round in 0..=TIDY_ROUNDS {
             if round > 0 {
                 self.people_tidy();
