@@ -133,6 +133,7 @@ impl Hsm {
     }
 
     /// A working key of TDES DUKPT, in the same manner; [`Hsm::answer_key`] gives it.
+    #[inline]
     pub fn ask_dukpt(&self, base: Key, which: &DukptKey) -> Asked {
         let DukptKey { ksn, mask, enciphered } = *which;
         Asked(self.put(Op::Dukpt { base, enciphered }, &ksn, &mask))
@@ -415,6 +416,7 @@ impl Cipher for Hsm {
         ForFormula(self.change(Op::Cbc { key: key.share(), way }, iv, data))
     }
 
+    #[inline]
     fn mac(
         &self,
         key: &Key,

@@ -104,6 +104,7 @@ pub struct MacValue {
 
 impl MacValue {
     /// From one whole block of 8 or 16 bytes; anything longer is cut.
+    #[inline]
     pub fn new(block: &[u8]) -> Self {
         Self { bytes: crate::bytes::left(block), len: if block.len() > 8 { 16 } else { 8 } }
     }

@@ -29,6 +29,7 @@ impl Ksn {
     }
 
     /// The transaction counter: 21 bits for TDES, 32 for AES.
+    #[inline]
     pub fn counter(&self) -> u32 {
         match self {
             Self::Tdes(k) => u32::from_be_bytes(crate::bytes::right(k)) & 0x001F_FFFF,

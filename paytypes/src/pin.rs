@@ -36,6 +36,7 @@ pub struct Pin {
 
 impl Pin {
     /// From digit values 0 to 9 (not ASCII).
+    #[inline]
     pub fn from_values(values: &[u8]) -> Result<Self, ValueError> {
         if !(PIN_LENGTH_MIN..=PIN_LENGTH_MAX).contains(&values.len()) {
             return Err(ValueError::Length);

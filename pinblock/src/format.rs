@@ -61,6 +61,7 @@ formats! {
 
 impl Format {
     /// From the two ASCII digits of a host command; `None` for a code that is no format.
+    #[inline]
     pub fn from_code(code: [u8; 2]) -> Option<Self> {
         Self::ALL.iter().copied().find(|f| f.code() == Some(code))
     }

@@ -34,6 +34,7 @@ impl KsnDescriptor {
     }
 
     /// Hex digits of a whole TDES KSN: 12 to 20 ([`CardError::Descriptor`] otherwise).
+    #[inline]
     pub fn tdes_length(self) -> Result<usize, CardError> {
         let length = self.identifiers().saturating_add(COUNTER_DIGITS_TDES);
         if (12..=20).contains(&length) { Ok(length) } else { Err(CardError::Descriptor) }
@@ -47,6 +48,7 @@ impl KsnDescriptor {
 
     /// The TDES KSN in `text`, which must be as long as the descriptor says. A short one is filled with F on
     /// the left to 20 digits.
+    #[inline]
     pub fn read_tdes(self, text: &[u8]) -> Result<Ksn, CardError> {
         if text.len() != self.tdes_length()? {
             return Err(CardError::Ksn);

@@ -59,6 +59,7 @@ impl Purpose {
 
 /// Judges a counter: 1 to [`COUNTER_LAST`] with at most [`COUNTER_ONES_MAX`] one bits. Zero stands for the
 /// initial key, which has no transaction.
+#[inline]
 pub fn judge_counter(counter: u32) -> Result<u32, CardError> {
     let in_range = (1..=COUNTER_LAST).contains(&counter);
     if in_range && counter.count_ones() <= COUNTER_ONES_MAX { Ok(counter) } else { Err(CardError::Counter) }
@@ -88,6 +89,7 @@ pub async fn working_key<C: Cipher>(
 
 /// What [`Cipher::dukpt`] takes for a working key. Refuses a base key that is not two-key TDES
 /// ([`CardError::KeySize`]), an AES KSN ([`CardError::Ksn`]) and a counter that no device shows.
+#[inline]
 pub fn in_one(base: KeyShape, ksn: &Ksn, purpose: Purpose) -> Result<DukptKey, CardError> {
     judge_base(base)?;
     let Ksn::Tdes(bytes) = *ksn else { return Err(CardError::Ksn) };
