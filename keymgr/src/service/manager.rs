@@ -10,6 +10,7 @@ use super::proofs::Proofs;
 use super::rates::Rates;
 use super::renewals::Renewals;
 use super::sent::SentStore;
+use super::signing::Erasing;
 use super::transport::Present;
 use crate::ceremony::Ceremonies;
 use crate::channel::ListenerKey;
@@ -75,6 +76,7 @@ pub(super) struct Inner {
     pub ceremonies: Ceremonies,
     pub roots: Roots,
     pub proofs: Proofs,
+    pub erasing: Erasing,
 }
 
 impl core::fmt::Debug for Manager {
@@ -100,6 +102,7 @@ impl Manager {
             ceremonies: Ceremonies::default(),
             roots: Roots::default(),
             proofs: Proofs::default(),
+            erasing: Erasing::default(),
         }))
     }
 

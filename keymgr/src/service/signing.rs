@@ -13,7 +13,7 @@ use keylink::message::Mail;
 use keylink::root::SignedRoot;
 use keylink::succession::CentreKey;
 use keylink::{Body, NotSigned, PublicKey, Signed, TrySign};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 
 /// Why there is no successor to be asked for.
@@ -143,11 +143,16 @@ impl Manager {
         let Some((mut wanted, known)) = looked else { return };
         // The log may still be signed by the key before.
         wanted.extend(self.0.parts.writer.standing().checkpoint_key.map(PublicKey));
+        let mono_ms = self.now().mono_ms;
+        if !self.0.erasing.is_due(mono_ms) {
+            return;
+        }
         let ring = Arc::clone(ring);
         // A token may let it wait.
         let erased = tokio::task::spawn_blocking(move || ring.erase_unwanted(&known, &wanted)).await;
+        self.0.erasing.tried(mono_ms, matches!(erased, Ok(Ok(()))));
         if let Ok(Err(error)) = erased {
-            tracing::error!(%error, "a signing key that is out of use is not erased");
+            tracing::error!(%error, "a signing key that is out of use is not erased; it is tried again");
         }
         failpoint!("labour.after_key_erased");
     }
@@ -170,7 +175,57 @@ impl Manager {
     }
 }
 
+/// When keys that are out of use are tried to be erased again: a token that cannot is asked, and people are told, twice
+/// as long after each time.
+#[derive(Debug, Default)]
+pub(super) struct Erasing(Mutex<Option<Pause>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    until_mono_ms: u64,
+    ms: u64,
+}
+
+impl Erasing {
+    const FIRST_MS: u64 = 1_000;
+    const LONGEST_MS: u64 = 600_000;
+
+    fn is_due(&self, mono_ms: u64) -> bool {
+        let pause = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pause.is_none_or(|pause| pause.until_mono_ms <= mono_ms)
+    }
+
+    fn tried(&self, mono_ms: u64, done: bool) {
+        let mut pause = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *pause = (!done).then(|| {
+            let ms = pause.map_or(Self::FIRST_MS, |before| (2 * before.ms).min(Self::LONGEST_MS));
+            Pause { until_mono_ms: mono_ms.saturating_add(ms), ms }
+        });
+    }
+}
+
 /// The name of a centre's log.
 pub(crate) fn origin(kmc: keylink::KmcId) -> String {
     format!("payhsm.kmc/{kmc}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_erased_is_tried_ever_more_seldom() {
+        let erasing = Erasing::default();
+        let day = 86_400_000;
+        let tries = |from: u64| {
+            let due = (from..from + day).step_by(1_000).filter(|ms| erasing.is_due(*ms));
+            due.inspect(|ms| erasing.tried(*ms, false)).count()
+        };
+        assert!((144..170).contains(&tries(0)), "ten minutes at most");
+        // It worked: at once, and from the shortest pause on.
+        erasing.tried(day, true);
+        assert!(erasing.is_due(day));
+        erasing.tried(day, false);
+        assert!(!erasing.is_due(day + 999) && erasing.is_due(day + 1_000));
+    }
 }
