@@ -13,12 +13,13 @@ use super::sabotage::Sabotage;
 use super::units::{self, Holding};
 use super::watch::{self, stage};
 use crate::exit::Failure;
-use keylink::CampaignId;
 use keylink::message::{KeyKind, Overlap, Shape};
+use keylink::{CampaignId, NodeId};
 use keymgr::client::{RotateWishes, ZoneWishes, plan_rotation, plan_zone};
 use keymgr::core::action::Act;
 use keymgr::core::campaign::{Campaign, Mark, Phase};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -55,7 +56,7 @@ struct Run<'a> {
     holding: Holding,
     rested: Duration,
     // Clocks of gated nodes minus the manager's, as it has measured them, milliseconds.
-    skews_ms: Vec<i64>,
+    skews_ms: BTreeMap<NodeId, i64>,
     report: Report,
 }
 
@@ -162,7 +163,7 @@ impl<'a> Run<'a> {
             kills: Kills::new(args),
             holding: Holding::Works,
             rested: Duration::ZERO,
-            skews_ms: Vec::new(),
+            skews_ms: BTreeMap::new(),
             report: Report::default(),
         };
         for number in 0..count {
@@ -276,7 +277,10 @@ impl<'a> Run<'a> {
                 if here == Stage::Overlap {
                     self.report.figure("approval_to_last_activated_s", approved.elapsed().as_secs_f64());
                     self.report.figure("of_which_rested_s", self.rested.as_secs_f64());
-                    self.skews_ms = watch::skews_ms(&self.people).await?;
+                    watch::skews_ms(&self.people, &mut self.skews_ms).await.map_err(called)?;
+                } else if here < Stage::Overlap {
+                    // The manager may just be killed; there are other looks.
+                    let _ = watch::skews_ms(&self.people, &mut self.skews_ms).await;
                 }
             }
             let (fleet, people) = (&mut self.fleet, &self.people);
@@ -374,7 +378,7 @@ impl<'a> Run<'a> {
         let killed = self.holding.kill().cloned();
         judge::load(report, args, tally, campaigns);
         judge::nodes(report, args, &mut self.fleet, tally, &self.returned, killed.as_ref());
-        judge::clocks(report, &self.skews_ms);
+        judge::clocks(report, &self.skews_ms.values().copied().collect::<Vec<_>>());
         self.kills.judge(report);
         if args.processes > 0 {
             let found = killed.as_ref().map_or("it was not".to_owned(), |kill| kill.node.clone());

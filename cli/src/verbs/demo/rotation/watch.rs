@@ -3,10 +3,11 @@
 use super::people::{People, called};
 use super::report::Stage;
 use crate::exit::Failure;
-use keylink::CampaignId;
+use keylink::{CampaignId, NodeId};
 use keymgr::api::NodeView;
 use keymgr::client::ClientProblem;
 use keymgr::core::campaign::{Campaign, Delivery, Mark, Phase};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn stage_of(phase: Phase) -> Stage {
@@ -49,10 +50,14 @@ pub async fn look(people: &People, ids: &[CampaignId]) -> Result<Vec<Campaign>, 
     look_once(people, ids).await.map_err(called)
 }
 
-/// Clocks of the nodes that a gate waits for minus the manager's, as the manager has measured them, milliseconds.
-pub async fn skews_ms(people: &People) -> Result<Vec<i64>, Failure> {
-    let all: Vec<NodeView> = people.operator.all("/nodes").await.map_err(called)?;
-    Ok(all.iter().filter(|node| node.gated).map(|node| node.skew_ms).collect())
+/// Clocks of the nodes that a gate waits for minus the manager's, as the manager has measured them, milliseconds. A beat
+/// that was late on its way makes a clock look slower, never faster: the greatest that was `seen` of a node counts.
+pub async fn skews_ms(people: &People, seen: &mut BTreeMap<NodeId, i64>) -> Result<(), ClientProblem> {
+    let mut all: Vec<NodeView> = people.operator.all("/nodes").await?;
+    all.retain(|node| node.gated);
+    let greatest = |node: &NodeView| seen.get(&node.id).map_or(node.skew_ms, |skew| node.skew_ms.max(*skew));
+    *seen = all.iter().map(|node| (node.id, greatest(node))).collect();
+    Ok(())
 }
 
 /// What every node owes and has receipted, if the manager answers.
