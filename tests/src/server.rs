@@ -3,13 +3,13 @@
 use crate::softhsm::{Backend, TempToken};
 use crate::wire::Wire;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const TEST_LMK: &[&str] = &["--insecure-test-lmk"];
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -206,44 +206,59 @@ fn built(package: &str, file: &str) -> PathBuf {
     path
 }
 
-// Whether nothing that cargo made it of is younger. To ask cargo costs minutes: for this package alone it takes other
-// features than for the whole workspace, and compiles half of it anew.
-fn is_fresh(path: &Path) -> std::io::Result<bool> {
+// Whether nothing in the repository is younger. To ask cargo costs minutes: for this package alone it takes other features
+// than for the whole workspace, and compiles half of it anew. (Its own list of sources beside the program is not written
+// by `cargo test`.)
+fn is_fresh(path: &Path) -> io::Result<bool> {
     let made = path.metadata()?.modified()?;
-    let list = std::fs::read_to_string(path.with_extension("d"))?;
-    let sources = list.split_once(": ").map_or("", |(_, sources)| sources);
-    // A blank within a name is written with a backslash before it.
-    let sources = sources.trim_end().replace("\\ ", "\0");
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let manifests = ["Cargo.toml", "Cargo.lock"].map(|name| root.join(name));
-    let sources = sources.split(' ').map(|source| PathBuf::from(source.replace('\0', " ")));
-    for source in sources.chain(manifests) {
-        if source.metadata()?.modified()? > made {
-            return Ok(false);
+    Ok(!has_younger(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")), made)?)
+}
+
+// A folder is as young as what was last put into it or taken from it; the root is not looked at, where `target` is made.
+fn has_younger(folder: &Path, made: SystemTime) -> io::Result<bool> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        // `fuzz` is a workspace of its own, and grows while it runs.
+        if name == "target" || name == "fuzz" || name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let metadata = entry.metadata()?;
+        if metadata.modified()? > made || (metadata.is_dir() && has_younger(&entry.path(), made)?) {
+            return Ok(true);
         }
     }
-    Ok(true)
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_fresh, ready};
+    use super::{has_younger, ready};
+    use std::path::Path;
+    use std::time::{Duration, SystemTime};
 
     #[test]
     fn a_program_is_fresh_until_a_source_is_younger_or_gone() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let [source, program] = ["a source.rs", "program"].map(|name| folder.path().join(name));
-        for file in [&source, &program] {
-            std::fs::write(file, "").unwrap();
-        }
-        let named = source.display().to_string().replace(' ', "\\ ");
-        std::fs::write(program.with_extension("d"), format!("{}: {named}\n", program.display())).unwrap();
-        assert!(is_fresh(&program).unwrap());
-        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
-        std::fs::File::options().write(true).open(&source).unwrap().set_modified(later).unwrap();
-        assert!(!is_fresh(&program).unwrap());
-        std::fs::remove_file(&source).unwrap();
-        assert!(is_fresh(&program).is_err());
+        let place = tempfile::TempDir::new().unwrap();
+        let [sources, target] = ["src", "target"].map(|name| place.path().join(name));
+        [&sources, &target].into_iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        let [one, other] = ["one.rs", "other.rs"].map(|name| sources.join(name));
+        [&one, &other].into_iter().for_each(|file| std::fs::write(file, "").unwrap());
+        let set = |path: &Path, s| {
+            let at = SystemTime::now() + Duration::from_secs(s);
+            std::fs::File::open(path).unwrap().set_modified(at).unwrap();
+        };
+        let made = SystemTime::now() + Duration::from_secs(5);
+        set(&target, 9);
+        assert!(!has_younger(place.path(), made).unwrap());
+        set(&one, 9);
+        assert!(has_younger(place.path(), made).unwrap());
+        set(&one, 0);
+        assert!(!has_younger(place.path(), made).unwrap());
+        std::fs::remove_file(other).unwrap();
+        set(&sources, 9);
+        assert!(has_younger(place.path(), made).unwrap());
+        assert!(has_younger(&place.path().join("nowhere"), made).is_err());
     }
 
     #[test]
