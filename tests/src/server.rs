@@ -206,7 +206,7 @@ fn built(package: &str, file: &str) -> PathBuf {
     path
 }
 
-// Whether nothing in the repository is younger. To ask cargo costs minutes: for this package alone it takes other features
+// Whether no source in the repository is younger. To ask cargo costs minutes: for this package alone it takes other features
 // than for the whole workspace, and compiles half of it anew. (Its own list of sources beside the program is not written
 // by `cargo test`.)
 fn is_fresh(path: &Path) -> io::Result<bool> {
@@ -214,13 +214,16 @@ fn is_fresh(path: &Path) -> io::Result<bool> {
     Ok(!has_younger(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")), made)?)
 }
 
+// Folders of which nothing is in the program; `fuzz` is a workspace of its own, and grows while it runs.
+const OF_NO_PROGRAM: [&str; 5] = ["target", "tests", "benches", "fuzz", "docs"];
+
 // A folder is as young as what was last put into it or taken from it; the root is not looked at, where `target` is made.
 fn has_younger(folder: &Path, made: SystemTime) -> io::Result<bool> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        // `fuzz` is a workspace of its own, and grows while it runs.
-        if name == "target" || name == "fuzz" || name.to_string_lossy().starts_with('.') {
+        let name = name.to_string_lossy();
+        if name.starts_with('.') || OF_NO_PROGRAM.contains(&&*name) {
             continue;
         }
         let metadata = entry.metadata()?;
