@@ -2,7 +2,7 @@
 
 use super::{Args, Figure, Place};
 use keylink::{Sign, Signed, SoftSigner};
-use keymgr::audit::{Options, Report, export, verify_export};
+use keymgr::audit::{Options, READ_AT_ONCE, Report, export, verify_export};
 use keymgr::log::Entry;
 use keymgr::store::{Change, Store, Table, Value};
 use std::fs::File;
@@ -47,7 +47,7 @@ fn cpu_ns() -> u64 {
 
 fn verify(path: &Path, signatures: bool) -> Result<Report, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
-    let mut file = BufReader::with_capacity(1 << 20, file);
+    let mut file = BufReader::with_capacity(READ_AT_ONCE, file);
     let options = Options { signatures, ..Options::default() };
     let report = verify_export(&mut file, options).map_err(|error| error.to_string())?;
     if report.holds { Ok(report) } else { Err(format!("does not hold: {:?}", report.findings.first())) }

@@ -4,7 +4,7 @@ use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand};
 use keylink::receipt_file::{CentreKeys, ReceiptFile, Shown};
 use keylink::root::SignedRoot;
-use keymgr::audit::{Head, Options, Report, export, verify_export, verify_store_in_use};
+use keymgr::audit::{Head, Options, READ_AT_ONCE, Report, export, verify_export, verify_store_in_use};
 use keymgr::log::{Record, VerifierKey};
 use keymgr::store::{Error, Location, Store, key_text};
 use serde_json::json;
@@ -326,7 +326,7 @@ fn input(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
     } else {
         Box::new(File::open(path).map_err(at(path))?)
     };
-    Ok(Box::new(BufReader::with_capacity(1 << 20, source)))
+    Ok(Box::new(BufReader::with_capacity(READ_AT_ONCE, source)))
 }
 
 fn print(report: &Report) {

@@ -19,5 +19,5 @@ mod verify;
 pub use export::{export, export_covered};
 pub use finding::{Finding, Report, SignatureCounts};
 pub use head::{Head, HeadError};
-pub use sources::{verify_export, verify_store, verify_store_in_use};
+pub use sources::{READ_AT_ONCE, verify_export, verify_store, verify_store_in_use};
 pub use verify::{Options, Verifier};
