@@ -1,9 +1,6 @@
 //! One behaviour on both databases: what a script of writes and reads gives is one golden text.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
-mod common;
-
-use common::{BEGIN_MS, Place, key};
+use crate::common::{BEGIN_MS, ORIGIN, Place, key};
 use keymgr::log::{CheckpointKey, Entry, Ledger, Tiles, consistency, inclusion, root_at};
 use keymgr::store::{Change, Error, Row, Store, Table, Value, cursor};
 use std::fmt::Write;
@@ -266,7 +263,7 @@ fn stores_that_are_not_ours_are_refused() {
             other("other.test/log", 42).unwrap(),
             "the log does not hold: the store is of another log"
         );
-        assert!(other(common::ORIGIN, 43).unwrap().contains("key"));
+        assert!(other(ORIGIN, 43).unwrap().contains("key"));
         let to = |version: &str| {
             let bytes = place.bytes(version.as_bytes());
             let schema = place.bytes(b"schema");
@@ -385,9 +382,8 @@ fn roots_and_proofs_from_kept_tiles_are_those_from_the_store() {
 fn a_log_goes_on_under_another_key() {
     for place in Place::all() {
         let mut ledger = place.lead().unwrap();
-        let next = |seed| {
-            CheckpointKey::new(common::ORIGIN, ed25519_dalek::SigningKey::from_bytes(&[seed; 32])).unwrap()
-        };
+        let next =
+            |seed| CheckpointKey::new(ORIGIN, ed25519_dalek::SigningKey::from_bytes(&[seed; 32])).unwrap();
         ledger.commit(vec![(entry("zone.make"), Vec::new()); 3], BEGIN_MS, false).unwrap();
         assert!(ledger.change_key(next(43), "anna", BEGIN_MS).unwrap());
         ledger.commit(vec![(entry("zone.make"), Vec::new()); 3], BEGIN_MS, false).unwrap();
@@ -426,7 +422,7 @@ fn a_log_goes_on_without_signatures_and_is_signed_when_its_key_is_back() {
         let signs = Arc::new(AtomicBool::new(true));
         let key = |seed| {
             let signer = Wayward(keylink::SoftSigner::new(&[seed; 32]), signs.clone());
-            CheckpointKey::by(common::ORIGIN, Arc::new(signer)).unwrap()
+            CheckpointKey::by(ORIGIN, Arc::new(signer)).unwrap()
         };
         let store = Store::lead(&place.location()).unwrap();
         let mut ledger = Ledger::lead(store, key(42), "m", BEGIN_MS).unwrap();

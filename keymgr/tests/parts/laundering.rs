@@ -1,11 +1,8 @@
 //! Whoever edits the store while no manager runs is not helped by the next manager: it does not lead on rows that
 //! are not what the log says, names the first of them, and verification names the same one.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
-mod common;
-
-use common::toy::{Counters, Input};
-use common::{BEGIN_MS, Place, key};
+use crate::common::toy::{Counters, Input};
+use crate::common::{BEGIN_MS, Place, key};
 use keylink::Instant3;
 use keymgr::log::{Entry, Ledger};
 use keymgr::store::{Change, Error, Kind, Store, Table, Value, key_text};

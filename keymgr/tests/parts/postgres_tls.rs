@@ -1,14 +1,9 @@
 //! The shared store over a network: the connection is encrypted and the server known as far as the address says so,
 //! against a real server with certificates of an own authority.
-#![allow(clippy::print_stderr)] // a skip is for people
 
-#[path = "common/postgres.rs"]
-#[allow(dead_code)]
-mod postgres;
-
+use crate::common::postgres::{Cluster, listening, other_user};
 use keymgr::log::{CheckpointKey, Ledger};
 use keymgr::store::{Error, Location, Store};
-use postgres::{Cluster, listening, other_user};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

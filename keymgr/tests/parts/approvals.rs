@@ -1,10 +1,7 @@
 //! What was never approved is found by anybody, also when whoever did it has the checkpoint key: the log is whole,
 //! every row is what it says, every signature is genuine, and the count does not come out.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // figures and skips are for people
 
-mod common;
-
-use common::{BEGIN_MS, Place, root};
+use crate::common::{BEGIN_MS, Place, root};
 use keylink::action::{ActionClass, Approval};
 use keylink::envelope::{Sign, Signed, SoftSigner};
 use keylink::message::{Audience, Head, Manifest};
