@@ -24,6 +24,7 @@ mod confine;
 mod control;
 mod exit;
 mod hardening;
+mod log;
 mod node_side;
 mod node_token;
 mod oracle;

@@ -4,10 +4,10 @@ use super::config::{NORMAL_FILE, picture, read};
 use crate::backend::Source;
 use crate::control::{Control, TableMaker, tables};
 use crate::exit::{Exit, Failure};
-use crate::hardening;
 use crate::node_side;
 use crate::private::make_folder;
 use crate::workers::{self, workers};
+use crate::{hardening, log};
 use clap::ValueEnum;
 use gateway::config::{File, ListenerTable, LogFormat, Problem, Profile, Resolved, TlsTable};
 use gateway::{Gateway, Running, StartError};
@@ -18,7 +18,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// Arguments of `serve`. The command line wins over the environment, and that over the file.
 #[derive(Debug, clap::Args)]
@@ -119,7 +118,7 @@ pub fn run(args: Args) -> Exit {
     }
     let (token, name) = (args.enrol.clone(), args.node_name.clone());
     let mut resolved = resolve(args)?;
-    start_log(resolved.log_format);
+    log::start(resolved.log_format == LogFormat::Json);
     hardening::harden();
     resolved.gateway.limits.connections = hardening::connections(resolved.gateway.limits.connections);
     if let Some(folder) = &resolved.data {
@@ -257,16 +256,6 @@ fn start_failure(error: StartError) -> Failure {
         message = format!("{message}: {help}");
     }
     Failure { code: error.exit_code(), message }
-}
-
-// Under a test LMK nobody needs PAYHSM_LOG to see what happens; nothing of any frame is ever logged.
-pub(super) fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("PAYHSM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
 }
 
 fn report(running: &Running, node: Option<&str>) -> io::Result<()> {

@@ -1,12 +1,10 @@
 //! `payhsm worker`: a crypto worker. Started by `payhsm serve --workers`, with the gateway's socket as its standard
 //! input; ends when that is closed.
 
-use super::serve::start_log;
 use crate::backend::{Source, SourceOptions};
 use crate::confine::{self, User};
 use crate::exit::{Exit, Failure};
-use crate::hardening;
-use gateway::config::LogFormat;
+use crate::{hardening, log};
 use gateway::worker::{Ended, report_failure, serve};
 use rustix::fs::{FileType, fstat};
 use std::io;
@@ -34,7 +32,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Exit {
-    start_log(if args.log_json { LogFormat::Json } else { LogFormat::Text });
+    log::start(args.log_json);
     let mut socket = socket()?;
     confine::end_with_parent();
     let source = Source::from(args.source);

@@ -10,6 +10,7 @@ use crate::core::input::Outcome;
 use crate::person::Identity;
 use keylink::root::SignedRoot;
 use keylink::{ActionId, CampaignId, Digest, KmcId};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -61,8 +62,7 @@ impl Client {
 
     /// Reads a path below `/api/v1`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientProblem> {
-        let bytes = self.bytes(path).await?;
-        serde_json::from_slice(&bytes).map_err(|error| ClientProblem::Answer(error.to_string()))
+        value_of(&self.bytes(path).await?)
     }
 
     /// The same, as bytes.
@@ -127,26 +127,28 @@ impl Client {
     ) -> Result<T, ClientProblem> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| ClientProblem::Wish(error.to_string()))?;
-        self.write_under(&hex::encode(random), method, path, body).await
+        value_of(&self.write_under(&hex::encode(random), method, path, json_of(body)?).await?)
     }
 
-    async fn write_under<T: DeserializeOwned>(
+    async fn write_under(
         &self,
         key: &str,
         method: Method,
         path: &str,
-        body: &(impl Serialize + Sync),
-    ) -> Result<T, ClientProblem> {
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, ClientProblem> {
         let url = format!("{}{path}", self.base);
-        let ask = || self.http.request(method.clone(), &url).header("idempotency-key", key).json(body).send();
+        let ask = || {
+            let request = self.http.request(method.clone(), &url).header("idempotency-key", key);
+            request.header(CONTENT_TYPE, "application/json").body(body.clone()).send()
+        };
         let answer = match ask().await {
             // Nobody knows whether it was done: under the same key it is done once.
             Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => ask().await?,
             Err(error) if !error.is_connect() => ask().await?,
             other => other?,
         };
-        let bytes = taken(answer).await?;
-        serde_json::from_slice(&bytes).map_err(|error| ClientProblem::Answer(error.to_string()))
+        taken(answer).await
     }
 
     /// [`Client::write`] by POST.
@@ -165,9 +167,9 @@ impl Client {
         path: &str,
         body: &(impl Serialize + Sync),
     ) -> Result<T, ClientProblem> {
-        let sent = serde_json::to_vec(body).map_err(|error| ClientProblem::Wish(error.to_string()))?;
+        let sent = json_of(body)?;
         let key = Digest::of(&[path.as_bytes(), b"\n", &sent].concat()).to_string();
-        self.write_under(&key, Method::POST, path, body).await
+        value_of(&self.write_under(&key, Method::POST, path, sent).await?)
     }
 
     /// Who the caller is.
@@ -228,6 +230,14 @@ impl Client {
         let signed = super::sign(view, kmc, (me.person, me.credential), self.identity(), super::utc_ms())?;
         self.post(&format!("/actions/{}/approvals", view.action.id), &signed).await
     }
+}
+
+fn json_of(body: &impl Serialize) -> Result<Vec<u8>, ClientProblem> {
+    serde_json::to_vec(body).map_err(|error| ClientProblem::Wish(error.to_string()))
+}
+
+fn value_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientProblem> {
+    serde_json::from_slice(bytes).map_err(|error| ClientProblem::Answer(error.to_string()))
 }
 
 async fn taken(answer: reqwest::Response) -> Result<Vec<u8>, ClientProblem> {

@@ -4,7 +4,7 @@ use super::master::MasterOptions;
 use super::place::{Place, block_on, passphrase, show, table};
 use super::signing::KmcKey;
 use crate::exit::{Exit, Failure};
-use crate::hardening;
+use crate::{hardening, log};
 use clap::{Args, Subcommand};
 use keylink::Signed;
 use keylink::root::Recovery;
@@ -22,7 +22,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// The key management centre.
 #[derive(Debug, Subcommand)]
@@ -263,8 +262,7 @@ fn serve(args: Serve) -> Exit {
         let signal = Some(rustix::process::Signal::KILL);
         rustix::process::set_parent_process_death_signal(signal).map_err(Failure::environment)?;
     }
-    let filter = EnvFilter::try_from_env("PAYHSM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    log::start(false);
     hardening::harden();
     let house = House::at(&args.folder.kmc);
     let mut settings = house.settings().map_err(Failure::environment)?;

@@ -10,6 +10,7 @@ use keymgr::person::{Home, HomeError, Identity, KeyFileError};
 use serde::Serialize;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use zeroize::Zeroizing;
 
 const MANAGER_NOTE: &str = "manager";
@@ -159,6 +160,8 @@ fn next_step(code: &str) -> Option<&'static str> {
 
 /// Runs a person's call to its end.
 pub fn block_on<T>(call: impl Future<Output = Result<T, ClientProblem>>) -> Result<T, Failure> {
+    // Not a runtime for every verb: one for every kind of answer is enough to compile.
+    let call: Pin<&mut dyn Future<Output = _>> = pin!(call);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::environment)?.block_on(call).map_err(failure)
 }
