@@ -35,6 +35,10 @@ mod token;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+// What the program has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(about = "Side-by-side ratios of payhsm, and gates for CI")]
 struct Cli {

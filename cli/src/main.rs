@@ -36,6 +36,9 @@ mod workers;
 use clap::Parser;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Payment-HSM gateway, software HSM and tools around the host command language.
 #[derive(Debug, Parser)]
 #[command(name = "payhsm", version, max_term_width = 100)]

@@ -4,7 +4,7 @@
 use crate::hex;
 use memchr::memmem::Finder;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 
 /// A form of a secret: what it is, and its bytes.
 pub struct Canary {
@@ -58,6 +58,7 @@ impl Canaries {
     pub fn found_in_process(&self, pid: u32) -> Option<Vec<String>> {
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
         let mut memory = File::open(format!("/proc/{pid}/mem")).ok()?;
+        let mut pages = File::open(format!("/proc/{pid}/pagemap")).ok()?;
         let (mut found, mut read, mut buffer) = (Vec::new(), 0_usize, Vec::new());
         for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|m| m.starts_with('r'))) {
             let Some((from, to)) = line.split(' ').next().and_then(|range| range.split_once('-')) else {
@@ -65,19 +66,40 @@ impl Canaries {
             };
             let bounds = (u64::from_str_radix(from, 16), u64::from_str_radix(to, 16));
             let (Ok(from), Ok(to)) = bounds else { continue };
-            buffer.clear();
-            // What cannot be read is the kernel's own.
-            if memory.seek(SeekFrom::Start(from)).is_err()
-                || (&mut memory).take(to - from).read_to_end(&mut buffer).is_err()
-            {
-                continue;
+            for (from, to) in touched(&mut pages, from, to).unwrap_or_default() {
+                buffer.clear();
+                // What cannot be read is the kernel's own.
+                if memory.seek(SeekFrom::Start(from)).is_err()
+                    || (&mut memory).take(to - from).read_to_end(&mut buffer).is_err()
+                {
+                    continue;
+                }
+                read += buffer.len();
+                found.extend(self.found_in(&buffer).iter().map(|name| format!("{name} in {line}")));
             }
-            read += buffer.len();
-            found.extend(self.found_in(&buffer).iter().map(|name| format!("{name} in {line}")));
         }
         assert!(read > 1 << 20, "hardly anything of process {pid} was read");
         Some(found)
     }
+}
+
+const PAGE: u64 = 4096;
+
+// Runs of pages that are in memory or were swapped out. An allocator maps far more than it has written to.
+fn touched(pages: &mut File, from: u64, to: u64) -> io::Result<Vec<(u64, u64)>> {
+    const THERE: u64 = 0b11 << 62;
+    let mut entries = vec![0; usize::try_from((to - from) / PAGE * 8).map_err(io::Error::other)?];
+    pages.seek(SeekFrom::Start(from / PAGE * 8))?;
+    pages.read_exact(&mut entries)?;
+    let there = entries.as_chunks().0.iter().map(|entry| u64::from_le_bytes(*entry) & THERE != 0);
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for (at, _) in (from..to).step_by(PAGE as usize).zip(there).filter(|(_, there)| *there) {
+        match runs.last_mut() {
+            Some((_, end)) if *end == at => *end += PAGE,
+            _ => runs.push((at, at + PAGE)),
+        }
+    }
+    Ok(runs)
 }
 
 /// The clear PIN block of ISO format 0 for an account field of 12 digits.
