@@ -7,6 +7,7 @@ use hostcmd::command::Expect;
 use hostcmd::commands::cc_pin_zpk_to_zpk::PinZpkToZpk;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tests::load::{Pair, Traffic};
 use tests::processes::children;
@@ -21,6 +22,13 @@ struct Bench {
     traffic: Traffic,
     control: PathBuf,
     _folder: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+// One at a time: each keeps two workers and their token busy, and holds against a clock how soon they are back.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn pairs() -> Vec<Pair> {
@@ -47,6 +55,7 @@ impl Bench {
     }
 
     fn start_with(deadline_ms: &str) -> Option<Self> {
+        let turn = turn();
         let token = TempToken::new()?;
         let folder = tempfile::tempdir().expect("folder");
         let control = folder.path().join("rules");
@@ -61,7 +70,7 @@ impl Bench {
         ];
         let server = Server::start_token(token, &uri, &[1, 2], &options, &variables);
         let traffic = Traffic::start(server.address(LMK), 4, 4, &pairs());
-        let bench = Self { server, traffic, control, _folder: folder };
+        let bench = Self { server, traffic, control, _folder: folder, _turn: turn };
         bench.traffic.wait_for_right(Duration::from_secs(10)).expect("serves");
         Some(bench)
     }

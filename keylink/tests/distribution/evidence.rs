@@ -1,9 +1,7 @@
 //! Proof that the centre took a receipt: kept by the node, shown to a third party, and refused where it does not hold.
 
-mod common;
-
-use common::fleet::{Side, begun, rotate, set, target};
-use common::{Centre, centre};
+use crate::common::fleet::{Side, begun, rotate, set, target};
+use crate::common::{Centre, centre};
 use keylink::envelope::bytes_of;
 use keylink::merkle;
 use keylink::message::{

@@ -1,10 +1,8 @@
 //! A node whose signature key is out of reach at any moment of a rotation: nothing advances without its receipts, nothing
 //! is claimed, and what is tried again ends where it would have ended.
 
-mod common;
-
-use common::fleet::{SET, Side, begun, install, rotate, set, target};
-use common::{Centre, centre, evidence};
+use crate::common::fleet::{SET, Side, begun, install, rotate, set, target};
+use crate::common::{Centre, centre, evidence};
 use keylink::action::{ActionClass, Grant};
 use keylink::message::{
     Alarm, Command, Manifest, Order, Possession, PossessionMethod, ReceiptKind, RootKekConfirm, RootKekOffer,

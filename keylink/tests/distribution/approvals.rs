@@ -1,8 +1,6 @@
 //! Root documents and evidence: what a node takes, and every refusal.
 
-mod common;
-
-use common::{Centre, action, approval, centre, evidence, officers_of, person};
+use crate::common::{Centre, action, approval, centre, evidence, officers_of, person};
 use keylink::action::{ActionClass, Evidence, EvidenceError, Grant, action_hash};
 use keylink::envelope::bytes_of;
 use keylink::root::{RootDocument, RootError, SignedRoot, Succession};

@@ -1,9 +1,7 @@
 //! What only rises: numbers of root KEKs, also where all keys were erased, and what a node says that it has a proof of.
 
-mod common;
-
-use common::fleet::{Side, begun};
-use common::{Centre, centre, evidence};
+use crate::common::fleet::{Side, begun};
+use crate::common::{Centre, centre, evidence};
 use keylink::action::{ActionClass, Grant};
 use keylink::message::{Command, Head, Order, Possession, PossessionMethod, Pull, Reason, RootKekOffer};
 use keylink::node::{KekRecord, NodeState};
