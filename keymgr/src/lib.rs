@@ -6,7 +6,6 @@ mod causes;
 pub mod ceremony;
 pub mod channel;
 pub mod client;
-pub mod core;
 #[cfg(feature = "failpoints")]
 pub mod failpoint;
 #[cfg(not(feature = "failpoints"))]
@@ -21,6 +20,8 @@ pub mod service;
 pub mod store;
 pub mod vault;
 pub mod writer;
+
+pub use keymgr_core as core;
 
 pub use causes::with_causes;
 pub use key_folder::FolderError;

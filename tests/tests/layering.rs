@@ -20,7 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("keylink", &["tr31"]),
     ("hostclient", &["hostcmd"]),
     ("gateway", &["hostcmd", "keylink", "hsm"]),
-    ("keymgr", &["keylink", "hostcmd", "hostclient", "tr31", "hsm"]),
+    ("keymgr-core", &["keylink"]),
+    ("keymgr", &["keymgr-core", "keylink", "hostcmd", "hostclient", "tr31", "hsm"]),
     (
         "cli",
         &[
@@ -71,6 +72,8 @@ const STRICT: &[&str] = &[
 struct Member {
     root: PathBuf,
     needs: BTreeSet<String>,
+    /// Every crate that it names, also from outside.
+    uses: BTreeSet<String>,
     tests_need: BTreeSet<String>,
 }
 
@@ -93,14 +96,16 @@ fn members() -> BTreeMap<String, Member> {
                 dependencies
                     .filter(|d| (d["kind"] == "dev") == dev)
                     .filter_map(|d| d["name"].as_str())
-                    .filter(|name| names.contains(name))
                     .map(str::to_owned)
-                    .collect()
+                    .collect::<BTreeSet<_>>()
             };
+            let ours =
+                |all: &BTreeSet<String>| all.iter().filter(|n| names.contains(n.as_str())).cloned().collect();
             let manifest = Path::new(package["manifest_path"].as_str().expect("path"));
             let root = manifest.parent().expect("folder").join("src/lib.rs");
             let name = package["name"].as_str().expect("name").to_owned();
-            (name, Member { root, needs: needs(false), tests_need: needs(true) })
+            let uses = needs(false);
+            (name, Member { root, needs: ours(&uses), tests_need: ours(&needs(true)), uses })
         })
         .collect()
 }
@@ -139,6 +144,25 @@ fn paytypes_knows_nobody_and_gateway_and_keymgr_never_meet() {
     let needs = |from: &str, to: &str| members.get(from).is_some_and(|m| m.needs.contains(to));
     assert!(!needs("gateway", "keymgr") && !needs("keymgr", "gateway"));
     assert!(!needs("gateway", "hsm-sim"), "the gateway knows no backend");
+}
+
+#[test]
+fn the_core_of_the_centre_has_nothing_to_read_the_world_with() {
+    let pure = [
+        "keylink",
+        "hex",
+        "memchr",
+        "schemars",
+        "serde",
+        "serde_json",
+        "sha2",
+        "smallvec",
+        "thiserror",
+        "time",
+    ];
+    let strange: Vec<_> =
+        members()["keymgr-core"].uses.iter().filter(|name| !pure.contains(&name.as_str())).cloned().collect();
+    assert!(strange.is_empty(), "is {strange:?} without I/O, clock and randomness?");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod message;
 mod room;
 
-pub use message::{ComponentEntry, ComponentMessage, Transcript, TranscriptPart, check_of, context, make};
+pub use keymgr_core::ceremony::{ComponentMessage, Transcript, TranscriptPart};
+pub use message::{ComponentEntry, check_of, context, make};
 pub(crate) use room::{Ceremonies, SEALED_AT_MOST};
 pub use room::{CeremonyProblem, CeremonyView, PartView};

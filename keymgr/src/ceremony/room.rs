@@ -1,6 +1,6 @@
 //! Open ceremonies at the manager.
 
-use super::message::{ComponentEntry, ComponentMessage, Transcript, TranscriptPart, context};
+use super::{ComponentEntry, ComponentMessage, Transcript, TranscriptPart, context};
 use crate::core::action::{Act, KeyRef};
 use crate::core::approval::{Action, ActionState};
 use crate::core::input::{Arrived, Caller, Input};

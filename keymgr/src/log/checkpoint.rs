@@ -1,13 +1,13 @@
 //! Checkpoints (C2SP tlog-checkpoint): the signed statement that the log of this origin had this root at this
 //! size. They are what nodes and auditors keep.
 
-use super::line::number;
 use super::note::{self, NoteError, VerifierKey};
 use crate::store::Hash;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use keylink::{NotSigned, SoftSigner, TrySign};
+use keymgr_core::log::number;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 

@@ -1,6 +1,6 @@
 //! State = fold(log): which image every row must have, from the changes in the order of the log.
 
-use super::line::{LineError, Parts};
+use super::{LineError, Parts};
 use crate::store::{Hash, Row, Table};
 
 /// The images that the log leaves behind.

@@ -4,16 +4,16 @@
 //! each batch says what the whole state is after it.
 
 use super::checkpoint::{CheckpointKey, succession};
-use super::entry::Entry;
-use super::line::{hash_of, line_with};
 use super::note::{self, VerifierKey};
 use super::opening::{self, Opening};
 use super::reading::{self, Each};
 use super::state::{StateTree, Undo};
 use super::tree::Tree;
+use super::{Entry, hash_of};
 use crate::failpoint::failpoint;
 use crate::store::{Change, Error, Fence, Hash, Logged, SCHEMA_KEY, SCHEMA_NEWEST, Store, Table, Write};
 use keylink::NotSigned;
+use keymgr_core::log::line_with;
 
 /// The row that names the log.
 pub(super) const ORIGIN_KEY: &[u8] = b"origin";

@@ -4,10 +4,8 @@
 //! RFC 6962 tree whose head is signed in the C2SP checkpoint form. It refuses to know what an action means.
 
 mod checkpoint;
-mod entry;
 mod fold;
 mod ledger;
-mod line;
 mod note;
 mod opening;
 mod proof;
@@ -15,15 +13,15 @@ mod reading;
 mod state;
 mod tree;
 
+pub use keymgr_core::log::{Entry, LineError, Parts, Record, RowKey, hash_of, leaf_hash, line};
+
 pub use checkpoint::{Checkpoint, CheckpointKey};
-pub use entry::Entry;
 pub(crate) use fold::Fold;
 pub(crate) use ledger::key_chain;
 pub use ledger::{Decisions, Ledger};
-pub use line::{LineError, Parts, Record, RowKey, hash_of, line};
 pub(crate) use note::unverified as unverified_note;
 pub use note::{NoteError, VerifierKey};
 pub use opening::{Opening, Proven};
 pub use proof::{Tiles, consistency, inclusion, root_at};
 pub use reading::Each;
-pub use tree::{Frontier, Tree, leaf_hash, node_hash};
+pub use tree::{Frontier, Tree, node_hash};

@@ -4,12 +4,12 @@
 use super::checkpoint::{Checkpoint, CheckpointKey};
 use super::fold::Fold;
 use super::ledger::{LEADER_KEY, Ledger, ORIGIN_KEY, keys};
-use super::line::{Parts, hash_of};
 use super::note::VerifierKey;
 use super::proof;
 use super::reading::{Each, read_state};
 use super::state::STATE_KEY;
 use super::tree::{Frontier, Tree};
+use super::{Parts, hash_of};
 use crate::store::{Error, Hash, SCHEMA_NEWEST, Store, Table};
 use keylink::{Digest, merkle};
 

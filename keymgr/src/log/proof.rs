@@ -1,7 +1,7 @@
 //! Roots and proofs of RFC 6962 (sections 2.1.1 and 2.1.2) over a stored log, from its tiles and the lines
 //! behind the last full tile.
 
-use super::line::hash_of;
+use super::hash_of;
 use super::tree::{TILE, Twigs, node_hash, perfect_root, tile_hashes};
 use crate::store::{Error, Hash, Store};
 use std::collections::HashMap;

@@ -4,7 +4,7 @@
 //! of any other row. So a start knows from one entry, without reading the log, that it has read exactly what the
 //! log left behind: no row edited, none gone, none put in, none put back to what it once was.
 
-use super::tree::{leaf_hash, node_hash};
+use super::{leaf_hash, node_hash};
 use crate::store::{Change, Hash, Row, Table};
 use sha2::{Digest, Sha256};
 

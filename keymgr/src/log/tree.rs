@@ -7,14 +7,6 @@ use sha2::{Digest, Sha256};
 /// Hashes in a tile.
 pub const TILE: u64 = 256;
 
-/// The hash of a leaf.
-pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    let mut hash = Sha256::new();
-    hash.update([0]);
-    hash.update(leaf);
-    hash.finalize().into()
-}
-
 /// The hash of two halves.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     let mut both = [1; 65];
@@ -154,6 +146,7 @@ pub fn tile_hashes(bytes: &[u8]) -> Option<Vec<Hash>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::leaf_hash;
     use ct_merkle::mem_backed_tree::MemoryBackedTree;
 
     // The leaves and roots that the certificate transparency projects publish for the tree of RFC 6962.

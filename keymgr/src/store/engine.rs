@@ -5,7 +5,7 @@
 //! database, no JSON.
 
 use super::error::Error;
-use super::value::{Kind, Value};
+use super::{Kind, Value};
 use std::borrow::Cow;
 
 /// One statement with its parameters.

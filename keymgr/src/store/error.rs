@@ -1,6 +1,6 @@
 //! What can go wrong between the manager and its repository.
 
-use super::schema::Table;
+use super::Table;
 use std::fmt;
 
 /// Errors of the store. None names a value of a row.

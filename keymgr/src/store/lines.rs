@@ -1,14 +1,11 @@
 //! The log's own tables: lines, signed checkpoints and tiles, and the one write that keeps them together
 //! with the rows of state.
 
-use super::Store;
 use super::engine::{Fence, Statement};
 use super::error::Error;
 use super::migrate;
 use super::queries;
-use super::row::Change;
-use super::schema::Table;
-use super::value::Value;
+use super::{Change, Store, Table, Value};
 use std::collections::{BTreeMap, VecDeque};
 
 /// 256 hashes of one level of the log's tree, as in the C2SP tile form; only full tiles are kept.

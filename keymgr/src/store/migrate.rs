@@ -2,8 +2,7 @@
 //! transaction that logs it; a store of a newer one is refused.
 
 use super::engine::{Dialect, Statement};
-use super::schema::Table;
-use super::value::Kind;
+use super::{Kind, Table};
 
 /// One step of a version.
 #[derive(Clone, Copy, Debug)]

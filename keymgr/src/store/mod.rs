@@ -14,19 +14,15 @@ mod migrate;
 mod postgres;
 mod postgres_tls;
 mod queries;
-mod row;
-mod schema;
 mod sqlite;
-mod value;
+
+pub use keymgr_core::store::{Change, Definition, Hash, Kind, Row, Stored, Table, Value};
 
 pub use engine::{Dialect, Fence};
 pub use error::{Error, key_text};
 pub use lines::{Entries, Logged, Tile, Write};
 pub use location::Location;
 pub use queries::{Cursor, cursor};
-pub use row::{Change, Hash, Row, Stored};
-pub use schema::{Definition, Table};
-pub use value::{Kind, Value};
 
 use engine::Engine;
 

@@ -1,11 +1,11 @@
 //! The shared store: PostgreSQL. One manager leads at a time: a session lock keeps an honest second one out,
 //! and the epoch of the leader row, locked in every write transaction, keeps out one that has not noticed.
 
+use super::Value;
 use super::engine::{Dialect, Each, Engine, Fence, Statement, Statements, judge};
 use super::error::Error;
 use super::location::without_password;
 use super::postgres_tls::Way;
-use super::value::Value;
 use crate::failpoint::failpoint;
 use bytes::BytesMut;
 use futures_util::future::try_join_all;
@@ -135,7 +135,7 @@ impl Postgres {
         }
         let sent = changes.iter().map(|statement| {
             let prepared = &self.prepared[statement.sql.as_ref()];
-            self.client.execute_raw(prepared, &statement.values)
+            self.client.execute_raw(prepared, statement.values.iter().map(Sent))
         });
         self.runtime().block_on(try_join_all(sent))?;
         Ok(())
@@ -171,13 +171,13 @@ impl Engine for Postgres {
         self.prepare(&statement.sql)?;
         let prepared = &self.prepared[statement.sql.as_ref()];
         self.runtime().block_on(async {
-            let rows = self.client.query_raw(prepared, &statement.values).await?;
+            let rows = self.client.query_raw(prepared, statement.values.iter().map(Sent)).await?;
             pin_mut!(rows);
             while let Some(row) = rows.next().await {
                 let row = row?;
                 let mut values = Vec::with_capacity(row.len());
                 for at in 0..row.len() {
-                    values.push(row.try_get(at)?);
+                    values.push(row.try_get::<_, Got>(at)?.0);
                 }
                 each(values)?;
             }
@@ -238,13 +238,20 @@ fn full(error: Error) -> Error {
     }
 }
 
-impl ToSql for Value {
+/// A value as it goes to the server.
+#[derive(Debug)]
+struct Sent<'v>(&'v Value);
+
+/// A value as it comes from the server.
+struct Got(Value);
+
+impl ToSql for Sent<'_> {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
-        match self {
-            Self::Null => Ok(IsNull::Yes),
-            Self::Int(number) => number.to_sql_checked(kind, out),
-            Self::Text(text) => text.to_sql_checked(kind, out),
-            Self::Bytes(bytes) => bytes.to_sql_checked(kind, out),
+        match self.0 {
+            Value::Null => Ok(IsNull::Yes),
+            Value::Int(number) => number.to_sql_checked(kind, out),
+            Value::Text(text) => text.to_sql_checked(kind, out),
+            Value::Bytes(bytes) => bytes.to_sql_checked(kind, out),
         }
     }
 
@@ -255,17 +262,17 @@ impl ToSql for Value {
     to_sql_checked!();
 }
 
-impl<'a> FromSql<'a> for Value {
+impl<'a> FromSql<'a> for Got {
     fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(match *kind {
-            Type::INT8 => Self::Int(i64::from_sql(kind, raw)?),
-            Type::BYTEA => Self::Bytes(raw.to_vec()),
-            _ => Self::Text(String::from_sql(kind, raw)?),
-        })
+        Ok(Self(match *kind {
+            Type::INT8 => Value::Int(i64::from_sql(kind, raw)?),
+            Type::BYTEA => Value::Bytes(raw.to_vec()),
+            _ => Value::Text(String::from_sql(kind, raw)?),
+        }))
     }
 
     fn from_sql_null(_: &Type) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(Self::Null)
+        Ok(Self(Value::Null))
     }
 
     fn accepts(kind: &Type) -> bool {

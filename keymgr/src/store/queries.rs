@@ -1,12 +1,9 @@
 //! Reading rows: one by key, pages in key order, pages by an indexed column. A page is cut by the last place
 //! it gave, never by an offset, so that the millionth row costs what the first does.
 
-use super::Store;
 use super::engine::Statement;
 use super::error::Error;
-use super::row::{Change, Row};
-use super::schema::Table;
-use super::value::Value;
+use super::{Change, Row, Store, Table, Value};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 

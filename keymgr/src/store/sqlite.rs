@@ -1,8 +1,8 @@
 //! The embedded store: one SQLite file, write-ahead log, every commit synced, one process by a file lock.
 
+use super::Value;
 use super::engine::{Dialect, Each, Engine, Fence, Statement, Statements, judge};
 use super::error::Error;
-use super::value::Value;
 use crate::failpoint::failpoint;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params_from_iter};
@@ -90,7 +90,7 @@ impl Engine for Sqlite {
     fn query(&mut self, statement: &Statement, each: Each<'_>) -> Result<(), Error> {
         let mut prepared = self.connection.prepare_cached(&statement.sql)?;
         let width = prepared.column_count();
-        let mut rows = prepared.query(params_from_iter(&statement.values))?;
+        let mut rows = prepared.query(params_from_iter(statement.values.iter().map(Bound)))?;
         while let Some(row) = rows.next()? {
             let mut values = Vec::with_capacity(width);
             for at in 0..width {
@@ -117,7 +117,7 @@ impl Engine for Sqlite {
             let statement = statement?;
             let execute = |sql: &str| {
                 let mut prepared = transaction.prepare_cached(sql).map_err(full)?;
-                prepared.execute(params_from_iter(&statement.values)).map_err(full)
+                prepared.execute(params_from_iter(statement.values.iter().map(Bound))).map_err(full)
             };
             let written = statement.lighter.map_or(Ok(0), execute)?;
             if written == 0 {
@@ -187,13 +187,16 @@ fn value(held: ValueRef<'_>) -> Value {
     }
 }
 
-impl rusqlite::ToSql for Value {
+/// A value as it is bound to a statement.
+struct Bound<'v>(&'v Value);
+
+impl rusqlite::ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
-            Self::Int(number) => ValueRef::Integer(*number),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Int(number) => ValueRef::Integer(*number),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Bytes(bytes) => ValueRef::Blob(bytes),
         }))
     }
 }

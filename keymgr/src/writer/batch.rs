@@ -1,7 +1,7 @@
 //! One batch: what its requests came to, waiting for the commit.
 
+use super::Machine;
 use super::idempotency::{self, Recalled};
-use super::machine::Machine;
 use super::{Answer, Decision, Job, SubmitError};
 use crate::log::Entry;
 use crate::store::{Error, Hash, Store};

@@ -1,7 +1,7 @@
 //! The writer's thread: gathers, commits, answers; steps down and comes back.
 
+use super::Machine;
 use super::batch::Batch;
-use super::machine::Machine;
 use super::stream::Stream;
 use super::{Job, Options, Shared, Standing, SubmitError, idempotency};
 use crate::failpoint::failpoint;

@@ -8,13 +8,12 @@
 mod batch;
 mod driver;
 mod idempotency;
-mod machine;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use idempotency::{KEPT_MS, Recalled, recall};
-pub use machine::{Decided, Machine};
+pub use keymgr_core::drive::{Decided, Machine};
 
 use crate::log::{CheckpointKey, Entry};
 use crate::store::{Change, Error, Store};

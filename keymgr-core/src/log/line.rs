@@ -1,0 +1,390 @@
+//! The line of a log entry: one line of text, twelve fields between single spaces, in this order:
+//!
+//! `v1 SEQ UTC_MS PREV ACTOR CREDENTIAL ACTION DECISION ACTION_HASH OBJECTS APPROVALS CHANGES`
+//!
+//! Hashes are lower-case hex; `-` is an empty field; lists have commas; a change is `TABLE:KEY:IMAGE`, the key
+//! in hex, the image `-` for a row that went. Text has `%XX` for every byte that is not a letter, a digit or
+//! one of `. _ / @ + =` (and `:` `-` inside a word). The bytes of the line are the leaf of the tree: a verifier
+//! needs a SHA-256 and this paragraph.
+
+use super::entry::Entry;
+use crate::store::{Change, Hash};
+use memchr::{memchr, memchr_iter};
+use sha2::{Digest, Sha256};
+use smallvec::{SmallVec, smallvec};
+use std::fmt::Write;
+use std::iter::once;
+
+/// The key of a row, as long as any table's without an allocation.
+pub type RowKey = SmallVec<[u8; 48]>;
+
+/// A log entry as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the log, from 0.
+    pub seq: u64,
+    /// When, UTC milliseconds.
+    pub utc_ms: u64,
+    /// Hash of the entry before; zeros for the first.
+    pub prev: Hash,
+    /// What happened.
+    pub entry: Entry,
+    /// Table, key and image of every row it changed.
+    pub changes: Vec<(String, Vec<u8>, Option<Hash>)>,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a log line: {0}")]
+pub struct LineError(pub &'static str);
+
+/// Writes the line of an entry.
+pub fn line(seq: u64, utc_ms: u64, prev: &Hash, entry: &Entry, changes: &[Change]) -> String {
+    let images: Vec<_> = changes.iter().map(|change| change.image(seq)).collect();
+    line_with(seq, utc_ms, prev, entry, changes, &images)
+}
+
+/// The same with the images of the changes at hand: a row is hashed once for the line and for the state.
+pub fn line_with(
+    seq: u64,
+    utc_ms: u64,
+    prev: &Hash,
+    entry: &Entry,
+    changes: &[Change],
+    images: &[Option<Hash>],
+) -> String {
+    let mut line = String::with_capacity(256 + 128 * changes.len());
+    // Writing to a String cannot fail.
+    let _ = write!(line, "v1 {seq} {utc_ms} ");
+    push_hex(&mut line, prev);
+    for text in [&entry.actor, &entry.credential, &entry.action, &entry.decision] {
+        line.push(' ');
+        push_text(&mut line, text);
+    }
+    line.push(' ');
+    push_list(&mut line, entry.action_hash.iter(), |line, hash| push_hex(line, *hash));
+    line.push(' ');
+    push_list(&mut line, entry.objects.iter(), |line, object| push_text(line, object));
+    line.push(' ');
+    push_list(&mut line, entry.approvals.iter(), |line, hash| push_hex(line, *hash));
+    line.push(' ');
+    push_list(&mut line, changes.iter().zip(images), |line, (change, image)| {
+        push_change(line, change, image)
+    });
+    line
+}
+
+fn push_list<T>(line: &mut String, items: impl Iterator<Item = T>, push: impl Fn(&mut String, &T)) {
+    let start = line.len();
+    for item in items {
+        if line.len() > start {
+            line.push(',');
+        }
+        push(line, &item);
+    }
+    if line.len() == start {
+        line.push('-');
+    }
+}
+
+fn push_change(line: &mut String, change: &Change, image: &Option<Hash>) {
+    let (table, key) = change.place();
+    line.push_str(table.name());
+    line.push(':');
+    push_hex(line, key);
+    line.push(':');
+    match image {
+        Some(image) => push_hex(line, image),
+        None => line.push('-'),
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn push_hex(line: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        line.push(char::from(HEX[usize::from(byte >> 4)]));
+        line.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+}
+
+fn plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._/@+=:-".contains(&byte)
+}
+
+fn push_text(line: &mut String, text: &str) {
+    match text {
+        "" => line.push('-'),
+        "-" => line.push_str("%2d"),
+        _ => {
+            for byte in text.bytes() {
+                if plain(byte) {
+                    line.push(char::from(byte));
+                } else {
+                    line.push('%');
+                    push_hex(line, &[byte]);
+                }
+            }
+        }
+    }
+}
+
+/// A line taken apart without copying, for verification at speed.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// Its place in the log.
+    pub seq: u64,
+    /// When, UTC milliseconds.
+    pub utc_ms: u64,
+    /// Hash of the entry before.
+    pub prev: Hash,
+    words: [&'a str; 8],
+}
+
+impl<'a> Parts<'a> {
+    /// Takes a line apart. The fields behind `prev` are read when asked for.
+    pub fn of(line: &'a str) -> Result<Self, LineError> {
+        let mut words = pieces(line, b' ');
+        if words.next() != Some("v1") {
+            return Err(LineError("version"));
+        }
+        let seq = words.next().and_then(number).ok_or(LineError("number"))?;
+        let utc_ms = words.next().and_then(number).ok_or(LineError("time"))?;
+        let prev = words.next().and_then(hash).ok_or(LineError("previous hash"))?;
+        let mut rest = [""; 8];
+        for word in &mut rest {
+            *word = words.next().filter(|word| !word.is_empty()).ok_or(LineError("fields are missing"))?;
+        }
+        if words.next().is_some() {
+            return Err(LineError("more fields than there are"));
+        }
+        Ok(Self { seq, utc_ms, prev, words: rest })
+    }
+
+    /// What was done, as it is written.
+    pub fn action(&self) -> &'a str {
+        self.words[2]
+    }
+
+    /// Whether it is about an action.
+    pub fn has_action_hash(&self) -> bool {
+        self.words[4] != "-"
+    }
+
+    /// Table, key and image of every row it changed.
+    pub fn changes(
+        &self,
+    ) -> impl Iterator<Item = Result<(&'a str, RowKey, Option<Hash>), LineError>> + use<'a> {
+        list(self.words[7]).map(change)
+    }
+
+    /// Hashes of approvals.
+    pub fn approvals(&self) -> impl Iterator<Item = Result<Hash, LineError>> + use<'a> {
+        list(self.words[6]).map(|word| hash(word).ok_or(LineError("approval")))
+    }
+
+    /// All of it.
+    pub fn record(&self) -> Result<Record, LineError> {
+        let [actor, credential, action, decision, action_hash, objects, ..] = self.words;
+        let action_hash = match action_hash {
+            "-" => None,
+            word => Some(hash(word).ok_or(LineError("action hash"))?),
+        };
+        let entry = Entry {
+            actor: text(actor)?,
+            credential: text(credential)?,
+            action: text(action)?,
+            decision: text(decision)?,
+            action_hash,
+            objects: list(objects).map(text).collect::<Result<_, _>>()?,
+            approvals: self.approvals().collect::<Result<_, _>>()?,
+        };
+        let owned = |(table, key, image): (&str, RowKey, _)| (table.to_owned(), key.into_vec(), image);
+        let changes = self.changes().map(|change| change.map(owned)).collect::<Result<_, _>>()?;
+        Ok(Record { seq: self.seq, utc_ms: self.utc_ms, prev: self.prev, entry, changes })
+    }
+}
+
+impl Record {
+    /// Reads a line.
+    pub fn parse(line: &str) -> Result<Self, LineError> {
+        Parts::of(line)?.record()
+    }
+}
+
+/// The hash by which the next entry names this one: the leaf of the tree.
+pub fn hash_of(line: &str) -> Hash {
+    leaf_hash(line.as_bytes())
+}
+
+/// The hash of a leaf of a tree of RFC 6962, section 2.1.
+pub fn leaf_hash(leaf: &[u8]) -> Hash {
+    let mut hash = Sha256::new();
+    hash.update([0]);
+    hash.update(leaf);
+    hash.finalize().into()
+}
+
+// A verifier looks at every byte of a log: one search over the line, many bytes at a time.
+fn pieces(text: &str, between: u8) -> impl Iterator<Item = &str> {
+    let mut start = 0;
+    memchr_iter(between, text.as_bytes()).chain(once(text.len())).map(move |end| {
+        let piece = &text[start..end];
+        start = end + 1;
+        piece
+    })
+}
+
+fn halves(word: &str) -> Option<(&str, &str)> {
+    let at = memchr(b':', word.as_bytes())?;
+    Some((&word[..at], &word[at + 1..]))
+}
+
+fn list(word: &str) -> impl Iterator<Item = &str> {
+    (word != "-").then(|| pieces(word, b',')).into_iter().flatten()
+}
+
+fn change(word: &str) -> Result<(&str, RowKey, Option<Hash>), LineError> {
+    let wrong = LineError("change");
+    let (table, rest) = halves(word).ok_or(wrong)?;
+    let (key, image) = halves(rest).ok_or(wrong)?;
+    let image = if image == "-" { None } else { Some(hash(image).ok_or(wrong)?) };
+    let mut bytes: RowKey = smallvec![0; key.len() / 2];
+    unhex(key.as_bytes(), &mut bytes).ok_or(wrong)?;
+    Ok((table, bytes, image))
+}
+
+/// A number as it is written: no sign, no leading zero.
+pub fn number(word: &str) -> Option<u64> {
+    let written = word.bytes().all(|byte| byte.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
+    if written { word.parse().ok() } else { None }
+}
+
+pub(super) fn hash(word: &str) -> Option<Hash> {
+    let mut hash = [0; 32];
+    unhex(word.as_bytes(), &mut hash)?;
+    Some(hash)
+}
+
+fn unhex(word: &[u8], into: &mut [u8]) -> Option<()> {
+    if word.len() != into.len() * 2 {
+        return None;
+    }
+    let mut wrong = false;
+    for (pair, byte) in word.chunks_exact(2).zip(into) {
+        let [(high, first), (low, second)] = [digit(pair[0]), digit(pair[1])];
+        wrong |= first | second;
+        *byte = high << 4 | low;
+    }
+    (!wrong).then_some(())
+}
+
+// The value of a digit, and whether it is none: without a branch or a table, so that many are read at a time.
+fn digit(written: u8) -> (u8, bool) {
+    let (number, letter) = (written.wrapping_sub(b'0'), written.wrapping_sub(b'a'));
+    (if number < 10 { number } else { letter.wrapping_add(10) & 15 }, (number >= 10) & (letter >= 6))
+}
+
+fn text(word: &str) -> Result<String, LineError> {
+    let wrong = LineError("text");
+    if word == "-" {
+        return Ok(String::new());
+    }
+    let mut bytes = Vec::with_capacity(word.len());
+    let mut rest = word.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let mut escaped = [0];
+            let pair = [rest.next().ok_or(wrong)?, rest.next().ok_or(wrong)?];
+            unhex(&pair, &mut escaped).ok_or(wrong)?;
+            bytes.extend(escaped);
+        } else if plain(byte) {
+            bytes.push(byte);
+        } else {
+            return Err(wrong);
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Table;
+    use proptest::prelude::*;
+
+    fn put(key: &[u8]) -> Change {
+        Change::raw(Table::Zones, key.to_vec(), &[("alias", "m".into())], b"{}".to_vec())
+    }
+
+    #[test]
+    fn a_line_looks_as_described() {
+        let entry = Entry {
+            actor: "anna maria".into(),
+            action: "zone.make".into(),
+            decision: "allowed".into(),
+            objects: vec!["zone:7".into(), "-".into()],
+            ..Entry::default()
+        };
+        let written = line(3, 1_700_000_000_000, &[0xab; 32], &entry, &[put(b"k")]);
+        let prev = "ab".repeat(32);
+        let image = hex::encode(put(b"k").image(3).unwrap_or_default());
+        assert_eq!(
+            written,
+            format!(
+                "v1 3 1700000000000 {prev} anna%20maria - zone.make allowed - zone:7,%2d - zones:6b:{image}"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_not_exactly_a_line_is_refused() {
+        let good = line(
+            3,
+            5,
+            &[1; 32],
+            &Entry::default(),
+            &[put(b"k"), Change::Delete { table: Table::Zones, key: vec![9] }],
+        );
+        assert!(Record::parse(&good).is_ok());
+        let bad = [
+            good.replacen("v1", "v2", 1),
+            good.replacen(" 3 ", " 03 ", 1),
+            good.replacen(" 3 ", " +3 ", 1),
+            good.replacen("01", "0G", 1),
+            good.replacen("01", "AA", 1),
+            good.replacen(" - ", "  ", 1),
+            good.clone() + " -",
+            good.clone() + ",",
+            good.replacen("zones:", "zones", 1),
+            good.replacen(" - ", " %4 ", 1),
+            good.replacen(" - ", " a*b ", 1),
+        ];
+        for line in bad {
+            assert!(Record::parse(&line).is_err(), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            actor in ".*", credential in ".*", objects in prop::collection::vec(".+", 0..3),
+            approvals in prop::collection::vec(any::<Hash>(), 0..3), action_hash in any::<Option<Hash>>(),
+            seq in 0..u64::MAX, utc_ms: u64, prev: Hash, key in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let entry = Entry { actor, credential, objects, approvals, action_hash, ..Entry::default() };
+            let changes = [put(&key), Change::Delete { table: Table::Nodes, key: key.clone() }];
+            let read = Record::parse(&line(seq, utc_ms, &prev, &entry, &changes)).unwrap();
+            let expected: Vec<_> = changes
+                .iter()
+                .map(|change| (change.place().0.name().to_owned(), key.clone(), change.image(seq)))
+                .collect();
+            prop_assert_eq!(read, Record { seq, utc_ms, prev, entry, changes: expected });
+        }
+
+        #[test]
+        fn nothing_a_file_holds_makes_it_panic(line in ".*") {
+            let _ = Record::parse(&line);
+        }
+    }
+}
