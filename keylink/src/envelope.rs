@@ -5,7 +5,7 @@
 //! of a message is the SHA-256 of the same encoding: it does not change with the signature.
 
 use crate::ids::{Digest, KeyId, PublicKey};
-use crate::wire::{Blob, Hex, MESSAGE_MAX};
+use crate::wire::{self, Blob, Hex, MESSAGE_MAX};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -278,7 +278,7 @@ pub fn strict_up_to<T: DeserializeOwned>(most: usize, text: &[u8]) -> Result<T, 
     if text.len() > most || text.first() != Some(&b'{') {
         return Err(EnvelopeError::Malformed);
     }
-    serde_json::from_slice(text).map_err(|_| EnvelopeError::Malformed)
+    wire::read(text).map_err(|_| EnvelopeError::Malformed)
 }
 
 /// JSON of a value of ours. Our types have string keys and finite numbers, so this cannot fail; were it to, the

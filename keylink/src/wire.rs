@@ -4,11 +4,17 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use core::fmt;
-use serde::de::Error;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest message that is looked at.
 pub const MESSAGE_MAX: usize = 4 << 20;
+
+/// A value from JSON, with nothing behind it. The text is judged as UTF-8 once, and every program reads its types by
+/// this one reader: another would be compiled for each of them again.
+pub fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_str(std::str::from_utf8(json).map_err(Error::custom)?)
+}
 
 /// A 64-bit number, written as a decimal string without leading zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -66,7 +66,7 @@ impl Server {
 
     fn client(&mut self, mut stream: UnixStream) -> io::Result<()> {
         let line = read_line(&mut stream)?;
-        let reply = match serde_json::from_slice(&line) {
+        let reply = match keylink::wire::read(&line) {
             Ok(request) => self.answer(request).unwrap_or_else(Reply::Refused),
             // The text of the error could hold some of the request.
             Err(_) => Reply::Refused("not a request of this version".to_owned()),

@@ -212,8 +212,8 @@ fn roots(paths: &[PathBuf]) -> Result<Vec<SignedRoot>, Failure> {
     let mut all = Vec::new();
     for path in paths {
         let bytes = std::fs::read(path).map_err(at(path))?;
-        let many = serde_json::from_slice::<Vec<SignedRoot>>(&bytes);
-        let many = many.or_else(|_| serde_json::from_slice::<SignedRoot>(&bytes).map(|one| vec![one]));
+        let many = keylink::wire::read::<Vec<SignedRoot>>(&bytes);
+        let many = many.or_else(|_| keylink::wire::read::<SignedRoot>(&bytes).map(|one| vec![one]));
         let form = || Failure::environment(format!("{}: no root document", path.display()));
         all.extend(many.map_err(|_| form())?);
     }

@@ -223,7 +223,7 @@ fn run_show(args: &Show) -> Exit {
     // Read beside the process that serves: a head is wanted while the node is at work.
     let stored = Store::peek(&store_file(&args.data), identity.node()).map_err(Failure::environment)?;
     let stored = stored.ok_or_else(|| Failure::environment("no state of this node"))?;
-    let state: NodeState = serde_json::from_slice(&stored).map_err(Failure::environment)?;
+    let state: NodeState = keylink::wire::read(&stored).map_err(Failure::environment)?;
     if let Some(to) = &args.head {
         keep_head(to, state.checkpoint.as_ref())?;
     }

@@ -138,7 +138,7 @@ fn serve(mut input: BufReader<impl Read>, mut out: impl Write, explain: bool) ->
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let reply = match serde_json::from_slice::<Value>(&line) {
+        let reply = match keylink::wire::read::<Value>(&line) {
             Ok(case) => answer(&case, explain),
             Err(_) => json!({ "id": null, "error": Refused::INPUT }),
         };

@@ -60,7 +60,7 @@ pub fn receipt_file(store: &Path, who: &Who) -> Result<ReceiptFile, StoreError> 
     let node = who.node();
     // The state first: what is confirmed meanwhile is in both then, and nothing in neither.
     let state = Store::peek(store, node)?;
-    let state = state.map(|body| serde_json::from_slice::<NodeState>(&body));
+    let state = state.map(|body| keylink::wire::read::<NodeState>(&body));
     let state = state.transpose().map_err(|_| StoreError::Damaged(node))?;
     let (last, outbox) = state.map_or((0, Vec::new()), |state| (state.receipt.0.0, state.outbox));
     Ok(Store::evidence(store, node)?.file(who, last, &outbox))

@@ -99,7 +99,7 @@ pub(super) struct Text {
 impl Text {
     pub(super) fn read(path: &Path) -> Result<Self, IdentityError> {
         let text = Zeroizing::new(std::fs::read(path)?);
-        serde_json::from_slice(&text).map_err(|error| IdentityError::Format(error.to_string()))
+        keylink::wire::read(&text).map_err(|error| IdentityError::Format(error.to_string()))
     }
 
     pub(super) fn lies(&self) -> Result<(PublicKey, Lies), IdentityError> {

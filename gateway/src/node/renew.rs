@@ -114,7 +114,7 @@ impl Renewal {
         let (until_ms, issuer) = (end_of(&in_use), issuer_of(&in_use));
         let used = Box::new(used);
         // Without it the manager is asked again.
-        let asked = std::fs::read(asked_file(path)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let asked = std::fs::read(asked_file(path)).ok().and_then(|text| keylink::wire::read(&text).ok());
         let asked = asked.unwrap_or_default();
         Ok(Self { identity, path: path.to_owned(), until_ms, issuer, asked, tries: 0, shows: false, used })
     }

@@ -135,7 +135,7 @@ impl Sealer {
         if opened.is_err() {
             return Err(closed());
         }
-        serde_json::from_slice(&text).map_err(|_| closed())
+        keylink::wire::read(&text).map_err(|_| closed())
     }
 }
 

@@ -181,12 +181,12 @@ fn evidence(reads: &Connection, node: NodeId) -> Result<Evidence, StoreError> {
         let signed = |body: &[u8]| Signed::parse(body).map_err(|_| damaged());
         match kind {
             CONFIRMED => {
-                let one = serde_json::from_slice(&body).map_err(|_| damaged())?;
+                let one = keylink::wire::read(&body).map_err(|_| damaged())?;
                 found.confirmed.push((number.cast_unsigned(), one));
             }
             PROVED => found.proof = Some(signed(&body)?),
             FORKED => {
-                let one: Forked = serde_json::from_slice(&body).map_err(|_| damaged())?;
+                let one: Forked = keylink::wire::read(&body).map_err(|_| damaged())?;
                 found.forks.push(one);
             }
             _ => found.disputed.push(signed(&body)?),

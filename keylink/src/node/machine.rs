@@ -318,5 +318,5 @@ fn number_of(signed: &Signed) -> u64 {
     struct Any {
         head: message::Head,
     }
-    serde_json::from_slice::<Any>(&signed.payload).map_or(0, |any| any.head.seq.0)
+    crate::wire::read::<Any>(&signed.payload).map_or(0, |any| any.head.seq.0)
 }

@@ -3,7 +3,7 @@
 use super::schema::Table;
 use super::value::Value;
 use serde::Serialize;
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 /// SHA-256.
@@ -27,8 +27,7 @@ pub trait Stored: Serialize + DeserializeOwned {
 
     /// The object again.
     fn from_body(body: &[u8]) -> Result<Self, serde_json::Error> {
-        // Judged as text once, instead of each name and value in it.
-        serde_json::from_str(std::str::from_utf8(body).map_err(serde_json::Error::custom)?)
+        keylink::wire::read(body)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Paths of ceremonies. Sealed boxes go in and never come out.
 
+use super::answer::Json;
 use super::caller::Caller;
 use super::extract::{Asked, Named, Sent};
 use super::filters::CeremonyFilter;
@@ -12,9 +13,9 @@ use crate::core::action::Act;
 use crate::core::approval::{Action, ActionState};
 use crate::core::ids::ActionId;
 use crate::service::{Manager, RequestName};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use keylink::Signed;
 
 type Answer<T> = Result<Json<T>, Problem>;

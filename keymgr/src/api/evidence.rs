@@ -1,6 +1,7 @@
 //! What lies in the store alone: entries of the log with their proofs, checkpoints, and manifests and receipts of nodes in
 //! the bytes that were signed.
 
+use super::answer::Json;
 use super::extract::{Asked, Named};
 use super::filters::{CheckpointFilter, EntryFilter, ManifestQuery, ReceiptFilter, SizeQuery, SpanQuery};
 use super::lists::{Page, PageQuery, read_cursor, write_cursor};
@@ -12,7 +13,6 @@ use crate::core::rows::{Manifest, Receipt};
 use crate::log::{self, Record};
 use crate::service::Manager;
 use crate::store::{Error, Row, Store, Stored, Table};
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use keylink::wire::{Blob, U64};

@@ -43,7 +43,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Problem::malformed("a body is one JSON object"));
     }
-    serde_json::from_slice(bytes).map_err(|error| Problem::malformed(about(&error)))
+    keylink::wire::read(bytes).map_err(|error| Problem::malformed(about(&error)))
 }
 
 // Names of fields are ours; values are not repeated.

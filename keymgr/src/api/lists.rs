@@ -117,5 +117,5 @@ pub(super) fn write_cursor(key: &impl Serialize) -> String {
 
 pub(super) fn read_cursor<K: DeserializeOwned>(text: &str) -> Result<K, Problem> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Problem::malformed("not a cursor"))?;
-    serde_json::from_slice(&bytes).map_err(|_| Problem::malformed("not a cursor"))
+    keylink::wire::read(&bytes).map_err(|_| Problem::malformed("not a cursor"))
 }

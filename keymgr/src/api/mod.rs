@@ -5,6 +5,7 @@
 //! document and the tests of who may do what are made from it. This module decides nothing: it asks the
 //! manager's core.
 
+mod answer;
 mod caller;
 mod ceremonies;
 mod evidence;

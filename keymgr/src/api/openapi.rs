@@ -1,9 +1,9 @@
 //! The OpenAPI document (3.1), made from the table of paths and from the types that handlers read and write: a
 //! schema cannot say other than what is sent.
 
+use super::answer::Json;
 use super::problem::Problem;
 use super::routes::{ROUTES, Route, Shape};
-use axum::Json;
 use axum::response::IntoResponse;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;

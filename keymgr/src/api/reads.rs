@@ -1,5 +1,6 @@
 //! Paths that read.
 
+use super::answer::Json;
 use super::caller::Caller;
 use super::extract::{Asked, Named};
 use super::filters::{
@@ -27,9 +28,9 @@ use crate::core::table::{State as Records, Table, keys_of};
 use crate::core::{named, row_key};
 use crate::service::Manager;
 use crate::store;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use hsm::BackendClass;
 use keylink::message::Scope;
 use keylink::root::{RootDocument, SignedRoot};

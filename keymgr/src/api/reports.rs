@@ -1,6 +1,7 @@
 //! Paths of reports: the same pages as those of the lists that they are made from, as a table for people and
 //! auditors. What is counted over everything is counted in small pieces, so that no request keeps the writer waiting.
 
+use super::answer::Json;
 use super::caller::Caller;
 use super::extract::{Asked, Named};
 use super::filters::{ExpiringFilter, KeyFilter, NodeFilter};
@@ -12,8 +13,8 @@ use crate::core::campaign::Campaign;
 use crate::core::ids::CampaignId;
 use crate::report::{Fact, Report, campaign, compliance, facts, keys, nodes};
 use crate::service::Manager;
+use axum::Extension;
 use axum::extract::State;
-use axum::{Extension, Json};
 
 type Answer = Result<Json<Report>, Problem>;
 

@@ -1,5 +1,6 @@
 //! The centre's own keys: which sign, how far a change is, and what another change would ask for.
 
+use super::answer::Json;
 use super::caller::Caller;
 use super::extract::{Named, Sent};
 use super::problem::Problem;
@@ -11,9 +12,9 @@ use crate::core::people::Standing;
 use crate::core::signing::{DocumentSignatures, KeyPhase};
 use crate::core::table::{State as Records, Table};
 use crate::service::{Manager, RequestName, SuccessorProblem};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use keylink::PublicKey;
 use keylink::succession::CentreKey;
 use keylink::wire::U64;

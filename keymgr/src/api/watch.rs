@@ -1,5 +1,6 @@
 //! A campaign as it goes: by a long poll that answers when something has changed, or as server-sent events.
 
+use super::answer::Json;
 use super::caller::{Caller, Who, of_peer};
 use super::extract::{Asked, Named};
 use super::problem::Problem;
@@ -8,10 +9,10 @@ use crate::channel::Peer;
 use crate::core::campaign::Campaign;
 use crate::core::ids::CampaignId;
 use crate::service::Manager;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::{Extension, Json};
 use futures_util::stream::{Stream, unfold};
 use keylink::Digest;
 use schemars::JsonSchema;
@@ -86,8 +87,8 @@ pub(super) async fn events(
                 let now = look(&manager, &reader, id).ok()?;
                 if now.seen != seen {
                     let next = now.campaign.phase.is_live().then(|| now.seen.clone());
-                    let event = Event::default().event("campaign").id(&now.seen).json_data(&now).ok()?;
-                    return Some((Ok(event), next));
+                    let event = Event::default().event("campaign").id(&now.seen);
+                    return Some((Ok(event.data(serde_json::to_string(&now).ok()?)), next));
                 }
                 sleep(GLANCE).await;
             }

@@ -1,5 +1,6 @@
 //! Paths that write. Each takes an Idempotency-Key: the same request again is answered the same.
 
+use super::answer::Json;
 use super::caller::Caller;
 use super::extract::{Named, Sent};
 use super::problem::Problem;
@@ -21,9 +22,9 @@ use crate::service::{
 };
 use crate::vault::{KeySpec, Receiver};
 use crate::writer::SubmitError;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use keylink::action::Approval;
 use keylink::message::{EnrolmentToken, Mail, Package, Parcel};
 use keylink::root::SignedRoot;

@@ -42,7 +42,7 @@ impl CentreKeys {
     /// Learns the keys of the root documents, as far as each follows from the one before.
     pub fn learn(&mut self, row: &Row, report: &mut Report) {
         let mut wrong = |what: String| report.find("signature", row.table.name(), key_text(&row.key), what);
-        let Ok(Roots { former, root }) = serde_json::from_slice(&row.body) else {
+        let Ok(Roots { former, root }) = keylink::wire::read(&row.body) else {
             return wrong("no root documents are in it".to_owned());
         };
         for signed in former.iter().chain([&root]) {
@@ -102,7 +102,7 @@ impl CentreKeys {
     /// Whether the transcript in a row is this centre's, of that ceremony.
     pub fn signed(&self, row: &Row) -> Result<(), &'static str> {
         let signed = self.open(row)?;
-        let said: Option<Transcript> = serde_json::from_slice(&signed.payload).ok();
+        let said: Option<Transcript> = keylink::wire::read(&signed.payload).ok();
         match said.filter(|_| signed.kind == TRANSCRIPT) {
             Some(said) if said.kmc == self.kmc && row.key == said.ceremony.0 => Ok(()),
             Some(_) => Err("the transcript of another ceremony"),

@@ -68,7 +68,7 @@ impl Custody {
     /// Notes what a transcript names.
     pub fn transcript(&mut self, row: &Row) {
         let said = Signed::parse(&row.body).ok();
-        let said: Option<Transcript> = said.and_then(|signed| serde_json::from_slice(&signed.payload).ok());
+        let said: Option<Transcript> = said.and_then(|signed| keylink::wire::read(&signed.payload).ok());
         if let Some(said) = said {
             let named = said.parts.into_iter().map(|part| ((said.ceremony, part.message.0), part));
             self.wanted.extend(named);
@@ -83,7 +83,7 @@ impl Custody {
         by.key
             .verify_strict(&pae(&signed.kind, &signed.payload), &signature)
             .map_err(|_| "the signature does not hold")?;
-        let said: Option<Component> = serde_json::from_slice(&signed.payload).ok();
+        let said: Option<Component> = keylink::wire::read(&signed.payload).ok();
         let said = said.filter(|_| signed.kind == COMPONENT).ok_or("no component of a ceremony")?;
         if said.credential.0[..] != by.credential[..] || said.person.0[..] != by.person[..] {
             return Err("signed by the key of another");

@@ -237,7 +237,7 @@ fn json_of(body: &impl Serialize) -> Result<Vec<u8>, ClientProblem> {
 }
 
 fn value_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientProblem> {
-    serde_json::from_slice(bytes).map_err(|error| ClientProblem::Answer(error.to_string()))
+    keylink::wire::read(bytes).map_err(|error| ClientProblem::Answer(error.to_string()))
 }
 
 async fn taken(answer: reqwest::Response) -> Result<Vec<u8>, ClientProblem> {
@@ -246,7 +246,7 @@ async fn taken(answer: reqwest::Response) -> Result<Vec<u8>, ClientProblem> {
     if status.is_success() {
         return Ok(bytes.to_vec());
     }
-    Err(match serde_json::from_slice::<Problem>(&bytes) {
+    Err(match keylink::wire::read::<Problem>(&bytes) {
         Ok(problem) => ClientProblem::Refused(problem),
         Err(_) => ClientProblem::Answer(format!("HTTP {status}")),
     })

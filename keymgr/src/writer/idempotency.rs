@@ -54,7 +54,7 @@ pub(super) fn look<O: DeserializeOwned>(
     if row.column("request").bytes() != Some(request) {
         return Ok(Recalled::Other);
     }
-    serde_json::from_slice(&row.body).map(Recalled::Answer).map_err(|_| unreadable(&row))
+    keylink::wire::read(&row.body).map(Recalled::Answer).map_err(|_| unreadable(&row))
 }
 
 // Answers are not at hand from the start on, so each is judged when it is needed.

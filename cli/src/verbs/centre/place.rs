@@ -160,10 +160,16 @@ fn next_step(code: &str) -> Option<&'static str> {
 
 /// Runs a person's call to its end.
 pub fn block_on<T>(call: impl Future<Output = Result<T, ClientProblem>>) -> Result<T, Failure> {
-    // Not a runtime for every verb: one for every kind of answer is enough to compile.
-    let call: Pin<&mut dyn Future<Output = _>> = pin!(call);
+    let mut answer = None;
+    run(pin!(async { answer = Some(call.await) }))?;
+    answer.unwrap_or_else(|| unreachable!("it has ended")).map_err(failure)
+}
+
+// A runtime is compiled once, not for every verb and every kind of answer.
+fn run(call: Pin<&mut dyn Future<Output = ()>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Failure::environment)?.block_on(call).map_err(failure)
+    runtime.map_err(Failure::environment)?.block_on(call);
+    Ok(())
 }
 
 /// Prints a value as JSON, or what `text` makes of it.

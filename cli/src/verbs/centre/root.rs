@@ -176,7 +176,7 @@ fn write(to: &Path, root: &SignedRoot) -> Result<(), Failure> {
 
 fn read(from: &Path) -> Result<(SignedRoot, RootDocument), Failure> {
     let bytes = std::fs::read(from).map_err(|e| Failure::environment(format!("{}: {e}", from.display())))?;
-    let root: SignedRoot = serde_json::from_slice(&bytes)
+    let root: SignedRoot = keylink::wire::read(&bytes)
         .map_err(|_| Failure::check(format!("{}: not a root document", from.display())))?;
     let document = root.document().map_err(Failure::check)?;
     Ok((root, document))

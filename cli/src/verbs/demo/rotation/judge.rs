@@ -262,7 +262,7 @@ fn verified(
     verify.args(["audit", "verify", "--require-head", "--signatures", "--json"]).arg(&file);
     verify.args(heads.iter().flat_map(|head| ["--head".as_ref(), head.as_os_str()]));
     let out = verify.stdin(Stdio::null()).output().map_err(Failure::environment)?;
-    let said: Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
+    let said: Value = keylink::wire::read(&out.stdout).unwrap_or_default();
     let anchored = said.get("anchored") == Some(&Value::Bool(true));
     let agree = said.get("heads").and_then(Value::as_u64).unwrap_or_default();
     let of = |name: &str| said.get(name).cloned().unwrap_or_default();

@@ -88,7 +88,7 @@ impl Unit {
         let store = Store::open(&store_file(&self.data)).map_err(Failure::environment)?;
         let stored = store.load(self.fingerprints.0).map_err(Failure::environment)?;
         let stored = stored.ok_or_else(|| Failure::environment("a node has stored nothing"))?;
-        serde_json::from_slice(&stored).map_err(Failure::environment)
+        keylink::wire::read(&stored).map_err(Failure::environment)
     }
 }
 
