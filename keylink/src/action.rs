@@ -221,9 +221,7 @@ pub struct Action {
     pub details: Details,
 }
 
-impl Body for Action {
-    const KIND: &'static str = "action";
-}
+crate::envelope::body!(Action, "action");
 
 /// Hash of an action's exact bytes, which approvals sign.
 pub fn action_hash(action: &[u8]) -> Digest {
@@ -250,9 +248,7 @@ pub struct Approval {
     pub not_after: U64,
 }
 
-impl Body for Approval {
-    const KIND: &'static str = "approval";
-}
+crate::envelope::body!(Approval, "approval");
 
 /// A grant with its place in an action's list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

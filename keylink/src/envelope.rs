@@ -32,7 +32,36 @@ pub enum EnvelopeError {
 pub trait Body: Serialize + DeserializeOwned {
     /// The kind in the message's type.
     const KIND: &'static str;
+
+    /// From the JSON that a message carries.
+    fn from_payload(json: &[u8]) -> Result<Self, EnvelopeError> {
+        strict(json)
+    }
+
+    /// The JSON that a message carries.
+    fn to_payload(&self) -> Vec<u8> {
+        bytes_of(self)
+    }
 }
+
+/// Makes a type the content of messages of a kind. It is read and written by code of its own crate, which is not
+/// compiled again by everybody who opens or seals one.
+macro_rules! body {
+    ($body:ty, $kind:literal) => {
+        impl $crate::envelope::Body for $body {
+            const KIND: &'static str = $kind;
+
+            fn from_payload(json: &[u8]) -> Result<Self, $crate::envelope::EnvelopeError> {
+                $crate::envelope::strict(json)
+            }
+
+            fn to_payload(&self) -> Vec<u8> {
+                $crate::envelope::bytes_of(self)
+            }
+        }
+    };
+}
+pub(crate) use body;
 
 /// Whoever holds a signature key: a sealed file, or a token.
 pub trait Sign {
@@ -165,7 +194,7 @@ pub struct Signed {
 impl Signed {
     /// Signs a body.
     pub fn seal<B: Body>(body: &B, signer: &(impl Sign + ?Sized)) -> Self {
-        Self::seal_bytes(B::KIND, bytes_of(body), signer)
+        Self::seal_bytes(B::KIND, body.to_payload(), signer)
     }
 
     /// Signs bytes that were made before.
@@ -176,7 +205,7 @@ impl Signed {
 
     /// Signs a body with a key that may be out of reach.
     pub fn try_seal<B: Body>(body: &B, signer: &(impl TrySign + ?Sized)) -> Result<Self, NotSigned> {
-        Self::try_seal_bytes(B::KIND, bytes_of(body), signer)
+        Self::try_seal_bytes(B::KIND, body.to_payload(), signer)
     }
 
     /// The same for bytes that were made before.
@@ -226,7 +255,7 @@ impl Signed {
             return Err(EnvelopeError::Kind);
         }
         self.judge(key)?;
-        strict(&self.payload)
+        B::from_payload(&self.payload)
     }
 
     /// Judges the signature ahead of [`Signed::open`] under the same key, which does not judge it again: where there are
@@ -251,7 +280,7 @@ impl Signed {
 
     /// Reads the body of a message that is our own, or that is proved later: where it goes and what it names.
     pub fn peek<B: Body>(&self) -> Result<B, EnvelopeError> {
-        if self.kind == B::KIND { strict(&self.payload) } else { Err(EnvelopeError::Kind) }
+        if self.kind == B::KIND { B::from_payload(&self.payload) } else { Err(EnvelopeError::Kind) }
     }
 }
 

@@ -75,9 +75,7 @@ pub struct RootDocument {
     pub recovery: Recovery,
 }
 
-impl Body for RootDocument {
-    const KIND: &'static str = "root";
-}
+crate::envelope::body!(RootDocument, "root");
 
 /// Time between the moment a node first sees a root document signed by recovery keys and the moment it obeys.
 pub const RECOVERY_DELAY_MS: u64 = 72 * 3600 * 1000;

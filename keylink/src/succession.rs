@@ -56,9 +56,7 @@ pub struct Succession {
     pub made_ms: U64,
 }
 
-impl Body for Succession {
-    const KIND: &'static str = "signing-key";
-}
+crate::envelope::body!(Succession, "signing-key");
 
 /// The statement with both signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -56,6 +56,13 @@ macro_rules! stored {
                 let columns: fn(&Self) -> Columns = $columns;
                 columns(self)
             }
+            // Not left to the trait: what is said here is compiled here, and not by whoever reads a row.
+            fn body(&self) -> Vec<u8> {
+                keylink::envelope::bytes_of(self)
+            }
+            fn from_body(body: &[u8]) -> Result<Self, serde_json::Error> {
+                keylink::wire::read(body)
+            }
         }
     )*};
 }

@@ -1,7 +1,7 @@
 //! How a node says that it is there, asks for mail, and how it is.
 
 use super::Head;
-use crate::envelope::Body;
+use crate::envelope::body;
 use crate::ids::{Digest, Generation, KeySetId, NodeId};
 use crate::wire::{Hex, U64};
 use serde::{Deserialize, Serialize};
@@ -34,9 +34,7 @@ pub struct Hello {
     pub utc_ms: U64,
 }
 
-impl Body for Hello {
-    const KIND: &'static str = "hello";
-}
+body!(Hello, "hello");
 
 /// Asks for mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,9 +56,7 @@ pub struct Pull {
     pub wait_s: u16,
 }
 
-impl Body for Pull {
-    const KIND: &'static str = "pull";
-}
+body!(Pull, "pull");
 
 /// What is wrong at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -133,6 +129,4 @@ pub struct StatusBeat {
     pub checkpoint: Option<(U64, Digest)>,
 }
 
-impl Body for StatusBeat {
-    const KIND: &'static str = "beat";
-}
+body!(StatusBeat, "beat");

@@ -2,7 +2,7 @@
 
 use super::Head;
 use crate::action::Evidence;
-use crate::envelope::Body;
+use crate::envelope::body;
 use crate::ids::CommandId;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,4 @@ pub struct Command {
     pub evidence: Vec<Evidence>,
 }
 
-impl Body for Command {
-    const KIND: &'static str = "command";
-}
+body!(Command, "command");

@@ -4,7 +4,7 @@
 
 use super::Head;
 use crate::action::Evidence;
-use crate::envelope::Body;
+use crate::envelope::body;
 use crate::ids::{Digest, KmcId, NodeId, PublicKey, TokenId};
 use crate::root::SignedRoot;
 use crate::wire::{Blob, Hex, U64};
@@ -78,9 +78,7 @@ pub struct Enrol {
     pub attestation: String,
 }
 
-impl Body for Enrol {
-    const KIND: &'static str = "enrol";
-}
+body!(Enrol, "enrol");
 
 impl Enrol {
     /// The id under which it asks to be known.
@@ -127,6 +125,4 @@ pub struct Enrolled {
     pub evidence: Evidence,
 }
 
-impl Body for Enrolled {
-    const KIND: &'static str = "enrolled";
-}
+body!(Enrolled, "enrolled");

@@ -2,7 +2,7 @@
 
 use super::{Definition, Head};
 use crate::action::Evidence;
-use crate::envelope::Body;
+use crate::envelope::body;
 use crate::ids::{CampaignId, Digest, Generation};
 use crate::wire::{Hex, U64};
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,4 @@ pub struct Manifest {
     pub checkpoint: Option<Checkpoint>,
 }
 
-impl Body for Manifest {
-    const KIND: &'static str = "manifest";
-}
+body!(Manifest, "manifest");

@@ -1,7 +1,7 @@
 //! The manager's proof that its log holds a receipt: what a node keeps, and shows when the centre denies that it was told.
 
 use super::{Checkpoint, Head};
-use crate::envelope::Body;
+use crate::envelope::body;
 use crate::ids::{Digest, NodeId, PublicKey};
 use crate::merkle;
 use crate::note;
@@ -34,9 +34,7 @@ pub struct InclusionProof {
     pub checkpoint: Checkpoint,
 }
 
-impl Body for InclusionProof {
-    const KIND: &'static str = "inclusion-proof";
-}
+body!(InclusionProof, "inclusion-proof");
 
 /// Why a proof does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

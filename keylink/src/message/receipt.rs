@@ -2,7 +2,7 @@
 //! signed; it proves possession as far as its proof goes, and no deletion.
 
 use super::Head;
-use crate::envelope::Body;
+use crate::envelope::body;
 use crate::ids::{CampaignId, Digest, Generation, KeySetId, NodeId};
 use crate::wire::{Hex, U64};
 use serde::{Deserialize, Serialize};
@@ -96,9 +96,7 @@ pub struct Receipt {
     pub checkpoint: Option<(U64, Digest)>,
 }
 
-impl Body for Receipt {
-    const KIND: &'static str = "receipt";
-}
+body!(Receipt, "receipt");
 
 /// Longest counter-receipt that a node keeps, bytes; it is a few hundred.
 pub(crate) const COUNTER_MAX: usize = 4 << 10;
@@ -115,6 +113,4 @@ pub struct CounterReceipt {
     pub checkpoint: Option<(U64, Digest)>,
 }
 
-impl Body for CounterReceipt {
-    const KIND: &'static str = "counter-receipt";
-}
+body!(CounterReceipt, "counter-receipt");

@@ -1,7 +1,7 @@
 //! What a node says when it does not do what a message asks.
 
 use super::{Head, Step};
-use crate::envelope::Body;
+use crate::envelope::body;
 use crate::ids::{Digest, Generation, KeySetId, NodeId};
 use crate::wire::{Hex, U64};
 use serde::{Deserialize, Serialize};
@@ -103,9 +103,7 @@ pub struct Refused {
     pub utc_ms: U64,
 }
 
-impl Body for Refused {
-    const KIND: &'static str = "refused";
-}
+body!(Refused, "refused");
 
 /// A generation that a node holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +137,4 @@ pub struct Resync {
     pub utc_ms: U64,
 }
 
-impl Body for Resync {
-    const KIND: &'static str = "resync";
-}
+body!(Resync, "resync");

@@ -4,7 +4,7 @@
 //! request that its key has signed.
 
 use super::Head;
-use crate::envelope::Body;
+use crate::envelope::body;
 use crate::ids::{Digest, NodeId};
 use crate::wire::Blob;
 use serde::{Deserialize, Serialize};
@@ -32,9 +32,7 @@ pub struct Renew {
     pub certificate: Option<Blob>,
 }
 
-impl Body for Renew {
-    const KIND: &'static str = "renew";
-}
+body!(Renew, "renew");
 
 /// The certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +46,4 @@ pub struct Renewed {
     pub certificates: Vec<Blob>,
 }
 
-impl Body for Renewed {
-    const KIND: &'static str = "renewed";
-}
+body!(Renewed, "renewed");

@@ -2,7 +2,7 @@
 
 use super::Head;
 use crate::action::Evidence;
-use crate::envelope::Body;
+use crate::envelope::body;
 use crate::ids::{Digest, NodeId};
 use crate::wire::{Blob, Hex};
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,7 @@ pub struct RootKekOffer {
     pub evidence: Evidence,
 }
 
-impl Body for RootKekOffer {
-    const KIND: &'static str = "root-kek-offer";
-}
+body!(RootKekOffer, "root-kek-offer");
 
 /// The node accepts, and shows that it has derived the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +41,7 @@ pub struct RootKekAccept {
     pub confirm: Hex<32>,
 }
 
-impl Body for RootKekAccept {
-    const KIND: &'static str = "root-kek-accept";
-}
+body!(RootKekAccept, "root-kek-accept");
 
 /// The manager shows the same: only then the node keeps the KEK. Numbered together with manifests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +55,4 @@ pub struct RootKekConfirm {
     pub confirm: Hex<32>,
 }
 
-impl Body for RootKekConfirm {
-    const KIND: &'static str = "root-kek-confirm";
-}
+body!(RootKekConfirm, "root-kek-confirm");

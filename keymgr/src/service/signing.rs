@@ -55,7 +55,7 @@ impl Manager {
 
     /// Signs with the manifest key in use.
     pub(crate) async fn sign<B: Body>(&self, body: &B) -> Result<Signed, NotSigned> {
-        let payload = keylink::envelope::bytes_of(body);
+        let payload = body.to_payload();
         self.signing(move |signer| Signed::try_seal_bytes(B::KIND, payload, signer)).await
     }
 

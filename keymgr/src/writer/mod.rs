@@ -21,7 +21,7 @@ use driver::Driver;
 use keylink::Instant3;
 use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -244,21 +244,28 @@ impl<M: Machine> Writer<M> {
 
     /// Looks at committed state.
     pub fn view<T>(&self, look: impl FnOnce(&M) -> T) -> T {
-        let machine = match self.shared.machine.try_read() {
+        look(&self.still())
+    }
+
+    // Of their own, so that waiting is compiled once and not with each look.
+    fn still(&self) -> RwLockReadGuard<'_, M> {
+        match self.shared.machine.try_read() {
             Ok(machine) => machine,
             Err(_) => waiting(|| self.shared.machine.read().unwrap_or_else(PoisonError::into_inner)),
-        };
-        look(&machine)
+        }
+    }
+
+    fn held(&self) -> RwLockWriteGuard<'_, M> {
+        match self.shared.machine.try_write() {
+            Ok(machine) => machine,
+            Err(_) => waiting(|| self.shared.machine.write().unwrap_or_else(PoisonError::into_inner)),
+        }
     }
 
     /// Looks at committed state with what the machine has worked out from it at hand. Only such memories may
     /// change here, never what rows say.
     pub fn look_aside<T>(&self, look: impl FnOnce(&mut M) -> T) -> T {
-        let mut machine = match self.shared.machine.try_write() {
-            Ok(machine) => machine,
-            Err(_) => waiting(|| self.shared.machine.write().unwrap_or_else(PoisonError::into_inner)),
-        };
-        look(&mut machine)
+        look(&mut self.held())
     }
 
     /// Lets checkpoints be signed by another key from soon on: [`Standing::checkpoint_key`] says when. What was asked
