@@ -1,6 +1,6 @@
 //! The configuration file.
 
-use gateway::config::File;
+use gateway_config::File;
 use hostcmd::command::Authorised;
 
 /// Text as a configuration file: refused with words, or a configuration that keeps to its rules.

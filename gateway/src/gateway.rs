@@ -5,102 +5,17 @@ use crate::admin;
 use crate::admission::Admission;
 use crate::core::{self, BackendFactory, CoreHandle, CoreSetup, CryptoSetup, Sender};
 use crate::metrics::Metrics;
-use crate::plan::{self, Listener};
 use crate::stats::Stats;
+use crate::tls;
 use crate::worker::{self, Supervisor, Workers};
-use crate::{Limits, ListenSpec, StartError, TlsFiles};
+use crate::{Config, Listener, StartError};
 use hostcmd::{Authorised, KeyTable, Port, Role, Settings, Unit};
 use hsm::{BackendClass, LmkId, LmkInfo};
-use ipnet::IpNet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::UnboundedSender;
-
-/// How LMKs and ports belong together when a listener names no LMK.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PortMap {
-    /// Base port + LMK identifier.
-    #[default]
-    Direct,
-    /// As on physical units: base port for the default LMK, base + 1 + identifier for each.
-    Unit,
-}
-
-/// A listener.
-#[derive(Clone, Debug)]
-pub struct ListenerConfig {
-    /// Name for labels and logs; made from the address when there is none.
-    pub name: Option<String>,
-    /// Role, TLS, address, LMK.
-    pub spec: ListenSpec,
-    /// What its commands accept.
-    pub settings: Settings,
-    /// Text fields in EBCDIC.
-    pub ebcdic: bool,
-    /// Networks that may connect; empty means everybody, on loopback only.
-    pub allow: Vec<IpNet>,
-    /// Replies to commands with key references end with the generations that were used.
-    pub generation_trailer: bool,
-}
-
-impl ListenerConfig {
-    /// A strict ASCII listener without an allow-list.
-    pub const fn new(spec: ListenSpec) -> Self {
-        Self {
-            name: None,
-            spec,
-            settings: Settings::STRICT,
-            ebcdic: false,
-            allow: Vec::new(),
-            generation_trailer: false,
-        }
-    }
-}
-
-/// All that a gateway is told.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Listeners.
-    pub listeners: Vec<ListenerConfig>,
-    /// How their ports are counted.
-    pub port_map: PortMap,
-    /// Worker threads, one engine each; 0 means one per available core.
-    pub cores: usize,
-    /// Length of the message header, 0 to 255 bytes.
-    pub header_length: usize,
-    /// Limits.
-    pub limits: Limits,
-    /// Certificate, key and client CA of TLS listeners.
-    pub tls: Option<TlsFiles>,
-    /// Where `/metrics`, `/healthz` and `/readyz` are served.
-    pub admin: Option<SocketAddr>,
-    /// What is authorised from the start; under test LMKs only.
-    pub authorised: Authorised,
-    /// Serial, firmware, registered decimalisation tables; the gateway keeps time and counts itself.
-    pub unit: Unit,
-    /// For benches: every frame gets header, reply code, `00` and filler up to this many bytes, and no
-    /// engine sees it. All the rest is the same loop.
-    pub echo: Option<usize>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listeners: vec![ListenerConfig::new(ListenSpec::default())],
-            port_map: PortMap::Direct,
-            cores: 0,
-            header_length: 4,
-            limits: Limits::default(),
-            tls: None,
-            admin: None,
-            authorised: Authorised::NONE,
-            unit: Unit::default(),
-            echo: None,
-        }
-    }
-}
 
 /// Whether the gateway can serve, as `/readyz` tells it.
 #[derive(Clone, Debug, Default)]
@@ -176,7 +91,7 @@ impl Gateway {
         let (stats, health) = (Stats::new(cores), Health::default());
         let metrics = Metrics::new(stats.clone());
         let tls = config.tls.as_ref().filter(|_| config.listeners.iter().any(|l| l.spec.tls));
-        let tls = tls.map(TlsFiles::load).transpose()?;
+        let tls = tls.map(tls::load).transpose()?;
         let setup = CoreSetup {
             limits: config.limits,
             header_length: config.header_length,
@@ -195,7 +110,7 @@ impl Gateway {
         };
         let cores = core::start(cores, &setup)?;
         let facts = cores.first().map(CoreHandle::facts).ok_or(StartError::Backend)?;
-        let (sockets, listeners) = bind_all(plan::check(&config, &facts.lmks)?)?;
+        let (sockets, listeners) = bind_all(crate::check_listeners(&config, &facts.lmks)?)?;
         let ports: Arc<[Port]> = listeners.iter().map(|l| port(&config, l)).collect();
         let names: Arc<[Arc<str>]> = listeners.iter().map(|l| l.name.as_str().into()).collect();
         let secure: Arc<[bool]> = listeners.iter().map(|l| l.tls).collect();

@@ -17,16 +17,12 @@ mod admin;
 mod admission;
 mod background;
 mod clock;
-pub mod config;
 mod core;
 mod error;
 pub mod frame;
 mod gateway;
-mod limits;
-mod listen;
 mod metrics;
 pub mod node;
-mod plan;
 mod stats;
 mod tls;
 pub mod worker;
@@ -34,9 +30,9 @@ pub mod worker;
 pub use crate::core::BackendFactory;
 pub use background::stand_back;
 pub use error::StartError;
-pub use gateway::{Config, Gateway, Health, ListenerConfig, PortMap, Running, Switches};
-pub use limits::Limits;
-pub use listen::{ListenSpec, SpecError};
-pub use plan::{Listener, check as check_listeners};
-pub use tls::TlsFiles;
+pub use gateway::{Gateway, Health, Running, Switches};
+pub use gateway_config::{
+    self as config, Config, Limits, ListenSpec, Listener, ListenerConfig, PortMap, SpecError, TlsFiles,
+    check_listeners,
+};
 pub use worker::Workers;

@@ -1,59 +1,39 @@
 //! TLS by rustls with the ring provider, named explicitly: two providers in one build without a choice
 //! fail at run time.
 
-use crate::StartError;
+use crate::{StartError, TlsFiles};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Where certificate, key and client CA are (PEM), and which versions are spoken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Certificate chain of the server.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-    /// CA of the clients. When given, a client without a certificate of it is refused.
-    pub client_ca: Option<PathBuf>,
-    /// TLS 1.2 is spoken as well as 1.3.
-    pub tls12: bool,
-}
-
-impl TlsFiles {
-    /// Server authentication only, TLS 1.3.
-    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        Self { certificate: certificate.into(), key: key.into(), client_ca: None, tls12: false }
-    }
-
-    /// Reads the files.
-    pub(crate) fn load(&self) -> Result<Arc<ServerConfig>, StartError> {
-        let chain = read_certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?).map_err(|e| bad(&self.key, &e))?;
-        let provider = Arc::new(default_provider());
-        let versions: &[_] = if self.tls12 { &[&TLS13, &TLS12] } else { &[&TLS13] };
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(versions)
-            .map_err(|e| StartError::Tls(e.to_string()))?;
-        let builder = match &self.client_ca {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let mut roots = RootCertStore::empty();
-                for root in read_certificates(path)? {
-                    roots.add(root).map_err(|e| bad(path, &e))?;
-                }
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                    .build()
-                    .map_err(|e| bad(path, &e))?;
-                builder.with_client_cert_verifier(verifier)
+/// Reads the files.
+pub fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, StartError> {
+    let chain = read_certificates(&files.certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|e| bad(&files.key, &e))?;
+    let provider = Arc::new(default_provider());
+    let versions: &[_] = if files.tls12 { &[&TLS13, &TLS12] } else { &[&TLS13] };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(|e| StartError::Tls(e.to_string()))?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for root in read_certificates(path)? {
+                roots.add(root).map_err(|e| bad(path, &e))?;
             }
-        };
-        builder.with_single_cert(chain, key).map(Arc::new).map_err(|e| bad(&self.certificate, &e))
-    }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .map_err(|e| bad(path, &e))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    builder.with_single_cert(chain, key).map(Arc::new).map_err(|e| bad(&files.certificate, &e))
 }
 
 fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, StartError> {

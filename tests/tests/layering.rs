@@ -19,7 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hostcmd", &["hsm", "tr31", "pinblock", "cardcrypto"]),
     ("keylink", &["tr31"]),
     ("hostclient", &["hostcmd"]),
-    ("gateway", &["hostcmd", "keylink", "hsm"]),
+    ("gateway-config", &["hostcmd", "hsm"]),
+    ("gateway", &["gateway-config", "hostcmd", "keylink", "hsm"]),
     ("keymgr-core", &["keylink"]),
     ("keymgr", &["keymgr-core", "keylink", "hostcmd", "hostclient", "tr31", "hsm"]),
     (
@@ -58,6 +59,7 @@ const DATA_PLANE: &[&str] = &[
     "hsm-sim",
     "hsm-pkcs11",
     "hostcmd",
+    "gateway-config",
     "gateway",
 ];
 

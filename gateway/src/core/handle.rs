@@ -183,7 +183,7 @@ impl Core {
     fn new(index: usize, setup: CoreSetup) -> (Self, Facts) {
         let now = clock::unix_seconds();
         let unit = Unit { started: clock::moment(now), now: clock::moment(now), ..setup.unit };
-        let longest = setup.limits.frame_longest.min(crate::limits::FRAME_LONGEST);
+        let longest = setup.limits.frame_longest.min(gateway_config::FRAME_LONGEST);
         let (crypto, facts) = match setup.crypto {
             CryptoSetup::Here(factory) => {
                 let backend = factory();

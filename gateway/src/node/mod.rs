@@ -6,7 +6,6 @@
 
 mod carry;
 mod clock;
-mod config;
 mod contact;
 mod declined;
 mod enrol;
@@ -32,9 +31,9 @@ mod waiting;
 
 pub use carry::carry;
 pub use clock::{Clock, SystemClock};
-pub use config::NodeTable;
 pub use enrol::{EnrolError, Enrolment, join};
 pub use evidence::{Confirmed, Evidence, receipt_file};
+pub use gateway_config::NodeTable;
 pub use https::{HttpsTransport, TlsIdentity};
 pub use identity::{Identity, IdentityError, Who};
 pub use installer::{Installer, InstallerLmks};

@@ -2,7 +2,6 @@
 //! store or the backend that installs keys.
 
 use super::clock::SystemClock;
-use super::config::NodeTable;
 use super::https::{HttpsTransport, TlsIdentity};
 use super::identity::{Identity, IdentityError, Who};
 use super::installer::{Installer, InstallerLmks};
@@ -17,6 +16,7 @@ use super::token::Custody;
 use super::transport::{Transport, TransportError};
 use crate::background::stand_back;
 use crate::{BackendFactory, Health, Switches};
+use gateway_config::NodeTable;
 use hsm::{BackendClass, LmkId, LmkInfo, LmkScheme};
 use keylink::node::{About, Rules};
 use std::net::SocketAddr;

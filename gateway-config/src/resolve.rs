@@ -5,8 +5,7 @@ use super::file::{
     File, ListenerTable, LogFormat, PinLengthText, Profile, SettingsTable, TlsTable, WorkersTable,
 };
 use super::size::cache_bytes;
-use crate::gateway::{Config, ListenerConfig, PortMap};
-use crate::{Limits, ListenSpec, TlsFiles, plan};
+use crate::{Config, Limits, ListenSpec, ListenerConfig, PortMap, TlsFiles, plan};
 use core::ops::RangeInclusive;
 use hostcmd::{Authorised, PinLength, Settings};
 use hsm::{LmkId, LmkInfo, LmkScheme};
@@ -20,7 +19,7 @@ const CACHE: RangeInclusive<usize> = 64 << 10..=4 << 30;
 /// A configuration that was judged.
 #[derive(Debug)]
 pub struct Resolved {
-    /// For [`crate::Gateway::start`].
+    /// For the gateway.
     pub gateway: Config,
     /// The public test LMKs are wanted.
     pub insecure_test_lmk: bool,
