@@ -145,6 +145,7 @@ pub struct Material {
     /// Strength of the wrapping key in bits; never less than the key's own.
     pub wrapper_strength_bits: u16,
     /// Key that the material arrived under, if it arrived: its compromise makes this key suspect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrived_under: Option<(KeySetId, Generation)>,
 }
 
@@ -174,7 +175,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// One generation of a key set.
+/// One generation of a key set. There may be a million rows of these: what most of them do not have is not written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
@@ -189,25 +190,31 @@ pub struct Key {
     origin: Origin,
     born_utc_ms: u64,
     /// End of the destroy hold, UTC milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destroy_hold_until: Option<u64>,
     /// Online or archived.
     pub storage: Storage,
     /// The number was taken, and no node ever used the key.
     pub aborted: bool,
     /// Compromise of another key, or of this one after its destruction, makes it suspect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspect: Option<String>,
     /// Challenge of the possession proof, once for the generation.
     pub nonce: Digest,
     /// The smallest number of days of warning already given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned_days: Option<u32>,
     /// Uses at all nodes, where the policy bounds them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub uses: u64,
     /// The campaign that brings it to nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub campaign: Option<CampaignId>,
     /// The campaign that takes it from nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_by: Option<CampaignId>,
     /// Keys under which it was given out.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub left_under: BTreeSet<KeyRef>,
     /// Actions by whose right something was done with it, oldest first. Nodes are shown them.
     pub rights: Vec<ActionId>,

@@ -18,6 +18,7 @@ pub mod due;
 pub mod enrolment;
 mod evidence;
 mod grants;
+pub mod held;
 pub mod ids;
 pub mod input;
 pub mod key;

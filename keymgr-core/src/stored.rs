@@ -275,26 +275,26 @@ impl Record {
     /// The change of the store that writes this record.
     pub fn to_change(&self) -> Change {
         match self {
-            Self::Centre(r) => Change::put(r),
-            Self::Person(r) => Change::put(r),
-            Self::Credential(r) => Change::put(r),
-            Self::Policy(r) => Change::put(r),
-            Self::Zone(r) => Change::put(r),
-            Self::Member(r) => Change::put(r),
-            Self::Node(r) => Change::put(r),
-            Self::KeySet(r) => Change::put(r),
-            Self::Key(r) => Change::put(r),
-            Self::Copy(r) => Change::put(r),
-            Self::Action(r) => Change::put(r),
-            Self::Campaign(r) => Change::put(r),
-            Self::Delivery(r) => Change::put(r),
-            Self::Alarm(r) => Change::put(r),
+            Self::Centre(r) => Change::put(&**r),
+            Self::Person(r) => Change::put(&**r),
+            Self::Credential(r) => Change::put(&**r),
+            Self::Policy(r) => Change::put(&**r),
+            Self::Zone(r) => Change::put(&**r),
+            Self::Member(r) => Change::put(&**r),
+            Self::Node(r) => Change::put(&**r),
+            Self::KeySet(r) => Change::put(&**r),
+            Self::Key(r) => Change::put(&**r),
+            Self::Copy(r) => Change::put(&**r),
+            Self::Action(r) => Change::put(&**r),
+            Self::Campaign(r) => Change::put(&**r),
+            Self::Delivery(r) => Change::put(&**r),
+            Self::Alarm(r) => Change::put(&**r),
             Self::Manifest(r) => Change::put(r),
             Self::Receipt(r) => Change::put(r),
             Self::Approval(r) => Change::put(r),
             Self::Ceremony(r) => Change::put(r),
             Self::Component(r) => Change::put(r),
-            Self::Token(r) => Change::put(r),
+            Self::Token(r) => Change::put(&**r),
             Self::Forgotten(token) => Change::Delete { table: Table::Enrolments, key: token.0.to_vec() },
         }
     }
@@ -302,24 +302,28 @@ impl Record {
     /// The record of a row; none for rows that are not the core's, or that it does not need at hand.
     pub fn of_row(row: &Row) -> Result<Option<Self>, serde_json::Error> {
         Ok(Some(match row.table {
-            Table::Meta if row.key == b"centre" => Self::Centre(row.object()?),
-            Table::Persons => Self::Person(row.object()?),
-            Table::Credentials => Self::Credential(row.object()?),
-            Table::Policies => Self::Policy(row.object()?),
-            Table::Zones => Self::Zone(row.object()?),
-            Table::ZoneMembers => Self::Member(row.object()?),
-            Table::Nodes => Self::Node(row.object()?),
-            Table::KeySets => Self::KeySet(row.object()?),
-            Table::Generations => Self::Key(row.object()?),
-            Table::WrappedCopies => Self::Copy(row.object()?),
-            Table::Actions => Self::Action(row.object()?),
-            Table::Campaigns => Self::Campaign(row.object()?),
-            Table::Deliveries => Self::Delivery(row.object()?),
-            Table::Alarms => Self::Alarm(row.object()?),
-            Table::Enrolments => Self::Token(row.object()?),
+            Table::Meta if row.key == b"centre" => Self::Centre(boxed(row)?),
+            Table::Persons => Self::Person(boxed(row)?),
+            Table::Credentials => Self::Credential(boxed(row)?),
+            Table::Policies => Self::Policy(boxed(row)?),
+            Table::Zones => Self::Zone(boxed(row)?),
+            Table::ZoneMembers => Self::Member(boxed(row)?),
+            Table::Nodes => Self::Node(boxed(row)?),
+            Table::KeySets => Self::KeySet(boxed(row)?),
+            Table::Generations => Self::Key(boxed(row)?),
+            Table::WrappedCopies => Self::Copy(boxed(row)?),
+            Table::Actions => Self::Action(boxed(row)?),
+            Table::Campaigns => Self::Campaign(boxed(row)?),
+            Table::Deliveries => Self::Delivery(boxed(row)?),
+            Table::Alarms => Self::Alarm(boxed(row)?),
+            Table::Enrolments => Self::Token(boxed(row)?),
             _ => return Ok(None),
         }))
     }
+}
+
+fn boxed<S: Stored>(row: &Row) -> Result<Box<S>, serde_json::Error> {
+    row.object().map(Box::new)
 }
 
 impl Machine for Core {

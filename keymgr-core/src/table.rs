@@ -9,6 +9,7 @@ use super::alarm::{Alarm, AlarmKind};
 use super::approval::{Action, Registry};
 use super::campaign::{Campaign, Delivery};
 use super::centre::Centre;
+use super::held::Held;
 use super::ids::{ActionId, CampaignId, CredentialId, KeySetId, NodeId, PersonId, PolicyId, ZoneId};
 use super::key::{Key, KeySet};
 use super::node::{Copy, Member, Node, Zone};
@@ -17,21 +18,20 @@ use super::policy::Policy;
 use super::refusal::Refusal;
 use super::rows::{Approval, Ceremony, Component, Manifest, Receipt, Token};
 use keylink::TokenId;
-use std::collections::BTreeMap;
 
 macro_rules! tables {
     ($($name:ident: $key:ty => $record:ident, by $key_of:expr;)*) => {
         /// All records at hand.
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct State {
-            $(pub(super) $name: BTreeMap<$key, $record>,)*
+            $(pub(super) $name: Held<$key, $record>,)*
         }
 
         /// One record of any table.
         #[derive(Clone, Debug, PartialEq)]
         #[allow(missing_docs, reason = "named by what they hold")]
         #[allow(clippy::large_enum_variant, reason = "short-lived")]
-        pub enum Record { $($record($record),)* Manifest(Manifest), Receipt(Receipt), Approval(Approval), Ceremony(Ceremony), Component(Component), Forgotten(TokenId) }
+        pub enum Record { $($record(Box<$record>),)* Manifest(Manifest), Receipt(Receipt), Approval(Approval), Ceremony(Ceremony), Component(Component), Forgotten(TokenId) }
 
         impl State {
             /// Takes a record in, over an older one.
@@ -62,8 +62,8 @@ macro_rules! tables {
 
         $(impl Table<$record> for State {
             type Key = $key;
-            fn rows(&self) -> &BTreeMap<$key, $record> { &self.$name }
-            fn rows_mut(&mut self) -> &mut BTreeMap<$key, $record> { &mut self.$name }
+            fn rows(&self) -> &Held<$key, $record> { &self.$name }
+            fn rows_mut(&mut self) -> &mut Held<$key, $record> { &mut self.$name }
             fn key_of(record: &$record) -> $key {
                 let key_of: fn(&$record) -> $key = $key_of;
                 key_of(record)
@@ -77,9 +77,9 @@ pub trait Table<R> {
     /// What names a record.
     type Key: Ord + Clone + std::fmt::Debug;
     /// The records.
-    fn rows(&self) -> &BTreeMap<Self::Key, R>;
+    fn rows(&self) -> &Held<Self::Key, R>;
     /// The records, to be written.
-    fn rows_mut(&mut self) -> &mut BTreeMap<Self::Key, R>;
+    fn rows_mut(&mut self) -> &mut Held<Self::Key, R>;
     /// The name of a record.
     fn key_of(record: &R) -> Self::Key;
 }
@@ -155,7 +155,7 @@ impl<'a> Change<'a> {
         let base = self.base;
         if !Table::<R>::rows(&self.over).contains_key(key) {
             let record = Table::<R>::rows(base).get(key).ok_or_else(|| Refusal::unknown::<R>(key))?;
-            Table::<R>::rows_mut(&mut self.over).insert(key.clone(), record.clone());
+            Table::<R>::rows_mut(&mut self.over).insert(key.clone(), Box::new(record.clone()));
         }
         Table::<R>::rows_mut(&mut self.over).get_mut(key).ok_or_else(|| Refusal::unknown::<R>(key))
     }
@@ -165,7 +165,7 @@ impl<'a> Change<'a> {
     where
         State: Table<R>,
     {
-        Table::<R>::rows_mut(&mut self.over).insert(<State as Table<R>>::key_of(&record), record);
+        Table::<R>::rows_mut(&mut self.over).insert(<State as Table<R>>::key_of(&record), Box::new(record));
     }
 
     /// Writes a record that must be new.

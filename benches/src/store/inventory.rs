@@ -109,13 +109,13 @@ fn fill(keys: u64, founded: &Founded, place: &Place, now: u64) -> Result<(), Str
     for first in (0..sets).step_by(256) {
         let batch = (first..sets.min(first + 256)).map(|n| {
             let set = set(n);
-            let mut changes: Vec<Change> = vec![Record::KeySet(set.clone()).to_change()];
+            let mut changes: Vec<Change> = vec![Record::KeySet(Box::new(set.clone())).to_change()];
             for number in 1..=GENERATIONS {
                 let mut key = key(&set, n * u64::from(GENERATIONS) + u64::from(number), number, now)?;
                 if n == 0 {
                     seal(&mut key, founded, &mut vault)?;
                 }
-                changes.push(Record::Key(key).to_change());
+                changes.push(Record::Key(Box::new(key)).to_change());
             }
             Ok((entry("key.make"), changes))
         });

@@ -166,7 +166,7 @@ impl Request<'_> {
                 let mut random = [0; 10];
                 random.copy_from_slice(&self.fresh.draw("action", 0).0[..10]);
                 // Sorted by id, actions stand in the order in which they were asked for.
-                let last = tx.base().actions.last_key_value().map(|(id, _)| *id);
+                let last = tx.base().actions.keys().next_back().copied();
                 return self.propose(tx, by, ActionId::after(last, now, random), 1, act, note);
             }
             Input::Edit { by, action, act } => {

@@ -529,7 +529,7 @@ fn a_hold_without_end_does_not_end_at_the_next_tick() {
     house.carry(Act::DeactivateKey(lost));
     let mut policy = house.policy(PolicyId::new(2, [1; 10]), KeyKind::Zmk);
     (policy.destroy_hold_ms, policy.originator_period_ms) = (u64::MAX, u64::MAX);
-    house.core.absorb(Record::Policy(policy));
+    house.core.absorb(Record::Policy(Box::new(policy)));
     house.carry(Act::DestroyKey(lost));
     house.now += 1_000;
     house.must(Input::Tick);

@@ -117,7 +117,7 @@ fn approvals_are_counted_from_messages_that_were_signed() {
         let mut record = house.core.state().action(&action).expect("there").clone();
         assert!(house.core.performable(&action, house.now).is_ok());
         forge(&mut record);
-        house.core.absorb(Record::Action(record));
+        house.core.absorb(Record::Action(Box::new(record)));
         assert!(refused(&mut house, action).contains("too few"));
     }
 }

@@ -38,7 +38,7 @@ impl World {
     }
 
     fn check_key(&mut self, key: &Key) {
-        let before = match self.stored(&Record::Key(key.clone())) {
+        let before = match self.stored(&Record::Key(Box::new(key.clone()))) {
             Some(Record::Key(before)) => Some(before),
             _ => None,
         };
@@ -62,7 +62,7 @@ impl World {
         {
             self.violated(format!("the number of {name} was given to two keys"));
         }
-        self.follow_edges(before.as_ref(), key.state(), &name.to_string());
+        self.follow_edges(before.as_deref(), key.state(), &name.to_string());
     }
 
     // Two moves may fall into one request: there must be a way along the edges. A hold is waited for by one that was set
@@ -92,7 +92,7 @@ impl World {
     fn check_action(&mut self, core: &Core, action: &Action) {
         let carried =
             matches!(action.state, ActionState::Done | ActionState::Approved | ActionState::Failed(_));
-        let before = match self.stored(&Record::Action(action.clone())) {
+        let before = match self.stored(&Record::Action(Box::new(action.clone()))) {
             Some(Record::Action(before)) => before.state,
             _ => ActionState::Pending,
         };

@@ -51,6 +51,11 @@ pub trait Engine: Send {
     /// as null, and the reader of the row refuses it.
     fn query(&mut self, statement: &Statement, each: Each<'_>) -> Result<(), Error>;
 
+    /// The same for a whole table that is read once, however much that is.
+    fn scan(&mut self, statement: &Statement, each: Each<'_>) -> Result<(), Error> {
+        self.query(statement, each)
+    }
+
     /// One write transaction: the fence holds, then every statement, then the commit. `Ok` means durable.
     fn write(&mut self, fence: Fence, statements: Statements<'_>) -> Result<(), Error>;
 

@@ -47,7 +47,7 @@ impl Store {
         each: &mut dyn FnMut(Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let sql = format!("SELECT {} FROM {}", columns(table), table.name());
-        self.engine.query(&Statement::new(sql, Vec::new()), &mut |values| each(row(table, values)?))
+        self.engine.scan(&Statement::new(sql, Vec::new()), &mut |values| each(row(table, values)?))
     }
 
     /// The rows whose column has this value, after this key, in key order.

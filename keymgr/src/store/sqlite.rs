@@ -17,6 +17,9 @@ pub(super) struct Sqlite {
     _lock: Option<File>,
 }
 
+/// Most of the file that is mapped, bytes; SQLite takes less where it is built for less.
+const MAPPED: i64 = 1 << 40;
+
 /// Pages in the write-ahead log before they are put into the file: 64 MiB.
 const CHECKPOINT_PAGES: u32 = 16_384;
 
@@ -99,6 +102,15 @@ impl Engine for Sqlite {
             each(values)?;
         }
         Ok(())
+    }
+
+    // A start reads the whole file once: mapped, its pages are neither copied nor kept. Not mapped for longer, since what
+    // cannot be read then ends the process.
+    fn scan(&mut self, statement: &Statement, each: Each<'_>) -> Result<(), Error> {
+        self.connection.pragma_update(None, "mmap_size", MAPPED)?;
+        let done = self.query(statement, each);
+        self.connection.pragma_update(None, "mmap_size", 0)?;
+        done
     }
 
     fn write(&mut self, fence: Fence, statements: Statements<'_>) -> Result<(), Error> {

@@ -136,7 +136,7 @@ impl Centre {
             records.push(Record::Approval(rows::Approval { action: action.id, person, credential, signed }));
         }
         let entry = approves(&action);
-        records.push(Record::Action(action));
+        records.push(Record::Action(Box::new(action)));
         self.forge(entry, &records);
     }
 
@@ -218,8 +218,10 @@ fn an_action_without_its_approvals_is_named() {
     let mut centre = Centre::founded();
     let mut action = centre.propose(OPERATOR, zone(1));
     action.state = ActionState::Approved;
-    centre
-        .forge(Entry { action: "centre.tick".into(), ..Entry::default() }, &[Record::Action(action.clone())]);
+    centre.forge(
+        Entry { action: "centre.tick".into(), ..Entry::default() },
+        &[Record::Action(Box::new(action.clone()))],
+    );
     named(&centre.verify(), &action, "no entry of the log approves");
 
     // One that is done by its right, whatever its row says.
@@ -238,7 +240,7 @@ fn a_genuine_approval_of_another_action_counts_for_nothing() {
     let mut action = centre.propose(OPERATOR, zone(2));
     (action.state, action.approvals) = (ActionState::Done, other.approvals.clone());
     let seq = centre.ledger.size();
-    centre.forge(approves(&action), &[Record::Action(action.clone())]);
+    centre.forge(approves(&action), &[Record::Action(Box::new(action.clone()))]);
     let report = centre.verify();
     named(&report, &action, "0 of 2 persons");
     found(&report, "unapproved", "log", &seq.to_string(), "approval of another action");
@@ -288,7 +290,7 @@ fn an_officer_who_was_only_written_down_is_none() {
     for n in [6, 7] {
         let (person, credential) =
             Person::register(&person(n, &centre.people[n], Role::SecurityOfficer)).unwrap();
-        records.extend([Record::Person(person), Record::Credential(credential)]);
+        records.extend([Record::Person(Box::new(person)), Record::Credential(Box::new(credential))]);
     }
     centre.forge(Entry { action: "action.approve".into(), ..Entry::default() }, &records);
     let action = centre.propose(OPERATOR, zone(1));
@@ -311,7 +313,7 @@ fn an_officer_who_was_only_written_down_is_none() {
     let mut credential = centre.core.state().credential(&caller(0).credential).unwrap().clone();
     credential.key = centre.people[7].key();
     centre.people[0] = SoftSigner::new(&[8; 32]);
-    centre.forge(Entry::default(), &[Record::Credential(credential)]);
+    centre.forge(Entry::default(), &[Record::Credential(Box::new(credential))]);
     let action = centre.propose(OPERATOR, zone(1));
     let given = [0, 1].map(|n| (n, centre.approval(n, &action, |_| ())));
     centre.carry_by(&action, given.into());
@@ -340,7 +342,7 @@ fn a_record_that_says_other_than_its_bytes_is_named() {
         let mut centre = Centre::founded();
         let mut action = centre.carry(zone(1));
         change(&mut action);
-        centre.forge(Entry::default(), &[Record::Action(action.clone())]);
+        centre.forge(Entry::default(), &[Record::Action(Box::new(action.clone()))]);
         named(&centre.verify(), &action, what);
     }
 }
