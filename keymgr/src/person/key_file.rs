@@ -3,11 +3,17 @@
 
 use pkcs8::der::Decode;
 use pkcs8::der::zeroize::Zeroizing;
+use pkcs8::pkcs5::{pbes2::Parameters, scrypt};
 use pkcs8::{EncryptedPrivateKeyInfoOwned, PrivateKeyInfoRef, SecretDocument};
 use thiserror::Error;
 
 /// Shortest passphrase, in bytes.
 pub const PASSPHRASE_MIN: usize = 12;
+
+/// The least work of scrypt that a release opens: what OpenSSL seals with.
+const COST_MIN: u64 = 1 << 14;
+/// What a debug build seals with, log2: tests open thousands of files, each for as long as a person's guess should take.
+const DEBUG_LOG_COST: u8 = 10;
 
 const LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
@@ -23,6 +29,9 @@ pub enum KeyFileError {
     /// Wrong passphrase or altered file; the two cannot be told apart.
     #[error("wrong passphrase, or the file was altered")]
     Sealed,
+    /// Made by a build for tests.
+    #[error("sealed by a debug build, so that guessing is cheap: make this key anew with a release")]
+    Weak,
 }
 
 /// Encrypts a PKCS#8 key in DER.
@@ -31,9 +40,25 @@ pub fn seal_key(der: &[u8], passphrase: &[u8]) -> Result<String, KeyFileError> {
         return Err(KeyFileError::Passphrase);
     }
     let key = PrivateKeyInfoRef::from_der(der).map_err(|_| KeyFileError::Format)?;
-    let sealed = key.encrypt(passphrase).map_err(|_| KeyFileError::Format)?;
+    let how = how_to_seal().ok_or(KeyFileError::Format)?;
+    let sealed = key.encrypt_with_params(how, passphrase).map_err(|_| KeyFileError::Format)?;
     let text = sealed.to_pem(LABEL, pkcs8::LineEnding::LF).map_err(|_| KeyFileError::Format)?;
     Ok(text.to_string())
+}
+
+fn how_to_seal() -> Option<Parameters> {
+    if !cfg!(debug_assertions) {
+        return Some(Parameters::generate());
+    }
+    let (mut salt, mut iv) = ([0; 16], [0; 16]);
+    getrandom::fill(&mut salt).ok()?;
+    getrandom::fill(&mut iv).ok()?;
+    let cost = scrypt::Params::new(DEBUG_LOG_COST, 8, 1).ok()?;
+    Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).ok()
+}
+
+fn is_weak(how: &Parameters) -> bool {
+    how.kdf.scrypt().is_some_and(|scrypt| scrypt.cost_parameter < COST_MIN)
 }
 
 /// Opens a key file; gives PKCS#8 in DER, wiped when dropped.
@@ -44,6 +69,9 @@ pub fn open_key(pem: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyF
     }
     let sealed =
         EncryptedPrivateKeyInfoOwned::from_der(document.as_bytes()).map_err(|_| KeyFileError::Format)?;
+    if !cfg!(debug_assertions) && sealed.encryption_algorithm.pbes2().is_some_and(is_weak) {
+        return Err(KeyFileError::Weak);
+    }
     let open = sealed.decrypt(passphrase).map_err(|_| KeyFileError::Sealed)?;
     Ok(Zeroizing::new(open.as_bytes().to_vec()))
 }
@@ -64,5 +92,11 @@ mod tests {
         assert_eq!(again.verifying_key(), key.verifying_key());
         assert_eq!(open_key(&pem, b"correct house"), Err(KeyFileError::Sealed));
         assert_eq!(open_key("no key", b"correct horse"), Err(KeyFileError::Format));
+    }
+
+    #[test]
+    fn what_tests_seal_is_nothing_that_a_release_opens() {
+        assert!(is_weak(&how_to_seal().unwrap()) == cfg!(debug_assertions));
+        assert!(!is_weak(&Parameters::generate()));
     }
 }
