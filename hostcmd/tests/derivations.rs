@@ -54,7 +54,7 @@ fn all_at_once_are_as_by_steps() {
         core::future::poll_fn(|cx| {
             for (task, done) in tasks.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
                 if let Poll::Ready(key) = task.as_mut().poll(cx) {
-                    *done = Some(key);
+                    *done = Some(*key);
                 }
             }
             if done.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }

@@ -221,7 +221,7 @@ impl Desk<'_> {
             Op::Variant { key } => Outcome::Key(self.masked(key, data)?),
             // Through a token, a step at a time.
             Op::Dukpt { .. } => return Err(HsmError::Cipher(CipherError::NotOffered)),
-            Op::Reveal { key } => Outcome::Clear(self.clear(Material::of(key)?)?),
+            Op::Reveal { key } => Outcome::Clear(Box::new(self.clear(Material::of(key)?)?)),
             Op::LmkKey { lmk, purpose } => {
                 let kind = self.lmk(*lmk)?.kind;
                 let length = if kind == CipherKind::Aes { 32 } else { 24 };

@@ -100,7 +100,7 @@ impl Simulator {
             }
             Op::Load { kind } => Outcome::Key(session_key(*kind, data)?),
             Op::Variant { key } => Outcome::Key(masked(key, data)?),
-            Op::Reveal { key } => Outcome::Clear(Material::of(key)?.expose()?),
+            Op::Reveal { key } => Outcome::Clear(Box::new(Material::of(key)?.expose()?)),
             Op::LmkKey { lmk, purpose } => Outcome::Key(self.lmk_key(*lmk, *purpose)?),
         }))
     }

@@ -122,8 +122,8 @@ pub enum Outcome {
     Key(Key),
     /// A key was wrapped.
     Token(Box<KeyToken>),
-    /// Clear bytes of a key.
-    Clear(ClearKey),
+    /// Clear bytes of a key: in a place of their own, since what is moved out of here is not wiped.
+    Clear(Box<ClearKey>),
     /// A MAC.
     Mac(MacValue),
 }

@@ -232,7 +232,7 @@ impl Hsm {
     }
 
     /// The clear bytes of a key, for an export format that the backend does not make itself.
-    pub fn reveal(&self, key: &Key) -> Call<'_, ClearKey> {
+    pub fn reveal(&self, key: &Key) -> Call<'_, Box<ClearKey>> {
         self.ask(Op::Reveal { key: key.share() }, &[], &[], clear)
     }
 
@@ -253,7 +253,7 @@ fn token(outcome: Outcome) -> Option<KeyToken> {
     if let Outcome::Token(token) = outcome { Some(*token) } else { None }
 }
 
-fn clear(outcome: Outcome) -> Option<ClearKey> {
+fn clear(outcome: Outcome) -> Option<Box<ClearKey>> {
     if let Outcome::Clear(clear) = outcome { Some(clear) } else { None }
 }
 

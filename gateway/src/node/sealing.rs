@@ -124,7 +124,7 @@ impl Sealer {
             let key = hsm.open(lmk, KeyType::FROM_BLOCK, &token).await?;
             hsm.reveal(&key).await
         };
-        let key: ClearKey = match run_alone(&hsm, backend.as_mut(), work) {
+        let key: Box<ClearKey> = match run_alone(&hsm, backend.as_mut(), work) {
             Some(Ok(key)) => key,
             Some(Err(HsmError::Backend)) | None => return Err(SealError::Backend(HsmError::Backend)),
             Some(Err(_)) => return Err(closed()),

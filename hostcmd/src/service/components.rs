@@ -13,7 +13,7 @@ use paytypes::{CipherKind, ClearKey, KeyVersion};
 #[derive(Debug)]
 pub struct Component {
     key: Key,
-    clear: ClearKey,
+    clear: Box<ClearKey>,
 }
 
 impl Component {

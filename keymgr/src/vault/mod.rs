@@ -23,6 +23,7 @@ pub use sealed::SealedKey;
 pub use spec::KeySpec;
 pub use thread::{MasterFacts, PATIENCE, VaultThread};
 
+use core::hint::black_box;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use hsm::{Backend, BackendClass, Hsm, LmkId, LmkInfo, LmkScheme};
@@ -90,16 +91,23 @@ impl Vault {
         let mut work = pin!(work(self.hsm.clone()));
         let mut cx = Context::from_waker(Waker::noop());
         loop {
-            match work.as_mut().poll(&mut cx) {
-                Poll::Ready(done) => {
-                    // The queue keeps the last batch, and with it the keys of its operations, until the next one runs.
-                    self.hsm.run(self.backend.as_mut());
-                    return done;
-                }
-                Poll::Pending => self.hsm.run(self.backend.as_mut()),
+            let done = work.as_mut().poll(&mut cx);
+            // Also after the last: the queue keeps a batch, and with it the keys of its operations, until the next runs.
+            self.hsm.run(self.backend.as_mut());
+            wipe_stack();
+            if let Poll::Ready(done) = done {
+                return done;
             }
         }
     }
+}
+
+// A key that is moved is wiped where it ends, not where it was: the backend's calls leave such places on the stack, and a
+// value of ours that is made there later takes them along, in the bytes that it does not use, to the heap.
+#[inline(never)]
+fn wipe_stack() {
+    const DEEP: usize = 64 * 1024;
+    black_box(&mut [0_u8; DEEP]);
 }
 
 impl core::fmt::Debug for Vault {
