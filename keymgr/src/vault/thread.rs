@@ -151,9 +151,11 @@ impl VaultThread {
         !self.hangs() && self.pulse.0.load(Ordering::Relaxed)
     }
 
-    // A piece of work has lasted for as long as anybody waits.
+    // A piece of work has lasted for as long as anybody waits; or for half of that, if somebody has waited for it in
+    // vain: it began a little later than they, and nobody else is to find out anew.
     fn hangs(&self) -> bool {
-        let hangs = self.busy.for_at_least(self.patience);
+        let known = !self.pulse.0.load(Ordering::Relaxed);
+        let hangs = self.busy.for_at_least(if known { self.patience / 2 } else { self.patience });
         if hangs {
             self.pulse.is(false);
         }
