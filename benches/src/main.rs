@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program for people
 
 mod abuse;
+#[cfg(feature = "centre")]
 mod centre;
 mod client;
 // What the manager in memory signs with.
@@ -27,8 +28,10 @@ mod record;
 mod rotation;
 mod rows;
 mod server;
+#[cfg(feature = "centre")]
 mod staging;
 mod stats;
+#[cfg(feature = "centre")]
 mod store;
 mod token;
 
@@ -51,8 +54,10 @@ enum Verb {
     /// Measures and prints the ratios.
     Ratios(ratios::Args),
     /// The store of the key management centre.
+    #[cfg(feature = "centre")]
     Store(store::Args),
     /// One key to thousands of nodes.
+    #[cfg(feature = "centre")]
     Staging(staging::Args),
     /// Measures how cost grows with depth, connections and number of keys.
     Curves(curves::Args),
@@ -77,7 +82,9 @@ enum Verb {
 fn main() -> ExitCode {
     let good = |()| ExitCode::SUCCESS;
     let done = match Cli::parse().verb {
+        #[cfg(feature = "centre")]
         Verb::Store(args) => store::run(&args).map(good),
+        #[cfg(feature = "centre")]
         Verb::Staging(args) => staging::run(&args).map(good),
         Verb::Ratios(args) => ratios::run(&args).map(good),
         Verb::Curves(args) => curves::run(&args).map(good),

@@ -6,7 +6,6 @@ use crate::pkcs11;
 use crate::ratios::{self, figure, goal, method, sides};
 use crate::record::{self, folder};
 use crate::rows::Row;
-use crate::store;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -35,10 +34,13 @@ pub fn run() -> io::Result<()> {
     if token.exists() { between(&readme, "token", &pkcs11::table(&record::read(&token)?)) } else { Ok(()) }
 }
 
-/// Writes the table of the key management centre, when there are figures.
+/// Writes the table of the key management centre, when there are figures and this program takes them.
 pub fn centre() -> io::Result<()> {
-    let page = root().join("docs/performance.md");
-    store::table()?.map_or(Ok(()), |table| between(&page, "centre", &table))
+    #[cfg(feature = "centre")]
+    if let Some(table) = crate::store::table()? {
+        between(&root().join("docs/performance.md"), "centre", &table)?;
+    }
+    Ok(())
 }
 
 // Replaces what stands between `<!-- NAME -->` and `<!-- /NAME -->`.

@@ -8,12 +8,13 @@
 #[path = "../../../tests/tests/key_distribution/manager.rs"]
 mod manager;
 
-use crate::staging;
 use gateway::node::{
-    Cores, Enrolment, NodeSide, Pace, Parts, Sending, SideHandle, Store, SystemClock, Transport, join, run,
+    Cores, Enrolment, Installer, InstallerLmks, NodeSide, Pace, Parts, Sending, SideHandle, Store,
+    SystemClock, Transport, join, run,
 };
 use gateway::{Running, stand_back};
 use hsm::LmkId;
+use hsm_sim::{LmkSet, Options, Simulator};
 use keylink::endpoint::Endpoint;
 use keylink::message::{Definition, Indices, KeyKind, Overlap, ReceiptKind, Scope, Shape, Step};
 use keylink::node::{About, Rules};
@@ -56,6 +57,16 @@ impl Transport for Remote {
             asked.await.unwrap_or_else(lost)
         })
     }
+}
+
+/// A backend for delivered keys, as a unit's own: traffic under the variant LMK, root KEKs under the AES one.
+pub fn installer() -> Result<Installer, String> {
+    let backend = || -> Box<dyn hsm::Backend> {
+        let simulator = Simulator::new(&LmkSet::public_test(), Options::default());
+        Box::new(simulator.unwrap_or_else(|error| unreachable!("the public test LMKs load: {error}")))
+    };
+    let lmks = InstallerLmks { traffic: LmkId(0), kek: LmkId(2) };
+    Installer::start(Arc::new(backend), lmks).ok_or_else(|| "no backend for delivered keys".to_owned())
 }
 
 /// A node and its manager.
@@ -164,7 +175,7 @@ async fn side(
     let identity = join(&enrolment, "bench", "C", remote, &store, utc_ms()).await?;
     let parts = Parts {
         store,
-        installer: staging::installer()?,
+        installer: installer()?,
         publish,
         clock: Arc::new(SystemClock::new()?),
         about: About { software: "payhsm benches".into(), backend_class: "C".into() },

@@ -2,12 +2,11 @@
 //! connection, all with one store.
 
 use crate::centre::Centre;
+use crate::rotation::installer;
 use gateway::node::{
-    Answer, EnrolError, Enrolment, HttpsTransport, Identity, Installer, InstallerLmks, NodeSide, Nowhere,
-    Parts, Store, SystemClock, TlsIdentity, Transport, join,
+    Answer, EnrolError, Enrolment, HttpsTransport, Identity, Installer, NodeSide, Nowhere, Parts, Store,
+    SystemClock, TlsIdentity, Transport, join,
 };
-use hsm::LmkId;
-use hsm_sim::{LmkSet, Options, Simulator};
 use keylink::endpoint::Endpoint;
 use keylink::envelope::{bytes_of, strict};
 use keylink::message::{EnrolmentToken, Mail, Parcel, Step};
@@ -219,16 +218,6 @@ impl Fleet {
         let held = self.members.iter().filter(|member| Member::holds(&member.side)).count();
         u64::try_from(held).map_err(text)
     }
-}
-
-/// A backend for delivered keys, as a unit's own: traffic under the variant LMK, root KEKs under the AES one.
-pub fn installer() -> Result<Installer, String> {
-    let backend = || -> Box<dyn hsm::Backend> {
-        let simulator = Simulator::new(&LmkSet::public_test(), Options::default());
-        Box::new(simulator.unwrap_or_else(|error| unreachable!("the public test LMKs load: {error}")))
-    };
-    let lmks = InstallerLmks { traffic: LmkId(0), kek: LmkId(2) };
-    Installer::start(Arc::new(backend), lmks).ok_or_else(|| "no backend for delivered keys".to_owned())
 }
 
 impl Member {

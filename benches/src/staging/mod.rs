@@ -4,7 +4,7 @@
 
 mod fleet;
 
-pub use fleet::{Fleet, Owed, installer};
+pub use fleet::{Fleet, Owed};
 
 use crate::centre::{Centre, Founded};
 use crate::host::Host;
