@@ -186,20 +186,26 @@ async fn entries_receipts_and_ceremonies_by_pages() {
         };
         told.iter().map(message).collect()
     };
-    // The exact bytes: their hash is what the node has receipted. The newest may be on its way.
+    // The exact bytes: their hash is what the node has receipted. Of two that wait for it, it takes the newer only; and the
+    // newest may be on its way.
     let manifests = pages(&format!("/nodes/{}/manifests", identity.node()), 1).await;
-    assert!(manifests.len() >= 3, "{}", manifests.len());
-    for one in &manifests {
+    let hash = |one: &Value| {
         let signed: keylink::Signed = serde_json::from_value(one["signed"].clone()).unwrap();
         assert_eq!(one["hash"], signed.hash().to_string());
-        until("it is receipted", async || receipted().await.contains(one["hash"].as_str().unwrap())).await;
-    }
+        signed.hash().to_string()
+    };
+    let hashes: Vec<String> = manifests.iter().map(hash).collect();
+    let newest = hashes.last().unwrap();
+    until("the newest is receipted", async || receipted().await.contains(newest)).await;
+    let known = receipted().await;
+    let taken = hashes.iter().filter(|hash| known.contains(*hash)).count();
+    assert!(taken >= 3, "{taken} of {}", hashes.len());
     assert!(pages(&format!("/nodes/{}/manifests", "0".repeat(64)), 5).await.is_empty());
 
     let receipts = pages("/receipts", 2).await;
     assert!(receipts.len() >= 4, "{}", receipts.len());
     let node = identity.node();
-    assert_eq!(pages(&format!("/receipts?node={node}"), 3).await, receipts);
+    assert!(pages(&format!("/receipts?node={node}"), 3).await.starts_with(&receipts));
     let about = pages(&format!("/receipts?campaign={}", campaign.id), 100).await;
     assert!(!about.is_empty() && about.len() < receipts.len());
     assert!(about.iter().all(|one| one["campaign"] == campaign.id.to_string()));
