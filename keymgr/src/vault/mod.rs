@@ -94,7 +94,7 @@ impl Vault {
             let done = work.as_mut().poll(&mut cx);
             // Also after the last: the queue keeps a batch, and with it the keys of its operations, until the next runs.
             self.hsm.run(self.backend.as_mut());
-            wipe_stack();
+            wipe_stack::<{ 64 << 10 }>();
             if let Poll::Ready(done) = done {
                 return done;
             }
@@ -105,8 +105,7 @@ impl Vault {
 // A key that is moved is wiped where it ends, not where it was: the backend's calls leave such places on the stack, and a
 // value of ours that is made there later takes them along, in the bytes that it does not use, to the heap.
 #[inline(never)]
-fn wipe_stack() {
-    const DEEP: usize = 64 * 1024;
+fn wipe_stack<const DEEP: usize>() {
     black_box(&mut [0_u8; DEEP]);
 }
 

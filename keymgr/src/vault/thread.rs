@@ -6,14 +6,13 @@
 //! more is not done.
 
 use super::busy::Busy;
-use super::{Vault, VaultError};
+use super::{Vault, VaultError, wipe_stack};
 use hsm::{BackendClass, LmkInfo};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use zeroize::Zeroize;
 
 type Job = Box<dyn FnOnce(&mut Vault) + Send>;
 
@@ -68,7 +67,7 @@ fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>, pulse: &Pulse, busy: &
             continue;
         }
         let job = waiting.try_recv().or_else(|_| {
-            scrub_stack();
+            wipe_stack::<SCRUBBED>();
             waiting.recv_timeout(left)
         });
         match job {
@@ -82,13 +81,6 @@ fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>, pulse: &Pulse, busy: &
 #[inline(never)]
 fn run(vault: &mut Vault, job: Job) {
     job(vault);
-}
-
-#[inline(never)]
-fn scrub_stack() {
-    let mut area = [0_u8; SCRUBBED];
-    area.zeroize();
-    std::hint::black_box(&area);
 }
 
 /// Handle of a vault that runs on its own thread; clones share it. The thread ends when the last is dropped.
