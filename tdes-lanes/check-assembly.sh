@@ -4,8 +4,9 @@
 #  - the AVX-512 stages have no ternary logic, or more than half of their logic is something else;
 #  - a stage is not vector code (scalar logic left), or touches the stack more than it has gates to put aside.
 set -eu
-cargo build --quiet --release -p tdes-lanes --example ratio
-program=target/release/examples/ratio
+# The program itself, and not an example of this crate: with that come the libraries of its tests.
+cargo build --quiet --release
+program=target/release/payhsm
 listing=$(mktemp)
 trap 'rm -f "$listing"' EXIT
 objdump -d --no-show-raw-insn "$program" > "$listing"
