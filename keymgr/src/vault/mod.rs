@@ -27,6 +27,7 @@ use core::hint::black_box;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use hsm::{Backend, BackendClass, Hsm, LmkId, LmkInfo, LmkScheme};
+use zeroize::Zeroize;
 
 /// A backend with the manager's master key in it. Not shared between threads; see [`VaultThread`].
 pub struct Vault {
@@ -94,7 +95,7 @@ impl Vault {
             let done = work.as_mut().poll(&mut cx);
             // Also after the last: the queue keeps a batch, and with it the keys of its operations, until the next runs.
             self.hsm.run(self.backend.as_mut());
-            wipe_stack::<{ 64 << 10 }>();
+            wipe_stack::<{ (64 << 10) / 8 }>();
             if let Poll::Ready(done) = done {
                 return done;
             }
@@ -103,10 +104,13 @@ impl Vault {
 }
 
 // A key that is moved is wiped where it ends, not where it was: the backend's calls leave such places on the stack, and a
-// value of ours that is made there later takes them along, in the bytes that it does not use, to the heap.
+// value of ours that is made there later takes them along, in the bytes that it does not use, to the heap. Writes that no
+// compiler leaves out, eight bytes at a time.
 #[inline(never)]
-fn wipe_stack<const DEEP: usize>() {
-    black_box(&mut [0_u8; DEEP]);
+fn wipe_stack<const WORDS: usize>() {
+    let mut area = [0_u64; WORDS];
+    area.zeroize();
+    black_box(&area);
 }
 
 impl core::fmt::Debug for Vault {

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 type Job = Box<dyn FnOnce(&mut Vault) + Send>;
 
 // Deeper than any job goes.
-const SCRUBBED: usize = 512 << 10;
+const SCRUBBED_WORDS: usize = (512 << 10) / 8;
 // Pauses between questions to a backend that answered last, and to one that did not.
 const WELL: Duration = Duration::from_secs(5);
 const AWAY: Duration = Duration::from_secs(1);
@@ -67,7 +67,7 @@ fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>, pulse: &Pulse, busy: &
             continue;
         }
         let job = waiting.try_recv().or_else(|_| {
-            wipe_stack::<SCRUBBED>();
+            wipe_stack::<SCRUBBED_WORDS>();
             waiting.recv_timeout(left)
         });
         match job {
