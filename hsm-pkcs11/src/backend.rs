@@ -76,13 +76,13 @@ impl TokenBackend {
         self.not_before.is_none()
     }
 
-    // Connects unless a try has just failed.
-    fn connect(&mut self) {
+    // Connects unless a try has just failed. `answered` is called for each answer of the token.
+    fn connect(&mut self, answered: &mut dyn FnMut()) {
         if self.open.is_some() || self.not_before.is_some_and(|at| Instant::now() < at) {
             return;
         }
         self.objects.forget();
-        self.open = self.opened();
+        self.open = self.opened(answered);
         if self.open.is_some() {
             (self.pause, self.not_before) = (PAUSE, None);
         } else {
@@ -93,18 +93,18 @@ impl TokenBackend {
 
     // Another token in the slot, or another LMK under an identifier, is not what was started with. LMKs that
     // were added since are served by whoever starts next.
-    fn opened(&self) -> Option<Open> {
+    fn opened(&self, answered: &mut dyn FnMut()) -> Option<Open> {
         let mut link = self.token.connect().ok()?;
-        if !selftest::passes(&mut link, &mut || {}) {
+        if !selftest::passes(&mut link, answered) {
             return None;
         }
-        let mut lmks = lmk::find_all(&mut link, &mut || {}).ok()?;
+        let mut lmks = lmk::find_all(&mut link, answered).ok()?;
         keep_known(&mut lmks, &self.infos).then_some(Open { link, lmks })
     }
 
     // One pass over the operations that have no answer, or none from the token.
     fn pass(&mut self, ops: &mut OpBatch) {
-        self.connect();
+        self.connect(&mut || {});
         let Self { token, open, objects, groups, .. } = self;
         let Some(open) = open else {
             return ops.for_each_open(|outcome| *outcome = Some(Err(HsmError::Backend)));
@@ -170,13 +170,18 @@ impl Backend for TokenBackend {
     }
 
     // Known answers, and the check values of the LMKs anew: a token that is gone, or has begun to lie, is found
-    // here.
+    // here. A call of this that failed is done again as one of a command would be: in new sessions.
     fn alive(&mut self, answered: &mut dyn FnMut()) -> bool {
         let Some(open) = &mut self.open else { return self.is_ready() };
         let sound = selftest::passes(&mut open.link, answered)
             && lmk::find_all(&mut open.link, answered)
                 .is_ok_and(|mut found| keep_known(&mut found, &self.infos));
-        sound && !open.link.is_lost()
+        if !open.link.is_lost() {
+            return sound;
+        }
+        self.open = None;
+        self.connect(answered);
+        self.open.is_some()
     }
 }
 
