@@ -7,6 +7,7 @@
 
 use crate::host;
 use crate::lanes;
+use crate::passes;
 use crate::record;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -125,10 +126,10 @@ fn steady(require: bool) -> io::Result<bool> {
         println!("SKIP the same instructions for other keys and blocks: {MISSING}");
         return Ok(!require);
     }
-    let count = example("count")?;
+    let program = std::env::current_exe()?;
     let mut good = true;
     for jobs in STEADY {
-        let one = |seed| total(Command::new(&count).args(["avx2", jobs, seed]));
+        let one = |seed| total(Command::new(&program).args(["passes", jobs, seed]), Some(passes::COUNTED));
         let [a, b] = [one(SEEDS[0])?, one(SEEDS[1])?];
         let verdict = if same(a, b) { "ok" } else { "DIFFERENT" };
         println!("{verdict} lanes, {jobs} jobs, other keys and blocks: {a:.0} and {b:.0} instructions");
@@ -140,22 +141,6 @@ fn steady(require: bool) -> io::Result<bool> {
 // Counts are whole numbers.
 fn same(a: f64, b: f64) -> bool {
     (a - b).abs() < 0.5
-}
-
-// An example of the lanes, built as this program is.
-fn example(name: &str) -> io::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--release", "-q", "-p", "tdes-lanes", "--example", name])
-        .arg("--manifest-path")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-        .status()?;
-    let path = std::env::current_exe()?.with_file_name("examples").join(name);
-    if built.success() && path.exists() {
-        Ok(path)
-    } else {
-        Err(io::Error::other(format!("{name} is not built")))
-    }
 }
 
 // A count without record, and a record without count, are refused by their names.
@@ -213,23 +198,25 @@ fn instructions_of_one(words: &[&str]) -> io::Result<f64> {
 
 fn callgrind(words: &[&str], batches: u64) -> io::Result<f64> {
     let program = std::env::current_exe()?;
-    total(Command::new(program).args(["engine", "--batches", &batches.to_string()]).args(words))
+    total(Command::new(program).args(["engine", "--batches", &batches.to_string()]).args(words), None)
 }
 
-// All instructions of a program.
-fn total(program: &Command) -> io::Result<f64> {
+// Instructions of a program: all, or those of one function and what it calls.
+fn total(program: &Command, function: Option<&str>) -> io::Result<f64> {
     let folder = tempfile::tempdir()?;
     let file: PathBuf = folder.path().join("count");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--error-exitcode=9"])
         .arg(format!("--callgrind-out-file={}", file.display()))
+        .args(function.map(|name| format!("--toggle-collect={name}")))
         .arg(program.get_program())
         .args(program.get_args())
         .output()?;
     let text = std::fs::read_to_string(&file).unwrap_or_default();
     let total = text.lines().find_map(|line| line.strip_prefix("summary:").or(line.strip_prefix("totals:")));
     let total = total.and_then(|count| count.split_whitespace().next()?.parse().ok());
-    total.filter(|_| output.status.success()).ok_or_else(|| {
+    let counted = |total: &f64| *total > 0.0 && output.status.success();
+    total.filter(counted).ok_or_else(|| {
         let errors = String::from_utf8_lossy(&output.stderr);
         io::Error::other(format!("callgrind: {}", errors.lines().last().unwrap_or("no count")))
     })

@@ -22,6 +22,7 @@ mod lanes;
 mod limit;
 mod open;
 mod page;
+mod passes;
 mod pkcs11;
 mod ratios;
 mod record;
@@ -74,6 +75,9 @@ enum Verb {
     /// One measurement on a token, in a process of its own.
     #[command(hide = true)]
     TokenLoop(token::Args),
+    /// Passes of the lanes, to be counted.
+    #[command(hide = true)]
+    Passes(passes::Args),
     /// A server in a process of its own, so that its CPU time can be told from the client's.
     #[command(hide = true)]
     Serve(server::Args),
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
         Verb::Page => page::run().map(good),
         Verb::Gate(args) => gate::run(&args),
         Verb::Engine(args) => engine::run(&args).map(good),
+        Verb::Passes(args) => passes::run(&args).map(good),
         Verb::Serve(args) => server::run(&args).map(good),
         Verb::Pkcs11(args) => pkcs11::run(&args).map(good),
         Verb::TokenLoop(args) => token::run(&args).map(good),
