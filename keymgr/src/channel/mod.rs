@@ -17,6 +17,6 @@ pub use server::{Known, ListenerKey, Peer, Room, ServerKey, Tls, node_tls, serve
 pub use shown::Shown;
 
 /// The one provider of primitives that this program uses.
-fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
+pub(crate) fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
     std::sync::Arc::new(rustls::crypto::ring::default_provider())
 }

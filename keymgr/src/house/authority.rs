@@ -2,6 +2,7 @@
 //! connections; what a node may have is decided by signatures. Its key is one of the centre's own (Ed25519), and may be
 //! out of this process: it is asked for signatures.
 
+use super::asked_key::AskedKey;
 use super::hand::RingSigner;
 use super::ring::KeyRing;
 use crate::channel::{ListenerKey, ServerKey};
@@ -9,10 +10,9 @@ use crate::core::certificate::AUTHORITY_DAYS;
 use keylink::succession::CentreKey;
 use keylink::{PublicKey, TrySign, authority};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SerialNumber,
 };
-use rustls::pki_types::CertificateSigningRequestDer;
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use x509_cert::Certificate;
@@ -98,9 +98,7 @@ impl Authority {
         utc_ms: u64,
         days: u32,
     ) -> Result<Vec<u8>, AuthorityError> {
-        let request = CertificateSigningRequestDer::from(request);
-        let asked =
-            CertificateSigningRequestParams::from_der(&request).map_err(|_| AuthorityError::Request)?;
+        let asked = AskedKey::of(request).ok_or(AuthorityError::Request)?;
         let mut params =
             CertificateParams::new(vec![node.to_owned()]).map_err(|_| AuthorityError::Request)?;
         params.distinguished_name.push(DnType::CommonName, node);
@@ -108,8 +106,7 @@ impl Authority {
             vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         params.serial_number = Some(serial()?);
         (params.not_before, params.not_after) = self.span(utc_ms, days)?;
-        let signed = CertificateSigningRequestParams { params, public_key: asked.public_key };
-        let certificate = signed.signed_by(&self.issuer).map_err(|_| AuthorityError::Key)?;
+        let certificate = params.signed_by(&asked, &self.issuer).map_err(|_| AuthorityError::Key)?;
         Ok(certificate.der().to_vec())
     }
 

@@ -4,6 +4,7 @@
 //!
 //! Manifests, checkpoints and certificates have keys of their own, so that each can be changed alone.
 
+mod asked_key;
 mod authority;
 mod custody;
 mod folder;

@@ -16,12 +16,9 @@ use keylink::message::{Parcel, ReceiptKind, Step};
 use keylink::node::Rules;
 use keylink::{SoftSigner, TrySign};
 use keymgr::house::RingSigner;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +27,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use x509_cert::der::Decode;
+use x509_cert::request::CertReq;
 
 type Issuer = CertifiedIssuer<'static, RingSigner>;
 
@@ -112,6 +111,30 @@ async fn serve(manager: Manager, identity: &TlsIdentity, ca: &Issuer) -> String 
     url
 }
 
+// The key that a node asks a certificate for.
+struct Asked(Vec<u8>);
+
+impl rcgen::PublicKeyData for Asked {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+fn certified(request: &[u8], issuer: &Issuer) -> Vec<u8> {
+    let asked = CertReq::from_der(request).unwrap().info;
+    let name = asked.subject.to_string();
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name.strip_prefix("CN=").unwrap());
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let key = Asked(asked.public_key.subject_public_key.raw_bytes().to_vec());
+    params.signed_by(&key, issuer).unwrap().der().to_vec()
+}
+
 struct Net {
     manager: Manager,
     tls: TlsIdentity,
@@ -125,14 +148,7 @@ async fn net() -> Net {
     let issuer = Arc::clone(&ca);
     manager.with(|state| {
         state.authorities = vec![ca.key().public()];
-        state.certify = Some(Box::new(move |csr| {
-            let csr = CertificateSigningRequestDer::from(csr.to_vec());
-            let mut request = CertificateSigningRequestParams::from_der(&csr).unwrap();
-            request.params.subject_alt_names = vec![rcgen::SanType::DnsName("localhost".try_into().unwrap())];
-            request.params.extended_key_usages =
-                vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-            Some(request.signed_by(&issuer).unwrap().der().to_vec())
-        }));
+        state.certify = Some(Box::new(move |request| Some(certified(request, &issuer))));
     });
     let tls = of_manager(&ca);
     let url = serve(manager.clone(), &tls, &ca).await;
