@@ -1,13 +1,14 @@
 //! State = fold(log): which image every row must have, from the changes in the order of the log.
 
-use super::{LineError, Parts};
+use super::{LineError, Parts, RowKey};
 use crate::store::{Hash, Row, Table};
+use foldhash::HashMap;
 
 /// The images that the log leaves behind.
 pub(crate) struct Fold {
     tables: &'static [Table],
     /// Of each table of all, by the key of the row: the image, and the entry that left it.
-    rows: Vec<foldhash::HashMap<Vec<u8>, (Hash, u64)>>,
+    rows: Vec<HashMap<RowKey, (Hash, u64)>>,
 }
 
 /// Why a row is not what the log says: the kind of finding, and one line for people.
@@ -16,7 +17,7 @@ pub(crate) type Wrong = (&'static str, String);
 impl Fold {
     /// Of these tables.
     pub fn of(tables: &'static [Table]) -> Self {
-        Self { tables, rows: Table::ALL.iter().map(|_| foldhash::HashMap::default()).collect() }
+        Self { tables, rows: Table::ALL.iter().map(|_| HashMap::default()).collect() }
     }
 
     /// Takes the changes of one entry.
@@ -31,7 +32,7 @@ impl Fold {
             match (rows.get_mut(key.as_slice()), image) {
                 (Some(row), Some(image)) => *row = (image, parts.seq),
                 (None, Some(image)) => {
-                    rows.insert(key.into_vec(), (image, parts.seq));
+                    rows.insert(key, (image, parts.seq));
                 }
                 (_, None) => {
                     rows.remove(key.as_slice());
@@ -43,7 +44,7 @@ impl Fold {
 
     /// Judges a row, and forgets it.
     pub fn judge(&mut self, row: &Row) -> Result<(), Wrong> {
-        match self.rows[row.table as usize].remove(&row.key) {
+        match self.rows[row.table as usize].remove(row.key.as_slice()) {
             Some((image, _)) if image == row.image() => Ok(()),
             Some((_, seq)) if row.log_seq == seq => {
                 Err(("edited", format!("the row is not what entry {seq} wrote")))
@@ -61,7 +62,7 @@ impl Fold {
             let mut missing: Vec<_> = rows.into_iter().collect();
             missing.sort_unstable();
             missing.into_iter().map(|(key, (_, seq))| {
-                (*table, key, ("missing", format!("the row that entry {seq} wrote is gone")))
+                (*table, key.into_vec(), ("missing", format!("the row that entry {seq} wrote is gone")))
             })
         })
     }

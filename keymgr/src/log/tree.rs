@@ -43,58 +43,76 @@ impl Frontier {
 
     /// The root; of the empty tree, the hash of nothing.
     pub fn root(&self) -> Hash {
-        let mut roots = self.roots.iter().rev();
-        let Some(last) = roots.next() else { return Sha256::digest([]).into() };
-        roots.fold(*last, |right, left| node_hash(left, &right))
+        joined(self.roots.iter().rev())
     }
+}
+
+// The root over full subtrees, smallest first.
+fn joined<'a>(mut roots: impl Iterator<Item = &'a Hash>) -> Hash {
+    let Some(last) = roots.next() else { return Sha256::digest([]).into() };
+    roots.fold(*last, |right, left| node_hash(left, &right))
 }
 
 /// A growing tree: gives the tiles that become full.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
-    frontier: Frontier,
-    edges: Vec<Vec<Hash>>,
+    size: u64,
+    /// Of each tile level what is not in a full tile yet, leaves first.
+    edges: Vec<Edge>,
+}
+
+/// A tile that grows: its hashes, and the tree over them, so that none is hashed twice.
+#[derive(Clone, Debug, Default)]
+struct Edge {
+    hashes: Vec<Hash>,
+    part: Frontier,
+}
+
+impl Edge {
+    fn push(&mut self, hash: Hash) {
+        self.hashes.push(hash);
+        self.part.push(hash);
+    }
 }
 
 impl Tree {
     /// The tree of which these are the hashes of each tile level that are not in a full tile yet, leaves
     /// first.
     pub fn from_edges(size: u64, edges: Vec<Vec<Hash>>) -> Self {
-        let mut roots = Vec::new();
-        for edge in edges.iter().rev() {
-            let mut part = Frontier::default();
-            edge.iter().for_each(|hash| part.push(*hash));
-            roots.extend(part.roots);
-        }
-        Self { frontier: Frontier { size, roots }, edges }
+        let grown = |hashes: Vec<Hash>| {
+            let mut edge = Edge::default();
+            hashes.into_iter().for_each(|hash| edge.push(hash));
+            edge
+        };
+        Self { size, edges: edges.into_iter().map(grown).collect() }
     }
 
     /// How many leaves there are.
     pub fn size(&self) -> u64 {
-        self.frontier.size
+        self.size
     }
 
     /// The root.
     pub fn root(&self) -> Hash {
-        self.frontier.root()
+        joined(self.edges.iter().flat_map(|edge| edge.part.roots.iter().rev()))
     }
 
     /// Adds a leaf by its hash; `full` gets every tile that is full now.
     pub fn push(&mut self, leaf: Hash, full: &mut Vec<Tile>) {
-        self.frontier.push(leaf);
+        self.size += 1;
         let mut hash = leaf;
         for level in 0.. {
             if self.edges.len() <= level {
-                self.edges.push(Vec::new());
+                self.edges.push(Edge::default());
             }
             let edge = &mut self.edges[level];
             edge.push(hash);
-            if (edge.len() as u64) < TILE {
+            if (edge.hashes.len() as u64) < TILE {
                 return;
             }
-            let hashes = std::mem::take(edge);
-            hash = perfect_root(&hashes);
-            let number = (self.frontier.size >> (8 * (level + 1))) - 1;
+            let Edge { hashes, part } = std::mem::take(edge);
+            hash = part.root();
+            let number = (self.size >> (8 * (level + 1))) - 1;
             full.push(Tile { level: level as u64, number, hashes: hashes.concat() });
         }
     }
@@ -185,8 +203,9 @@ mod tests {
             other.push(leaf);
             if n % 37 == 0 || n % 256 > 253 {
                 assert_eq!(tree.root().as_slice(), other.root().as_bytes().as_slice(), "{n}");
-                let again = Tree::from_edges(tree.size(), tree.edges.clone());
-                assert_eq!(again.frontier, tree.frontier);
+                let edges = tree.edges.iter().map(|edge| edge.hashes.clone()).collect();
+                let again = Tree::from_edges(tree.size(), edges);
+                assert_eq!((again.size(), again.root()), (tree.size(), tree.root()));
             }
         }
         assert_eq!(
@@ -196,7 +215,7 @@ mod tests {
         let hashes = tile_hashes(&tiles[1].hashes).unwrap();
         assert_eq!(hashes[3], leaf_hash(&259u64.to_be_bytes()));
         assert_eq!(
-            tree.edges[1],
+            tree.edges[1].hashes,
             tiles.iter().map(|tile| perfect_root(&tile_hashes(&tile.hashes).unwrap())).collect::<Vec<_>>()
         );
     }
