@@ -309,7 +309,7 @@ impl File {
         if (0.01..=1e8).contains(&seconds) {
             return Ok(Duration::from_secs_f64(seconds));
         }
-        Err(self.source.problem("this limit is at least 0.01 seconds", Some(value.span())))
+        Err(self.source.problem("this limit is between 0.01 and 100000000 seconds", Some(value.span())))
     }
 }
 
