@@ -1,7 +1,7 @@
 //! What the writer drives.
 
 use crate::log::Entry;
-use crate::store::{Change, Row};
+use crate::store::{Change, Packed};
 use keylink::Instant3;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,9 +30,9 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// Why not.
     type Refusal: fmt::Debug + Send + 'static;
 
-    /// The state from all rows of [`crate::store::Table::AT_HAND`], table by table; those of others than its own are
-    /// passed over. An error names the row.
-    fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String>;
+    /// The state from all rows of [`crate::store::Table::AT_HAND`], in no order; those of others than its own tables
+    /// are passed over. An error names the row.
+    fn load(rows: &mut dyn Iterator<Item = Packed>) -> Result<Self, String>;
 
     /// One request. An accepted one has changed the state in memory; the writer makes it durable or throws
     /// this machine away.

@@ -2,13 +2,11 @@
 //! since a start of a large centre is little else. Never more than a few pieces are on their way.
 
 use super::table::Record;
-use crate::store::Row;
+use crate::store::Packed;
 use std::num::NonZero;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{available_parallelism, scope};
 
-/// Rows that are decoded at once.
-const PIECE: usize = 256;
 /// Pieces that wait for a thread.
 const AHEAD: usize = 8;
 
@@ -16,7 +14,7 @@ type Decoded = Result<Vec<Record>, String>;
 
 /// Gives the records of rows, in no order. An error names the row.
 pub(super) fn each_record(
-    rows: &mut dyn Iterator<Item = Row>,
+    rows: &mut dyn Iterator<Item = Packed>,
     take: &mut dyn FnMut(Record),
 ) -> Result<(), String> {
     let threads = available_parallelism().map_or(1, NonZero::get);
@@ -24,16 +22,15 @@ pub(super) fn each_record(
         let (done, ready) = channel::<Decoded>();
         let queues: Vec<_> = (0..threads)
             .map(|_| {
-                let (queue, pieces) = sync_channel::<Vec<Row>>(AHEAD);
+                let (queue, pieces) = sync_channel::<Packed>(AHEAD);
                 let done = done.clone();
                 scope.spawn(move || decode_all(&pieces, &done));
                 queue
             })
             .collect();
         drop(done);
-        for queue in queues.iter().cycle() {
-            let piece: Vec<Row> = rows.take(PIECE).collect();
-            if piece.is_empty() || queue.send(piece).is_err() {
+        for (piece, queue) in rows.zip(queues.iter().cycle()) {
+            if queue.send(piece).is_err() {
                 break;
             }
             while let Ok(decoded) = ready.try_recv() {
@@ -48,7 +45,7 @@ pub(super) fn each_record(
     })
 }
 
-fn decode_all(pieces: &Receiver<Vec<Row>>, done: &Sender<Decoded>) {
+fn decode_all(pieces: &Receiver<Packed>, done: &Sender<Decoded>) {
     for piece in pieces {
         // Whoever has seen an error of another piece does not listen any more.
         if done.send(decode(&piece)).is_err() {
@@ -57,11 +54,11 @@ fn decode_all(pieces: &Receiver<Vec<Row>>, done: &Sender<Decoded>) {
     }
 }
 
-fn decode(piece: &[Row]) -> Decoded {
-    let mut records = Vec::with_capacity(piece.len());
-    for row in piece {
-        let record = Record::of_row(row);
-        let named = |error| format!("{} {}: {error}", row.table.name(), hex::encode(&row.key));
+fn decode(piece: &Packed) -> Decoded {
+    let mut records = Vec::with_capacity(piece.rows().len());
+    for row in piece.rows() {
+        let record = Record::of_row(row.table, row.key, row.body);
+        let named = |error| format!("{} {}: {error}", row.table.name(), hex::encode(row.key));
         records.extend(record.map_err(named)?);
     }
     Ok(records)

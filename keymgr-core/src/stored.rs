@@ -17,7 +17,7 @@ use super::rows::{Approval, Ceremony, Component, Manifest, Receipt, Token};
 use super::table::{Record, State};
 use crate::drive::{Decided, Machine};
 use crate::log::Entry;
-use crate::store::{Change, Row, Stored, Table, Value};
+use crate::store::{Change, Packed, Stored, Table, Value};
 use keylink::message::{Audience, Scope};
 use keylink::{Instant3, Signed};
 use serde::Serialize;
@@ -299,31 +299,32 @@ impl Record {
         }
     }
 
-    /// The record of a row; none for rows that are not the core's, or that it does not need at hand.
-    pub fn of_row(row: &Row) -> Result<Option<Self>, serde_json::Error> {
-        Ok(Some(match row.table {
-            Table::Meta if row.key == b"centre" => Self::Centre(boxed(row)?),
-            Table::Persons => Self::Person(boxed(row)?),
-            Table::Credentials => Self::Credential(boxed(row)?),
-            Table::Policies => Self::Policy(boxed(row)?),
-            Table::Zones => Self::Zone(boxed(row)?),
-            Table::ZoneMembers => Self::Member(boxed(row)?),
-            Table::Nodes => Self::Node(boxed(row)?),
-            Table::KeySets => Self::KeySet(boxed(row)?),
-            Table::Generations => Self::Key(boxed(row)?),
-            Table::WrappedCopies => Self::Copy(boxed(row)?),
-            Table::Actions => Self::Action(boxed(row)?),
-            Table::Campaigns => Self::Campaign(boxed(row)?),
-            Table::Deliveries => Self::Delivery(boxed(row)?),
-            Table::Alarms => Self::Alarm(boxed(row)?),
-            Table::Enrolments => Self::Token(boxed(row)?),
+    /// The record of a row, from its key and its body; none for rows that are not the core's, or that it does not need
+    /// at hand.
+    pub fn of_row(table: Table, key: &[u8], body: &[u8]) -> Result<Option<Self>, serde_json::Error> {
+        Ok(Some(match table {
+            Table::Meta if key == b"centre" => Self::Centre(boxed(body)?),
+            Table::Persons => Self::Person(boxed(body)?),
+            Table::Credentials => Self::Credential(boxed(body)?),
+            Table::Policies => Self::Policy(boxed(body)?),
+            Table::Zones => Self::Zone(boxed(body)?),
+            Table::ZoneMembers => Self::Member(boxed(body)?),
+            Table::Nodes => Self::Node(boxed(body)?),
+            Table::KeySets => Self::KeySet(boxed(body)?),
+            Table::Generations => Self::Key(boxed(body)?),
+            Table::WrappedCopies => Self::Copy(boxed(body)?),
+            Table::Actions => Self::Action(boxed(body)?),
+            Table::Campaigns => Self::Campaign(boxed(body)?),
+            Table::Deliveries => Self::Delivery(boxed(body)?),
+            Table::Alarms => Self::Alarm(boxed(body)?),
+            Table::Enrolments => Self::Token(boxed(body)?),
             _ => return Ok(None),
         }))
     }
 }
 
-fn boxed<S: Stored>(row: &Row) -> Result<Box<S>, serde_json::Error> {
-    row.object().map(Box::new)
+fn boxed<S: Stored>(body: &[u8]) -> Result<Box<S>, serde_json::Error> {
+    S::from_body(body).map(Box::new)
 }
 
 impl Machine for Core {
@@ -331,7 +332,7 @@ impl Machine for Core {
     type Outcome = Outcome;
     type Refusal = Refusal;
 
-    fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
+    fn load(rows: &mut dyn Iterator<Item = Packed>) -> Result<Self, String> {
         let mut state = State::default();
         super::reading::each_record(rows, &mut |record| state.absorb(record))?;
         Ok(Self::of(state))
@@ -369,14 +370,7 @@ mod tests {
     fn every_table_that_is_read_again_is_read_at_a_start() {
         // A record of the core is evidence, or its table is read.
         for &table in Table::ALL {
-            let body = |body: &str| Row {
-                table,
-                key: b"centre".to_vec(),
-                columns: vec![],
-                body: body.into(),
-                log_seq: 0,
-            };
-            let is_read = !matches!(Record::of_row(&body("{}")), Ok(None));
+            let is_read = !matches!(Record::of_row(table, b"centre", b"{}"), Ok(None));
             let of_the_store = matches!(table, Table::Leader | Table::CheckpointKeys);
             assert_eq!(is_read, Table::AT_HAND.contains(&table) && !of_the_store, "{}", table.name());
         }

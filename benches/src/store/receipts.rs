@@ -4,7 +4,7 @@
 use super::{Args, Figure, Place, key};
 use keylink::Instant3;
 use keymgr::log::Entry;
-use keymgr::store::{Change, Row, Store, Table};
+use keymgr::store::{Change, Packed, Store, Table};
 use keymgr::writer::{Decided, Machine, Options, Writer};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -20,17 +20,9 @@ impl Machine for Receipts {
     type Outcome = u64;
     type Refusal = ();
 
-    fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
-        let mut last = HashMap::new();
-        for row in rows.filter(|row| row.table == Table::Receipts) {
-            let halves = row.key.split_first_chunk::<8>().ok_or("a receipt without a node")?;
-            let node = u64::from_be_bytes(*halves.0);
-            let seq =
-                halves.1.try_into().map(u64::from_be_bytes).map_err(|_| "a receipt without a number")?;
-            let known: &mut u64 = last.entry(node).or_default();
-            *known = seq.max(*known);
-        }
-        Ok(Self(last))
+    // Receipts are not at hand, and the store of a run is new.
+    fn load(_: &mut dyn Iterator<Item = Packed>) -> Result<Self, String> {
+        Ok(Self(HashMap::new()))
     }
 
     fn handle(&mut self, now: Instant3, (node, seq): (u64, u64)) -> Result<Decided<u64>, ()> {

@@ -34,7 +34,7 @@ impl World {
     fn stored(&self, record: &Record) -> Option<Record> {
         let change = record.to_change();
         let (table, key) = change.place();
-        self.disk.row(table, key).and_then(|row| Record::of_row(row).ok().flatten())
+        self.disk.row(table, key).and_then(|row| Record::of_row(table, key, &row.body).ok().flatten())
     }
 
     fn check_key(&mut self, key: &Key) {

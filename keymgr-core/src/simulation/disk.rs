@@ -3,7 +3,7 @@
 
 use crate::log::{Parts, hash_of, line};
 use crate::machine::Note;
-use crate::store::{Change, Hash, Row, Table};
+use crate::store::{Change, Hash, Packed, Row, Table};
 use crate::stored;
 use crate::table::Record;
 use std::collections::BTreeMap;
@@ -31,8 +31,9 @@ impl Disk {
         }
     }
 
-    pub fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values()
+    /// All rows, as a start reads them.
+    pub fn packed(&self) -> impl Iterator<Item = Packed> {
+        Table::AT_HAND.iter().map(|&table| Packed::of(table, self.rows_of(table)))
     }
 
     /// The rows of one table.

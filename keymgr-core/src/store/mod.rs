@@ -2,10 +2,12 @@
 //!
 //! It refuses to know where they are kept.
 
+mod packed;
 mod row;
 mod schema;
 mod value;
 
+pub use packed::{Packed, PackedRow};
 pub use row::{Change, Hash, Row, Stored};
 pub use schema::{Definition, Table};
-pub use value::{Kind, Value};
+pub use value::{Kind, Value, ValueRef};

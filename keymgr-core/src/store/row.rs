@@ -1,10 +1,11 @@
 //! Objects as rows: how an object of the core becomes a row, and what exactly the log says about that row.
 
 use super::schema::Table;
-use super::value::Value;
+use super::value::{Value, ValueRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use std::ops::Range;
 
 /// SHA-256.
 pub type Hash = [u8; 32];
@@ -139,27 +140,39 @@ impl Row {
 // every key, and each of many small pieces costs the hash as much as a block.
 fn image(table: Table, key: &[u8], columns: &[Value], body: &[u8], log_seq: u64) -> Hash {
     let mut head = Vec::with_capacity(512);
-    head.extend_from_slice(b"payhsm/row/v1");
-    sized(&mut head, table.name().as_bytes());
-    sized(&mut head, key);
-    for ((name, _), value) in table.definition().columns.iter().zip(columns) {
-        let (tag, bytes): (u8, &[u8]) = match value {
-            Value::Null => continue,
-            Value::Int(number) => (b'i', &number.to_be_bytes()),
-            Value::Text(text) => (b't', text.as_bytes()),
-            Value::Bytes(bytes) => (b'b', bytes),
-        };
-        sized(&mut head, name.as_bytes());
-        head.push(tag);
-        sized(&mut head, bytes);
-    }
-    sized(&mut head, b"");
+    push_head(&mut head, table, key, columns.iter().map(Value::by_ref));
     head.extend_from_slice(&(body.len() as u64).to_be_bytes());
     let mut hash = Sha256::new();
     hash.update(&head);
     hash.update(body);
     hash.update(log_seq.to_be_bytes());
     hash.finalize().into()
+}
+
+/// Writes what of an image's text comes before the body and its length; gives where in it the key is.
+pub(super) fn push_head<'v>(
+    head: &mut Vec<u8>,
+    table: Table,
+    key: &[u8],
+    columns: impl IntoIterator<Item = ValueRef<'v>>,
+) -> Range<usize> {
+    head.extend_from_slice(b"payhsm/row/v1");
+    sized(head, table.name().as_bytes());
+    sized(head, key);
+    let place = head.len() - key.len()..head.len();
+    for ((name, _), value) in table.definition().columns.iter().zip(columns) {
+        let (tag, bytes): (u8, &[u8]) = match value {
+            ValueRef::Null => continue,
+            ValueRef::Int(number) => (b'i', &number.to_be_bytes()),
+            ValueRef::Text(text) => (b't', text.as_bytes()),
+            ValueRef::Bytes(bytes) => (b'b', bytes),
+        };
+        sized(head, name.as_bytes());
+        head.push(tag);
+        sized(head, bytes);
+    }
+    sized(head, b"");
+    place
 }
 
 fn sized(head: &mut Vec<u8>, bytes: &[u8]) {

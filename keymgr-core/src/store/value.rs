@@ -13,6 +13,31 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
+/// The same, where it lies in the database's own memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueRef<'a> {
+    /// No value.
+    Null,
+    /// A number.
+    Int(i64),
+    /// Text.
+    Text(&'a str),
+    /// Bytes.
+    Bytes(&'a [u8]),
+}
+
+impl ValueRef<'_> {
+    /// The value, to keep.
+    pub fn to_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(number) => Value::Int(number),
+            Self::Text(text) => Value::Text(text.to_owned()),
+            Self::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
+        }
+    }
+}
+
 /// The kind of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -25,6 +50,16 @@ pub enum Kind {
 }
 
 impl Value {
+    /// The value where it is.
+    pub fn by_ref(&self) -> ValueRef<'_> {
+        match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Int(*number),
+            Self::Text(text) => ValueRef::Text(text),
+            Self::Bytes(bytes) => ValueRef::Bytes(bytes),
+        }
+    }
+
     /// Whether a column of this kind may hold it.
     pub fn fits(&self, kind: Kind) -> bool {
         match (self, kind) {

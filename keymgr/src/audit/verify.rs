@@ -284,7 +284,7 @@ impl Verifier {
     /// One row of state. Tables come in the order of the list.
     pub fn row(&mut self, row: &Row) {
         self.report.rows += 1;
-        if let Err((kind, what)) = self.fold.judge(row) {
+        if let Err((kind, what)) = self.fold.judge(row.table, &row.key, &row.image(), row.log_seq) {
             self.report.find(kind, row.table.name(), key_text(&row.key), what);
         }
         if let Some(signatures) = &mut self.signatures

@@ -1,7 +1,7 @@
 //! State = fold(log): which image every row must have, from the changes in the order of the log.
 
 use super::{LineError, Parts, RowKey};
-use crate::store::{Hash, Row, Table};
+use crate::store::{Hash, Table};
 use foldhash::HashMap;
 
 /// The images that the log leaves behind.
@@ -42,15 +42,15 @@ impl Fold {
         Ok(())
     }
 
-    /// Judges a row, and forgets it.
-    pub fn judge(&mut self, row: &Row) -> Result<(), Wrong> {
-        match self.rows[row.table as usize].remove(row.key.as_slice()) {
-            Some((image, _)) if image == row.image() => Ok(()),
-            Some((_, seq)) if row.log_seq == seq => {
+    /// Judges a row by its image and the entry that it says wrote it, and forgets it.
+    pub fn judge(&mut self, table: Table, key: &[u8], image: &Hash, log_seq: u64) -> Result<(), Wrong> {
+        match self.rows[table as usize].remove(key) {
+            Some((said, _)) if said == *image => Ok(()),
+            Some((_, seq)) if log_seq == seq => {
                 Err(("edited", format!("the row is not what entry {seq} wrote")))
             }
             Some((_, seq)) => {
-                Err(("edited", format!("entry {seq} wrote the row last, the row says {}", row.log_seq)))
+                Err(("edited", format!("entry {seq} wrote the row last, the row says {log_seq}")))
             }
             None => Err(("inserted", "no entry of the log wrote the row".to_owned())),
         }

@@ -181,8 +181,11 @@ pub(super) fn by_the_whole_log(ledger: &mut Ledger) -> Result<(), Error> {
         }
     })?;
     for &table in Table::AT_HAND {
-        ledger.store.each_in_no_order(table, &mut |row| {
-            fold.judge(&row).map_err(|(_, what)| Error::Edited { table: table.name(), key: row.key, what })
+        ledger.store.each_in_no_order(table, &mut |rows| {
+            rows.rows().try_for_each(|row| {
+                let judged = fold.judge(table, row.key, &row.image(), row.log_seq);
+                judged.map_err(|(_, what)| Error::Edited { table: table.name(), key: row.key.to_vec(), what })
+            })
         })?;
     }
     match fold.rest().next() {

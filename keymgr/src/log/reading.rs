@@ -2,15 +2,13 @@
 //! takes the rows work at the same time, and rows go from one to the next many at once.
 
 use super::state::{Images, StateTree};
-use crate::store::{Error, Row, Store, Table};
+use crate::store::{Error, Packed, Store, Table};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 /// Takes rows as they are read, many at a time.
-pub type Each<'a> = &'a mut (dyn FnMut(Vec<Row>) -> Result<(), Error> + Send);
+pub type Each<'a> = &'a mut (dyn FnMut(Packed) -> Result<(), Error> + Send);
 
-/// Rows that are handed on at once.
-const PIECE: usize = 256;
 /// Pieces that wait to be hashed.
 const AHEAD: usize = 16;
 
@@ -19,7 +17,11 @@ pub(super) fn read_state(store: &mut Store, each: Each<'_>) -> Result<StateTree,
     let (pieces, read) = sync_channel(AHEAD);
     thread::scope(|scope| {
         let hashing = scope.spawn(move || hash(&read, each));
-        let read = in_pieces(store, &mut |piece| pieces.send(piece).is_ok());
+        let read = Table::AT_HAND.iter().try_for_each(|&table| {
+            store.each_in_no_order(table, &mut |piece| {
+                pieces.send(piece).map_err(|_| Error::Log("the reading was stopped".to_owned()))
+            })
+        });
         drop(pieces);
         let images = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // Whoever takes no more has stopped the reading, and says why.
@@ -28,30 +30,13 @@ pub(super) fn read_state(store: &mut Store, each: Each<'_>) -> Result<StateTree,
     })
 }
 
-fn hash(pieces: &Receiver<Vec<Row>>, each: Each<'_>) -> Result<Images, Error> {
+fn hash(pieces: &Receiver<Packed>, each: Each<'_>) -> Result<Images, Error> {
     let mut images = Images::default();
     for piece in pieces {
         images.read(&piece);
         each(piece)?;
     }
     Ok(images)
-}
-
-// Gives the rows until nobody takes them.
-fn in_pieces(store: &mut Store, give: &mut dyn FnMut(Vec<Row>) -> bool) -> Result<(), Error> {
-    let mut piece = Vec::with_capacity(PIECE);
-    let mut taken = true;
-    for &table in Table::AT_HAND {
-        store.each_in_no_order(table, &mut |row| {
-            piece.push(row);
-            if piece.len() == PIECE {
-                taken = give(std::mem::replace(&mut piece, Vec::with_capacity(PIECE)));
-            }
-            if taken { Ok(()) } else { Err(Error::Log("the reading was stopped".to_owned())) }
-        })?;
-    }
-    give(piece);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -87,7 +72,8 @@ mod tests {
         let mut given = Vec::new();
         opening
             .read(&mut |rows| {
-                given.extend(rows.into_iter().filter(|row| row.table == Table::Zones).map(|row| row.key));
+                let zones = rows.rows().filter(|row| row.table == Table::Zones);
+                given.extend(zones.map(|row| row.key.to_vec()));
                 Ok(())
             })
             .unwrap();

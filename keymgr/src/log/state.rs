@@ -5,7 +5,7 @@
 //! log left behind: no row edited, none gone, none put in, none put back to what it once was.
 
 use super::{leaf_hash, node_hash};
-use crate::store::{Change, Hash, Row, Table};
+use crate::store::{Change, Hash, Packed, Table};
 use sha2::{Digest, Sha256};
 
 /// Key of the row that holds the root, in [`Table::Meta`].
@@ -26,19 +26,27 @@ pub(super) struct StateTree {
     stale: Vec<bool>,
 }
 
-/// The images of rows as they are read, in no order yet. A million of them are put in order at once, which costs a
-/// tenth of what it does one by one.
+/// The images of rows as they are read, piece by piece, in no order yet. A million of them are put in order at once,
+/// which costs a tenth of what it does one by one.
 #[derive(Default)]
 pub(super) struct Images(Vec<Vec<(Place, Hash)>>);
 
 impl Images {
     /// Takes rows in.
-    pub fn read(&mut self, rows: &[Row]) {
-        self.0.resize_with(BUCKETS, Vec::new);
-        for row in rows.iter().filter(|row| covers(row.table, &row.key)) {
-            let place = place(row.table, &row.key);
-            self.0[bucket(&place)].push((place, row.image()));
-        }
+    pub fn read(&mut self, rows: &Packed) {
+        let mut images = Vec::with_capacity(rows.rows().len());
+        let covered = rows.rows().filter(|row| covers(row.table, row.key));
+        images.extend(covered.map(|row| (place(row.table, row.key), row.image())));
+        self.0.push(images);
+    }
+
+    // Each bucket's: counted first, so that none grows.
+    fn into_buckets(self) -> Vec<Vec<(Place, Hash)>> {
+        let mut counts = vec![0; BUCKETS];
+        self.0.iter().flatten().for_each(|(place, _)| counts[bucket(place)] += 1);
+        let mut buckets: Vec<_> = counts.into_iter().map(Vec::with_capacity).collect();
+        self.0.into_iter().flatten().for_each(|one| buckets[bucket(&one.0)].push(one));
+        buckets
     }
 }
 
@@ -79,7 +87,7 @@ impl StateTree {
     /// The tree over these. A row that was read twice stands in it twice, so that its root is none that was written.
     pub fn of(images: Images) -> Self {
         let mut tree = Self::default();
-        for (at, mut rows) in images.0.into_iter().enumerate() {
+        for (at, mut rows) in images.into_buckets().into_iter().enumerate() {
             rows.sort_unstable();
             tree.stale[at] = !rows.is_empty();
             tree.buckets[at] = rows;
@@ -150,7 +158,7 @@ impl StateTree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Value;
+    use crate::store::{Row, Value};
 
     fn put(n: u32, body: &str) -> Change {
         Change::raw(Table::Zones, n.to_be_bytes().to_vec(), &[], body.as_bytes().to_vec())
@@ -196,7 +204,7 @@ mod tests {
         };
         let of = |rows: &[Row]| {
             let mut images = Images::default();
-            rows.chunks(7).for_each(|piece| images.read(piece));
+            rows.chunks(7).for_each(|piece| images.read(&Packed::of(Table::Zones, piece)));
             StateTree::of(images)
         };
         let rows: Vec<Row> = (0..40_000).rev().map(row).collect();

@@ -5,7 +5,7 @@
 //! database, no JSON.
 
 use super::error::Error;
-use super::{Kind, Value};
+use super::{Kind, Value, ValueRef};
 use std::borrow::Cow;
 
 /// One statement with its parameters.
@@ -39,6 +39,9 @@ pub enum Fence {
 /// A row of a result is refused by name where it is read, so a reader gets what the column held.
 pub type Each<'a> = &'a mut dyn FnMut(Vec<Value>) -> Result<(), Error>;
 
+/// The same, where the values are.
+pub type EachInPlace<'a> = &'a mut dyn FnMut(&[ValueRef<'_>]) -> Result<(), Error>;
+
 /// What a transaction does, each statement as it becomes known. An error in its place: nothing is done.
 pub type Statements<'a> = &'a mut dyn Iterator<Item = Result<Statement, Error>>;
 
@@ -52,8 +55,8 @@ pub trait Engine: Send {
     fn query(&mut self, statement: &Statement, each: Each<'_>) -> Result<(), Error>;
 
     /// The same for a whole table that is read once, however much that is.
-    fn scan(&mut self, statement: &Statement, each: Each<'_>) -> Result<(), Error> {
-        self.query(statement, each)
+    fn scan(&mut self, statement: &Statement, each: EachInPlace<'_>) -> Result<(), Error> {
+        self.query(statement, &mut |values| each(&values.iter().map(Value::by_ref).collect::<Vec<_>>()))
     }
 
     /// One write transaction: the fence holds, then every statement, then the commit. `Ok` means durable.

@@ -16,7 +16,7 @@ mod postgres_tls;
 mod queries;
 mod sqlite;
 
-pub use keymgr_core::store::{Change, Definition, Hash, Kind, Row, Stored, Table, Value};
+pub use keymgr_core::store::{Change, Definition, Hash, Kind, Packed, Row, Stored, Table, Value, ValueRef};
 
 pub use engine::{Dialect, Fence};
 pub use error::{Error, key_text};

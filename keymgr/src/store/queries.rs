@@ -3,9 +3,12 @@
 
 use super::engine::Statement;
 use super::error::Error;
-use super::{Change, Row, Store, Table, Value};
+use super::{Change, Packed, Row, Store, Table, Value, ValueRef};
 use std::collections::HashMap;
 use std::sync::LazyLock;
+
+/// Rows that are read in no order are given when there are so many bytes of them.
+const PIECE: usize = 128 << 10;
 
 /// The place after which a page by a column begins: the column's value and the key of the last row.
 pub type Cursor = (Value, Vec<u8>);
@@ -40,14 +43,22 @@ impl Store {
         }
     }
 
-    /// Every row of a table in no order.
+    /// Every row of a table in no order, many at a time.
     pub fn each_in_no_order(
         &mut self,
         table: Table,
-        each: &mut dyn FnMut(Row) -> Result<(), Error>,
+        each: &mut dyn FnMut(Packed) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let sql = format!("SELECT {} FROM {}", columns(table), table.name());
-        self.engine.scan(&Statement::new(sql, Vec::new()), &mut |values| each(row(table, values)?))
+        let mut piece = Packed::with_room(table, 0);
+        self.engine.scan(&Statement::new(sql, Vec::new()), &mut |values| {
+            pack(table, values, &mut piece)?;
+            if piece.size() < PIECE {
+                return Ok(());
+            }
+            each(std::mem::replace(&mut piece, Packed::with_room(table, PIECE + PIECE / 8)))
+        })?;
+        if piece.is_empty() { Ok(()) } else { each(piece) }
     }
 
     /// The rows whose column has this value, after this key, in key order.
@@ -192,6 +203,19 @@ fn until(
 fn columns(table: Table) -> String {
     let named: String = table.definition().columns.iter().map(|(name, _)| format!("{name}, ")).collect();
     format!("key, {named}body, log_seq")
+}
+
+fn pack(table: Table, values: &[ValueRef<'_>], into: &mut Packed) -> Result<(), Error> {
+    let wrong = |key: &[u8]| Error::unreadable(table, key, "a column holds what is never written");
+    match values {
+        [ValueRef::Bytes(key), columns @ .., ValueRef::Bytes(body), ValueRef::Int(log_seq)] => {
+            let log_seq = u64::try_from(*log_seq).map_err(|_| wrong(key))?;
+            into.push(key, columns.iter().copied(), body, log_seq);
+            Ok(())
+        }
+        [ValueRef::Bytes(key), ..] => Err(wrong(key)),
+        _ => Err(wrong(b"")),
+    }
 }
 
 fn row(table: Table, mut values: Vec<Value>) -> Result<Row, Error> {

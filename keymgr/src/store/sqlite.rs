@@ -1,10 +1,10 @@
 //! The embedded store: one SQLite file, write-ahead log, every commit synced, one process by a file lock.
 
-use super::Value;
-use super::engine::{Dialect, Each, Engine, Fence, Statement, Statements, judge};
+use super::engine::{Dialect, Each, EachInPlace, Engine, Fence, Statement, Statements, judge};
 use super::error::Error;
+use super::{Value, ValueRef};
 use crate::failpoint::failpoint;
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::types::{ToSqlOutput, ValueRef as Held};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params_from_iter};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -60,10 +60,24 @@ impl Sqlite {
         Ok(Self { connection, path: path.to_owned(), _lock: lock })
     }
 
+    fn in_place(&self, statement: &Statement, each: EachInPlace<'_>) -> Result<(), Error> {
+        let mut prepared = self.connection.prepare_cached(&statement.sql)?;
+        let width = prepared.column_count();
+        let mut rows = prepared.query(params_from_iter(statement.values.iter().map(Bound)))?;
+        while let Some(row) = rows.next()? {
+            let mut values = Vec::with_capacity(width);
+            for at in 0..width {
+                values.push(value(row.get_ref(at)?));
+            }
+            each(&values)?;
+        }
+        Ok(())
+    }
+
     fn pragma(&self, name: &str) -> Result<String, Error> {
         Ok(self.connection.pragma_query_value(None, name, |row| {
             Ok(match row.get_ref(0)? {
-                ValueRef::Integer(number) => number.to_string(),
+                Held::Integer(number) => number.to_string(),
                 other => other.as_str().unwrap_or_default().to_owned(),
             })
         })?)
@@ -91,24 +105,14 @@ impl Engine for Sqlite {
     }
 
     fn query(&mut self, statement: &Statement, each: Each<'_>) -> Result<(), Error> {
-        let mut prepared = self.connection.prepare_cached(&statement.sql)?;
-        let width = prepared.column_count();
-        let mut rows = prepared.query(params_from_iter(statement.values.iter().map(Bound)))?;
-        while let Some(row) = rows.next()? {
-            let mut values = Vec::with_capacity(width);
-            for at in 0..width {
-                values.push(value(row.get_ref(at)?));
-            }
-            each(values)?;
-        }
-        Ok(())
+        self.in_place(statement, &mut |values| each(values.iter().map(|value| value.to_value()).collect()))
     }
 
     // A start reads the whole file once: mapped, its pages are neither copied nor kept. Not mapped for longer, since what
     // cannot be read then ends the process.
-    fn scan(&mut self, statement: &Statement, each: Each<'_>) -> Result<(), Error> {
+    fn scan(&mut self, statement: &Statement, each: EachInPlace<'_>) -> Result<(), Error> {
         self.connection.pragma_update(None, "mmap_size", MAPPED)?;
-        let done = self.query(statement, each);
+        let done = self.in_place(statement, each);
         self.connection.pragma_update(None, "mmap_size", 0)?;
         done
     }
@@ -190,12 +194,12 @@ fn full(error: rusqlite::Error) -> Error {
 
 // A kind that is never written (a float, text that is not UTF-8) can only come from outside: null stands for
 // it, which no image of a row agrees with.
-fn value(held: ValueRef<'_>) -> Value {
+fn value(held: Held<'_>) -> ValueRef<'_> {
     match held {
-        ValueRef::Integer(number) => Value::Int(number),
-        ValueRef::Text(text) => std::str::from_utf8(text).map_or(Value::Null, Value::from),
-        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
-        ValueRef::Null | ValueRef::Real(_) => Value::Null,
+        Held::Integer(number) => ValueRef::Int(number),
+        Held::Text(text) => std::str::from_utf8(text).map_or(ValueRef::Null, ValueRef::Text),
+        Held::Blob(bytes) => ValueRef::Bytes(bytes),
+        Held::Null | Held::Real(_) => ValueRef::Null,
     }
 }
 
@@ -205,10 +209,10 @@ struct Bound<'v>(&'v Value);
 impl rusqlite::ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self.0 {
-            Value::Null => ValueRef::Null,
-            Value::Int(number) => ValueRef::Integer(*number),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Bytes(bytes) => ValueRef::Blob(bytes),
+            Value::Null => Held::Null,
+            Value::Int(number) => Held::Integer(*number),
+            Value::Text(text) => Held::Text(text.as_bytes()),
+            Value::Bytes(bytes) => Held::Blob(bytes),
         }))
     }
 }

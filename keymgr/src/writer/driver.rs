@@ -6,7 +6,7 @@ use super::stream::Stream;
 use super::{Job, Options, Shared, Standing, SubmitError, idempotency};
 use crate::failpoint::failpoint;
 use crate::log::{Each, Entry, Ledger, Opening};
-use crate::store::{Error, Row};
+use crate::store::{Error, Packed};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, PoisonError};
@@ -43,7 +43,7 @@ fn load<M: Machine, T: Send>(
     read: impl FnOnce(Each<'_>) -> Result<T, Error> + Send,
 ) -> Result<(T, M), Error> {
     const AHEAD: usize = 16;
-    let (pieces, rows) = sync_channel::<Vec<Row>>(AHEAD);
+    let (pieces, rows) = sync_channel::<Packed>(AHEAD);
     std::thread::scope(|scope| {
         // A machine that gave up takes no more; whether the rows are what the log says is found out all the same.
         let give = move |piece| {
@@ -51,7 +51,7 @@ fn load<M: Machine, T: Send>(
             Ok(())
         };
         let reading = scope.spawn(move || read(&mut { give }));
-        let machine = M::load(&mut rows.into_iter().flatten());
+        let machine = M::load(&mut rows.into_iter());
         let read =
             reading.join().unwrap_or_else(|_| Err(Error::Log("the reading thread panicked".to_owned())));
         match (read, machine) {

@@ -2,7 +2,7 @@
 
 use keylink::Instant3;
 use keymgr::log::Entry;
-use keymgr::store::{Change, Row, Stored, Table, Value};
+use keymgr::store::{Change, Packed, Stored, Table, Value};
 use keymgr::writer::{Decided, Machine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,12 +48,15 @@ impl Machine for Counters {
     type Outcome = u64;
     type Refusal = Refusal;
 
-    fn load(rows: &mut dyn Iterator<Item = Row>) -> Result<Self, String> {
-        let counters = rows.filter(|row| row.table == Counter::TABLE).map(|row| {
-            let counter: Counter = row.object().map_err(|error| error.to_string())?;
-            Ok((counter.name.clone(), counter))
-        });
-        counters.collect::<Result<_, String>>().map(Self)
+    fn load(rows: &mut dyn Iterator<Item = Packed>) -> Result<Self, String> {
+        let mut counters = BTreeMap::new();
+        for rows in rows {
+            for row in rows.rows().filter(|row| row.table == Counter::TABLE) {
+                let counter = Counter::from_body(row.body).map_err(|error| error.to_string())?;
+                counters.insert(counter.name.clone(), counter);
+            }
+        }
+        Ok(Self(counters))
     }
 
     fn handle(&mut self, now: Instant3, input: Input) -> Result<Decided<u64>, Refusal> {

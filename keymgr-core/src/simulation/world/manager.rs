@@ -63,7 +63,7 @@ impl World {
     }
 
     fn loaded(&self) -> Result<Core, String> {
-        <Core as crate::drive::Machine>::load(&mut self.disk.rows().cloned())
+        <Core as crate::drive::Machine>::load(&mut self.disk.packed())
     }
 
     pub fn manager_dies(&mut self) {
