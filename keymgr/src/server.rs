@@ -251,7 +251,9 @@ fn writer_options(
     };
     of().map_err(|e| ServerError::Setting(e.to_string()))?;
     let key = move || of().unwrap_or_default();
-    Ok(Options::with_keys(move || Store::lead(&location), key, move || clock.now(), &holder))
+    let before = clock.clone();
+    let options = Options::with_keys(move || Store::lead(&location), key, move || clock.now(), &holder);
+    Ok(Options { was: Box::new(move |utc_ms| before.was(utc_ms)), ..options })
 }
 
 async fn listen(address: &str) -> Result<TcpListener, ServerError> {

@@ -17,8 +17,16 @@ use keylink::{Digest, merkle};
 pub struct Opening {
     ledger: Ledger,
     version: u64,
-    /// The last line of the log.
+    tail: Tail,
+}
+
+/// The end of a log.
+#[derive(Default)]
+struct Tail {
+    /// The last line.
     last: Option<String>,
+    /// When the last entry under the checkpoint was written.
+    signed_utc_ms: Option<u64>,
 }
 
 /// A store whose rows are what its log says.
@@ -47,11 +55,17 @@ impl Opening {
         if version > SCHEMA_NEWEST {
             return Err(Error::Newer { found: version, known: SCHEMA_NEWEST });
         }
-        let mut opening = Self { ledger, version, last: None };
+        let mut opening = Self { ledger, version, tail: Tail::default() };
         if version > 0 {
             opening.judge_log()?;
         }
         Ok(opening)
+    }
+
+    /// When the last entry under the checkpoint was written, UTC milliseconds; none in a log that is signed nowhere. What
+    /// stands behind it anybody who can write to the store could have put there.
+    pub fn signed_utc_ms(&self) -> Option<u64> {
+        self.tail.signed_utc_ms
     }
 
     fn judge_log(&mut self) -> Result<(), Error> {
@@ -75,7 +89,7 @@ impl Opening {
             }
             root = Some((*at, said.root));
         }
-        self.last = judge_tail(ledger, size, root)?;
+        self.tail = judge_tail(ledger, size, root)?;
         ledger.tree = Tree::from_edges(size, proof::edges(&mut ledger.store, size)?);
         let leader = ledger.store.get(Table::Leader, LEADER_KEY)?;
         let epoch = leader.as_ref().and_then(|row| row.column("epoch").int());
@@ -86,10 +100,10 @@ impl Opening {
     /// Reads every row of the tables at hand, in no order, and proves that they are what the log says; what `each`
     /// was given counts only if this is so. Refused with the first row that is not.
     pub fn read(self, each: Each<'_>) -> Result<Proven, Error> {
-        let Self { mut ledger, version, last } = self;
+        let Self { mut ledger, version, tail } = self;
         if version > 0 {
             ledger.state = read_state(&mut ledger.store, each)?;
-            if !is_said(&mut ledger, last.as_deref())? {
+            if !is_said(&mut ledger, tail.last.as_deref())? {
                 by_the_whole_log(&mut ledger)?;
             }
         }
@@ -116,26 +130,30 @@ fn newest_key(store: &mut Store) -> Result<Option<VerifierKey>, Error> {
 }
 
 // The last entry that the checkpoint covers, by its place in the tree; the chain over those behind it.
-fn judge_tail(ledger: &mut Ledger, size: u64, signed: Option<(u64, Hash)>) -> Result<Option<String>, Error> {
+fn judge_tail(ledger: &mut Ledger, size: u64, signed: Option<(u64, Hash)>) -> Result<Tail, Error> {
     let from = signed.map_or(0, |(at, _)| at.saturating_sub(1));
     let covered = match signed {
         Some((at, root)) if at > 0 => Some((at, root, proof::inclusion(&mut ledger.store, from, at)?)),
         _ => None,
     };
-    let (mut next, mut prev, mut last) = (from, None, None);
+    let (mut next, mut prev, mut tail) = (from, None, Tail::default());
     ledger.store.each_line(from, &mut |seq, line| {
-        let follows = Parts::of(&line)
-            .is_ok_and(|parts| parts.seq == seq && prev.is_none_or(|prev| parts.prev == prev));
+        let parts = Parts::of(&line);
+        let follows =
+            parts.as_ref().is_ok_and(|parts| parts.seq == seq && prev.is_none_or(|prev| parts.prev == prev));
         let is_covered = seq > from
             || covered.as_ref().is_none_or(|(at, root, path)| in_tree(root, *at, from, &line, path));
         if seq != next || !follows || !is_covered {
             return Err(Error::Log(format!("entry {seq} does not follow the one before")));
         }
-        (next, prev, last) = (seq + 1, Some(hash_of(&line)), Some(line));
+        if seq == from && covered.is_some() {
+            tail.signed_utc_ms = parts.ok().map(|parts| parts.utc_ms);
+        }
+        (next, prev, tail.last) = (seq + 1, Some(hash_of(&line)), Some(line));
         Ok(())
     })?;
     ledger.prev = prev.unwrap_or_default();
-    if next == size { Ok(last) } else { Err(Error::Log(format!("entry {next} is missing"))) }
+    if next == size { Ok(tail) } else { Err(Error::Log(format!("entry {next} is missing"))) }
 }
 
 fn in_tree(root: &Hash, size: u64, seq: u64, line: &str, path: &[Hash]) -> bool {

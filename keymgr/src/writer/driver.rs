@@ -33,6 +33,9 @@ pub(super) struct Driver<M: Machine> {
 /// Leads on the store, once the machine is loaded from rows that are what the log says.
 pub(super) fn open<M: Machine>(options: &mut Options) -> Result<(Ledger, M), Error> {
     let opening = Opening::of_one((options.open)()?, (options.keys)())?;
+    if let Some(utc_ms) = opening.signed_utc_ms() {
+        (options.was)(utc_ms);
+    }
     let (proven, machine) = load(|each| opening.read(each))?;
     let ledger = proven.lead(&options.holder, (options.clock)().utc_ms)?;
     Ok((ledger, machine))

@@ -35,6 +35,8 @@ pub struct Options {
     pub keys: Box<dyn FnMut() -> Vec<CheckpointKey> + Send>,
     /// Reads the clocks.
     pub clock: Box<dyn FnMut() -> Instant3 + Send>,
+    /// Hears the time of the last entry that was signed, UTC milliseconds, each time a store is taken over.
+    pub was: Box<dyn FnMut(u64) + Send>,
     /// The name of this manager in the leader row and the log.
     pub holder: String,
     /// Requests in a batch, at most.
@@ -69,6 +71,7 @@ impl Options {
             open: Box::new(open),
             keys: Box::new(keys),
             clock: Box::new(clock),
+            was: Box::new(|_| ()),
             holder: holder.to_owned(),
             batch: 512,
             linger: Duration::from_millis(5),

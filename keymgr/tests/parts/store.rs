@@ -1,7 +1,7 @@
 //! One behaviour on both databases: what a script of writes and reads gives is one golden text.
 
 use crate::common::{BEGIN_MS, ORIGIN, Place, key};
-use keymgr::log::{CheckpointKey, Entry, Ledger, Tiles, consistency, inclusion, root_at};
+use keymgr::log::{CheckpointKey, Entry, Ledger, Opening, Tiles, consistency, inclusion, root_at};
 use keymgr::store::{Change, Error, Row, Store, Table, Value, cursor};
 use std::fmt::Write;
 
@@ -318,6 +318,23 @@ fn what_no_checkpoint_covers_is_declared_by_the_next_leader() {
         assert!(line.contains("leader.takeover") && line.contains("uncheckpointed:3"), "{line}");
         assert!(place.verify().holds);
     }
+}
+
+#[test]
+fn the_time_of_a_log_is_that_of_its_last_signed_entry() {
+    for place in Place::all() {
+        let mut ledger = place.lead().unwrap();
+        ledger.commit(vec![(entry("zone.make"), Vec::new())], BEGIN_MS + 7, true).unwrap();
+        ledger.checkpoint().unwrap();
+        // Whoever can write to the store could have put this there.
+        ledger.commit(vec![(entry("zone.make"), Vec::new())], BEGIN_MS + 1_000_000, false).unwrap();
+        drop(ledger);
+        let opening = Opening::of(Store::lead(&place.location()).unwrap(), key()).unwrap();
+        assert_eq!(opening.signed_utc_ms(), Some(BEGIN_MS + 7));
+    }
+    let empty = Place::sqlite();
+    let opening = Opening::of(Store::lead(&empty.location()).unwrap(), key()).unwrap();
+    assert_eq!(opening.signed_utc_ms(), None);
 }
 
 #[test]

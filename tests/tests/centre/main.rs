@@ -7,6 +7,7 @@ mod campaigns;
 mod ceremony;
 mod certificates;
 mod channel;
+mod clock;
 mod document;
 mod house;
 mod http;
