@@ -1,6 +1,7 @@
 //! A key management centre as people run it: the program `payhsm`, a home folder for each person, and the manager as
 //! a process of its own.
 
+use crate::processes::Overdue;
 use crate::server::program;
 use crate::softhsm::TempToken;
 use std::fs::File;
@@ -8,6 +9,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// For how long a command may run, and a process may say nothing at its start: longer than any test lets it wait.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The bytes of a text in base64, as `openssl` reads it.
 pub fn base64(text: &str) -> Vec<u8> {
@@ -54,6 +58,8 @@ pub struct House {
     manager: Option<String>,
     environment: Vec<(String, PathBuf)>,
     master: &'static [&'static str],
+    // One of the officers.
+    first: String,
 }
 
 const PASSPHRASE: &str = "correct horse battery";
@@ -66,7 +72,7 @@ impl House {
 
     /// The same, with homes for more, who are none of the first.
     pub fn found_with(persons: &[&str], others: &[&str], options: &[&str]) -> Self {
-        let house = Self::empty(&["--insecure-test-lmk"]);
+        let mut house = Self::empty(&["--insecure-test-lmk"]);
         house.begin(persons, others, options);
         house
     }
@@ -93,11 +99,12 @@ impl House {
 
     fn empty(master: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        Self { folder, manager: None, environment: Vec::new(), master }
+        Self { folder, manager: None, environment: Vec::new(), master, first: String::new() }
     }
 
-    fn begin(&self, persons: &[&str], others: &[&str], options: &[&str]) {
-        let house = self;
+    fn begin(&mut self, persons: &[&str], others: &[&str], options: &[&str]) {
+        self.first = persons.first().copied().unwrap_or_default().to_owned();
+        let house = &*self;
         std::fs::write(house.path("passphrase"), PASSPHRASE).expect("written");
         for name in persons.iter().chain(others) {
             house.run(name, &["person", "new", name]);
@@ -145,6 +152,7 @@ impl House {
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starts");
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         let process = Process(child);
+        let _overdue = Overdue::after(PATIENCE, process.id());
         loop {
             let mut line = String::new();
             assert!(out.read_line(&mut line).expect("read") > 0, "the manager ended early: {}", self.log());
@@ -160,6 +168,7 @@ impl House {
         let mut child =
             self.command(who, args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
         let mut line = String::new();
+        let _overdue = Overdue::after(PATIENCE, child.id());
         let read = BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line);
         let process = Process(child);
         assert!(read.expect("read") > 0, "{args:?} ended early");
@@ -183,6 +192,7 @@ impl House {
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starts");
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         let process = Process(child);
+        let _overdue = Overdue::after(PATIENCE, process.id());
         loop {
             let mut line = String::new();
             assert!(out.read_line(&mut line).expect("read") > 0, "node {name} ended early");
@@ -212,19 +222,51 @@ impl House {
         std::fs::read_to_string(self.path("kmc.log")).unwrap_or_default()
     }
 
-    /// Runs a command as a person, who types `typed`.
+    /// Runs a command as a person, who types `typed`. One that does not end is a failure that tells the whole story.
     pub fn try_typed(&self, who: &str, args: &[&str], typed: &str) -> Ended {
+        self.within(PATIENCE, who, args, typed)
+            .unwrap_or_else(|ended| panic!("{who}: {args:?} did not end\n{}{}", ended.err, self.story()))
+    }
+
+    // What it had come to when its time was over is the error.
+    fn within(&self, time: Duration, who: &str, args: &[&str], typed: &str) -> Result<Ended, Ended> {
         let mut command = self.command(who, args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
+        let overdue = Overdue::after(time, child.id());
         // A program that does not read is not waited for.
         let _ = child.stdin.take().expect("piped").write_all(typed.as_bytes());
         let ended = child.wait_with_output().expect("ends");
-        Ended {
+        let came_to = Ended {
             code: ended.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&ended.stdout).into_owned(),
             err: String::from_utf8_lossy(&ended.stderr).into_owned(),
+        };
+        if overdue.is_over() { Err(came_to) } else { Ok(came_to) }
+    }
+
+    /// How centre and nodes stand, and the ends of their logs: for a failure that nobody can look at later.
+    pub fn story(&self) -> String {
+        let mut story = String::new();
+        for args in [&["campaign", "show"][..], &["node", "list", "--json"], &["kmc", "status", "--json"]] {
+            let (Ok(said) | Err(said)) = self.within(Duration::from_secs(30), &self.first, args, "");
+            story += &format!("-- {args:?}: {}\n{}{}", said.code, said.out, said.err);
         }
+        let files = self
+            .files("")
+            .into_iter()
+            .filter(|(name, _)| Path::new(name).extension() == Some("log".as_ref()));
+        for (name, text) in files {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let loud: Vec<&str> =
+                text.lines().filter(|l| l.contains("WARN") || l.contains("ERROR")).collect();
+            let last: Vec<&str> = text.lines().collect();
+            for (what, lines) in [("warnings and errors", loud), ("the end", last)] {
+                let from = lines.len().saturating_sub(60);
+                story += &format!("-- {name}, {what}:\n{}\n", lines[from..].join("\n"));
+            }
+        }
+        story
     }
 
     /// Runs a command as a person.
@@ -280,7 +322,7 @@ impl House {
     pub fn until(&self, what: &str, mut so: impl FnMut(&Self) -> bool) {
         let began = Instant::now();
         while !so(self) {
-            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}\n{}", self.story());
             std::thread::sleep(Duration::from_millis(200));
         }
     }

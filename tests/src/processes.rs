@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 /// Children of a process, whichever of its threads started them. Read from every process's own entry: the list that
 /// a thread's `children` file gives may lack some while others end (proc(5)).
@@ -29,4 +33,49 @@ pub fn status(pid: u32, field: &str) -> String {
 /// True while the process is there and no zombie.
 pub fn lives(pid: u32) -> bool {
     !matches!(status(pid, "State").chars().next(), None | Some('Z'))
+}
+
+/// Ends a process whose time is over; until then it may be called off by dropping this. A test that waits for ever tells
+/// nobody why.
+pub struct Overdue {
+    over: Arc<AtomicBool>,
+    // Its end calls the watch off.
+    _until: Sender<()>,
+}
+
+impl Overdue {
+    /// Gives the process so long.
+    pub fn after(time: Duration, pid: u32) -> Self {
+        let (until, called_off) = channel::<()>();
+        let over = Arc::new(AtomicBool::new(false));
+        let own = Arc::clone(&over);
+        std::thread::spawn(move || {
+            if called_off.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
+                own.store(true, Ordering::Relaxed);
+                signal(pid, "KILL");
+            }
+        });
+        Self { over, _until: until }
+    }
+
+    /// True when it was ended.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_does_not_end_is_ended() {
+        let sleep = |seconds: &str| Command::new("sleep").arg(seconds).spawn().expect("starts");
+        let mut long = sleep("600");
+        let overdue = Overdue::after(Duration::from_millis(50), long.id());
+        assert!(!long.wait().expect("ends").success() && overdue.is_over());
+        let mut short = sleep("0.1");
+        let overdue = Overdue::after(Duration::from_secs(600), short.id());
+        assert!(short.wait().expect("ends").success() && !overdue.is_over());
+    }
 }
