@@ -1,6 +1,7 @@
 //! The labour that follows from decisions, in rounds: the core says what is due, the vault and the signer do
 //! it, and the core is told. Each piece can be done twice without harm: the core takes it once.
 
+use super::again::again;
 use super::keys::{Held, kcv_method, label, label_of, spec_of};
 use super::manager::Manager;
 use crate::core::action::KeyRef;
@@ -32,6 +33,10 @@ const TICK: Duration = Duration::from_secs(1);
 impl Manager {
     /// Works until the task is dropped.
     pub async fn work(&self) {
+        again("labour", || self.go_on()).await;
+    }
+
+    async fn go_on(&self) {
         let mut ticked = tokio::time::Instant::now();
         let mut failing = false;
         loop {

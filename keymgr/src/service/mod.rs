@@ -4,6 +4,7 @@
 //! Nothing is remembered here that cannot be found in the store: after a restart the same work is due again,
 //! and what was sent before is sent again as it was. This module refuses to know HTTP and what officers see.
 
+mod again;
 mod carrier;
 mod certificate;
 mod clock;

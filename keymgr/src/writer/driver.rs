@@ -112,12 +112,12 @@ impl<M: Machine> Driver<M> {
             match jobs.recv_timeout(self.options.quiet) {
                 Ok(first) => {
                     let jobs = self.gather(first, jobs);
-                    self.guarded(jobs);
+                    self.guarded(|own| own.serve(jobs));
                 }
-                Err(RecvTimeoutError::Timeout) => self.rest(),
+                Err(RecvTimeoutError::Timeout) => self.guarded(Self::rest),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.change_key();
+            self.guarded(Self::change_key);
             self.show();
         }
         if let Some(mut ledger) = self.ledger.take() {
@@ -146,9 +146,9 @@ impl<M: Machine> Driver<M> {
 
     // A request that makes the machine panic costs its batch, whose callers hear that the outcome is unknown, and
     // nothing else: what is in memory may be half done and is read anew.
-    fn guarded(&mut self, jobs: Vec<Job<M>>) {
-        if catch_unwind(AssertUnwindSafe(|| self.serve(jobs))).is_err() {
-            tracing::error!("a request made the writer panic: the state is read anew from the store");
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            tracing::error!("the writer has panicked: the state is read anew from the store");
             self.ledger = None;
             let shared = self.shared.clone();
             shared.machine.clear_poison();

@@ -21,7 +21,7 @@ use driver::Driver;
 use keylink::Instant3;
 use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -261,7 +261,14 @@ impl<M: Machine> Writer<M> {
     fn held(&self) -> RwLockWriteGuard<'_, M> {
         match self.shared.machine.try_write() {
             Ok(machine) => machine,
-            Err(_) => waiting(|| self.shared.machine.write().unwrap_or_else(PoisonError::into_inner)),
+            // Only memories may have changed in the look that panicked.
+            Err(TryLockError::Poisoned(poisoned)) => {
+                self.shared.machine.clear_poison();
+                poisoned.into_inner()
+            }
+            Err(TryLockError::WouldBlock) => {
+                waiting(|| self.shared.machine.write().unwrap_or_else(PoisonError::into_inner))
+            }
         }
     }
 

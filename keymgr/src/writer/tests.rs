@@ -323,6 +323,46 @@ fn a_request_that_panics_costs_its_batch() {
     assert!(rig.holds());
 }
 
+#[test]
+fn a_pause_that_panics_costs_nothing() {
+    let rig = Rig::new();
+    let (location, faults) = (rig.location(), rig.faults.clone());
+    let trip = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let tripped = trip.clone();
+    let mut options = Options::new(
+        move || faults.lead(&location),
+        || CheckpointKey::new("kmc.test/log", SigningKey::from_bytes(&[3; 32])).unwrap(),
+        move || {
+            assert!(!tripped.swap(false, Ordering::Relaxed), "told to");
+            Instant3::default()
+        },
+        "manager",
+    );
+    options.quiet = Duration::from_millis(10);
+    let writer: Writer<Counters> = Writer::start(options).unwrap();
+    writer.submit_blocking(None, open("a")).unwrap();
+    trip.store(true, Ordering::Relaxed);
+    while trip.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(writer.submit_blocking(None, raise("a", 2)).unwrap(), 2);
+    drop(writer);
+    assert!(rig.holds());
+}
+
+#[test]
+fn a_look_that_panics_keeps_nobody_out() {
+    let rig = Rig::new();
+    let writer = rig.start();
+    writer.submit_blocking(None, open("a")).unwrap();
+    let look = || writer.look_aside(|_| panic!("while it looks"));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(look)).is_err());
+    assert_eq!(value(&writer, "a"), Some(0));
+    assert_eq!(writer.look_aside(|counters| counters.0.len()), 1);
+    assert!(!writer.shared.machine.is_poisoned());
+    assert_eq!(writer.submit_blocking(None, raise("a", 2)).unwrap(), 2);
+}
+
 // More requests than are written by the hand that decides: all in one batch, which waits for the first one.
 fn together(
     rig: &Rig,
