@@ -285,22 +285,23 @@ impl HttpsTransport {
     }
 
     async fn send(&self, endpoint: Endpoint, body: Vec<u8>) -> Result<Answer, TransportError> {
-        let mut session = self.take(endpoint).await?;
         let request = Request::post(endpoint.path())
             .header(HOST, self.0.host.clone())
             .header(CONTENT_TYPE, MEDIA_TYPE)
             .body(Body::from(body))
             .map_err(unusable)?;
+        // All of it: a kept connection that never becomes ready would end everything that this node asks.
         let asked = async {
+            let mut session = self.take(endpoint).await?;
             let answer = session.http.send_request(request).await.map_err(unreachable)?;
             let status = answer.status().as_u16();
             let later = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             let body = to_bytes(Body::new(answer.into_body()), MESSAGE_MAX).await;
             let body =
                 body.map_err(|_| TransportError::Refused(status, "answer too long or cut".to_owned()))?;
-            Ok::<_, TransportError>((status, later, body))
+            Ok::<_, TransportError>((session, status, later, body))
         };
-        let (status, later, body) =
+        let (session, status, later, body) =
             timeout(ANSWER, asked).await.map_err(|_| unreachable("no answer in time"))??;
         self.keep(session);
         match status {

@@ -10,6 +10,7 @@ use keylink::root_kek::{Ephemeral, Transcript, derive};
 use keylink::wire::Blob;
 use keylink::{KmcId, NodeId};
 use paytypes::ClearKey;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -50,8 +51,16 @@ impl Installer {
                 Some(bench) => bench,
                 None => return,
             };
-            if ready.send(()).is_ok() {
-                queue.iter().for_each(|job| bench.run(job));
+            if ready.send(()).is_err() {
+                return;
+            }
+            for job in queue {
+                // Who asked for it hears that it was not done. What the backend was at is not known: another one goes on.
+                if catch_unwind(AssertUnwindSafe(|| bench.run(job))).is_err() {
+                    tracing::error!("the backend for delivered keys has panicked and is made anew");
+                    let Some(another) = Bench::new(backend.as_ref(), lmks) else { return };
+                    bench = another;
+                }
             }
         };
         std::thread::Builder::new().name("node-keys".to_owned()).spawn(work).ok()?;

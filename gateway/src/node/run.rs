@@ -47,6 +47,9 @@ const HELD_BACK: Duration = Duration::from_millis(20);
 /// Most time between two tries to sign; what holds the key may have a pause of its own.
 const UNSIGNED_LONGEST: Duration = Duration::from_secs(30);
 
+/// Most time between two tellings of the same receipts.
+const TELL_LONGEST: Duration = Duration::from_secs(600);
+
 /// What others may ask of a running node side.
 pub(super) enum Request {
     Push(Box<Mail>, oneshot::Sender<Parcel>),
@@ -100,6 +103,8 @@ struct Talk {
     pull_at: Instant,
     // Hash of the last receipt of the last parcel that was taken.
     told: Option<Digest>,
+    // When what was told and is not confirmed is told again, and the pause that led there.
+    tell_again: (Instant, Duration),
     said: Vec<Signed>,
 }
 
@@ -120,6 +125,7 @@ impl Talk {
             declined: Declined::default(),
             pull_at: now,
             told: None,
+            tell_again: (now, Duration::ZERO),
             said: Vec::new(),
         }
     }
@@ -173,9 +179,15 @@ impl Talk {
             self.renewing = Some(self.post(Endpoint::Renew, request.to_bytes()));
         }
         let newest = side.machine().outbox().last().map(Signed::hash);
-        if self.sending.is_none() && (!self.said.is_empty() || (newest.is_some() && newest != self.told)) {
-            let parcel = side.parcel_after(self.told, core::mem::take(&mut self.said));
+        let news = newest.is_some() && newest != self.told;
+        // A manager may answer and have counted nothing; one that does not believe this node never will, and is told ever
+        // more seldom.
+        let again = newest.is_some() && Instant::now() >= self.tell_again.0;
+        if self.sending.is_none() && (!self.said.is_empty() || news || again) {
+            let parcel = side.parcel_after(self.told.filter(|_| news), core::mem::take(&mut self.said));
             self.told = waiting::last_receipt(&parcel);
+            let pause = if news { pace.beat } else { self.tell_again.1.saturating_mul(2).min(TELL_LONGEST) };
+            self.tell_again = (Instant::now().checked_add(pause).unwrap_or_else(Instant::now), pause);
             self.sending = Some(self.post(Endpoint::Receipts, bytes_of(&parcel)));
         }
         Ok(())

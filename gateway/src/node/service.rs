@@ -20,9 +20,11 @@ use gateway_config::NodeTable;
 use hsm::{BackendClass, LmkId, LmkInfo, LmkScheme};
 use keylink::node::{About, Rules};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Where a node keeps its identity, below the data folder.
@@ -135,7 +137,7 @@ impl NodeService {
     pub fn start(setup: ServiceSetup) -> Result<Self, ServiceError> {
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = mpsc::channel();
-        let work = move || serve(setup, stopped, &ready);
+        let work = move || serve(&setup, stopped, &ready);
         let thread = std::thread::Builder::new().name("node".to_owned()).spawn(work);
         let thread = thread.map_err(|error| ServiceError::System(error.to_string()))?;
         match is_ready.recv() {
@@ -164,37 +166,76 @@ impl Drop for NodeService {
 
 type Ready = mpsc::Sender<Result<Option<SocketAddr>, ServiceError>>;
 
-fn serve(setup: ServiceSetup, stopped: oneshot::Receiver<()>, ready: &Ready) {
+fn serve(setup: &ServiceSetup, mut stopped: oneshot::Receiver<()>, ready: &Ready) {
     stand_back();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = ready.send(Err(ServiceError::System(error.to_string())));
+    let mut told = Told::No(ready);
+    loop {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return told.failed(ServiceError::System(error.to_string())),
+        };
+        // What is shared with the rest of the process are key tables, which are handed over whole.
+        let life = || runtime.block_on(live(setup, &mut stopped, &mut told));
+        match catch_unwind(AssertUnwindSafe(life)) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) if !told.is_begun() => return told.failed(error),
+            Ok(Err(error)) => tracing::error!(%error, "node: tries again"),
+            Err(_) => tracing::error!("node: panicked; begins anew from what is stored"),
+        }
+        let ended = async { tokio::time::timeout(PAUSE, &mut stopped).await.is_ok() };
+        if runtime.block_on(ended) {
             return;
         }
-    };
-    runtime.block_on(async {
-        match begin(setup).await {
-            Err(error) => {
-                let _ = ready.send(Err(error));
-            }
-            Ok(begun) => {
-                let Begun { side, transport, push } = begun;
-                let (handle, requests) = SideHandle::new();
-                if ready.send(Ok(push.as_ref().map(PushListener::address))).is_err() {
-                    return;
-                }
-                if let Some(push) = push {
-                    tokio::spawn(push.serve(handle, core::future::pending()));
-                }
-                // Ready when the service is dropped, too.
-                let stop = async { drop(stopped.await) };
-                if let Err(error) = run(side, transport, requests, Pace::default(), stop).await {
-                    tracing::error!(%error, "node: ended");
-                }
-            }
+    }
+}
+
+/// Between two lives of a node side.
+const PAUSE: Duration = Duration::from_secs(1);
+
+// Whether who started the service knows of it.
+enum Told<'a> {
+    No(&'a Ready),
+    Yes,
+}
+
+impl Told<'_> {
+    const fn is_begun(&self) -> bool {
+        matches!(self, Self::Yes)
+    }
+
+    // False when nobody is there any more.
+    fn begun(&mut self, push: Option<SocketAddr>) -> bool {
+        match core::mem::replace(self, Self::Yes) {
+            Self::No(ready) => ready.send(Ok(push)).is_ok(),
+            Self::Yes => true,
         }
-    });
+    }
+
+    fn failed(&self, error: ServiceError) {
+        match self {
+            Self::No(ready) => _ = ready.send(Err(error)),
+            Self::Yes => tracing::error!(%error, "node: ended"),
+        }
+    }
+}
+
+// One life of the node side, from what is stored until it is stopped.
+async fn live(
+    setup: &ServiceSetup,
+    stopped: &mut oneshot::Receiver<()>,
+    told: &mut Told<'_>,
+) -> Result<(), ServiceError> {
+    let Begun { side, transport, push } = begin(setup).await?;
+    let (handle, requests) = SideHandle::new();
+    if !told.begun(push.as_ref().map(PushListener::address)) {
+        return Ok(());
+    }
+    let pushes = push.map(|push| tokio::spawn(push.serve(handle.clone(), core::future::pending())));
+    // Ready when the service is dropped, too.
+    let stop = async { drop(stopped.await) };
+    let ended = run(side, transport, requests, Pace::default(), stop).await;
+    pushes.inspect(tokio::task::JoinHandle::abort);
+    Ok(ended?)
 }
 
 struct Begun {
@@ -203,16 +244,24 @@ struct Begun {
     push: Option<PushListener>,
 }
 
-async fn begin(setup: ServiceSetup) -> Result<Begun, ServiceError> {
+async fn begin(setup: &ServiceSetup) -> Result<Begun, ServiceError> {
     let lmks = choose_lmks(&setup.table, &setup.lmks)?;
     let publish = Box::new(Cores::new(setup.switches.clone(), lmks.traffic));
     let ready = {
         let health = setup.health.clone();
         Arc::new(move || health.ready())
     };
-    let (identity, mut side) =
-        open(&setup.data, &setup.table, lmks, setup.keeper()?, setup.class, publish, ready, setup.stored)
-            .await?;
+    let (identity, mut side) = open(
+        &setup.data,
+        &setup.table,
+        lmks,
+        setup.keeper()?,
+        setup.class,
+        publish,
+        ready,
+        setup.stored.clone(),
+    )
+    .await?;
     let pull = setup.table.pull.unwrap_or(true);
     let url = setup.table.manager.as_deref().unwrap_or(&identity.url);
     let https = if pull { Some(HttpsTransport::new(url, &identity.tls())?) } else { None };

@@ -9,6 +9,8 @@ mod killed;
 mod manager;
 mod network;
 mod node;
+mod panics;
 mod sealed;
 mod store_fails;
 mod traffic;
+mod unheard;

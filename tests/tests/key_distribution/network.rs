@@ -135,14 +135,14 @@ fn certified(request: &[u8], issuer: &Issuer) -> Vec<u8> {
     params.signed_by(&key, issuer).unwrap().der().to_vec()
 }
 
-struct Net {
-    manager: Manager,
+pub struct Net {
+    pub manager: Manager,
     tls: TlsIdentity,
     url: String,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
-async fn net() -> Net {
+pub async fn net() -> Net {
     let manager = Manager::new();
     let ca = Arc::new(authority(NAMED));
     let issuer = Arc::clone(&ca);
@@ -155,7 +155,7 @@ async fn net() -> Net {
     Net { manager, tls, url, folder: tempfile::tempdir().unwrap() }
 }
 
-async fn enrol(net: &Net, store: &gateway::node::Store) -> Identity {
+pub async fn enrol(net: &Net, store: &gateway::node::Store) -> Identity {
     let enrolment = Enrolment::new(net.manager.token(&net.url)).unwrap();
     let transport = HttpsTransport::new(&net.url, &enrolment.identity().tls()).unwrap();
     net.manager.with(|state| state.approve_enrolment = false);
