@@ -10,7 +10,7 @@ pub use receive::{LinkError, Quarantine, Said};
 
 use crate::envelope::Signed;
 use crate::ids::{Digest, KmcId, NodeId, PublicKey};
-use crate::message::{Audience, Head, PROTOCOL, Possession, Receipt};
+use crate::message::{Audience, Head, PROTOCOL, Possession, Receipt, Resync};
 use crate::wire::U64;
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +149,12 @@ impl Link {
     /// `previous` of the next manifest: the last one that the node has receipted.
     pub fn previous(&self) -> Option<Digest> {
         self.receipted.last().copied()
+    }
+
+    /// True when the node has taken a manifest after it said this: what it says that it holds is what it held before. A
+    /// wish that was repeated, or was late, comes behind the receipt of the manifest that answered it.
+    pub fn is_overtaken(&self, wish: &Resync) -> bool {
+        self.sent.iter().any(|sent| sent.seq > wish.head.seq && self.receipted.contains(&sent.hash))
     }
 
     /// Number and hash of the last receipt.

@@ -88,7 +88,10 @@ fn an_unknown_previous_asks_for_the_full_state() {
     (answer.resync, answer.previous) = (Some(resync.nonce), None);
     let signed = side.seal(&centre, &answer);
     side.give(&signed);
+    assert!(!side.link.is_overtaken(&resync), "its answer may still be lost");
     assert_eq!(side.deliver(), [Proven]);
+    // What a node said that it held is not what it holds: the key came since.
+    assert!(side.link.is_overtaken(&resync));
     // The wish was repeated before the answer came, and each of them is answered: nothing more is wished for, or
     // manager and node would answer each other for ever.
     let mut again = side.manifest(&centre, targets, vec![rotate(&centre, 2)]);
@@ -96,6 +99,12 @@ fn an_unknown_previous_asks_for_the_full_state() {
     let signed = side.seal(&centre, &again);
     assert!(side.give(&signed).iter().all(|said| said.kind != "resync"));
     assert_eq!(side.deliver(), [Applied]);
+    // One that is said after it counts.
+    let mut unknown = side.manifest(&centre, vec![], vec![]);
+    unknown.previous = Some(Digest([3; 32]));
+    let signed = side.seal(&centre, &unknown);
+    let resync: Resync = side.give(&signed)[0].peek().unwrap();
+    assert!(resync.held.len() == 2 && !side.link.is_overtaken(&resync));
 }
 
 #[test]

@@ -254,6 +254,7 @@ impl World {
             }
         }
         silent.extend(self.who_refuses());
+        silent.extend(self.who_is_misjudged());
         for node in core.state().nodes().filter(|node| node.is_served() && !node.kek_change.is_idle()) {
             let told =
                 |alarm: &Alarm| alarm.kind == AlarmKind::RootKek && alarm.subject == node.id.to_string();
@@ -295,6 +296,27 @@ impl World {
             let record = core.state().node(&node.id)?;
             let (change, waits) = (&record.kek_change, core.owes(&node.id));
             Some(format!("{} cannot do what it is told: {}; {change:?}, {waits}", node.name, alarm.text))
+        })
+    }
+
+    /// A node that uses a key, has said so and was heard, and of which the centre thinks that it has yet to take it:
+    /// nothing that the node says of this key counts any more.
+    fn who_is_misjudged(&self) -> Option<String> {
+        let core = self.core.as_ref()?;
+        let served =
+            |node: &&super::node::Node| core.state().node(&node.id).is_some_and(|node| node.is_served());
+        self.nodes.iter().filter(|node| !node.liar).filter(served).find_map(|node| {
+            let machine = node.machine.as_ref().filter(|machine| machine.outbox().is_empty())?;
+            let used = [Step::Accept, Step::Protect];
+            let sets = &machine.state().key_sets;
+            let generations = sets.iter().flat_map(|set| {
+                let key_set = set.definition.key_set;
+                set.generations.iter().map(move |g| (KeyRef { key_set, generation: g.generation }, g.step))
+            });
+            let mut used = generations.filter(|(_, step)| used.contains(step)).map(|(key, _)| key);
+            let thought = |key: &KeyRef| core.state().copy(&node.id, key).map(|copy| copy.progress);
+            let key = used.find(|key| thought(key).is_some_and(|thought| thought < Progress::Accepting))?;
+            Some(format!("{} uses {key}, and the centre thinks it is {:?}", node.name, thought(&key)))
         })
     }
 
