@@ -60,7 +60,8 @@ pub enum AlarmKind {
     LogDiffers,
     /// A node was shown a proof that the log holds its receipt, and it does not hold.
     LogDisputed,
-    /// The clock of the manager's machine has stepped. Time is told as before for an hour.
+    /// The clock of the manager's machine has stepped, or was behind the log at the start. Time goes on as before for an
+    /// hour.
     Clock,
 }
 

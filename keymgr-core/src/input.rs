@@ -402,7 +402,7 @@ pub enum Input {
         /// It does not.
         away: bool,
     },
-    /// The clock of the manager's machine has stepped, by so many milliseconds, or has not any more.
+    /// The clock of the manager's machine is so many milliseconds from the time that is told, 0 if not any more.
     Clock {
         /// 0 when it is right or followed again.
         step_ms: i64,

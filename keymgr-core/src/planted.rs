@@ -58,6 +58,8 @@ switches! {
     CampaignNotWritten campaign_not_written;
     /// A node may serve hosts again without the new key.
     ReturnUnready return_unready;
+    /// What a node said that it held counts after a receipt for more.
+    WishOutlives wish_outlives;
 }
 
 /// Whether a gate is one short for this mark.

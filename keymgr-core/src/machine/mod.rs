@@ -424,7 +424,10 @@ impl Request<'_> {
                 if step_ms == 0 {
                     tx.calm(AlarmKind::Clock, &"centre", now);
                 } else {
-                    let text = format!("the clock has stepped by {step_ms} ms; it is followed after an hour");
+                    // It has stepped, or was behind the log at the start.
+                    let text = format!(
+                        "the machine's clock is {step_ms} ms from the time that is told; it is followed after an hour"
+                    );
                     tx.alarm(AlarmKind::Clock, &"centre", text, now);
                 }
             }

@@ -11,7 +11,8 @@ use crate::lifecycle::{Edge, KeyState, TABLE};
 use crate::machine::{Core, Effects};
 use crate::node::Progress;
 use crate::people::{Role, Standing};
-use crate::table::Record;
+use crate::table::{Change, Record};
+use crate::target;
 use keylink::action::Approval;
 use keylink::message::{ReceiptKind, Step};
 use std::collections::{BTreeMap, BTreeSet};
@@ -255,6 +256,7 @@ impl World {
         }
         silent.extend(self.who_refuses());
         silent.extend(self.who_is_misjudged());
+        silent.extend(self.who_is_waited_for());
         for node in core.state().nodes().filter(|node| node.is_served() && !node.kek_change.is_idle()) {
             let told =
                 |alarm: &Alarm| alarm.kind == AlarmKind::RootKek && alarm.subject == node.id.to_string();
@@ -307,16 +309,42 @@ impl World {
             |node: &&super::node::Node| core.state().node(&node.id).is_some_and(|node| node.is_served());
         self.nodes.iter().filter(|node| !node.liar).filter(served).find_map(|node| {
             let machine = node.machine.as_ref().filter(|machine| machine.outbox().is_empty())?;
-            let used = [Step::Accept, Step::Protect];
+            let uses = [Step::Accept, Step::Protect];
             let sets = &machine.state().key_sets;
             let generations = sets.iter().flat_map(|set| {
                 let key_set = set.definition.key_set;
                 set.generations.iter().map(move |g| (KeyRef { key_set, generation: g.generation }, g.step))
             });
-            let mut used = generations.filter(|(_, step)| used.contains(step)).map(|(key, _)| key);
+            let said =
+                |key: &KeyRef| node.told.contains(&(key.key_set, key.generation, ReceiptKind::Accepting));
+            let mut used =
+                generations.filter(|(key, step)| uses.contains(step) && said(key)).map(|(key, _)| key);
             let thought = |key: &KeyRef| core.state().copy(&node.id, key).map(|copy| copy.progress);
             let key = used.find(|key| thought(key).is_some_and(|thought| thought < Progress::Accepting))?;
             Some(format!("{} uses {key}, and the centre thinks it is {:?}", node.name, thought(&key)))
+        })
+    }
+
+    /// A campaign that waits for a node which does what it is told and has nothing more to say: it waits for ever.
+    fn who_is_waited_for(&self) -> Option<String> {
+        let core = self.core.as_ref()?;
+        let at_rest = |node: &super::node::Node| {
+            let said = node.machine.as_ref().is_some_and(|machine| machine.outbox().is_empty());
+            let record =
+                core.state().node(&node.id).filter(|record| record.is_served() && record.has_answered());
+            let wanted = target::of(&Change::new(core.state()), &node.id).ok().map(|wanted| wanted.digest);
+            said && !node.liar && record.is_some_and(|record| wanted == Some(record.ordered))
+        };
+        let live = core.state().campaigns().filter(|campaign| campaign.phase.is_live() && !campaign.paused);
+        live.filter_map(|campaign| Some((campaign, campaign.phase.awaits()?))).find_map(|(campaign, mark)| {
+            let mut owed =
+                core.state().deliveries(&campaign.id).filter(|d| d.gated && !d.marks.contains(&mark));
+            let node =
+                owed.find_map(|owed| self.nodes.iter().find(|node| node.id == owed.node && at_rest(node)))?;
+            Some(format!(
+                "campaign {} waits at {:?} for {}, which has done all",
+                campaign.id, campaign.phase, node.name
+            ))
         })
     }
 
