@@ -176,11 +176,12 @@ fn serve(setup: &ServiceSetup, mut stopped: oneshot::Receiver<()>, ready: &Ready
         };
         // What is shared with the rest of the process are key tables, which are handed over whole.
         let life = || runtime.block_on(live(setup, &mut stopped, &mut told));
-        match catch_unwind(AssertUnwindSafe(life)) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) if !told.is_begun() => return told.failed(error),
-            Ok(Err(error)) => tracing::error!(%error, "node: tries again"),
-            Err(_) => tracing::error!("node: panicked; begins anew from what is stored"),
+        let lived = catch_unwind(AssertUnwindSafe(life));
+        match lived.unwrap_or_else(|_| Err(ServiceError::System("panicked".to_owned()))) {
+            Ok(()) => return,
+            // Who starts it hears of it, and decides.
+            Err(error) if !told.is_begun() => return told.failed(error),
+            Err(error) => tracing::error!(%error, "node: begins anew from what is stored"),
         }
         let ended = async { tokio::time::timeout(PAUSE, &mut stopped).await.is_ok() };
         if runtime.block_on(ended) {
