@@ -93,8 +93,18 @@ fn the_same_with_a_shared_store() {
     holds(&["--store", &cluster.url(&cluster.database())]);
 }
 
+// The check that names a planted fault, and what it says.
+fn is_named(out: &Output, what: &str, why: &str) -> bool {
+    failed(&document(out)).iter().any(|(check, found)| *check == what && found.contains(why))
+}
+
+fn was_disturbed(out: &Output) -> bool {
+    failed(&document(out)).iter().any(|(check, _)| *check == "the load keeps its rate")
+}
+
 // All at once: most of their time is waiting. A run that is disturbed by its neighbours fails for more than its fault,
-// which does no harm here.
+// which does no harm here; but where the load stood still when the fault was to be seen, nobody saw it, and it is done
+// again.
 #[test]
 fn every_planted_fault_is_found_and_named() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -109,20 +119,23 @@ fn every_planted_fault_is_found_and_named() {
         ("stale-table", "no node protects with the old key once all are activated", "node-000"),
         ("lost-receipt", "every receipt is there", "node-000 owes proven"),
     ];
-    let small = ["--processes", "0", "--stage-transactions", "200"];
-    let begun = faults.map(|(fault, ..)| {
+    let begin_with = |fault: &str| {
         // A receipt that never comes is waited for until the end of the run's time.
         let limit = if fault == "lost-receipt" { "20" } else { "60" };
         // Of the blocks that are on their way at the switch, one in thirty comes to the one node: there must be many.
         let rate = if fault == "drop-previous" { "1800" } else { "600" };
+        let small = ["--processes", "0", "--stage-transactions", "200"];
         begin(&[&small[..], &["--rate", rate, "--sabotage", fault, "--limit", limit]].concat())
-    });
-    for ((fault, what, why), child) in faults.into_iter().zip(begun) {
-        let out = child.wait_with_output().unwrap();
-        let document = document(&out);
-        let failed = failed(&document);
-        let named = failed.iter().any(|(check, found)| *check == what && found.contains(why));
-        assert!(named, "{fault}: {failed:?}");
+    };
+    let begun = faults.map(|(fault, ..)| begin_with(fault));
+    let ended = begun.map(|child| child.wait_with_output().unwrap());
+    for ((fault, what, why), mut out) in faults.into_iter().zip(ended) {
+        for _ in 0..2 {
+            if !is_named(&out, what, why) && was_disturbed(&out) {
+                out = begin_with(fault).wait_with_output().unwrap();
+            }
+        }
+        assert!(is_named(&out, what, why), "{fault}: {:?}", failed(&document(&out)));
         assert_eq!(out.status.code(), Some(1), "{fault}");
         assert!(String::from_utf8_lossy(&out.stderr).contains(why), "{fault}: the reason is told");
     }
