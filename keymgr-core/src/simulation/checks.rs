@@ -332,7 +332,9 @@ impl World {
             let said = node.machine.as_ref().is_some_and(|machine| machine.outbox().is_empty());
             let record =
                 core.state().node(&node.id).filter(|record| record.is_served() && record.has_answered());
-            let wanted = target::of(&Change::new(core.state()), &node.id).ok().map(|wanted| wanted.digest);
+            // A key that waits for the node's root KEK is told as that.
+            let wanted = target::of(&Change::new(core.state()), &node.id).ok();
+            let wanted = wanted.filter(|wanted| wanted.missing.is_empty()).map(|wanted| wanted.digest);
             said && !node.liar && record.is_some_and(|record| wanted == Some(record.ordered))
         };
         let live = core.state().campaigns().filter(|campaign| campaign.phase.is_live() && !campaign.paused);
