@@ -44,6 +44,9 @@ pub enum AlarmKind {
     Recovery,
     /// A key may be known to others: a key that wrapped it is, or a node that it was sent to was revoked.
     KeySuspect,
+    /// The key that protects was compromised and no campaign brings another: nodes have none, or go on with one that was
+    /// given up.
+    KeyLost,
     /// The backend could not make a key, or does not sign with the centre's own.
     Backend,
     /// The root KEK of a node is not the one that the centre has, or its change does not end.

@@ -9,7 +9,8 @@
 //!
 //! Before `Generating` there is an action that waits for approvals; a campaign exists once it has them. Each
 //! arrow to the right but one is taken when every gated node has sent the receipt of the step before; the last
-//! (`Overlap` to `Retiring`) also waits for the end of the overlap. This module holds the records and the
+//! (`Overlap` to `Retiring`) also waits for the end of the overlap. Where the key that is to protect is compromised, a
+//! campaign ends as `Aborted`, wherever it stands. This module holds the records and the
 //! counting; what an arrow does to keys stands in `steps`.
 
 use super::ids::{ActionId, CampaignId, Generation, KeySetId, NodeId, ZoneId};
@@ -72,7 +73,7 @@ pub enum Phase {
     Completed,
     /// Done, but for named nodes.
     CompletedWithExceptions,
-    /// Given up before ACCEPT.
+    /// Given up, or ended because the key was compromised that was to protect.
     Aborted,
     /// Given up after ACCEPT; waits until the new key is gone.
     Withdrawing,

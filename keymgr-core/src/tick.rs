@@ -63,8 +63,9 @@ fn period(key: &Key) -> u64 {
 
 /// Another key protects, or none does: how long this one might have is of no interest any more.
 pub fn protects_no_more(tx: &mut Change<'_>, name: &KeyRef, now: u64) -> Result<(), Refusal> {
-    tx.calm(AlarmKind::KeyExpires, name, now);
-    tx.calm(AlarmKind::KeyExpired, name, now);
+    for kind in [AlarmKind::KeyExpires, AlarmKind::KeyExpired, AlarmKind::KeyLost] {
+        tx.calm(kind, name, now);
+    }
     if tx.get::<Key>(name)?.warned_days != Some(0) {
         tx.edit::<Key>(name)?.warned_days = Some(0);
     }

@@ -119,16 +119,21 @@ fn check_plan(
 
 // With overlap in time the old key goes; where a selector tells the generation, the oldest beyond the limit.
 fn retiring(tx: &Change<'_>, set: &KeySet) -> Option<Generation> {
+    let state = |key: &KeyRef| tx.find::<Key>(key).map(Key::state);
+    let keys = tx.keys_in::<Key>(keys_of(set.id()));
     match set.definition.overlap {
-        // A key that was revoked before is gone from nodes already; one whose period is over waits in its place.
-        Overlap::Time => set.protecting.filter(|&generation| {
-            let key = tx.find::<Key>(&KeyRef { key_set: set.id(), generation });
-            key.is_some_and(|key| !matches!(key.state(), KeyState::Compromised | KeyState::Destroyed))
-        }),
+        // One whose period is over waits in its place. One that was revoked is gone from nodes already: then it is the
+        // key that a campaign left behind, which ended because of that.
+        Overlap::Time => {
+            let gone =
+                |key: &KeyRef| matches!(state(key), None | Some(KeyState::Compromised | KeyState::Destroyed));
+            let used = |key: &KeyRef| matches!(state(key), Some(KeyState::Active | KeyState::Suspended));
+            let protecting = set.protecting.map(|generation| KeyRef { key_set: set.id(), generation });
+            let left = || keys.iter().rfind(|key| used(key)).copied();
+            protecting.filter(|key| !gone(key)).or_else(left).map(|key| key.generation)
+        }
         Overlap::Selector => {
-            let keys = tx.keys_in::<Key>(keys_of(set.id()));
-            let mut active =
-                keys.iter().filter(|key| tx.find::<Key>(key).is_some_and(|k| k.state() == KeyState::Active));
+            let mut active = keys.iter().filter(|key| state(key) == Some(KeyState::Active));
             let oldest = active.next()?.generation;
             (active.count() + 1 > set.definition.overlap.previous_max()).then_some(oldest)
         }

@@ -171,15 +171,16 @@ fn processed_until(tx: &mut Change<'_>, id: CampaignId, key: &KeyRef, until: u64
     Ok(())
 }
 
-// RETIRE: the overlap is over (T8, or T6 when the key was the reason).
+// RETIRE: the overlap is over (T8, or T6 when the key was the reason of an emergency).
 fn retire(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Result<(), Refusal> {
     let campaign = tx.get::<Campaign>(&id)?;
-    let (key_set, emergency) = (campaign.plan.key_set, campaign.emergency.is_some());
+    let key_set = campaign.plan.key_set;
     let Some(generation) = campaign.retiring else { return complete(tx, id, now) };
+    let known = campaign.emergency.is_some() && campaign.old == Some(generation);
     let key = tx.edit::<Key>(&KeyRef { key_set, generation })?;
     key.windows.recipient_until = Some(now);
     match key.state() {
-        KeyState::Active if emergency => key.apply(Transition::T6, now)?,
+        KeyState::Active if known => key.apply(Transition::T6, now)?,
         KeyState::Active => key.apply(Transition::T8, now)?,
         KeyState::Suspended => key.apply(Transition::T12, now)?,
         // Revoked meanwhile: nodes were told already.

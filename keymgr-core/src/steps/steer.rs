@@ -146,18 +146,26 @@ pub(super) fn rolled_back(tx: &mut Change<'_>, id: CampaignId, now: u64) -> Resu
     end(tx, id, Phase::RolledBack, now)
 }
 
-/// A key was declared compromised: a campaign that was bringing it ends, one that takes it away goes on.
+/// A key was declared compromised: a campaign that was bringing it, or going back to it, ends; one that takes it away
+/// goes on.
 pub fn key_lost(tx: &mut Change<'_>, key: &KeyRef, now: u64) -> Result<(), Refusal> {
-    let Some(id) = tx.get::<KeySet>(&key.key_set)?.live_campaign else { return Ok(()) };
-    let campaign = tx.get::<Campaign>(&id)?;
-    if campaign.new_generation() != key.generation {
-        return Ok(());
+    let set = tx.get::<KeySet>(&key.key_set)?;
+    let protects = set.protecting == Some(key.generation);
+    if let Some(id) = set.live_campaign {
+        let campaign = tx.get::<Campaign>(&id)?;
+        let ends = match campaign.phase {
+            Phase::Withdrawing => false,
+            Phase::RollingBack => campaign.old == Some(key.generation),
+            _ => campaign.new_generation() == key.generation,
+        };
+        if ends {
+            tx.edit::<Key>(key)?.aborted |= !protects;
+            end(tx, id, Phase::Aborted, now)?;
+        }
     }
-    if matches!(campaign.phase, Phase::Generating | Phase::Staging | Phase::Accepting) {
-        tx.edit::<Key>(key)?.aborted = true;
-        return end(tx, id, Phase::Aborted, now);
+    if protects {
+        let text = "it was compromised, and no other follows by itself; rotate at once";
+        tx.alarm(AlarmKind::KeyLost, key, text.to_owned(), now);
     }
-    let text = "the new key itself was compromised; rotate again at once".to_owned();
-    tx.alarm(AlarmKind::Deadline, &id, text, now);
-    end(tx, id, Phase::CompletedWithExceptions, now)
+    Ok(())
 }

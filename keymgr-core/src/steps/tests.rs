@@ -1,10 +1,12 @@
 //! How long nodes are told to process a key, while other nodes still protect with it.
 
 use crate::action::Act;
-use crate::campaign::{Campaign, Mark, Phase};
+use crate::alarm::AlarmKind;
+use crate::campaign::{Campaign, Mark, Phase, RotateTarget};
 use crate::ids::CampaignId;
 use crate::input::Input;
 use crate::key::Windows;
+use crate::lifecycle::KeyState;
 use crate::policy::DAY_MS;
 use crate::refusals::house::{House, campaign, key, material, zpk};
 use keylink::wire::U64;
@@ -86,4 +88,60 @@ fn nodes_do_not_stop_to_process_the_new_key_while_a_roll_back_is_under_way() {
         assert_eq!(phase(&house, id), Phase::RolledBack);
         assert_eq!(windows(&house, 2).recipient_until, Some(until));
     }
+}
+
+fn revoke(house: &mut House, generation: u32) {
+    house.carry(Act::RevokeKey { key: key(zpk(), generation), reason: "seen on paper".into() });
+}
+
+fn is_told(house: &House, generation: u32) -> bool {
+    let subject = key(zpk(), generation).to_string();
+    house.core.alarms().any(|alarm| alarm.kind == AlarmKind::KeyLost && alarm.subject == subject)
+}
+
+// A rotation at once from its begin to its end.
+fn rotated_at_once(house: &mut House, plan: RotateTarget) -> Campaign {
+    let id = plan.campaign;
+    house.carry(Act::RotateAtOnce { targets: vec![plan], reason: "seen on paper".into() });
+    house.must(Input::Generated { campaign: id, material: material() });
+    for mark in [Mark::Proven, Mark::Accepting, Mark::Activated] {
+        all(house, id, mark, 1);
+    }
+    house.now = house.core.campaign(&id).and_then(|c| c.overlap_until).expect("all protect with it");
+    house.must(Input::Tick);
+    all(house, id, Mark::Retired, 1)
+}
+
+#[test]
+fn a_campaign_ends_when_the_key_is_lost_that_was_to_protect() {
+    for (rolls_back, lost, left) in [(false, 2, 1), (true, 1, 2)] {
+        let (mut house, id) = protecting(false);
+        if rolls_back {
+            house.carry(Act::RollBack { campaign: id });
+        }
+        revoke(&mut house, lost);
+        assert_eq!(phase(&house, id), Phase::Aborted, "{lost} was to protect");
+        assert!(is_told(&house, lost));
+        // The next campaign takes away what this one left behind.
+        let plan = house.plan(3);
+        let campaign = rotated_at_once(&mut house, plan);
+        assert_eq!((campaign.phase, campaign.retiring.map(|g| g.0)), (Phase::Completed, Some(left)));
+        let state = |generation| house.core.key(&key(zpk(), generation)).map(|key| key.state());
+        assert_eq!(state(lost), Some(KeyState::Compromised));
+        assert_eq!(state(left), Some(KeyState::Deactivated), "nobody said that it was seen");
+        assert!(!is_told(&house, lost));
+    }
+}
+
+#[test]
+fn a_campaign_that_takes_a_key_away_goes_on_when_that_is_lost() {
+    let (mut house, id) = protecting(false);
+    house.carry(Act::RollBack { campaign: id });
+    revoke(&mut house, 2);
+    assert_eq!(phase(&house, id), Phase::RollingBack);
+    assert!(!is_told(&house, 2), "it does not protect");
+    let until = all(&mut house, id, Mark::Returned, 1).overlap_until.expect("all have come back");
+    house.now = until;
+    house.must(Input::Tick);
+    assert_eq!(phase(&house, id), Phase::RolledBack);
 }
