@@ -4,6 +4,7 @@
 //!
 //! Traffic never waits for any of it: cores read the last table that was handed to them, whatever happens here.
 
+mod beats;
 mod carry;
 mod clock;
 mod contact;

@@ -1,6 +1,7 @@
 //! The life of a node side: pull, answer, beat, tick, and take pushes, until it is told to stop. A manager that is away
 //! costs it nothing but retries.
 
+use super::beats::Beats;
 use super::contact::Contact;
 use super::declined::Declined;
 use super::retry::Retry;
@@ -248,12 +249,16 @@ pub async fn run(
 ) -> Result<(), SideError> {
     let mut talk = transport.map(Talk::new);
     let mut stop = core::pin::pin!(stop);
-    let mut beat_at = Instant::now();
+    let mut beats = Beats::begin(pace.beat, Instant::now());
     loop {
         if let Some(talk) = talk.as_mut().filter(|_| side.is_sound()) {
             talk.begin(&mut side, pace);
+            if talk.greeted && Instant::now() >= beats.due() {
+                let beat = side.beat().map(|beat| talk.post(Endpoint::Beat, beat.to_bytes()));
+                beats.sent(beat.ok(), Instant::now());
+            }
         }
-        let wake = wake_at(&side, talk.as_ref(), beat_at, pace);
+        let wake = wake_at(&side, talk.as_ref(), beats.due(), pace);
         let happened = tokio::select! {
             () = &mut stop => {
                 farewell(&mut side, talk.as_ref()).await;
@@ -262,6 +267,11 @@ pub async fn run(
             Some(event) = side.next_event() => Happened::Table(event),
             Some(request) = requests.0.recv() => Happened::Request(request),
             (which, answer) = answered(talk.as_mut()) => Happened::Answer(which, answer),
+            (took, answer) = beats.answered() => {
+                let taken = matches!(answer, Ok(Ok(_)));
+                beats.judge(taken, took, Instant::now(), getrandom::u64().unwrap_or_default());
+                continue;
+            }
             () = sleep_until(wake) => Happened::Time,
         };
         // A store that fails is an alarm and no end: the machine stands where the store does, and goes on.
@@ -276,14 +286,6 @@ pub async fn run(
             Err(error) => {
                 tracing::error!(%error, "key distribution");
                 tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        }
-        if Instant::now() >= beat_at {
-            beat_at = Instant::now().checked_add(pace.beat).unwrap_or(beat_at);
-            if let Some(talk) = talk.as_mut().filter(|talk| talk.greeted && side.is_sound())
-                && let Ok(beat) = side.beat()
-            {
-                drop(talk.post(Endpoint::Beat, beat.to_bytes()));
             }
         }
     }
@@ -319,10 +321,11 @@ fn wake_at(side: &NodeSide, talk: Option<&Talk>, beat_at: Instant, pace: Pace) -
     // What is due and does not happen is held back by the clock guard: look again, but not all the time.
     let due = due.map(|due| if due.is_zero() { HELD_BACK } else { due });
     let wait = due.unwrap_or(pace.tick).min(pace.tick);
-    let wake = Instant::now().checked_add(wait).unwrap_or(beat_at).min(beat_at);
-    let later = |at: &Instant| *at > Instant::now();
-    let asks = talk.into_iter().flat_map(|talk| [talk.not_before, talk.pull_at]).filter(later);
-    asks.fold(wake, Instant::min)
+    let now = Instant::now();
+    let wake = now.checked_add(wait).unwrap_or(now);
+    // What is late already waits for something else.
+    let asks = talk.into_iter().flat_map(|talk| [talk.not_before, talk.pull_at, beat_at]);
+    asks.filter(|at| *at > now).fold(wake, Instant::min)
 }
 
 async fn answered(talk: Option<&mut Talk>) -> (Which, Result<Got, TransportError>) {
