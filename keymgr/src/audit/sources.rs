@@ -103,12 +103,9 @@ fn body(reader: &mut Reader<'_>, first: Option<String>, verifier: &mut Verifier)
     let mut counts = [0u64; 3];
     let mut complete = true;
     let mut take = |line: &str, number: u64| {
-        let (kind, now) = match line.split_once(' ') {
+        let is_entry = line.starts_with("v1 ");
+        let (kind, now) = match (!is_entry).then(|| line.split_once(' ')).flatten() {
             Some(("checkpoint", rest)) => (Part::Checkpoints, checkpoint(rest, verifier)),
-            Some(("v1", _)) => {
-                verifier.line(None, line);
-                (Part::Log, true)
-            }
             Some(("row", rest)) => {
                 if part < Part::Rows {
                     verifier.end_of_log();
@@ -124,7 +121,7 @@ fn body(reader: &mut Reader<'_>, first: Option<String>, verifier: &mut Verifier)
                 (Part::End, rest == format!("{} {} {}", counts[0], counts[1], counts[2]))
             }
             // A log line whose first word was edited is still one.
-            _ if part <= Part::Log && !line.starts_with("end") => {
+            _ if is_entry || (part <= Part::Log && !line.starts_with("end")) => {
                 verifier.line(None, line);
                 (Part::Log, true)
             }

@@ -6,29 +6,32 @@ use foldhash::HashMap;
 
 /// The images that the log leaves behind.
 pub(crate) struct Fold {
-    tables: &'static [Table],
-    /// Of each table of all, by the key of the row: the image, and the entry that left it.
-    rows: Vec<HashMap<RowKey, (Hash, u64)>>,
+    /// Of each table of all that is asked for, by the key of the row: the image, and the entry that left it.
+    rows: Vec<Option<Rows>>,
+    /// The table of the last change: most entries change the same as the one before.
+    last: Table,
 }
+
+type Rows = HashMap<RowKey, (Hash, u64)>;
 
 /// Why a row is not what the log says: the kind of finding, and one line for people.
 pub(crate) type Wrong = (&'static str, String);
 
 impl Fold {
     /// Of these tables.
-    pub fn of(tables: &'static [Table]) -> Self {
-        Self { tables, rows: Table::ALL.iter().map(|_| HashMap::default()).collect() }
+    pub fn of(tables: &[Table]) -> Self {
+        let rows = |table| tables.contains(table).then(Rows::default);
+        Self { rows: Table::ALL.iter().map(rows).collect(), last: Table::Meta }
     }
 
     /// Takes the changes of one entry.
     pub fn take(&mut self, parts: &Parts<'_>) -> Result<(), LineError> {
         for change in parts.changes() {
             let (table, key, image) = change?;
-            let table = Table::named(table).ok_or(LineError("a table that is not known"))?;
-            if !self.tables.contains(&table) {
-                continue;
+            if table != self.last.name() {
+                self.last = Table::named(table).ok_or(LineError("a table that is not known"))?;
             }
-            let rows = &mut self.rows[table as usize];
+            let Some(rows) = &mut self.rows[self.last as usize] else { continue };
             match (rows.get_mut(key.as_slice()), image) {
                 (Some(row), Some(image)) => *row = (image, parts.seq),
                 (None, Some(image)) => {
@@ -44,7 +47,7 @@ impl Fold {
 
     /// Judges a row by its image and the entry that it says wrote it, and forgets it.
     pub fn judge(&mut self, table: Table, key: &[u8], image: &Hash, log_seq: u64) -> Result<(), Wrong> {
-        match self.rows[table as usize].remove(key) {
+        match self.rows[table as usize].as_mut().and_then(|rows| rows.remove(key)) {
             Some((said, _)) if said == *image => Ok(()),
             Some((_, seq)) if log_seq == seq => {
                 Err(("edited", format!("the row is not what entry {seq} wrote")))
@@ -59,7 +62,7 @@ impl Fold {
     /// The rows that are not there.
     pub fn rest(self) -> impl Iterator<Item = (Table, Vec<u8>, Wrong)> {
         Table::ALL.iter().zip(self.rows).flat_map(|(table, rows)| {
-            let mut missing: Vec<_> = rows.into_iter().collect();
+            let mut missing: Vec<_> = rows.into_iter().flatten().collect();
             missing.sort_unstable();
             missing.into_iter().map(|(key, (_, seq))| {
                 (*table, key.into_vec(), ("missing", format!("the row that entry {seq} wrote is gone")))
