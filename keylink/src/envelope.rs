@@ -5,8 +5,9 @@
 //! of a message is the SHA-256 of the same encoding: it does not change with the signature.
 
 use crate::ids::{Digest, KeyId, PublicKey};
+use crate::verifying::Verifying;
 use crate::wire::{self, Blob, Hex, MESSAGE_MAX};
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -130,13 +131,13 @@ impl PublicKey {
         if crate::memo::holds(self, message, signature) {
             return Ok(());
         }
-        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| EnvelopeError::Signature)?;
-        let judged = key.verify_strict(message, &Signature::from_bytes(signature));
+        let key = Verifying::of(self).ok_or(EnvelopeError::Signature)?;
+        let judged = key.judge(message, signature);
         #[cfg(feature = "memo")]
         if judged.is_ok() {
             crate::memo::remember(self, message, signature);
         }
-        judged.map_err(|_| EnvelopeError::Signature)
+        judged
     }
 }
 

@@ -28,6 +28,7 @@ pub mod root_kek;
 mod schema;
 pub mod succession;
 mod time;
+pub mod verifying;
 pub mod wire;
 
 pub use envelope::{Body, NotSigned, Sign, Signed, SoftSigner, TrySign};

@@ -3,9 +3,9 @@
 
 use super::finding::Report;
 use crate::store::{Hash, Row, Table, key_text};
-use ed25519_dalek::{Signature, VerifyingKey};
 use keylink::envelope::{Signed, pae};
 use keylink::ids::{ActionId, CredentialId, Digest, KeyId, PersonId, PublicKey};
+use keylink::verifying::Verifying;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 
@@ -37,7 +37,7 @@ struct Part {
 }
 
 struct Holder {
-    key: VerifyingKey,
+    key: Verifying,
     credential: Vec<u8>,
     person: Vec<u8>,
 }
@@ -59,7 +59,7 @@ impl Custody {
     pub fn learn(&mut self, row: &Row) {
         let column = |name| row.column(name).bytes().unwrap_or_default();
         let Ok(bytes) = column("public_key").try_into() else { return };
-        if let Ok(key) = VerifyingKey::from_bytes(&bytes) {
+        if let Some(key) = Verifying::of(&PublicKey(bytes)) {
             let holder = Holder { key, credential: row.key.clone(), person: column("person").to_vec() };
             self.holders.insert(PublicKey(bytes).id(), holder);
         }
@@ -79,9 +79,8 @@ impl Custody {
     pub fn component(&mut self, row: &Row) -> Result<(), &'static str> {
         let signed = Signed::parse(&row.body).map_err(|_| "the body is no signed message")?;
         let by = self.holders.get(&signed.key_id).ok_or("signed by a key that nobody here has")?;
-        let signature = Signature::from_bytes(&signed.signature);
         by.key
-            .verify_strict(&pae(&signed.kind, &signed.payload), &signature)
+            .judge(&pae(&signed.kind, &signed.payload), &signed.signature)
             .map_err(|_| "the signature does not hold")?;
         let said: Option<Component> = keylink::wire::read(&signed.payload).ok();
         let said = said.filter(|_| signed.kind == COMPONENT).ok_or("no component of a ceremony")?;

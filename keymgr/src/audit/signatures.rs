@@ -9,16 +9,16 @@ use super::echoes::Seen;
 use super::finding::{Report, SignatureCounts};
 use crate::log::{LineError, Parts};
 use crate::store::{Hash, Row, Table, key_text};
-use ed25519_dalek::{Signature, VerifyingKey};
 use keylink::envelope::{Signed, pae};
 use keylink::ids::{KeyId, PublicKey};
 use keylink::message::Receipt;
+use keylink::verifying::Verifying;
 use std::collections::HashMap;
 
 /// Keys seen so far, and what the log wants to be there.
 #[derive(Default)]
 pub(super) struct Signatures {
-    keys: HashMap<(Table, KeyId), (VerifyingKey, Vec<u8>)>,
+    keys: HashMap<(Table, KeyId), (Verifying, Vec<u8>)>,
     centre: CentreKeys,
     custody: Custody,
     /// A store without the row of a centre has approvals of nothing.
@@ -92,7 +92,7 @@ impl Signatures {
         let Some(bytes) = row.column("public_key").bytes().and_then(|key| key.try_into().ok()) else {
             return;
         };
-        if let Ok(key) = VerifyingKey::from_bytes(&bytes) {
+        if let Some(key) = Verifying::of(&PublicKey(bytes)) {
             self.keys.insert((row.table, PublicKey(bytes).id()), (key, row.key.clone()));
         }
     }
@@ -111,8 +111,7 @@ impl Signatures {
             wrong("signed by the key of another");
             return None;
         }
-        let signature = Signature::from_bytes(&signed.signature);
-        if key.verify_strict(&pae(&signed.kind, &signed.payload), &signature).is_err() {
+        if key.judge(&pae(&signed.kind, &signed.payload), &signed.signature).is_err() {
             wrong("the signature does not hold");
             return None;
         }
