@@ -262,6 +262,21 @@ fn a_backend_that_is_away_is_said_to_be_and_is_there_again() {
     assert_eq!(vault.call_blocking(move |vault| vault.check(ZPK, &zpk.block, "set-1/1")).unwrap(), zpk.kcv);
 }
 
+#[test]
+fn a_job_that_panics_is_one_that_was_not_done() {
+    let vault = VaultThread::start(|| Ok(self::vault())).unwrap();
+    for _ in 0..2 {
+        let lost = vault.call_blocking(|_| -> Result<(), VaultError> { panic!("as a driver might") });
+        assert!(matches!(lost, Err(VaultError::Backend)));
+        let began = Instant::now();
+        while !vault.answers() {
+            assert!(began.elapsed() < Duration::from_secs(20), "it is asked again");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(vault.call_blocking(|vault| vault.generate(ZPK, "set-1/1")).is_ok());
+    }
+}
+
 // A call into a token cannot be taken back: whoever asks is told in time, and at once when that is known. What nobody
 // waits for any more is not done when the token returns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@
 use crate::vault::busy::Busy;
 use keylink::succession::CentreKey;
 use keylink::{KmcId, NotSigned, PublicKey, TrySign};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -101,7 +102,10 @@ impl Custody {
         let (open, closed) = mpsc::channel::<()>();
         std::thread::Builder::new().name("signature-keys".to_owned()).spawn(move || {
             for job in waiting {
-                at.at(|| job(token.as_mut()));
+                // Whoever asked hears nothing; what others ask is done.
+                if at.at(|| catch_unwind(AssertUnwindSafe(|| job(token.as_mut())))).is_err() {
+                    tracing::error!("the token with the signature keys panicked; it goes on with the next");
+                }
             }
             drop(token);
             drop(open);
@@ -320,6 +324,14 @@ pub(super) mod tests {
         assert!(again.elapsed() < Duration::from_millis(200), "at once: {:?}", again.elapsed());
         std::thread::sleep(Duration::from_millis(1500));
         assert!(key.try_sign(b"text").is_ok() && key.custody.answers(), "it is used again");
+    }
+
+    #[test]
+    fn a_job_that_panics_is_one_that_was_not_done() {
+        let (_token, key) = begin(5000);
+        let lost = key.custody.call(key.within, |_| -> Result<(), _> { panic!("as a driver might") });
+        assert!(matches!(lost, Err(CustodyError::Silent)));
+        assert!(key.try_sign(b"text").is_ok() && key.custody.answers(), "others go on");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use super::busy::Busy;
 use super::{Vault, VaultError, wipe_stack};
 use hsm::{BackendClass, LmkInfo};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -54,15 +55,10 @@ impl Pulse {
 fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>, pulse: &Pulse, busy: &Busy) {
     let mut asked = Instant::now();
     loop {
-        // The simulator is in this process: there is nobody to ask.
-        let pause = match (vault.class(), pulse.0.load(Ordering::Relaxed)) {
-            (BackendClass::C, true) => Duration::MAX,
-            (_, true) => WELL,
-            (_, false) => AWAY,
-        };
+        let pause = if pulse.0.load(Ordering::Relaxed) { WELL } else { AWAY };
         let left = pause.saturating_sub(asked.elapsed());
         if left.is_zero() {
-            pulse.is(busy.at(|| vault.answers()));
+            pulse.is(busy.at(|| run(vault, Vault::answers)) == Some(true));
             asked = Instant::now();
             continue;
         }
@@ -71,16 +67,23 @@ fn work(vault: &mut Vault, waiting: &mpsc::Receiver<Job>, pulse: &Pulse, busy: &
             waiting.recv_timeout(left)
         });
         match job {
-            Ok(job) => busy.at(|| run(vault, job)),
+            Ok(job) => {
+                if busy.at(|| run(vault, job)).is_none() {
+                    pulse.is(false);
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
+// Whoever asked hears that the backend did not answer, and it is asked again soon: a panic ends neither the thread nor
+// anything that is not this job's.
 #[inline(never)]
-fn run(vault: &mut Vault, job: Job) {
-    job(vault);
+fn run<T>(vault: &mut Vault, job: impl FnOnce(&mut Vault) -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(|| job(vault)));
+    done.inspect_err(|_| tracing::error!("the backend for keys panicked; it goes on with the next")).ok()
 }
 
 /// Handle of a vault that runs on its own thread; clones share it. The thread ends when the last is dropped.
@@ -197,7 +200,7 @@ impl VaultThread {
     ) -> Result<T, VaultError> {
         let waiting = self.begin(job)?;
         match tokio::time::timeout(self.patience, waiting).await {
-            Ok(answer) => self.noted(answer.map_err(|_| VaultError::Backend)?),
+            Ok(answer) => self.noted(answer.unwrap_or(Err(VaultError::Backend))),
             Err(_) => Err(self.waited()),
         }
     }
