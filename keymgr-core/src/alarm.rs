@@ -26,6 +26,9 @@ pub enum AlarmKind {
     ReceiptsBehind,
     /// A node did not do what a manifest asks.
     NodeRefuses,
+    /// A node was shown a message that we did not send it now: somebody else speaks in our name, or repeats what we said
+    /// long ago. Ends when the node has done what we said last.
+    ForeignMail,
     /// A proof of possession does not hold.
     ProofFailed,
     /// A node is suspended.

@@ -235,7 +235,8 @@ fn refuses(tx: &mut Change<'_>, id: &NodeId, refused: &Refused, now: u64) -> Res
         }
     } else if !node.link.sent.iter().any(|sent| sent.hash == refused.message) {
         // Somebody else speaks to the node in our name, or shows it what it had long ago.
-        tx.alarm(AlarmKind::NodeReports, id, format!("{text}, which was not sent to it now"), now);
+        // Of its own kind: what the node reports of itself would hide it, and its next beat end it.
+        tx.alarm(AlarmKind::ForeignMail, id, format!("{text}, which was not sent to it now"), now);
     }
     Ok(Outcome::Done)
 }
@@ -302,6 +303,7 @@ fn count(
     let node = tx.get::<Node>(id)?;
     if node.last_manifest() == Some(receipt.message) {
         tx.calm(AlarmKind::NodeRefuses, id, now);
+        tx.calm(AlarmKind::ForeignMail, id, now);
         touched.extend(nothing_to_do(tx, id)?);
     }
     for campaign in touched {

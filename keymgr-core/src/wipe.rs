@@ -24,13 +24,14 @@ pub const HEARD_MAX: u32 = 4_096;
 
 /// What people were told of the node, and what nobody but the node could end. What it says against the centre stands:
 /// whoever revokes it is not the one to end that.
-const ENDED: [AlarmKind; 6] = [
+const ENDED: [AlarmKind; 7] = [
     AlarmKind::NodeSilent,
     AlarmKind::NodeStale,
     AlarmKind::Skew,
     AlarmKind::NodeReports,
     AlarmKind::ReceiptsBehind,
     AlarmKind::NodeRefuses,
+    AlarmKind::ForeignMail,
 ];
 
 /// Revoked: whoever was sent anything erases it.
