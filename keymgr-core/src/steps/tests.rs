@@ -1,4 +1,4 @@
-//! How long nodes are told to process a key, while other nodes still protect with it.
+//! How long nodes are told to process a key while other nodes still protect with it, and what a lost key does to a campaign.
 
 use crate::action::Act;
 use crate::alarm::AlarmKind;
