@@ -20,6 +20,10 @@ pub enum AlarmKind {
     Skew,
     /// A node reports something wrong with itself.
     NodeReports,
+    /// A node serves hosts although it is declared out of traffic. Ends when it is declared in traffic, or serves nobody.
+    Undeclared,
+    /// A node has protected with a new key before its time. Ends when it keeps the time of a later one.
+    EarlySwitch,
     /// Two nodes sign with one key.
     Cloned,
     /// A node's receipts do not connect: some are missing.

@@ -85,14 +85,16 @@ pub fn beat(
     } else {
         tx.calm(AlarmKind::Skew, id, now);
     }
-    let text = match (beat.alarms.as_slice(), contradicts) {
-        ([], false) => None,
-        ([], true) => Some("serves hosts although declared out of traffic".to_owned()),
-        (alarms, _) => Some(format!("reports {alarms:?}")),
-    };
-    match text {
-        Some(text) => tx.alarm(AlarmKind::NodeReports, id, text, now),
-        None => tx.calm(AlarmKind::NodeReports, id, now),
+    if contradicts {
+        let text = "serves hosts although it is declared out of traffic".to_owned();
+        tx.alarm(AlarmKind::Undeclared, id, text, now);
+    } else {
+        tx.calm(AlarmKind::Undeclared, id, now);
+    }
+    if beat.alarms.is_empty() {
+        tx.calm(AlarmKind::NodeReports, id, now);
+    } else {
+        tx.alarm(AlarmKind::NodeReports, id, format!("reports {:?}", beat.alarms), now);
     }
     Ok(Outcome::Done)
 }
@@ -454,11 +456,15 @@ fn protects(tx: &mut Change<'_>, id: &NodeId, key: KeyRef) {
     reach(tx, id, key, Progress::Activated);
 }
 
-fn early(tx: &mut Change<'_>, id: &NodeId, key: &Key, receipt: &Receipt, now: u64) {
+/// A node protects with a new key: people are told if that is before its time.
+pub fn early(tx: &mut Change<'_>, id: &NodeId, key: &Key, receipt: &Receipt, now: u64) {
     let skew = tx.find::<Centre>(&()).map_or(0, |centre| centre.limits.skew_max_ms);
-    if key.windows.originator_from.is_some_and(|from| receipt.utc_ms.0.saturating_add(2 * skew) < from) {
+    let Some(from) = key.windows.originator_from else { return };
+    if receipt.utc_ms.0.saturating_add(2 * skew) < from {
         let text = "protected with a new key before its time".to_owned();
-        tx.alarm(AlarmKind::NodeReports, id, text, now);
+        tx.alarm(AlarmKind::EarlySwitch, id, text, now);
+    } else {
+        tx.calm(AlarmKind::EarlySwitch, id, now);
     }
 }
 

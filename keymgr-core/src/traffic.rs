@@ -19,6 +19,7 @@ pub fn traffic(tx: &mut Change<'_>, id: &NodeId, to: Traffic, now: u64) -> Resul
         for zone in zones {
             back_into_gates(tx, id, &zone, now)?;
         }
+        tx.calm(AlarmKind::Undeclared, id, now);
     }
     tx.edit::<Node>(id)?.traffic = to;
     if to == Traffic::Offline {

@@ -24,11 +24,13 @@ pub const HEARD_MAX: u32 = 4_096;
 
 /// What people were told of the node, and what nobody but the node could end. What it says against the centre stands:
 /// whoever revokes it is not the one to end that.
-const ENDED: [AlarmKind; 7] = [
+const ENDED: [AlarmKind; 9] = [
     AlarmKind::NodeSilent,
     AlarmKind::NodeStale,
     AlarmKind::Skew,
     AlarmKind::NodeReports,
+    AlarmKind::Undeclared,
+    AlarmKind::EarlySwitch,
     AlarmKind::ReceiptsBehind,
     AlarmKind::NodeRefuses,
     AlarmKind::ForeignMail,

@@ -1,7 +1,7 @@
 //! A key management centre as people run it: the program `payhsm`, a home folder for each person, and the manager as
 //! a process of its own.
 
-use crate::processes::Overdue;
+use crate::processes::{Overdue, signal};
 use crate::server::program;
 use crate::softhsm::TempToken;
 use std::fs::File;
@@ -32,6 +32,16 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Asks it to end and waits until it has: a node says then that it serves nobody. Dropped, it is killed.
+    pub fn end(mut self) {
+        signal(self.id(), "TERM");
+        let asked = Instant::now();
+        while self.0.try_wait().expect("a child").is_none() {
+            assert!(asked.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

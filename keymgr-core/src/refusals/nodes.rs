@@ -3,12 +3,15 @@
 use super::Case;
 use super::house::{House, OPERATOR, zone, zpk};
 use crate::action::Act;
-use crate::alarm::AlarmKind;
+use crate::alarm::{Alarm, AlarmKind};
 use crate::ids::Digest;
 use crate::input::{Input, Judged};
+use crate::key::Key;
 use crate::node::{BackendClass, NewNode, Traffic};
 use crate::people::Role;
 use crate::policy::DAY_MS;
+use crate::receipts::early;
+use crate::table::Change;
 use keylink::message::{Audience, GenerationUse, Hello, Manifest, Pull, Receipt, ReceiptKind, StatusBeat};
 use keylink::wire::U64;
 use keylink::{KmcId, Sign, Signed, SoftSigner};
@@ -286,6 +289,52 @@ fn a_beat_that_comes_late_says_nothing_new() {
     house.now += 1_000;
     (second.head.seq, second.ready, second.utc_ms) = (U64(2), false, U64(house.now));
     assert_eq!(say(&mut house, &second, 2), (false, 2));
+}
+
+// What a node reports of itself does not hide it, and whoever declares it in traffic ends it.
+#[test]
+fn a_node_that_serves_undeclared_is_told_of_until_it_is_declared() {
+    let mut house = House::founded();
+    let mut seq = 0;
+    let mut say = |house: &mut House, ready, alarms: &[keylink::message::Alarm]| {
+        seq += 1;
+        let mut beat = house.beat(seq);
+        (beat.ready, beat.alarms) = (ready, alarms.to_vec());
+        let beat = Signed::seal(&beat, &house.nodes[0]);
+        house.must(Input::Beat { node: house.node(0), beat, skew_ms: 0, by_file: false });
+        (told(house, AlarmKind::Undeclared), told(house, AlarmKind::NodeReports))
+    };
+    let declare = |house: &mut House, to| {
+        let (by, node) = (house.by(OPERATOR), house.node(0));
+        house.must(Input::Traffic { by, node, to });
+        told(house, AlarmKind::Undeclared)
+    };
+    assert_eq!(say(&mut house, true, &[]), (0, 0));
+    declare(&mut house, Traffic::Drained);
+    assert_eq!(say(&mut house, true, &[keylink::message::Alarm::Table]), (1, 1));
+    assert_eq!(say(&mut house, true, &[]), (1, 0));
+    assert_eq!(say(&mut house, false, &[]), (0, 0), "it serves nobody");
+    assert_eq!(say(&mut house, true, &[]), (1, 0));
+    assert_eq!(declare(&mut house, Traffic::Offline), 1);
+    assert_eq!(declare(&mut house, Traffic::InTraffic), 0);
+    assert_eq!(say(&mut house, true, &[]), (0, 0));
+}
+
+#[test]
+fn a_switch_before_its_time_is_told_of_until_a_time_is_kept() {
+    let mut house = House::founded();
+    let name = house.zone_key();
+    let mut receipt = house.receipt(1);
+    let mut tx = Change::new(house.core.state());
+    let key = tx.edit::<Key>(&name).unwrap();
+    key.windows.originator_from = Some(house.now + DAY_MS);
+    let key = key.clone();
+    for (utc_ms, told) in [(house.now, 1), (house.now, 1), (house.now + DAY_MS, 0)] {
+        receipt.utc_ms = U64(utc_ms);
+        early(&mut tx, &house.node(0), &key, &receipt, house.now);
+        let alarm = tx.find::<Alarm>(&(AlarmKind::EarlySwitch, house.node(0).to_string())).unwrap();
+        assert_eq!(usize::from(alarm.ended_utc_ms.is_none()), told, "{utc_ms}");
+    }
 }
 
 #[test]

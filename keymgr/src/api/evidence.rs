@@ -153,13 +153,13 @@ pub(super) async fn inclusion(
     Named(seq): Named<u64>,
     Asked(query): Asked<SizeQuery>,
 ) -> Result<Json<InclusionView>, Problem> {
-    let size = size_or_newest(&manager, query.size)?;
-    if seq >= size {
-        return Err(Problem::not_found(&format!("entry {seq} in the log of {size}")));
+    let state = state_or_newest(&manager, query.size)?;
+    if seq >= state.size {
+        return Err(Problem::not_found(&format!("entry {seq} in the log of {}", state.size)));
     }
     let found = read(&manager, move |store| {
         let line = store.line(seq)?.ok_or_else(|| Error::Log(format!("entry {seq} is missing")))?;
-        Ok((line, log::inclusion(store, seq, size)?, log_state(store, size)?))
+        Ok((line, log::inclusion(store, seq, state.size)?, state.view(store)?))
     });
     let (entry, path, log) = found.await?;
     Ok(Json(InclusionView { seq: U64(seq), entry, path: path.into_iter().map(Digest).collect(), log }))
@@ -170,32 +170,44 @@ pub(super) async fn consistency(
     State(manager): State<Manager>,
     Asked(query): Asked<SpanQuery>,
 ) -> Result<Json<ConsistencyView>, Problem> {
-    let to = size_or_newest(&manager, query.to)?;
+    let to = state_or_newest(&manager, query.to)?;
     let from = query.from.ok_or_else(|| Problem::malformed("from: the size of the older state"))?;
-    if from == 0 || from > to {
-        return Err(Problem::malformed(format!("from is between 1 and {to}")));
+    if from == 0 || from > to.size {
+        return Err(Problem::malformed(format!("from is between 1 and {}", to.size)));
     }
+    let from = LogSize { size: from, note: None };
     let found = read(&manager, move |store| {
-        Ok((log::consistency(store, from, to)?, log_state(store, from)?, log_state(store, to)?))
+        Ok((log::consistency(store, from.size, to.size)?, from.view(store)?, to.view(store)?))
     });
     let (path, from, to) = found.await?;
     Ok(Json(ConsistencyView { from, to, path: path.into_iter().map(Digest).collect() }))
 }
 
-// What is committed and not signed yet is nobody's to see: no proof is against more than the newest checkpoint.
-fn size_or_newest(manager: &Manager, wanted: Option<u64>) -> Result<u64, Problem> {
-    let newest = manager.checkpoint().ok_or_else(|| Problem::not_found("checkpoint"))?.size.0;
-    match wanted {
-        Some(size) if size > newest => Err(Problem::not_found(&format!("signed state of {size} entries"))),
-        Some(size) => Ok(size),
-        None => Ok(newest),
+// A state that a proof is against. The newest has its note at hand: the next may have taken its place in the store.
+struct LogSize {
+    size: u64,
+    note: Option<String>,
+}
+
+impl LogSize {
+    fn view(self, store: &mut Store) -> Result<LogState, Error> {
+        let Self { size, note } = self;
+        let root = Digest(log::root_at(store, size)?);
+        let kept = |store: &mut Store| -> Result<Option<String>, Error> {
+            Ok(store.checkpoints_from(size, 1)?.pop().filter(|(at, _)| *at == size).map(|(_, note)| note))
+        };
+        let note = if note.is_some() { note } else { kept(store)? };
+        Ok(LogState { size: U64(size), root, note })
     }
 }
 
-fn log_state(store: &mut Store, size: u64) -> Result<LogState, Error> {
-    let root = Digest(log::root_at(store, size)?);
-    let note = store.checkpoints_from(size, 1)?.pop().filter(|(at, _)| *at == size).map(|(_, note)| note);
-    Ok(LogState { size: U64(size), root, note })
+// What is committed and not signed yet is nobody's to see: no proof is against more than the newest checkpoint.
+fn state_or_newest(manager: &Manager, wanted: Option<u64>) -> Result<LogSize, Problem> {
+    let newest = manager.checkpoint().ok_or_else(|| Problem::not_found("checkpoint"))?;
+    match wanted.unwrap_or(newest.size.0) {
+        size if size > newest.size.0 => Err(Problem::not_found(&format!("signed state of {size} entries"))),
+        size => Ok(LogSize { size, note: Some(newest.note).filter(|_| size == newest.size.0) }),
+    }
 }
 
 fn damaged(what: &str) -> Problem {
