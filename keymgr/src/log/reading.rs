@@ -26,7 +26,7 @@ pub(super) fn read_state(store: &mut Store, each: Each<'_>) -> Result<StateTree,
         let images = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // Whoever takes no more has stopped the reading, and says why.
         let images = images?;
-        read.map(|()| StateTree::of(images))
+        read.map(|()| StateTree::of(&images))
     })
 }
 

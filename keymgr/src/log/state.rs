@@ -7,6 +7,10 @@
 use super::{leaf_hash, node_hash};
 use crate::store::{Change, Hash, Packed, Table};
 use sha2::{Digest, Sha256};
+use std::num::NonZero;
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread::{available_parallelism, scope};
 
 /// Key of the row that holds the root, in [`Table::Meta`].
 pub const STATE_KEY: &[u8] = b"state";
@@ -40,12 +44,14 @@ impl Images {
         self.0.push(images);
     }
 
-    // Each bucket's: counted first, so that none grows.
-    fn into_buckets(self) -> Vec<Vec<(Place, Hash)>> {
-        let mut counts = vec![0; BUCKETS];
-        self.0.iter().flatten().for_each(|(place, _)| counts[bucket(place)] += 1);
+    // The buckets of a range, each in order. Counted first, so that none grows.
+    fn buckets(&self, range: Range<usize>) -> Vec<Vec<(Place, Hash)>> {
+        let own = || self.0.iter().flatten().filter(|(place, _)| range.contains(&bucket(place)));
+        let mut counts = vec![0; range.len()];
+        own().for_each(|(place, _)| counts[bucket(place) - range.start] += 1);
         let mut buckets: Vec<_> = counts.into_iter().map(Vec::with_capacity).collect();
-        self.0.into_iter().flatten().for_each(|one| buckets[bucket(&one.0)].push(one));
+        own().for_each(|one| buckets[bucket(&one.0) - range.start].push(*one));
+        buckets.iter_mut().for_each(|rows| rows.sort_unstable());
         buckets
     }
 }
@@ -83,15 +89,34 @@ fn bucket(place: &Place) -> usize {
     usize::from(u16::from_be_bytes([place[0], place[1]])) % BUCKETS
 }
 
+// Of a bucket.
+fn bucket_hash(rows: &[(Place, Hash)]) -> Hash {
+    let images: Vec<u8> = rows.iter().flat_map(|(_, image)| image).copied().collect();
+    if rows.is_empty() { NONE } else { leaf_hash(&images) }
+}
+
 impl StateTree {
     /// The tree over these. A row that was read twice stands in it twice, so that its root is none that was written.
-    pub fn of(images: Images) -> Self {
-        let mut tree = Self::default();
-        for (at, mut rows) in images.into_buckets().into_iter().enumerate() {
-            rows.sort_unstable();
-            tree.stale[at] = !rows.is_empty();
-            tree.buckets[at] = rows;
-        }
+    /// Nothing else goes on when all was read: each processor puts a part in order and hashes it.
+    pub fn of(images: &Images) -> Self {
+        let threads = available_parallelism().map_or(1, NonZero::get);
+        let part = |n: usize| (BUCKETS * n / threads)..(BUCKETS * (n + 1) / threads);
+        let hashed = |range| {
+            let buckets = images.buckets(range);
+            let hashes: Vec<Hash> = buckets.iter().map(|rows| bucket_hash(rows)).collect();
+            (buckets, hashes)
+        };
+        let mut tree = Self { buckets: Vec::with_capacity(BUCKETS), ..Self::default() };
+        tree.nodes.truncate(BUCKETS);
+        scope(|scope| {
+            let parts: Vec<_> = (0..threads).map(|n| scope.spawn(move || hashed(part(n)))).collect();
+            for part in parts {
+                let (buckets, hashes) = part.join().unwrap_or_else(|panic| resume_unwind(panic));
+                tree.buckets.extend(buckets);
+                tree.nodes.extend(hashes);
+            }
+        });
+        tree.rise((BUCKETS..2 * BUCKETS).collect());
         tree
     }
 
@@ -132,11 +157,16 @@ impl StateTree {
     pub fn root(&mut self) -> Hash {
         let mut level: Vec<usize> = (0..BUCKETS).filter(|at| std::mem::take(&mut self.stale[*at])).collect();
         for at in &mut level {
-            let rows = &self.buckets[*at];
-            let images: Vec<u8> = rows.iter().flat_map(|(_, image)| image).copied().collect();
+            let hash = bucket_hash(&self.buckets[*at]);
             *at += BUCKETS;
-            self.nodes[*at] = if rows.is_empty() { NONE } else { leaf_hash(&images) };
+            self.nodes[*at] = hash;
         }
+        self.rise(level);
+        self.nodes[1]
+    }
+
+    // From these nodes to the root.
+    fn rise(&mut self, mut level: Vec<usize>) {
         while level.first().is_some_and(|at| *at > 1) {
             level.iter_mut().for_each(|at| *at /= 2);
             level.dedup();
@@ -146,7 +176,6 @@ impl StateTree {
                 self.nodes[*at] = if empty { NONE } else { node_hash(&left, &right) };
             }
         }
-        self.nodes[1]
     }
 
     /// The row that holds the root.
@@ -205,7 +234,7 @@ mod tests {
         let of = |rows: &[Row]| {
             let mut images = Images::default();
             rows.chunks(7).for_each(|piece| images.read(&Packed::of(Table::Zones, piece)));
-            StateTree::of(images)
+            StateTree::of(&images)
         };
         let rows: Vec<Row> = (0..40_000).rev().map(row).collect();
         let (mut read, mut written) = (of(&rows), tree((0..40_000).map(|n| put(n, "a"))));

@@ -4,6 +4,7 @@
 //! It refuses to know what a row means: the core's objects become rows through [`Stored`]. Everything here is
 //! blocking code: call it from a thread of its own or from a blocking task.
 
+mod backfill;
 mod engine;
 mod error;
 #[cfg(test)]

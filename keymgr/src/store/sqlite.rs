@@ -1,5 +1,6 @@
 //! The embedded store: one SQLite file, write-ahead log, every commit synced, one process by a file lock.
 
+use super::backfill::{self, Backfill};
 use super::engine::{Dialect, Each, EachInPlace, Engine, Fence, Statement, Statements, judge};
 use super::error::Error;
 use super::{Value, ValueRef};
@@ -10,22 +11,24 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// A connection to the file; the writing one holds the lock.
+/// A connection to the file; the writing one holds the lock. They are closed in this order.
 pub(super) struct Sqlite {
     connection: Connection,
     path: PathBuf,
+    _backfill: Option<Backfill>,
     _lock: Option<File>,
 }
 
 /// Most of the file that is mapped, bytes; SQLite takes less where it is built for less.
 const MAPPED: i64 = 1 << 40;
 
-/// Pages in the write-ahead log before they are put into the file: 64 MiB.
-const CHECKPOINT_PAGES: u32 = 16_384;
-
 impl Sqlite {
     /// Opens the file to lead on it, and makes it if there is none.
     pub fn lead(path: &Path) -> Result<Self, Error> {
+        Self::lead_with(path, backfill::PAGES)
+    }
+
+    fn lead_with(path: &Path, pages: u32) -> Result<Self, Error> {
         let private = |path: &Path| {
             OpenOptions::new().create(true).truncate(false).write(true).read(true).mode(0o600).open(path)
         };
@@ -33,12 +36,14 @@ impl Sqlite {
         lock.try_lock().map_err(|_| Error::Held(path.display().to_string()))?;
         private(path)?;
         let mut store = Self::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Some(lock))?;
-        store.connection.pragma_update(None, "journal_mode", "WAL")?;
-        store.connection.pragma_update(None, "synchronous", "FULL")?;
-        // The pages that every batch writes over, as a campaign's, go into the file once for many batches.
-        store.connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        let own = Self::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, None)?.connection;
+        for connection in [&store.connection, &own] {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+        }
+        let backfill = Backfill::begin(&mut store.connection, own, pages)?;
         sync_folder(&mut store)?;
-        Ok(store)
+        Ok(Self { _backfill: Some(backfill), ..store })
     }
 
     /// Opens the file to read it, beside a manager that leads.
@@ -57,7 +62,7 @@ impl Sqlite {
         connection.pragma_update(None, "trusted_schema", false)?;
         // In KiB, taken as it is used: the pages that a month's expiring keys of a million lie on.
         connection.pragma_update(None, "cache_size", -262_144)?;
-        Ok(Self { connection, path: path.to_owned(), _lock: lock })
+        Ok(Self { connection, path: path.to_owned(), _backfill: None, _lock: lock })
     }
 
     fn in_place(&self, statement: &Statement, each: EachInPlace<'_>) -> Result<(), Error> {
@@ -262,6 +267,40 @@ mod tests {
         store.query(&all, each).unwrap();
         assert_eq!(held, [Value::Int(10)]);
         write(&mut store, [put(30)]).unwrap();
+    }
+
+    // A commit that leaves many pages in the log is put back without another, and the next begins the log anew.
+    #[test]
+    fn the_log_is_put_back_beside_the_writer() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("kmc.db");
+        let size = |path: &Path| fs::metadata(path).unwrap().len();
+        let until = |path: &Path, least: u64| {
+            let begun = std::time::Instant::now();
+            while size(path) < least {
+                assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{}", size(path));
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+        };
+        let mut store = Sqlite::lead_with(&path, 64).unwrap();
+        write(&mut store, [Statement::new("CREATE TABLE t (v BLOB)", Vec::new())]).unwrap();
+        let log = folder.path().join("kmc.db-wal");
+        for n in 1..=20 {
+            write(&mut store, [put(400_000)]).unwrap();
+            until(&path, n * 400_000);
+        }
+        assert!(size(&log) < 1_500_000, "{} bytes of some 8 million", size(&log));
+        drop(store);
+        assert!(!log.exists());
+        let mut store = Sqlite::read(&path).unwrap();
+        let mut rows = 0;
+        let all = Statement::new("SELECT length(v) FROM t", Vec::new());
+        let each = &mut |values: Vec<Value>| {
+            rows += usize::from(values == [Value::Int(400_000)]);
+            Ok(())
+        };
+        store.query(&all, each).unwrap();
+        assert_eq!(rows, 20);
     }
 
     #[test]
