@@ -9,12 +9,12 @@ use rusqlite::wal::CheckpointMode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-/// Pages in the log from which on they are put back. The pages that every batch writes over, as a campaign's, go into the
-/// file once for many batches: 64 MiB.
-pub(super) const PAGES: u32 = 16_384;
+/// Pages in the log from which on they are put back: 256 MiB. The pages that every batch writes over, as a campaign's, go
+/// into the file once for many batches. With a quarter of that a campaign of 5,000 nodes counted a tenth fewer receipts.
+pub(super) const PAGES: u32 = 65_536;
 
 /// Times as many with which a commit does it itself: the thread does not keep up, or is gone.
-const BEHIND: u32 = 4;
+const BEHIND: u32 = 2;
 
 /// The thread. Its owner closes the writing connection first.
 pub(super) struct Backfill {

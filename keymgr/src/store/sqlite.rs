@@ -282,7 +282,7 @@ mod tests {
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
         };
-        let mut store = Sqlite::lead_with(&path, 64).unwrap();
+        let mut store = Sqlite::lead_with(&path, 96).unwrap();
         write(&mut store, [Statement::new("CREATE TABLE t (v BLOB)", Vec::new())]).unwrap();
         let log = folder.path().join("kmc.db-wal");
         for n in 1..=20 {
