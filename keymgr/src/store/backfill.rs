@@ -30,10 +30,9 @@ impl Backfill {
         let told = wake.clone();
         let judge = move |wal: &mut Wal, held| {
             let held = u32::try_from(held).unwrap_or_default();
-            if held >= pages.saturating_mul(BEHIND) {
-                // The commit is done, whatever comes of this; what is not put back now is with the next.
-                let _ = wal.checkpoint();
-            } else if held >= pages {
+            // The commit is done, whatever comes of this: it is refused while the thread is at work.
+            let done = held >= pages.saturating_mul(BEHIND) && wal.checkpoint().is_ok();
+            if held >= pages && !done {
                 // One that waits already is enough.
                 let _ = told.try_send(());
             }
