@@ -10,6 +10,7 @@ use super::lifecycle::{IllegalMove, KeyState, Transition};
 use keylink::message::Definition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 
 /// Where the keys of a set live.
@@ -89,17 +90,21 @@ pub struct Attributes {
     pub live: bool,
 }
 
-/// When a key may protect and process, UTC milliseconds; a missing bound is not set yet.
+/// When a key may protect and process, UTC milliseconds; a missing bound is not set yet, and not written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Windows {
     /// Protects from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub originator_from: Option<u64>,
     /// Protects until.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub originator_until: Option<u64>,
     /// Processes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient_from: Option<u64>,
     /// Processes until.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient_until: Option<u64>,
 }
 
@@ -160,19 +165,18 @@ pub enum KcvMethod {
 }
 
 /// Where the record of a key's material is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Storage {
     /// At hand.
+    #[default]
     Online,
     /// Put away; returns by quorum.
     Archived,
 }
 
-// What serde asks for.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One generation of a key set. There may be a million rows of these: what most of them do not have is not written.
@@ -193,8 +197,10 @@ pub struct Key {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destroy_hold_until: Option<u64>,
     /// Online or archived.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub storage: Storage,
     /// The number was taken, and no node ever used the key.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub aborted: bool,
     /// Compromise of another key, or of this one after its destruction, makes it suspect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,7 +211,7 @@ pub struct Key {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned_days: Option<u32>,
     /// Uses at all nodes, where the policy bounds them.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub uses: u64,
     /// The campaign that brings it to nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,8 +222,9 @@ pub struct Key {
     /// Keys under which it was given out.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub left_under: BTreeSet<KeyRef>,
-    /// Actions by whose right something was done with it, oldest first. Nodes are shown them.
-    pub rights: Vec<ActionId>,
+    /// Actions by whose right something was done with it, oldest first. Nodes are shown them. Of a million keys, most
+    /// have one.
+    pub rights: SmallVec<[ActionId; 1]>,
 }
 
 impl Key {
@@ -249,7 +256,7 @@ impl Key {
             campaign: set.live_campaign,
             retired_by: None,
             left_under: BTreeSet::new(),
-            rights: Vec::new(),
+            rights: SmallVec::new(),
         }
     }
 
@@ -274,7 +281,7 @@ impl Key {
             campaign: set.live_campaign,
             retired_by: None,
             left_under: BTreeSet::new(),
-            rights: Vec::new(),
+            rights: SmallVec::new(),
         }
     }
 
@@ -425,6 +432,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_a_key_does_not_have_is_not_written_and_reads_as_before() {
+        let written = serde_json::to_value(key()).unwrap();
+        let absent = ["suspect", "left_under", "uses", "storage", "aborted", "destroy_hold_until"];
+        assert!(absent.iter().all(|name| written.get(name).is_none()), "{written}");
+        assert_eq!(written["windows"], serde_json::json!({}));
+        let mut before = written.clone();
+        before["windows"] = serde_json::json!({ "originator_from": null, "recipient_until": null });
+        (before["storage"], before["aborted"]) = ("online".into(), false.into());
+        for spelling in [written, before] {
+            assert_eq!(serde_json::from_value::<Key>(spelling).unwrap(), key());
+        }
+        let mut set = key();
+        (set.storage, set.aborted, set.windows.recipient_until) = (Storage::Archived, true, Some(0));
+        assert_eq!(serde_json::from_value::<Key>(serde_json::to_value(&set).unwrap()).unwrap(), set);
     }
 
     #[test]
